@@ -1,0 +1,1 @@
+//! L6: the HTTP interface over a Unix socket.

@@ -1,0 +1,3 @@
+//! Wires the concrete parts together; the only file that names adapters.
+
+fn main() {}

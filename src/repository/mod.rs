@@ -1,0 +1,1 @@
+//! L3: the backup engine: chunks, packs, index, catalogue, keys, stores.

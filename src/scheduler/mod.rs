@@ -1,0 +1,1 @@
+//! L6: what is due, and the ticker that says so.

@@ -1,0 +1,1 @@
+//! L0: the only home of `unsafe` and of raw kernel calls, as thin safe wrappers.
