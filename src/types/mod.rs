@@ -2,21 +2,37 @@
 //!
 //! Newtypes that parse what comes in and print what goes out; nothing here knows about events, rules or the kernel.
 
+mod address;
+mod byte_path;
+mod cpus;
 mod id;
+mod label;
+mod mac;
 mod name;
 mod principal;
 mod size;
 mod span;
 mod stream;
+mod suggest;
+mod terminal;
 mod time;
+mod zone;
 
+pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
+pub use byte_path::{BytePath, InvalidBytePath};
+pub use cpus::{Cpus, InvalidCpus};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,
     ScheduleId, SessionId, StoreId, TemplateId,
 };
+pub use label::{InvalidLabel, LABEL_LENGTH_MAX, LABEL_PREFIX_LENGTH_MAX, Label, LabelKey, LabelValue};
+pub use mac::{InvalidMacAddress, MacAddress};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
 pub use principal::Principal;
 pub use size::{InvalidSize, Size};
 pub use span::{InvalidSpan, Span};
 pub use stream::{Category, InvalidStreamName, Position, StreamName, Version};
+pub use suggest::suggest;
+pub use terminal::{is_unsafe_for_terminal, terminal_safe};
 pub use time::{Clock, Timestamp};
+pub use zone::{InvalidZone, Zone};
