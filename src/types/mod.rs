@@ -5,6 +5,7 @@
 mod address;
 mod byte_path;
 mod cpus;
+mod cron;
 mod id;
 mod label;
 mod mac;
@@ -21,6 +22,7 @@ mod zone;
 pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
 pub use byte_path::{BytePath, InvalidBytePath};
 pub use cpus::{Cpus, InvalidCpus};
+pub use cron::{CronExpression, InvalidCron};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,
     ScheduleId, SessionId, StoreId, TemplateId,
