@@ -71,6 +71,10 @@ impl BytePath {
     }
 }
 
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('?')
+}
+
 fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -81,7 +85,7 @@ fn escaped(bytes: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            text.extend(['\\', 'x', hex_digit(byte >> 4), hex_digit(byte & 15)]);
         }
     }
     text

@@ -37,8 +37,9 @@ impl MacAddress {
 
     /// Makes a locally administered address of bytes drawn at the edge, changing the two bits that say so.
     pub const fn local(bytes: [u8; 6]) -> Self {
-        let [first, b, c, d, e, f] = bytes;
-        Self([(first | 0b10) & !0b1, b, c, d, e, f])
+        let [first, rest @ ..] = bytes;
+        let [second, third, fourth, fifth, sixth] = rest;
+        Self([(first | 0b10) & !0b1, second, third, fourth, fifth, sixth])
     }
 
     /// Returns the six bytes.
@@ -89,8 +90,7 @@ impl From<MacAddress> for String {
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        f.pad(&format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"))
+        f.pad(&self.0.map(|byte| format!("{byte:02x}")).join(":"))
     }
 }
 

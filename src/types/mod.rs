@@ -11,6 +11,7 @@ mod label;
 mod mac;
 mod name;
 mod principal;
+mod schedule;
 mod size;
 mod span;
 mod stream;
@@ -31,6 +32,7 @@ pub use label::{InvalidLabel, LABEL_LENGTH_MAX, LABEL_PREFIX_LENGTH_MAX, Label, 
 pub use mac::{InvalidMacAddress, MacAddress};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
 pub use principal::Principal;
+pub use schedule::{CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SkipReason, Window};
 pub use size::{InvalidSize, Size};
 pub use span::{InvalidSpan, Span};
 pub use stream::{Category, InvalidStreamName, Position, StreamName, Version};

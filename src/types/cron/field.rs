@@ -31,19 +31,19 @@ pub(super) struct Field {
 impl Kind {
     /// Reads a field: ranges, numbers and names with commas between.
     pub(super) fn read(&self, text: &str) -> Result<Field, InvalidCron> {
-        let mut bits = 0;
+        let mut chosen = 0;
         for part in text.split(',') {
-            bits |= self.part(part).map_err(|reason| InvalidCron::Field {
+            chosen |= self.part(part).map_err(|reason| InvalidCron::Field {
                 field: self.name,
                 value: part.chars().take(40).collect(),
                 reason,
             })?;
         }
-        if self.is_weekday() && bits & (1 << 7) != 0 {
-            bits = (bits & !(1 << 7)) | 1; // 7 is Sunday as 0 is.
+        if self.is_weekday() && chosen & (1 << 7) != 0 {
+            chosen = (chosen & !(1 << 7)) | 1; // 7 is Sunday as 0 is.
         }
-        let all = self.bits(self.low, if self.is_weekday() { 6 } else { self.high }, 1);
-        Ok(Field { bits, begins_with_star: text.starts_with('*'), is_everything: bits == all })
+        let all = bits(self.low, if self.is_weekday() { 6 } else { self.high }, 1);
+        Ok(Field { bits: chosen, begins_with_star: text.starts_with('*'), is_everything: chosen == all })
     }
 
     /// Reads `*`, a value or a range, each but the value with a step if wanted.
@@ -63,7 +63,7 @@ impl Kind {
         if first > last {
             return Err(format!("the range runs backwards; write {first}-{},{}-{last}", self.high, self.low));
         }
-        Ok(self.bits(first, last, step.map_or(Ok(1), |step| self.step(step, last - first))?))
+        Ok(bits(first, last, step.map_or(Ok(1), |step| self.step(step, last - first))?))
     }
 
     fn value(&self, text: &str) -> Result<u32, String> {
@@ -99,13 +99,13 @@ impl Kind {
         }
     }
 
-    fn bits(&self, first: u32, last: u32, step: u32) -> u64 {
-        (first..=last).step_by(step as usize).fold(0, |bits, value| bits | 1 << value)
-    }
-
     fn is_weekday(&self) -> bool {
         self.high == DAY_OF_WEEK.high
     }
+}
+
+fn bits(first: u32, last: u32, step: u32) -> u64 {
+    (first..=last).step_by(step as usize).fold(0, |bits, value| bits | 1 << value)
 }
 
 fn number(text: &str) -> Option<u32> {

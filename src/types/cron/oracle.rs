@@ -178,7 +178,7 @@ fn it_agrees_with_trying_every_day_of_twelve_years() {
         let expected: Vec<_> = days.clone().filter(|day| line.has_day(day.naive_utc())).collect();
         match line.text().parse::<CronExpression>() {
             Ok(expression) => {
-                let last = days.clone().last().unwrap();
+                let last = days.clone().next_back().unwrap();
                 prop_assert_eq!(found(&expression, Zone::UTC, first, last), expected, "{}", line.text());
             }
             Err(error) => prop_assert!(expected.is_empty(), "{}: {error}", line.text()),

@@ -1,0 +1,238 @@
+//! Decides what is due: a pure function of the schedules, their last slots and the time.
+//!
+//! Every slot after a schedule's last one is fired, skipped or missed exactly once; what was decided is recorded by the
+//! caller in the order given, and the recorded slot is the next call's `last_slot`. That makes a slot fire once across
+//! restarts, clock steps and half-recorded answers. Preview and simulation walk the same slots. Nothing here knows a
+//! clock, an actor or what a schedule does.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::types::{CATCH_UP_ALL_MAX, CatchUp, MissReason, ScheduleId, SkipReason, Span, Timestamp};
+
+pub use plan::{Plan, Planned};
+
+/// How late a slot may be and still be on time: enough for a restart of the daemon.
+pub const ON_TIME: Span = Span::from_secs(5 * 60);
+/// The most slots of one schedule that one call looks at; the rest comes with the next call, which is due at once.
+pub const BACKLOG_MAX: usize = 10_000;
+/// How far the wall clock may move against the expected time before nothing fires until it is confirmed.
+pub const CLOCK_JUMP: Span = Span::from_secs(60 * 60);
+
+/// Is what has to be recorded about one slot, or a row of slots, of one schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which schedule.
+    pub schedule: ScheduleId,
+    /// The revision of the schedule whose slots these are.
+    pub revision: u64,
+    /// What happens to them.
+    pub verdict: Verdict,
+}
+
+/// Says what happens to a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It runs.
+    Fire {
+        /// The planned instant.
+        slot: Timestamp,
+        /// When it was due to run: the slot and its jitter, or now where it is caught up.
+        at: Timestamp,
+        /// Whether it is run late, to catch up.
+        is_catch_up: bool,
+    },
+    /// It could run and must not.
+    Skip {
+        /// Which slots.
+        slots: Slots,
+        /// Why.
+        why: SkipReason,
+    },
+    /// It should have run and could not.
+    Miss {
+        /// Which slots.
+        slots: Slots,
+        /// Why.
+        why: MissReason,
+    },
+}
+
+/// Is a row of neighbouring slots with one fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many there are, both ends counted.
+    pub count: u64,
+}
+
+/// Names one run for ever: the same key twice is the same run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FireKey {
+    /// Which schedule.
+    pub schedule: ScheduleId,
+    /// Which revision of it.
+    pub revision: u64,
+    /// The planned instant (not the jittered one).
+    pub slot: Timestamp,
+}
+
+impl fmt::Display for FireKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/{}/{}", self.schedule, self.revision, self.slot))
+    }
+}
+
+impl Slots {
+    const fn one(slot: Timestamp) -> Self {
+        Self { first: slot, last: slot, count: 1 }
+    }
+
+    fn joined(self, later: Self) -> Self {
+        Self { first: self.first, last: later.last, count: self.count + later.count }
+    }
+}
+
+impl Verdict {
+    /// Returns the last slot it speaks of: what `last_slot` is once this is recorded.
+    pub const fn last_slot(&self) -> Timestamp {
+        match self {
+            Self::Fire { slot, .. } => *slot,
+            Self::Skip { slots, .. } | Self::Miss { slots, .. } => slots.last,
+        }
+    }
+
+    /// Joins what follows, if it says the same of the next slots. Runs are never joined.
+    fn join(&mut self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Skip { slots, why }, Self::Skip { slots: more, why: same }) if why == same => {
+                *slots = slots.joined(*more);
+                true
+            }
+            (Self::Miss { slots, why }, Self::Miss { slots: more, why: same }) if why == same => {
+                *slots = slots.joined(*more);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Due {
+    /// Returns the key under which this is recorded once: of a row of slots, the last one's.
+    pub const fn key(&self) -> FireKey {
+        FireKey { schedule: self.schedule, revision: self.revision, slot: self.verdict.last_slot() }
+    }
+}
+
+/// Returns everything that is to be recorded now, schedule by schedule, the slots of each in order.
+///
+/// Several catch-up runs of one schedule (`catch_up: all`) come at once and are meant to run one after another.
+pub fn due(plans: &[Plan], now: Timestamp) -> Vec<Due> {
+    plans.iter().filter(|plan| plan.is_enabled).flat_map(|plan| due_of(plan, now)).collect()
+}
+
+/// Returns when [`due`] has something to say next, which may be in the past; nothing if no schedule has a next slot.
+pub fn next_due(plans: &[Plan]) -> Option<Timestamp> {
+    let enabled = plans.iter().filter(|plan| plan.is_enabled);
+    enabled.filter_map(|plan| plan.slots(plan.handled()).next()).map(|planned| planned.at).min()
+}
+
+/// Returns the next slots of a schedule after `from`, enabled or not, and which of them its window will skip.
+pub fn preview(plan: &Plan, from: Timestamp, count: usize) -> Vec<Planned> {
+    plan.slots(from).take(count).collect()
+}
+
+/// Returns whether the wall clock is more than an hour from where it should be.
+///
+/// `expected` is the last known wall time plus what a monotonic clock has counted since. After a jump nothing may fire
+/// until the new time is confirmed or synchronised.
+pub fn clock_jump(expected: Timestamp, now: Timestamp) -> bool {
+    expected.since(now).max(now.since(expected)) > CLOCK_JUMP
+}
+
+fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
+    let mut backlog: Vec<Planned> =
+        plan.slots(plan.handled()).take_while(|planned| planned.at <= now).take(BACKLOG_MAX + 1).collect();
+    let is_cut = backlog.len() > BACKLOG_MAX;
+    if is_cut {
+        backlog.truncate(BACKLOG_MAX - CATCH_UP_ALL_MAX); // What is caught up must be left for the next call.
+    }
+    let judge = Judge::new(plan, now, &backlog, is_cut);
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for (index, planned) in backlog.iter().enumerate() {
+        let verdict = judge.verdict(index, planned);
+        if !verdicts.last_mut().is_some_and(|last| last.join(&verdict)) {
+            verdicts.push(verdict);
+        }
+    }
+    let due = |verdict| Due { schedule: plan.schedule, revision: plan.revision, verdict };
+    verdicts.into_iter().map(due).collect()
+}
+
+/// Holds what the fate of one slot in a backlog depends on.
+struct Judge<'a> {
+    plan: &'a Plan,
+    now: Timestamp,
+    is_cut: bool,
+    /// The last slot inside the window, by index: the one that is run if only one is.
+    newest: Option<usize>,
+    /// The first slot, by index, that `catch_up: all` still runs.
+    oldest_caught_up: usize,
+}
+
+impl<'a> Judge<'a> {
+    fn new(plan: &'a Plan, now: Timestamp, backlog: &[Planned], is_cut: bool) -> Self {
+        let mut wanted = (0..backlog.len()).rev().filter(|index| backlog[*index].skipped.is_none());
+        let newest = wanted.next();
+        let oldest_caught_up = wanted.take(CATCH_UP_ALL_MAX - 1).last().or(newest).unwrap_or(0);
+        Self { plan, now, is_cut, newest, oldest_caught_up }
+    }
+
+    fn verdict(&self, index: usize, planned: &Planned) -> Verdict {
+        let slots = Slots::one(planned.slot);
+        let missed = |why| Verdict::Miss { slots, why };
+        if let Some(why) = planned.skipped {
+            return Verdict::Skip { slots, why };
+        }
+        let is_newest = self.newest == Some(index) && !self.is_cut;
+        if is_newest && self.now.since(planned.at) <= ON_TIME {
+            return self.run(planned, planned.at, false);
+        }
+        match self.plan.catch_up {
+            CatchUp::None => missed(MissReason::TooLate),
+            _ if self.is_cut => missed(MissReason::TooMany),
+            CatchUp::Once if !is_newest && self.may_run() => missed(MissReason::Superseded),
+            CatchUp::All if index < self.oldest_caught_up => missed(MissReason::TooMany),
+            CatchUp::Once | CatchUp::All => self.catch_up(planned),
+        }
+    }
+
+    fn catch_up(&self, planned: &Planned) -> Verdict {
+        if self.is_outside_window() {
+            return Verdict::Miss { slots: Slots::one(planned.slot), why: MissReason::CatchUpOutsideWindow };
+        }
+        self.run(planned, self.now, true)
+    }
+
+    fn run(&self, planned: &Planned, at: Timestamp, is_catch_up: bool) -> Verdict {
+        if self.plan.previous_running {
+            return Verdict::Skip { slots: Slots::one(planned.slot), why: SkipReason::PreviousRunning };
+        }
+        Verdict::Fire { slot: planned.slot, at, is_catch_up }
+    }
+
+    fn may_run(&self) -> bool {
+        !self.plan.previous_running && !self.is_outside_window()
+    }
+
+    fn is_outside_window(&self) -> bool {
+        self.plan.window.is_some_and(|window| !window.contains(self.plan.zone, self.now))
+    }
+}

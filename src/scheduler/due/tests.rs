@@ -1,0 +1,266 @@
+//! Tables of what is due, and the law: every slot is settled exactly once.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::types::{CronExpression, Zone};
+
+fn moment(text: &str) -> Timestamp {
+    text.parse::<DateTime<Utc>>().unwrap().into()
+}
+
+fn plan(expression: &str, since: &str) -> Plan {
+    Plan {
+        schedule: ScheduleId::from_bytes([7; 16]),
+        revision: 1,
+        expression: expression.parse().unwrap(),
+        zone: Zone::UTC,
+        is_enabled: true,
+        since: moment(since),
+        catch_up: CatchUp::None,
+        jitter: Span::default(),
+        window: None,
+        last_slot: None,
+        previous_running: false,
+    }
+}
+
+/// Tells what is due in short words: `fire 02:00`, `miss 02:00-05:00 x4 TooLate`.
+fn told(plan: &Plan, now: &str) -> Vec<String> {
+    let clock = |slot: Timestamp| slot.as_datetime().format("%H:%M").to_string();
+    let row = |slots: Slots| format!("{}-{} x{}", clock(slots.first), clock(slots.last), slots.count);
+    let tell = |due: Due| match due.verdict {
+        Verdict::Fire { slot, is_catch_up: false, .. } => format!("fire {}", clock(slot)),
+        Verdict::Fire { slot, is_catch_up: true, .. } => format!("catch up {}", clock(slot)),
+        Verdict::Skip { slots, why } => format!("skip {} {why:?}", row(slots)),
+        Verdict::Miss { slots, why } => format!("miss {} {why:?}", row(slots)),
+    };
+    due(std::slice::from_ref(plan), moment(now)).into_iter().map(tell).collect()
+}
+
+#[test]
+fn a_slot_is_fired_on_time_and_not_before() {
+    let plan = plan("0 2 * * *", "2026-11-22T12:00:00Z");
+    assert_eq!(told(&plan, "2026-11-23T01:59:59Z"), Vec::<String>::new());
+    assert_eq!(told(&plan, "2026-11-23T02:00:00Z"), ["fire 02:00"]);
+    assert_eq!(told(&plan, "2026-11-23T02:05:00Z"), ["fire 02:00"]);
+    assert_eq!(told(&plan, "2026-11-23T02:05:01Z"), ["miss 02:00-02:00 x1 TooLate"]);
+    assert_eq!(next_due(&[plan]), Some(moment("2026-11-23T02:00:00Z")));
+}
+
+#[test]
+fn a_slot_before_the_schedule_was_defined_is_nobodys() {
+    assert_eq!(told(&plan("0 2 * * *", "2026-11-23T02:00:00Z"), "2026-11-23T02:00:01Z"), Vec::<String>::new());
+}
+
+#[test]
+fn a_disabled_schedule_is_silent() {
+    let plan = Plan { is_enabled: false, ..plan("* * * * *", "2026-11-22T12:00:00Z") };
+    assert_eq!(told(&plan, "2026-11-23T02:00:00Z"), Vec::<String>::new());
+    assert_eq!(next_due(&[plan]), None);
+}
+
+#[test]
+fn what_was_missed_is_caught_up_as_the_schedule_says() {
+    for (catch_up, expected) in [
+        (CatchUp::None, vec!["miss 01:00-04:00 x4 TooLate"]),
+        (CatchUp::Once, vec!["miss 01:00-03:00 x3 Superseded", "catch up 04:00"]),
+        (CatchUp::All, vec!["catch up 01:00", "catch up 02:00", "catch up 03:00", "catch up 04:00"]),
+    ] {
+        let plan = Plan { catch_up, ..plan("0 * * * *", "2026-11-23T00:00:00Z") };
+        assert_eq!(told(&plan, "2026-11-23T04:30:00Z"), expected, "{catch_up}");
+    }
+}
+
+#[test]
+fn a_slot_on_time_stands_for_the_missed_ones_before_it() {
+    for (catch_up, expected) in [
+        (CatchUp::None, vec!["miss 01:00-02:00 x2 TooLate", "fire 03:00"]),
+        (CatchUp::Once, vec!["miss 01:00-02:00 x2 Superseded", "fire 03:00"]),
+        (CatchUp::All, vec!["catch up 01:00", "catch up 02:00", "fire 03:00"]),
+    ] {
+        let plan = Plan { catch_up, ..plan("0 * * * *", "2026-11-23T00:00:00Z") };
+        assert_eq!(told(&plan, "2026-11-23T03:00:02Z"), expected, "{catch_up}");
+    }
+}
+
+#[test]
+fn catching_up_all_is_bounded() {
+    let plan = Plan { catch_up: CatchUp::All, ..plan("*/10 * * * *", "2026-11-23T00:00:00Z") };
+    let told = told(&plan, "2026-11-23T10:09:00Z");
+    assert_eq!(told.len(), 1 + CATCH_UP_ALL_MAX);
+    assert_eq!(told[0], "miss 00:10-06:00 x36 TooMany");
+    assert_eq!(told[1], "catch up 06:10");
+}
+
+#[test]
+fn nothing_runs_while_the_previous_run_has_not_ended() {
+    for (catch_up, expected) in [
+        (CatchUp::None, vec!["miss 01:00-02:00 x2 TooLate", "skip 03:00-03:00 x1 PreviousRunning"]),
+        (CatchUp::Once, vec!["skip 01:00-03:00 x3 PreviousRunning"]),
+        (CatchUp::All, vec!["skip 01:00-03:00 x3 PreviousRunning"]),
+    ] {
+        let plan = Plan { catch_up, previous_running: true, ..plan("0 * * * *", "2026-11-23T00:00:00Z") };
+        assert_eq!(told(&plan, "2026-11-23T03:00:02Z"), expected, "{catch_up}");
+    }
+}
+
+#[test]
+fn slots_outside_the_window_are_skipped_and_not_caught_up() {
+    let window = Some("22:00-03:00".parse().unwrap());
+    let hourly = Plan { window, catch_up: CatchUp::Once, ..plan("0 * * * *", "2026-11-23T00:30:00Z") };
+    assert_eq!(
+        told(&hourly, "2026-11-23T05:00:00Z"),
+        ["miss 01:00-02:00 x2 CatchUpOutsideWindow", "skip 03:00-05:00 x3 OutsideWindow"]
+    );
+    assert_eq!(told(&hourly, "2026-11-23T02:30:00Z"), ["miss 01:00-01:00 x1 Superseded", "catch up 02:00"]);
+}
+
+#[test]
+fn a_window_means_the_local_time_of_the_zone() {
+    let window = Some("01:00-05:00".parse().unwrap());
+    let zone = "America/New_York".parse().unwrap();
+    let plan = Plan { window, zone, ..plan("0 */3 * * *", "2026-11-23T00:00:00Z") };
+    let skipped: Vec<bool> = preview(&plan, plan.since, 8).iter().map(|planned| planned.skipped.is_some()).collect();
+    assert_eq!(skipped, [true, true, false, true, true, true, true, true]);
+}
+
+#[test]
+fn a_year_of_missed_minutes_is_settled_in_slices() {
+    let mut plan = Plan { catch_up: CatchUp::All, ..plan("* * * * *", "2026-11-01T00:00:00Z") };
+    let now = moment("2026-11-20T00:00:30Z");
+    let (mut count, mut fired) = (0, 0);
+    while next_due(std::slice::from_ref(&plan)).is_some_and(|next| next <= now) {
+        for due in due(std::slice::from_ref(&plan), now) {
+            match &due.verdict {
+                Verdict::Fire { .. } => fired += 1,
+                Verdict::Skip { slots, .. } | Verdict::Miss { slots, .. } => count += slots.count,
+            }
+            plan.last_slot = Some(due.verdict.last_slot());
+        }
+    }
+    assert_eq!((count + fired, fired), (19 * 1_440, CATCH_UP_ALL_MAX as u64));
+}
+
+#[test]
+fn the_jitter_is_the_same_every_time_and_different_between_schedules() {
+    let first = Plan { jitter: Span::from_secs(3_600), ..plan("0 2 * * *", "2026-11-22T12:00:00Z") };
+    let second = Plan { schedule: ScheduleId::from_bytes([8; 16]), ..first.clone() };
+    let at = |plan: &Plan| preview(plan, plan.since, 5).iter().map(|planned| planned.at).collect::<Vec<_>>();
+    assert_eq!(at(&first), at(&first.clone()));
+    assert_ne!(at(&first), at(&second));
+}
+
+#[test]
+fn a_clock_that_moves_by_more_than_an_hour_has_jumped() {
+    let noon = moment("2026-11-23T12:00:00Z");
+    for (now, jumped) in [("13:00:00", false), ("13:00:01", true), ("11:00:00", false), ("10:59:59", true)] {
+        assert_eq!(clock_jump(noon, moment(&format!("2026-11-23T{now}Z"))), jumped, "{now}");
+    }
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let expression =
+        select(vec!["* * * * *", "*/7 * * * *", "30 2 * * *", "0 1-4 * * *", "15,45 * * * 1-5", "0 3 13 * 5"]);
+    let zone = select(vec!["UTC", "Europe/Budapest", "Australia/Lord_Howe", "America/St_Johns"]);
+    let window = select(vec![None, Some("22:00-03:00"), Some("01:00-02:31")]);
+    let catch_up = select(CatchUp::ALL.to_vec());
+    let jitter = select(vec![0, 45, 3_000, 100_000]);
+    // Two days before the clocks of Budapest, St John's or Lord Howe change in autumn 2026.
+    let since = select(vec!["2026-10-23T20:00:00Z", "2026-10-30T01:00:17Z", "2026-10-02T03:00:00Z"]);
+    (expression, zone, window, catch_up, jitter, since).prop_map(
+        |(expression, zone, window, catch_up, jitter, since)| Plan {
+            zone: zone.parse::<Zone>().unwrap(),
+            expression: expression.parse::<CronExpression>().unwrap(),
+            window: window.map(|window| window.parse().unwrap()),
+            catch_up,
+            jitter: Span::from_secs(jitter),
+            ..plan("* * * * *", since)
+        },
+    )
+}
+
+/// Is one look of the ticker: how far the clock moved, whether a run goes on, and how much is recorded before a crash.
+#[derive(Debug, Clone)]
+struct Tick {
+    minutes: i64,
+    previous_running: bool,
+    recorded: usize,
+}
+
+fn ticks() -> impl Strategy<Value = Vec<Tick>> {
+    let minutes = prop_oneof![4 => 0_i64..10, 2 => 10_i64..200, 1 => 1_000_i64..4_000, 1 => -90_i64..0];
+    let recorded = prop_oneof![3 => Just(usize::MAX), 1 => 0_usize..3];
+    let tick = (minutes, any::<bool>(), recorded).prop_map(|(minutes, previous_running, recorded)| Tick {
+        minutes,
+        previous_running,
+        recorded,
+    });
+    proptest::collection::vec(tick, 1..25)
+}
+
+/// Counts every slot that a verdict speaks of.
+fn settle(plan: &Plan, verdict: &Verdict, settled: &mut BTreeMap<Timestamp, u32>) {
+    let slots = match verdict {
+        Verdict::Fire { slot, .. } => Slots::one(*slot),
+        Verdict::Skip { slots, .. } | Verdict::Miss { slots, .. } => *slots,
+    };
+    let before = Timestamp::from_micros(slots.first.as_micros() - 1);
+    let row: Vec<_> = plan.expression.slots(plan.zone, before).take(slots.count as usize).collect();
+    assert_eq!((row.first(), row.last()), (Some(&slots.first), Some(&slots.last)));
+    for slot in row {
+        *settled.entry(slot).or_default() += 1;
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_slot_is_settled_exactly_once(mut plan in plans(), ticks in ticks()) {
+        let mut now = plan.since;
+        let mut settled = BTreeMap::new();
+        for tick in ticks {
+            now = Timestamp::from_micros(now.as_micros() + tick.minutes * 60_000_000);
+            plan.previous_running = tick.previous_running;
+            let all = due(std::slice::from_ref(&plan), now);
+            let is_whole = tick.recorded >= all.len();
+            for due in all.into_iter().take(tick.recorded) {
+                if let Verdict::Fire { at, .. } = due.verdict {
+                    prop_assert!(at <= now && !tick.previous_running);
+                }
+                settle(&plan, &due.verdict, &mut settled);
+                plan.last_slot = Some(due.verdict.last_slot());
+            }
+            let is_due = next_due(std::slice::from_ref(&plan)).is_some_and(|next| next <= now);
+            prop_assert!(!is_whole || !is_due, "a whole answer leaves nothing due");
+        }
+        prop_assert!(settled.values().all(|count| *count == 1));
+        let handled = plan.handled();
+        let expected: Vec<_> = plan.expression.slots(plan.zone, plan.since).take_while(|slot| *slot <= handled).collect();
+        prop_assert_eq!(settled.into_keys().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn planned_runs_ascend_and_stay_in_their_window(plan in plans()) {
+        let planned = preview(&plan, plan.since, 200);
+        let is_inside = |at| plan.window.is_none_or(|window| window.contains(plan.zone, at));
+        for planned in planned.iter().filter(|_| plan.zone == Zone::UTC) {
+            // Elsewhere a change of the clock may end a window early.
+            prop_assert_eq!(is_inside(planned.at), planned.skipped.is_none());
+        }
+        for pair in planned.windows(2) {
+            prop_assert!(pair[0].slot <= pair[0].at && pair[0].at < pair[1].slot);
+        }
+    }
+
+    #[test]
+    fn next_due_is_when_due_first_speaks(plan in plans()) {
+        let next = next_due(std::slice::from_ref(&plan)).unwrap();
+        let before = Timestamp::from_micros(next.as_micros() - 1);
+        prop_assert!(due(std::slice::from_ref(&plan), before).is_empty());
+        prop_assert!(!due(std::slice::from_ref(&plan), next).is_empty());
+    }
+}
