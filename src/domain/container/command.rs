@@ -1,0 +1,134 @@
+//! What can be asked of a container.
+
+use crate::domain::effect::{Ask, Asked, Report};
+use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity};
+use crate::types::{BackupId, ContainerId, Name, OperationId, Span, StreamName};
+
+/// How long a container that another operation stops may take to end by itself.
+pub const GRACE_OF_SAGAS: Span = Span::from_secs(30);
+
+/// Is a wish, a report, or an observation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Make it.
+    Create {
+        /// Its id, drawn at the edge.
+        id: ContainerId,
+        /// Its name.
+        name: Name,
+        /// What it is to be.
+        configuration: Box<Configuration>,
+        /// The saga that waits for it.
+        parent: Option<StreamName>,
+    },
+    /// Start it.
+    Start {
+        /// The saga that waits for it.
+        parent: Option<StreamName>,
+    },
+    /// Stop it.
+    Stop {
+        /// How long its init may take; none means kill at once.
+        grace: Span,
+        /// The saga that waits for it.
+        parent: Option<StreamName>,
+    },
+    /// Stop it and start it again.
+    Restart {
+        /// How long its init may take.
+        grace: Span,
+    },
+    /// Let it stand still.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Hold it to other limits.
+    ChangeLimits(LimitChange),
+    /// Call it something else.
+    Rename(Name),
+    /// Start it with the node, or not.
+    SetAutostart(bool),
+    /// Put a label on it.
+    SetLabel {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// Take a label off.
+    RemoveLabel {
+        /// The key.
+        key: String,
+    },
+    /// Keep others from it.
+    Hold(HoldKind),
+    /// Let others at it.
+    Unhold,
+    /// Bury it.
+    Delete {
+        /// How long it can be taken back.
+        grave: Span,
+    },
+    /// Take it back from the grave.
+    Undelete {
+        /// Under this name; its old one if none is given.
+        name: Option<Name>,
+    },
+    /// Remove what lies in the grave.
+    Purge,
+    /// Remove it at once: the saga that made it takes it back.
+    Remove {
+        /// That saga.
+        parent: StreamName,
+    },
+    /// Call the open operation off.
+    Cancel {
+        /// Which operation.
+        operation: OperationId,
+    },
+    /// Its init was seen to end.
+    ReportExit {
+        /// Which process.
+        init: ProcessIdentity,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// Its init says that all is up.
+    ReportReady {
+        /// Which process.
+        init: ProcessIdentity,
+    },
+    /// The node runs under this boot id.
+    ReportBoot {
+        /// The kernel's id of the boot.
+        boot: String,
+    },
+    /// Its files are those of a backup.
+    MarkRestored(BackupId),
+    /// An effect's outcome.
+    Report(Report),
+}
+
+impl From<Report> for Command {
+    fn from(report: Report) -> Self {
+        Self::Report(report)
+    }
+}
+
+impl TryFrom<Asked> for Command {
+    type Error = Asked;
+
+    fn try_from(asked: Asked) -> Result<Self, Asked> {
+        Ok(match asked.ask {
+            Ask::CreateContainer { id, name, configuration } => {
+                Self::Create { id, name, configuration, parent: Some(asked.by) }
+            }
+            Ask::StartContainer => Self::Start { parent: Some(asked.by) },
+            Ask::StopContainer => Self::Stop { grace: GRACE_OF_SAGAS, parent: Some(asked.by) },
+            Ask::RemoveContainer => Self::Remove { parent: asked.by },
+            Ask::Hold(kind) => Self::Hold(kind),
+            Ask::Unhold => Self::Unhold,
+            _ => return Err(asked),
+        })
+    }
+}

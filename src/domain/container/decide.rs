@@ -1,0 +1,355 @@
+//! Judges commands against the state. Three answers: facts, nothing (it is so already), or a rejection.
+
+use super::{Command, Container, Life, Record, Rejection, StopPhase, Work, plan};
+use crate::domain::Given;
+use crate::events::{Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity};
+use crate::types::{ContainerId, Name, OperationId, Span, StreamName};
+
+type Decision = Result<Vec<ContainerEvent>, Rejection>;
+
+pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Decision {
+    match command {
+        Command::Create { id, name, configuration, parent } => create(state, *id, name, configuration, parent.as_ref()),
+        Command::Start { parent } => start(state, parent.as_ref()),
+        Command::Stop { grace, parent } => stop(state, *grace, parent.as_ref(), given),
+        Command::Restart { grace } => restart(state, *grace, given),
+        Command::Pause => pause(state),
+        Command::Resume => resume(state),
+        Command::ChangeLimits(change) => change_limits(state, *change),
+        Command::Rename(name) => rename(state, name),
+        Command::SetAutostart(autostart) => set_autostart(state, *autostart),
+        Command::SetLabel { key, value } => set_label(state, key, value),
+        Command::RemoveLabel { key } => remove_label(state, key),
+        Command::Hold(kind) => hold(state, *kind, given.operation),
+        Command::Unhold => Ok(unhold(state, given.operation)),
+        Command::Delete { grave } => delete(state, *grave, given),
+        Command::Undelete { name } => undelete(state, name.as_ref()),
+        Command::Purge => purge(state),
+        Command::Remove { .. } => remove(state, given.operation),
+        Command::Cancel { operation } => cancel(state, *operation),
+        Command::ReportExit { init, exit } => Ok(report_exit(state, init, *exit)),
+        Command::ReportReady { init } => Ok(report_ready(state, init)),
+        Command::ReportBoot { boot } => Ok(report_boot(state, boot)),
+        Command::MarkRestored(backup) => {
+            let known = state.restored_from == Some(*backup);
+            Ok(if known { vec![] } else { vec![ContainerEvent::ContainerRestored { backup: *backup }] })
+        }
+        Command::Report(report) => Ok(plan::decide_report(state, report)),
+    }
+}
+
+/// Returns the record of a container that is made and not gone.
+fn made(state: &Container) -> Result<&Record, Rejection> {
+    match (&state.life, &state.record) {
+        (Life::Purged, _) => Err(Rejection::Purged),
+        (Life::Buried { .. }, _) => Err(Rejection::Buried),
+        (Life::Stuck { reason }, _) => Err(Rejection::Stuck { reason: reason.clone() }),
+        (_, None) => Err(Rejection::Unknown),
+        (Life::Absent, Some(_)) => Err(Rejection::NotMade),
+        (Life::Stopped | Life::Running(_) | Life::Paused(_), Some(record)) => Ok(record),
+    }
+}
+
+fn not_busy(state: &Container) -> Result<(), Rejection> {
+    match &state.open {
+        None => Ok(()),
+        Some(open) => Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation }),
+    }
+}
+
+/// Refuses while any other operation than `own` holds the container in one of these ways.
+fn not_held(state: &Container, kinds: &[HoldKind], own: Option<OperationId>) -> Result<(), Rejection> {
+    let holder = state.holds.iter().find(|(operation, kind)| kinds.contains(kind) && Some(**operation) != own);
+    holder.map_or(Ok(()), |(operation, _)| Err(Rejection::Held { operation: *operation }))
+}
+
+const READING_OR_WRITING: &[HoldKind] = &[HoldKind::Reading, HoldKind::Writing];
+const WRITING: &[HoldKind] = &[HoldKind::Writing];
+
+fn create(
+    state: &Container,
+    id: ContainerId,
+    name: &Name,
+    configuration: &Configuration,
+    parent: Option<&StreamName>,
+) -> Decision {
+    if let Some(record) = &state.record {
+        let same = record.id == id && record.configuration == *configuration && state.life != Life::Purged;
+        return if same { Ok(vec![]) } else { Err(Rejection::Exists) };
+    }
+    if state.life != Life::Absent {
+        return Err(Rejection::Exists);
+    }
+    limits_make_sense(configuration.limits, configuration.disk)?;
+    Ok(vec![ContainerEvent::CreateRequested {
+        id,
+        name: name.clone(),
+        configuration: configuration.clone(),
+        parent: parent.cloned(),
+    }])
+}
+
+fn limits_make_sense(limits: Limits, disk: DiskKind) -> Result<(), Rejection> {
+    if disk == DiskKind::Image && limits.disk < super::DISK_SIZE_MIN {
+        return Err(Rejection::DiskTooSmall { size: limits.disk });
+    }
+    if let Some(size) = limits.memory.filter(|size| *size < super::MEMORY_MIN) {
+        return Err(Rejection::MemoryTooSmall { size });
+    }
+    if let Some(pids) = limits.pids.filter(|pids| *pids < super::PIDS_MIN) {
+        return Err(Rejection::PidsTooFew { pids });
+    }
+    Ok(())
+}
+
+fn start(state: &Container, parent: Option<&StreamName>) -> Decision {
+    let record = made(state)?;
+    match (&state.life, &state.open) {
+        (Life::Running(_), None) => return Ok(vec![]),
+        (Life::Paused(_), None) => return Err(Rejection::Paused),
+        _ => not_busy(state)?,
+    }
+    not_held(state, WRITING, None)?;
+    let init = record.template.as_ref().and_then(|(_, init)| *init);
+    if init.is_none() && record.configuration.command.is_none() {
+        return Err(Rejection::NoInit);
+    }
+    Ok(vec![ContainerEvent::StartRequested { parent: parent.cloned() }])
+}
+
+fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Given) -> Decision {
+    made(state)?;
+    if let Some(Work::Stop(stopping)) = state.open.as_ref().map(|open| &open.work) {
+        let sooner = stopping.phase != StopPhase::Clearing && grace == Span::default();
+        if sooner && !stopping.again {
+            return Ok(vec![ContainerEvent::GraceExpired]);
+        }
+    }
+    if state.open.is_none() && state.life == Life::Stopped {
+        return Ok(vec![]);
+    }
+    not_busy(state)?;
+    let requested = ContainerEvent::StopRequested { deadline: given.at.after(grace), parent: parent.cloned() };
+    Ok(with_haste(requested, grace))
+}
+
+/// Skips the waiting where nobody wants to wait.
+fn with_haste(requested: ContainerEvent, grace: Span) -> Vec<ContainerEvent> {
+    if grace == Span::default() { vec![requested, ContainerEvent::GraceExpired] } else { vec![requested] }
+}
+
+fn restart(state: &Container, grace: Span, given: Given) -> Decision {
+    made(state)?;
+    not_busy(state)?;
+    not_held(state, WRITING, None)?;
+    match state.life {
+        Life::Running(_) | Life::Paused(_) => {
+            Ok(with_haste(ContainerEvent::RestartRequested { deadline: given.at.after(grace) }, grace))
+        }
+        _ => Err(Rejection::NotRunning),
+    }
+}
+
+fn pause(state: &Container) -> Decision {
+    made(state)?;
+    not_busy(state)?;
+    match state.life {
+        Life::Running(_) => Ok(vec![ContainerEvent::PauseRequested]),
+        Life::Paused(_) => Ok(vec![]),
+        _ => Err(Rejection::NotRunning),
+    }
+}
+
+fn resume(state: &Container) -> Decision {
+    made(state)?;
+    not_busy(state)?;
+    match state.life {
+        Life::Paused(_) => Ok(vec![ContainerEvent::ResumeRequested]),
+        Life::Running(_) => Ok(vec![]),
+        _ => Err(Rejection::NotRunning),
+    }
+}
+
+fn change_limits(state: &Container, change: LimitChange) -> Decision {
+    let record = made(state)?;
+    not_busy(state)?;
+    let present = record.configuration.limits;
+    let wanted = present.with(change);
+    if wanted == present {
+        return Ok(vec![]);
+    }
+    limits_make_sense(wanted, record.configuration.disk)?;
+    if wanted.disk < present.disk {
+        return Err(Rejection::DiskShrinks { present: present.disk, size: wanted.disk });
+    }
+    if wanted.disk > present.disk {
+        not_held(state, READING_OR_WRITING, None)?;
+    }
+    let requested = ContainerEvent::LimitChangeRequested { change };
+    let host_has_work = wanted.disk != present.disk || state.init().is_some();
+    Ok(if host_has_work { vec![requested] } else { vec![requested, ContainerEvent::LimitsSet { limits: wanted }] })
+}
+
+fn rename(state: &Container, name: &Name) -> Decision {
+    let record = made(state)?;
+    not_busy(state)?;
+    Ok(if record.name == *name { vec![] } else { vec![ContainerEvent::RenameRequested { name: name.clone() }] })
+}
+
+fn set_autostart(state: &Container, autostart: bool) -> Decision {
+    let present = made(state)?.configuration.autostart;
+    Ok(if present == autostart { vec![] } else { vec![ContainerEvent::AutostartSet { autostart }] })
+}
+
+fn set_label(state: &Container, key: &str, value: &str) -> Decision {
+    let same = made(state)?.configuration.labels.get(key).is_some_and(|present| present == value);
+    Ok(if same { vec![] } else { vec![ContainerEvent::LabelSet { key: key.to_owned(), value: value.to_owned() }] })
+}
+
+fn remove_label(state: &Container, key: &str) -> Decision {
+    let present = made(state)?.configuration.labels.contains_key(key);
+    Ok(if present { vec![ContainerEvent::LabelRemoved { key: key.to_owned() }] } else { vec![] })
+}
+
+fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
+    made(state)?;
+    if state.holds.get(&operation) == Some(&kind) {
+        return Ok(vec![]);
+    }
+    match kind {
+        HoldKind::Reading => {
+            not_held(state, WRITING, Some(operation))?;
+            let rearranging = state.open.as_ref().filter(|open| {
+                matches!(open.work, Work::Bury { .. } | Work::Dissolve(_) | Work::Create)
+            });
+            if let Some(open) = rearranging {
+                return Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation });
+            }
+        }
+        HoldKind::Writing => {
+            not_busy(state)?;
+            not_held(state, READING_OR_WRITING, Some(operation))?;
+            if state.init().is_some() {
+                return Err(Rejection::Running);
+            }
+        }
+    }
+    Ok(vec![ContainerEvent::HoldPlaced { operation, kind }])
+}
+
+fn unhold(state: &Container, operation: OperationId) -> Vec<ContainerEvent> {
+    let held = state.holds.contains_key(&operation);
+    if held { vec![ContainerEvent::HoldReleased { operation }] } else { vec![] }
+}
+
+fn delete(state: &Container, grave: Span, given: Given) -> Decision {
+    if matches!(state.life, Life::Buried { .. }) && state.open.is_none() {
+        return Ok(vec![]);
+    }
+    made(state)?;
+    not_busy(state)?;
+    not_held(state, READING_OR_WRITING, None)?;
+    if state.init().is_some() {
+        return Err(Rejection::Running);
+    }
+    Ok(vec![ContainerEvent::DeleteRequested { until: given.at.after(grave) }])
+}
+
+fn undelete(state: &Container, name: Option<&Name>) -> Decision {
+    let Some(record) = &state.record else { return Err(Rejection::Unknown) };
+    not_busy(state)?;
+    match state.life {
+        Life::Buried { .. } => {
+            Ok(vec![ContainerEvent::UndeleteRequested { name: name.unwrap_or(&record.name).clone() }])
+        }
+        Life::Purged => Err(Rejection::Purged),
+        _ => Err(Rejection::NotBuried),
+    }
+}
+
+fn purge(state: &Container) -> Decision {
+    if state.record.is_none() && state.life == Life::Absent {
+        return Err(Rejection::Unknown);
+    }
+    not_busy(state)?;
+    not_held(state, READING_OR_WRITING, None)?;
+    match state.life {
+        Life::Buried { .. } | Life::Stuck { .. } => Ok(vec![ContainerEvent::PurgeRequested]),
+        Life::Purged => Ok(vec![]),
+        _ => Err(Rejection::NotBuried),
+    }
+}
+
+/// A saga takes back the container it made: no grave, whatever state the making is in.
+fn remove(state: &Container, operation: OperationId) -> Decision {
+    if state.record.is_none() || state.life == Life::Purged {
+        return Ok(vec![]);
+    }
+    if let Some(open) = &state.open {
+        return match open.work {
+            Work::Create => Ok(vec![ContainerEvent::CreateFailed { reason: "its maker took it back".to_owned() }]),
+            Work::Dissolve(_) => Ok(vec![]),
+            _ => Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation }),
+        };
+    }
+    not_held(state, READING_OR_WRITING, Some(operation))?;
+    if state.init().is_some() {
+        return Err(Rejection::Running);
+    }
+    Ok(vec![ContainerEvent::PurgeRequested])
+}
+
+fn cancel(state: &Container, operation: OperationId) -> Decision {
+    let Some(open) = state.open.as_ref().filter(|open| open.operation == operation) else {
+        return Err(Rejection::NoSuchOperation { operation });
+    };
+    match &open.work {
+        Work::Create => Ok(vec![ContainerEvent::CreateFailed { reason: "cancelled".to_owned() }]),
+        Work::Start { failing: None } => Ok(vec![ContainerEvent::StartFailing { reason: "cancelled".to_owned() }]),
+        work => Err(Rejection::TooLate { verb: work.verb() }),
+    }
+}
+
+/// An exit ends whatever had a running init for its object; a rename goes on, and the exit is reported again after it.
+fn report_exit(state: &Container, init: &ProcessIdentity, exit: Exit) -> Vec<ContainerEvent> {
+    if state.init() != Some(init) {
+        return vec![];
+    }
+    match state.open.as_ref().map(|open| &open.work) {
+        Some(Work::Stop(stopping)) if stopping.exit.is_some() => vec![],
+        Some(Work::Stop(_)) | None => vec![ContainerEvent::InitExited { exit }],
+        Some(work) => match without_object(work, "its init ended") {
+            Some(closing) => vec![closing, ContainerEvent::InitExited { exit }],
+            None => vec![],
+        },
+    }
+}
+
+/// Returns the fact that closes work on an init which is not there any more.
+fn without_object(work: &Work, reason: &str) -> Option<ContainerEvent> {
+    let reason = reason.to_owned();
+    match work {
+        Work::Pause => Some(ContainerEvent::PauseFailed { reason }),
+        Work::Resume => Some(ContainerEvent::ResumeFailed { reason }),
+        Work::ChangeLimits { .. } => Some(ContainerEvent::LimitChangeFailed { reason }),
+        _ => None,
+    }
+}
+
+fn report_ready(state: &Container, init: &ProcessIdentity) -> Vec<ContainerEvent> {
+    let news = state.life == Life::Running(init.clone()) && !state.ready;
+    if news { vec![ContainerEvent::ContainerReady] } else { vec![] }
+}
+
+fn report_boot(state: &Container, boot: &str) -> Vec<ContainerEvent> {
+    let ours = state.init().is_none_or(|init| init.boot == boot);
+    match state.open.as_ref().map(|open| &open.work) {
+        _ if ours => vec![],
+        Some(Work::Stop(_)) => vec![], // what it waits for is so already: clearing away goes on
+        Some(work) => without_object(work, "the node went down")
+            .into_iter()
+            .chain([ContainerEvent::ContainerInterrupted { boot: boot.to_owned() }])
+            .collect(),
+        None => vec![ContainerEvent::ContainerInterrupted { boot: boot.to_owned() }],
+    }
+}

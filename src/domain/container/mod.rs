@@ -1,0 +1,213 @@
+//! The rules of one container.
+//!
+//! ```text
+//!            create            start                    pause
+//!   absent ────────▶ stopped ────────▶ running ◀──────────────▶ paused
+//!              ▲        │  ▲              │ stop, exit, kill      │ stop
+//!     undone ──┘ delete │  └──────────────┴───────────────────────┘
+//!                       ▼
+//!             undelete ─ buried ── purge ──▶ purged         (undo fails for good ──▶ stuck ── purge ──▶ purged)
+//! ```
+//!
+//! An *operation* is what is under way between these states; at most one is open. *Holds* of other operations (backups,
+//! restores) keep some commands out without opening an operation here. Both are read by `decide.rs`; `plan.rs` is the
+//! saga: one match from (operation, facts) to the next effect. Only the container's own actor uses this module.
+
+mod command;
+mod decide;
+mod evolve;
+mod plan;
+mod rejection;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use command::{Command, GRACE_OF_SAGAS};
+pub use rejection::{DISK_SIZE_MIN, MEMORY_MIN, PIDS_MIN, Rejection};
+
+use super::effect::{Answer, Ask, Effect, IdRange};
+use super::{Aggregate, Given, Notice};
+use crate::events::{
+    Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity, StopReason,
+};
+use crate::types::{BackupId, Category, ContainerId, Name, OperationId, StreamName, Timestamp};
+
+/// Is everything the log tells about one container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Container {
+    life: Life,
+    record: Option<Box<Record>>,
+    open: Option<Open>,
+    holds: BTreeMap<OperationId, HoldKind>,
+    notices: Vec<Notice>,
+    restored_from: Option<BackupId>,
+    ready: bool,
+}
+
+/// Says what a container is between operations.
+#[derive(Debug, Clone, Default, PartialEq)]
+enum Life {
+    /// There is none, or not yet.
+    #[default]
+    Absent,
+    Stopped,
+    Running(ProcessIdentity),
+    Paused(ProcessIdentity),
+    Buried {
+        until: Timestamp,
+    },
+    Purged,
+    /// An undo or a removal failed for good.
+    Stuck {
+        reason: String,
+    },
+}
+
+/// Is what the container was asked to be, and what it was given.
+#[derive(Debug, Clone, PartialEq)]
+struct Record {
+    id: ContainerId,
+    name: Name,
+    configuration: Configuration,
+    named: bool,
+    ids: Option<IdRange>,
+    template: Option<(String, Option<InitKind>)>,
+    lease: Option<Lease>,
+    disk: bool,
+}
+
+/// Is the operation under way.
+#[derive(Debug, Clone, PartialEq)]
+struct Open {
+    operation: OperationId,
+    parent: Option<StreamName>,
+    work: Work,
+}
+
+/// Says what the operation does and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+enum Work {
+    Create,
+    /// Takes claims and files back, after a failed creation or for good.
+    Dissolve(Dissolution),
+    Start {
+        failing: Option<String>,
+    },
+    Stop(Stopping),
+    Pause,
+    Resume,
+    ChangeLimits {
+        change: LimitChange,
+        failing: Option<String>,
+    },
+    Rename {
+        name: Name,
+    },
+    Bury {
+        until: Timestamp,
+    },
+    Undelete {
+        until: Timestamp,
+        failing: Option<String>,
+    },
+}
+
+/// Says how far a stop is.
+#[derive(Debug, Clone, PartialEq)]
+struct Stopping {
+    deadline: Timestamp,
+    phase: StopPhase,
+    exit: Option<Exit>,
+    reason: StopReason,
+    again: bool,
+}
+
+/// Says what a stop waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopPhase {
+    Signalling,
+    Waiting,
+    /// Its init ended or is to be killed: what is left in the kernel goes.
+    Clearing,
+}
+
+/// Says what is taken back, and why.
+#[derive(Debug, Clone, PartialEq)]
+struct Dissolution {
+    /// Why the creation failed; nothing when the container is purged.
+    failure: Option<String>,
+    disk: bool,
+    lease: bool,
+    template: bool,
+    ids: bool,
+    name: bool,
+}
+
+impl Work {
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Dissolve(Dissolution { failure: Some(_), .. }) => "undoing a failed create",
+            Self::Dissolve(_) => "purge",
+            Self::Start { .. } => "start",
+            Self::Stop(Stopping { again: true, .. }) => "restart",
+            Self::Stop(_) => "stop",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::ChangeLimits { .. } => "set",
+            Self::Rename { .. } => "rename",
+            Self::Bury { .. } => "delete",
+            Self::Undelete { .. } => "undelete",
+        }
+    }
+}
+
+impl Container {
+    /// Returns the process that is the container's init, running or paused.
+    pub fn init(&self) -> Option<&ProcessIdentity> {
+        match &self.life {
+            Life::Running(init) | Life::Paused(init) => Some(init),
+            Life::Absent | Life::Stopped | Life::Buried { .. } | Life::Purged | Life::Stuck { .. } => None,
+        }
+    }
+
+    fn holder_name(id: ContainerId) -> StreamName {
+        StreamName::new(Category::Container, id)
+    }
+}
+
+impl Aggregate for Container {
+    const CATEGORY: Category = Category::Container;
+    type Command = Command;
+    type Event = ContainerEvent;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, given: Given) -> Result<Vec<ContainerEvent>, Rejection> {
+        decide::decide(self, command, given)
+    }
+
+    fn evolve(&mut self, event: &ContainerEvent, given: Given) {
+        evolve::evolve(self, event, given);
+    }
+
+    fn next_effect(&self) -> Option<Effect> {
+        plan::next_effect(self)
+    }
+
+    fn answer(&self, ask: &Ask) -> Answer {
+        match (ask, &self.record) {
+            (Ask::Hold(_), Some(record)) => Answer::Held {
+                name: record.name.clone(),
+                configuration: Box::new(record.configuration.clone()),
+                template_digest: record.template.as_ref().map(|(digest, _)| digest.clone()).unwrap_or_default(),
+                running: self.init().is_some(),
+            },
+            (Ask::StopContainer, _) if self.open.is_none() && self.init().is_none() => Answer::AlreadySo,
+            (Ask::StartContainer, _) if self.open.is_none() && self.init().is_some() => Answer::AlreadySo,
+            (Ask::RemoveContainer, _) if self.life == Life::Purged || self.record.is_none() => Answer::AlreadySo,
+            (Ask::CreateContainer { .. }, _) if self.open.is_none() && self.life == Life::Stopped => Answer::AlreadySo,
+            _ => Answer::Accepted,
+        }
+    }
+}

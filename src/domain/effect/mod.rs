@@ -1,0 +1,157 @@
+//! The words of the seam: what a state owes the world, and what the world answers.
+
+mod ask;
+mod host;
+
+pub use ask::{Answer, Ask, Asked};
+pub use host::{HostEffect, IdRange, InitSignal, RunSpecification, SealSpecification};
+
+use serde::{Deserialize, Serialize};
+
+use super::Refusal;
+use crate::events::{BackupSummary, MaintenanceResult, ProcessIdentity, TemplateSummary};
+use crate::types::{OperationId, Size, Span, StreamName, Timestamp};
+
+/// Names a step of a plan; the same name always means the same effect of that operation.
+pub type Step = &'static str;
+
+/// Is something a state still owes the world. One is in flight per stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    /// The operation it belongs to; with the step it makes the effect recognisable when repeated.
+    pub operation: OperationId,
+    /// The step of the plan.
+    pub step: Step,
+    /// Whether it takes something back: an undo is tried longer than a step forward.
+    pub undo: bool,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// Says what kind of work an effect is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Work for the kernel, the disk or the network.
+    Host(Box<HostEffect>),
+    /// A command to another aggregate.
+    Ask(StreamName, Ask),
+    /// Waiting. Never inside a host effect, so that it can be called off and survives a restart.
+    WakeAt(Timestamp),
+}
+
+/// Is the outcome of an effect, an ordinary command to the aggregate that owed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The operation of the effect.
+    pub operation: OperationId,
+    /// Its step. A report that fits no step in flight is stale and ignored.
+    pub step: Step,
+    /// How many times it was tried, from 1.
+    pub attempt: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// Says what came of an effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It is so now.
+    Done(Facts),
+    /// The other aggregate took the ask.
+    Answered(Answer),
+    /// The other aggregate refused.
+    Refused(Refusal),
+    /// It did not work, and trying again does not help any more.
+    Failed(Failure),
+    /// The moment has come.
+    Woken,
+}
+
+/// Is why a host effect did not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// Whether trying again can help.
+    pub kind: FailureKind,
+    /// What the host said, with paths and values: lower case, no full stop.
+    pub reason: String,
+}
+
+impl Failure {
+    /// Makes a failure that trying again does not mend.
+    pub fn permanent(reason: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Permanent, reason: reason.into() }
+    }
+
+    /// Makes a failure that may pass.
+    pub fn transient(reason: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Transient, reason: reason.into() }
+    }
+}
+
+/// Says whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// It may pass: busy, interrupted.
+    Transient,
+    /// It will not.
+    Permanent,
+    /// There is nothing to do it with: no package manager, a file system without such a tool.
+    NotApplicable,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+/// Is what the host found to be true when an effect was done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Facts {
+    /// Nothing beyond that.
+    None,
+    /// What the template holds.
+    Template(TemplateSummary),
+    /// The template is not what it was: the first paths, and how many.
+    Drift {
+        /// The first few.
+        paths: Vec<String>,
+        /// How many in all.
+        count: u64,
+    },
+    /// Init runs.
+    Started {
+        /// Which process it is.
+        init: ProcessIdentity,
+        /// How long the host worked.
+        took: Span,
+    },
+    /// A store's repository.
+    Repository {
+        /// Its id.
+        repository: String,
+        /// What its recovery key is recognised by.
+        recovery_fingerprint: String,
+    },
+    /// A pass over a running container.
+    LivePass {
+        /// Entries seen.
+        entries: u64,
+        /// Bytes read.
+        read: Size,
+    },
+    /// A pass over a container that stood still.
+    FrozenPass {
+        /// How long.
+        frozen: Span,
+    },
+    /// A backup, whole and safe.
+    Sealed(Box<BackupSummary>),
+    /// Files of a backup, written.
+    Restored {
+        /// How many entries.
+        entries: u64,
+        /// How many bytes.
+        written: Size,
+    },
+    /// What maintenance found.
+    Maintenance(MaintenanceResult),
+}

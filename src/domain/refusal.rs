@@ -1,0 +1,48 @@
+//! What every refusal has in common when it leaves the rules: a stable code, words, and the next command to type.
+
+use serde::{Deserialize, Serialize};
+
+/// Says what kind of answer a refusal is; the CLI's exit code and the API's status follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalClass {
+    /// What was given makes no sense.
+    Invalid,
+    /// There is no such thing.
+    NotFound,
+    /// It is not the time for it, or somebody else has it.
+    Conflict,
+    /// There is not enough.
+    Limit,
+    /// Not for this caller.
+    NotAllowed,
+    /// This host cannot.
+    Unsupported,
+}
+
+/// Is a refused command, in the words of the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// A stable code such as `container.running`.
+    pub code: String,
+    /// What kind of refusal it is.
+    pub class: RefusalClass,
+    /// What stands against it: lower case, no full stop.
+    pub message: String,
+    /// The next command to type, if one helps.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// Makes a refusal without a hint.
+    pub fn new(class: RefusalClass, code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), class, message: message.into(), hint: None }
+    }
+
+    /// Adds the next command to type.
+    pub fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

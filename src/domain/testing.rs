@@ -1,0 +1,99 @@
+//! Given, when, then: the grammar in which rules are tested.
+
+use std::fmt::Debug;
+
+use super::{Aggregate, Effect, Given, Refusal};
+use crate::types::{OperationId, Timestamp};
+
+/// Is an aggregate with a history.
+pub struct Scenario<A: Aggregate> {
+    state: A,
+    given: Given,
+}
+
+/// Is what came of a command.
+pub struct Decided<A: Aggregate> {
+    state: A,
+    result: Result<Vec<A::Event>, Refusal>,
+}
+
+/// Begins with a history.
+pub fn given<A: Aggregate>(history: impl IntoIterator<Item = A::Event>) -> Scenario<A> {
+    let mut state = A::default();
+    let given = Given { operation: OperationId::derived("test"), at: Timestamp::from_micros(1_000_000) };
+    for event in history {
+        state.evolve(&event, given);
+    }
+    Scenario { state, given }
+}
+
+impl<A: Aggregate> Scenario<A> {
+    /// Names the operation of the commands to come.
+    pub fn operation(mut self, operation: OperationId) -> Self {
+        self.given.operation = operation;
+        self
+    }
+
+    /// Gives a command.
+    pub fn when(mut self, command: A::Command) -> Decided<A> {
+        let result = self.state.decide(&command, self.given);
+        for event in result.iter().flatten() {
+            self.state.evolve(event, self.given);
+        }
+        Decided { state: self.state, result: result.map_err(Into::into) }
+    }
+
+    /// Returns what the history still owes the world.
+    pub fn owes(&self) -> Option<Effect> {
+        self.state.next_effect()
+    }
+}
+
+impl<A: Aggregate> Decided<A> {
+    /// Demands exactly these facts.
+    ///
+    /// # Panics
+    /// If others came, or a refusal.
+    #[track_caller]
+    pub fn then(self, expected: impl IntoIterator<Item = A::Event>) -> Self
+    where
+        A::Event: PartialEq + Debug,
+    {
+        let expected: Vec<_> = expected.into_iter().collect();
+        assert_eq!(self.result.as_ref().ok(), Some(&expected), "{:?}", self.result.as_ref().err());
+        self
+    }
+
+    /// Demands that it was so already.
+    ///
+    /// # Panics
+    /// If any fact came, or a refusal.
+    #[track_caller]
+    pub fn then_nothing(self) -> Self
+    where
+        A::Event: PartialEq + Debug,
+    {
+        self.then([])
+    }
+
+    /// Demands a refusal with that code.
+    ///
+    /// # Panics
+    /// If facts came, or another refusal.
+    #[track_caller]
+    pub fn then_refused(self, code: &str) -> Self {
+        let refused = self.result.as_ref().err().map(|refusal| refusal.code.as_str());
+        assert_eq!(refused, Some(code));
+        self
+    }
+
+    /// Demands that the state now owes that step, or nothing.
+    ///
+    /// # Panics
+    /// If it owes another.
+    #[track_caller]
+    pub fn owing(self, step: Option<&str>) -> Self {
+        assert_eq!(self.state.next_effect().map(|effect| effect.step), step);
+        self
+    }
+}

@@ -1,0 +1,110 @@
+//! Facts about one request for many containers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackupMode, Closing, DomainEvent, Mark, kinds};
+use crate::types::{BackupId, Category, ContainerId, Name, OperationId, RunId, StoreId};
+
+/// Says what is to be done with each member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "action")]
+pub enum BatchAction {
+    /// Back it up.
+    Backup {
+        /// Into which store.
+        store: StoreId,
+        /// How much is to be read.
+        mode: BackupMode,
+    },
+    /// Put its disk in order.
+    Defragment,
+    /// Ask its package manager.
+    UpdateCheck,
+}
+
+/// Is one container of the batch, with the ids that its run will have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchMember {
+    /// Which container.
+    pub container: ContainerId,
+    /// The run.
+    pub run: RunId,
+    /// The run's operation.
+    pub operation: OperationId,
+    /// The backup, where one is made.
+    pub backup: BackupId,
+}
+
+/// Is a fact about a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum BatchEvent {
+    /// Somebody, or a schedule, asked for it.
+    BatchRequested {
+        /// Its id.
+        id: RunId,
+        /// What.
+        action: BatchAction,
+        /// For which containers, as the selection was resolved then.
+        members: Vec<BatchMember>,
+        /// The schedule behind it.
+        schedule: Option<Name>,
+        /// How many runs at the same time.
+        parallel: u32,
+    },
+    /// A member's run has begun.
+    ChildStarted {
+        /// Which run.
+        run: RunId,
+    },
+    /// A member's run is over.
+    ChildFinished {
+        /// Which run.
+        run: RunId,
+        /// How.
+        outcome: Closing,
+    },
+    /// Every member succeeded, or there was none.
+    BatchCompleted,
+    /// Some did not.
+    BatchCompletedWithExceptions {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// None did.
+    BatchFailed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl DomainEvent for BatchEvent {
+    const CATEGORY: Category = Category::Batch;
+    const KINDS: &'static [&'static str] = kinds!(BatchEvent: BatchRequested, ChildStarted, ChildFinished,
+        BatchCompleted, BatchCompletedWithExceptions, BatchFailed);
+
+    fn mark(&self) -> Mark {
+        let closed = |outcome| Mark::Closed { outcome };
+        match self {
+            Self::BatchRequested { .. } => Mark::Opened { verb: "batch" },
+            Self::ChildStarted { .. } | Self::ChildFinished { .. } => Mark::Fact,
+            Self::BatchCompleted => closed(Closing::Done),
+            Self::BatchCompletedWithExceptions { failed, total } => {
+                closed(Closing::DoneWithExceptions { reason: format!("{failed} of {total} did not succeed") })
+            }
+            Self::BatchFailed { reason } => closed(Closing::Failed { reason: reason.clone() }),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::BatchRequested { members, .. } => format!("batch of {} requested", members.len()),
+            Self::ChildStarted { run } => format!("run {} started", run.short()),
+            Self::ChildFinished { run, outcome } => format!("run {} finished: {}", run.short(), outcome.words()),
+            Self::BatchCompleted => "batch completed".to_owned(),
+            Self::BatchCompletedWithExceptions { failed, total } => format!("{failed} of {total} did not succeed"),
+            Self::BatchFailed { reason } => format!("batch failed: {reason}"),
+        }
+    }
+}

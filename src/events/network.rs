@@ -1,0 +1,89 @@
+//! Facts about networks: what they are, and who has which address.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Closing, DomainEvent, Mark, kinds};
+use crate::types::{Category, MacAddress, Name, NetworkId, Subnet};
+
+/// Is a fact about a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum NetworkEvent {
+    /// Somebody asked for a NAT network.
+    NetworkRequested {
+        /// Its id.
+        id: NetworkId,
+        /// Its name.
+        name: Name,
+        /// Its addresses.
+        subnet: Subnet,
+        /// The bridge that carries it on the host.
+        bridge: String,
+    },
+    /// The name is reserved.
+    NetworkNameClaimed,
+    /// The network is there.
+    NetworkCreated,
+    /// It could not be made.
+    NetworkCreateFailed {
+        /// Why.
+        reason: String,
+    },
+    /// The address belongs to the holder until it lets go.
+    AddressLeased {
+        /// The stream of the holder.
+        holder: String,
+        /// The address.
+        address: IpAddr,
+        /// The link address that goes with it.
+        mac: MacAddress,
+    },
+    /// The holder let go of its address.
+    AddressReleased {
+        /// The stream of the holder.
+        holder: String,
+    },
+    /// Somebody asked to delete the network.
+    NetworkDeleteRequested,
+    /// It is gone.
+    NetworkDeleted,
+    /// It could not be removed.
+    NetworkDeleteStuck {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl DomainEvent for NetworkEvent {
+    const CATEGORY: Category = Category::Network;
+    const KINDS: &'static [&'static str] = kinds!(NetworkEvent: NetworkRequested, NetworkNameClaimed, NetworkCreated,
+        NetworkCreateFailed, AddressLeased, AddressReleased, NetworkDeleteRequested, NetworkDeleted, NetworkDeleteStuck);
+
+    fn mark(&self) -> Mark {
+        let closed = |outcome| Mark::Closed { outcome };
+        match self {
+            Self::NetworkRequested { .. } => Mark::Opened { verb: "network create" },
+            Self::NetworkDeleteRequested => Mark::Opened { verb: "network delete" },
+            Self::NetworkNameClaimed => Mark::Phase { name: "making the bridge" },
+            Self::NetworkCreated | Self::NetworkDeleted => closed(Closing::Done),
+            Self::NetworkCreateFailed { reason } => closed(Closing::Failed { reason: reason.clone() }),
+            Self::NetworkDeleteStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
+            Self::AddressLeased { .. } | Self::AddressReleased { .. } => Mark::Fact,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::NetworkRequested { name, subnet, .. } => format!("network {name} on {subnet} requested"),
+            Self::NetworkNameClaimed => "name claimed".to_owned(),
+            Self::NetworkCreated => "network created".to_owned(),
+            Self::NetworkCreateFailed { reason } => format!("network could not be made: {reason}"),
+            Self::AddressLeased { holder, address, .. } => format!("address {address} leased to {holder}"),
+            Self::AddressReleased { holder } => format!("address of {holder} released"),
+            Self::NetworkDeleteRequested => "deletion requested".to_owned(),
+            Self::NetworkDeleted => "network deleted".to_owned(),
+            Self::NetworkDeleteStuck { reason } => format!("deletion stuck: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Facts about one machine: its boots, and the id ranges it has given out.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DomainEvent, Mark, kinds};
+use crate::types::Category;
+
+/// Is a fact about the machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum NodeEvent {
+    /// The state directory was made.
+    NodeInitialised {
+        /// The host name of that day.
+        hostname: String,
+        /// The eight hexadecimal digits that mark whatever this daemon makes on the host.
+        instance: String,
+    },
+    /// The machine runs under another boot id than before: whatever ran then does not run now.
+    NodeBooted {
+        /// The kernel's id of this boot.
+        boot: String,
+        /// The kernel's release.
+        kernel: String,
+    },
+    /// The daemon is ready for commands.
+    DaemonStarted {
+        /// Its version.
+        berth: String,
+    },
+    /// The daemon ended in order.
+    DaemonStopped,
+    /// A range of user ids belongs to the holder until it is purged.
+    IdRangeClaimed {
+        /// The stream of the thing that has it.
+        holder: String,
+        /// The first id.
+        base: u32,
+        /// How many.
+        count: u32,
+    },
+    /// The holder's range is free again.
+    IdRangeReleased {
+        /// The stream of the thing that had it.
+        holder: String,
+    },
+}
+
+impl DomainEvent for NodeEvent {
+    const CATEGORY: Category = Category::Node;
+    const KINDS: &'static [&'static str] =
+        kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, IdRangeClaimed, IdRangeReleased);
+
+    fn mark(&self) -> Mark {
+        Mark::Fact
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::NodeInitialised { hostname, instance } => format!("node {hostname} initialised as instance {instance}"),
+            Self::NodeBooted { kernel, .. } => format!("node booted under Linux {kernel}"),
+            Self::DaemonStarted { berth } => format!("daemon {berth} started"),
+            Self::DaemonStopped => "daemon stopped".to_owned(),
+            Self::IdRangeClaimed { holder, base, count } => format!("ids {base}+{count} claimed by {holder}"),
+            Self::IdRangeReleased { holder } => format!("ids of {holder} released"),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Facts about one run of a restore.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Closing, DomainEvent, Mark, kinds};
+use crate::types::{BackupId, Category, ContainerId, Name, RunId, Size, StoreId};
+
+/// Says where the files of a backup go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "to")]
+pub enum RestoreTarget {
+    /// A new container, made for this.
+    New {
+        /// Its id.
+        container: ContainerId,
+        /// Its name.
+        name: Name,
+        /// What it is to be.
+        configuration: Box<super::Configuration>,
+    },
+    /// The container that was backed up; its present files are kept beside until confirmed.
+    InPlace {
+        /// Its id.
+        container: ContainerId,
+    },
+    /// Some paths, into a directory of the node.
+    Directory {
+        /// Which paths inside the backup, as text with escapes where they are not UTF-8.
+        paths: Vec<String>,
+        /// The absolute path of the directory.
+        into: String,
+    },
+}
+
+/// Is a fact about a restore.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum RestoreEvent {
+    /// Somebody asked for it.
+    RestoreRequested {
+        /// Its id.
+        id: RunId,
+        /// Which backup.
+        backup: BackupId,
+        /// The container it is of.
+        source: ContainerId,
+        /// The store that has it.
+        store: StoreId,
+        /// Where to.
+        target: RestoreTarget,
+        /// Whether the container is to run afterwards.
+        start: bool,
+    },
+    /// The backup stays while it is read.
+    BackupPinned,
+    /// The new container is there, empty.
+    TargetCreated,
+    /// The target stood still before its files are replaced.
+    TargetStopped {
+        /// Whether it ran before.
+        was_running: bool,
+    },
+    /// Nobody else touches the target.
+    TargetHeld,
+    /// The files are there, beside the present ones where there are any.
+    FilesRestored {
+        /// How many entries.
+        entries: u64,
+        /// How many bytes.
+        written: Size,
+    },
+    /// The restored files are the container's files now; the old ones are kept.
+    RootExchanged,
+    /// It does not work out.
+    RestoreFailing {
+        /// Why.
+        reason: String,
+    },
+    /// The unfinished files are gone, the old ones in place.
+    FilesRemoved,
+    /// Others may touch the target.
+    TargetUnheld,
+    /// The new container that was made for it is gone again.
+    TargetRemoved,
+    /// The container runs again.
+    TargetStarted,
+    /// The backup may be pruned again.
+    BackupUnpinned,
+    /// All is as asked.
+    RestoreCompleted,
+    /// Nothing was restored.
+    RestoreFailed {
+        /// Why.
+        reason: String,
+    },
+    /// It could be neither done nor undone.
+    RestoreStuck {
+        /// Why.
+        reason: String,
+    },
+    /// It was called off.
+    RestoreCancelled,
+    /// Somebody is content: the old files may go.
+    ConfirmRequested,
+    /// The old files are gone.
+    RestoreConfirmed,
+    /// The old files could not be removed.
+    ConfirmFailed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl DomainEvent for RestoreEvent {
+    const CATEGORY: Category = Category::RestoreJob;
+    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetCreated,
+        TargetStopped, TargetHeld, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
+        TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
+        ConfirmRequested, RestoreConfirmed, ConfirmFailed);
+
+    fn mark(&self) -> Mark {
+        let closed = |outcome| Mark::Closed { outcome };
+        match self {
+            Self::RestoreRequested { .. } => Mark::Opened { verb: "restore" },
+            Self::ConfirmRequested => Mark::Opened { verb: "restore confirm" },
+            Self::TargetHeld => Mark::Phase { name: "restoring files" },
+            Self::FilesRestored { .. } => Mark::Phase { name: "finishing" },
+            Self::RestoreFailing { .. } => Mark::Phase { name: "undoing" },
+            Self::RestoreCompleted | Self::RestoreConfirmed => closed(Closing::Done),
+            Self::RestoreFailed { reason } | Self::ConfirmFailed { reason } => {
+                closed(Closing::Failed { reason: reason.clone() })
+            }
+            Self::RestoreStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
+            Self::RestoreCancelled => closed(Closing::Cancelled),
+            Self::BackupPinned
+            | Self::TargetCreated
+            | Self::TargetStopped { .. }
+            | Self::RootExchanged
+            | Self::FilesRemoved
+            | Self::TargetUnheld
+            | Self::TargetRemoved
+            | Self::TargetStarted
+            | Self::BackupUnpinned => Mark::Fact,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::RestoreRequested { backup, .. } => format!("restore of backup {} requested", backup.short()),
+            Self::BackupPinned => "backup pinned".to_owned(),
+            Self::TargetCreated => "new container made".to_owned(),
+            Self::TargetStopped { .. } => "container stopped".to_owned(),
+            Self::TargetHeld => "container held".to_owned(),
+            Self::FilesRestored { entries, written } => format!("{entries} entries restored, {written}"),
+            Self::RootExchanged => "restored files put in place, old ones kept".to_owned(),
+            Self::RestoreFailing { reason } => format!("failing: {reason}"),
+            Self::FilesRemoved => "unfinished files removed".to_owned(),
+            Self::TargetUnheld => "container no longer held".to_owned(),
+            Self::TargetRemoved => "new container removed".to_owned(),
+            Self::TargetStarted => "container started".to_owned(),
+            Self::BackupUnpinned => "backup unpinned".to_owned(),
+            Self::RestoreCompleted => "restore completed".to_owned(),
+            Self::RestoreFailed { reason } => format!("restore failed: {reason}"),
+            Self::RestoreStuck { reason } => format!("restore stuck: {reason}"),
+            Self::RestoreCancelled => "restore cancelled".to_owned(),
+            Self::ConfirmRequested => "confirmation requested".to_owned(),
+            Self::RestoreConfirmed => "restore confirmed, old files removed".to_owned(),
+            Self::ConfirmFailed { reason } => format!("old files could not be removed: {reason}"),
+        }
+    }
+}
