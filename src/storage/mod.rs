@@ -1,1 +1,122 @@
-//! L3: the event log.
+//! L3: the event log: one SQLite file, one writer thread, any number of readers.
+//!
+//! Everything above sees the log through [`EventStore`]. The log
+//! knows nothing of rules: events are names and bytes to it, projections are folds that it is handed. It keeps what
+//! it was told for ever, in order, and can prove it: see `docs/formats/log.md` for every byte.
+
+pub mod checkpoint;
+mod database;
+mod error;
+mod file;
+pub mod format;
+mod intern;
+pub mod leaf;
+mod ledger;
+pub mod merkle;
+mod projection;
+mod reader;
+mod row;
+mod segment;
+mod snapshot;
+mod store;
+mod subscription;
+mod watermark;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+pub use database::LOG_FILE;
+pub use error::{AppendError, OpenError, ReadError};
+pub use projection::{InlineProjection, ProjectionStatus, UNIFORM_SCHEMA, fold_events, table_of};
+pub use reader::{PAGE, Reader};
+pub use snapshot::Snapshot;
+pub use store::{CHECKPOINT_FILE, Options, SqliteStore};
+pub use subscription::{Pages, Subscription, SubscriptionError};
+pub use watermark::{Level, SpaceProbe, Watermarks};
+
+use crate::events::{Context, Envelope, NewEvent};
+use crate::types::{LogId, Position, StreamName, Version};
+use merkle::Hash;
+
+/// Is the largest body or annex in bytes: long lists belong into manifests, not into events.
+pub const CONTENT_LIMIT: usize = 4 << 20;
+
+/// Says at which version the stream must be for a commit to be appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// At exactly this one; 0 for a stream that does not exist yet.
+    Version(Version),
+    /// At any; only for tools and tests, because two writers would not notice each other.
+    Any,
+}
+
+/// Is what is appended at once or not at all: events of one stream with one context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The stream.
+    pub stream: StreamName,
+    /// Where it must be.
+    pub expected: Expected,
+    /// The idempotency key, if the request has one.
+    pub key: Option<String>,
+    /// What the key was given for: the same key with another hash is an error.
+    pub request_hash: [u8; 32],
+    /// Who, when, why.
+    pub context: Context,
+    /// The facts, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// Is what became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The events as they stand in the log.
+    pub events: Vec<Arc<Envelope>>,
+    /// Whether the same request was appended before, and these are the events of then.
+    pub repeated: bool,
+}
+
+/// Is the end of a log at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The log.
+    pub log: LogId,
+    /// The last position, which is also the number of events.
+    pub position: Position,
+    /// The Merkle root over all of them.
+    pub root: Hash,
+}
+
+/// Is the proof that one event is in the tree of a given size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MerkleProof {
+    /// The leaf hash of the event.
+    pub leaf: Hash,
+    /// Its place from 0: position minus one.
+    pub index: u64,
+    /// How many leaves the tree has.
+    pub size: u64,
+    /// The root that the proof leads to.
+    pub root: Hash,
+    /// The siblings, from the leaf upward.
+    pub hashes: Vec<Hash>,
+}
+
+/// Keeps events; one implementation per engine.
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends a commit; the answer comes once it is durable. Never blocks: a full queue answers [`AppendError::Busy`].
+    fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>>;
+    /// Reads events of a stream after a version, at most `limit` and at most [`PAGE`].
+    fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError>;
+    /// Reads events after a position, at most `limit` and at most [`PAGE`].
+    fn read_all(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError>;
+    /// Delivers every event after a position, each once and in order: first the past, then what comes.
+    fn subscribe(&self, after: Position) -> Subscription;
+    /// Tells where the log ends.
+    fn head(&self) -> Head;
+}

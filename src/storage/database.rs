@@ -1,0 +1,112 @@
+//! The SQLite file: how it is created and opened, for the writer and for readers.
+
+use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::error::{OpenError, ReadError, foreign};
+use crate::types::LogId;
+
+/// Is the name of the log's file in the state directory.
+pub const LOG_FILE: &str = "log.db";
+/// Marks the file as a log of Berth for `file(1)` and for the curious: "Brth".
+const APPLICATION_ID: i32 = 0x4272_7468;
+const SCHEMA: &str = include_str!("schema/log.sql");
+const STATEMENTS_HELD: usize = 64;
+
+/// Durability before speed: an acknowledged commit survives a power cut (sqlite.org/pragma.html#pragma_synchronous).
+const WRITER: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA secure_delete = ON;
+    PRAGMA foreign_keys = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA busy_timeout = 5000;
+    PRAGMA cache_size = -65536;
+    PRAGMA temp_store = MEMORY;";
+const READER: &str = "
+    PRAGMA query_only = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA busy_timeout = 5000;
+    PRAGMA cache_size = -8192;
+    PRAGMA mmap_size = 268435456;";
+
+/// Opens the log for writing; an empty file becomes a new log only if `create` says so.
+pub(super) fn open_writer(path: &Path, create: bool) -> Result<(Connection, LogId), OpenError> {
+    let failed = |source| OpenError::Read(ReadError::of(path, source));
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if create {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.execute_batch(WRITER).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_HELD);
+    if create && is_empty(&connection).map_err(failed)? {
+        create_log(&connection).map_err(failed)?;
+    }
+    let log = log_id(&connection, path)?;
+    Ok((connection, log))
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+fn create_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mut id = [0_u8; 16];
+    let random = SystemRandom::new().fill(&mut id);
+    random.map_err(|_| foreign("the kernel gave no random bytes"))?;
+    let transaction = connection.unchecked_transaction()?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", super::format::FORMAT)?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute("INSERT INTO log (one, id) VALUES (1, ?1)", [&id])?;
+    transaction.commit()
+}
+
+/// Opens the log for reading. Where nothing can be written beside it, it is read as a file that does not change.
+pub(super) fn open_reader(path: &Path) -> Result<(Connection, LogId), ReadError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let plain = Connection::open_with_flags(path, flags).map_err(|source| ReadError::of(path, source))?;
+    match prepare_reader(plain, path) {
+        Err(ReadError::Sqlite { .. }) if !wal_of(path).exists() => {
+            let uri = format!("file:{}?immutable=1", escape(path));
+            let fixed = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI);
+            prepare_reader(fixed.map_err(|source| ReadError::of(path, source))?, path)
+        }
+        opened => opened,
+    }
+}
+
+fn prepare_reader(connection: Connection, path: &Path) -> Result<(Connection, LogId), ReadError> {
+    connection.execute_batch(READER).map_err(|source| ReadError::of(path, source))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_HELD);
+    let log = log_id(&connection, path)?;
+    Ok((connection, log))
+}
+
+fn log_id(connection: &Connection, path: &Path) -> Result<LogId, ReadError> {
+    let damaged = |reason: &str| ReadError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
+    let has_log = "SELECT count(*) FROM sqlite_schema WHERE name IN ('log', 'events')";
+    let tables: i64 = connection.query_row(has_log, [], |row| row.get(0)).map_err(|e| ReadError::of(path, e))?;
+    if tables != 2 {
+        return Err(damaged("it holds no log: it was emptied, cut off, or is another file"));
+    }
+    let id: Option<[u8; 16]> = connection
+        .query_row("SELECT id FROM log WHERE one = 1", [], |row| row.get(0))
+        .optional()
+        .map_err(|source| ReadError::of(path, source))?;
+    id.map(LogId::from_bytes).ok_or_else(|| damaged("the id of the log is missing"))
+}
+
+fn wal_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// Escapes what means something in an SQLite URI (sqlite.org/uri.html).
+fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}

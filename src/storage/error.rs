@@ -1,0 +1,175 @@
+//! What can go wrong between the log and its callers, each with what an operator needs to know.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::types::{Position, StreamName, Version};
+
+/// Says why a commit was not appended; nothing of it is in the log then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else appended first.
+    #[error("{stream} is at version {actual}, not at {expected}")]
+    Conflict {
+        /// The stream.
+        stream: StreamName,
+        /// The version that the caller knew.
+        expected: Version,
+        /// The version it has.
+        actual: Version,
+    },
+    /// The idempotency key belongs to another request.
+    #[error("the key {key:?} was used for another request")]
+    KeyReused {
+        /// The key.
+        key: String,
+    },
+    /// More is waiting to be written than the queue holds.
+    #[error("the log is busy: {waiting} requests are waiting")]
+    Busy {
+        /// How many requests the queue holds.
+        waiting: usize,
+    },
+    /// The commit is larger than the log takes.
+    #[error("an event of {bytes} bytes is too large: {limit} are the most")]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// The file system is full, and the ballast is already released.
+    #[error("no space is left to write {path}", path = .path.display())]
+    NoSpace {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The log cannot be written until the reason is removed.
+    #[error("the log is read-only: {reason}")]
+    ReadOnly {
+        /// Why.
+        reason: String,
+    },
+    /// The write failed; the log was opened again and does not have it.
+    #[error("the log could not be written: {reason}")]
+    Unavailable {
+        /// What SQLite said.
+        reason: String,
+    },
+}
+
+/// Says why the log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bytes are not what was written.
+    #[error("{path} is damaged: {reason}; nothing was changed: keep the file and restore a copy beside it", path = .path.display())]
+    Damaged {
+        /// The log's file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// An event does not decode.
+    #[error("the event at position {position} of {path} cannot be read: {reason}", path = .path.display())]
+    Undecodable {
+        /// The log's file.
+        path: PathBuf,
+        /// Where.
+        position: Position,
+        /// What does not fit.
+        reason: String,
+    },
+    /// SQLite refused for another reason.
+    #[error("{path} cannot be read: {source}", path = .path.display())]
+    Sqlite {
+        /// The log's file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// Says why a log could not be opened for writing.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file of the state directory could not be used.
+    #[error("{path}: {source}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another process writes this log.
+    #[error("{path} is in use by another process", path = .path.display())]
+    InUse {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// A newer Berth wrote the state.
+    #[error("{path} has format {found}; this berth reads up to {known}: use the berth that wrote it", path = .path.display())]
+    Newer {
+        /// The state directory.
+        path: PathBuf,
+        /// The number found.
+        found: u32,
+        /// The highest number known.
+        known: u32,
+    },
+    /// The format marker is no number.
+    #[error("{path} does not name a format: {text:?}", path = .path.display())]
+    Format {
+        /// The marker file.
+        path: PathBuf,
+        /// How it begins.
+        text: String,
+    },
+    /// The signing key cannot be used.
+    #[error("the key {path} cannot be used: {reason}", path = .path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The log is there and cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl ReadError {
+    /// Sorts what SQLite said about the file `path`.
+    pub(super) fn of(path: &Path, source: rusqlite::Error) -> Self {
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path: path.to_owned(), reason: source.to_string() }
+            }
+            _ => Self::Sqlite { path: path.to_owned(), source },
+        }
+    }
+}
+
+impl OpenError {
+    /// Returns a closure that names `path` in an I/O error.
+    pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::File { path: path.to_owned(), source }
+    }
+}
+
+/// Sorts what SQLite said when a batch failed.
+pub(super) fn append_error(path: &Path, source: &rusqlite::Error) -> AppendError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => AppendError::NoSpace { path: path.to_owned() },
+        Some(ErrorCode::ReadOnly | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            AppendError::ReadOnly { reason: source.to_string() }
+        }
+        _ => AppendError::Unavailable { reason: source.to_string() },
+    }
+}
+
+/// Carries an error that is not SQLite's through code that fails with SQLite's.
+pub(super) fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
+}

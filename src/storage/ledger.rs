@@ -1,0 +1,473 @@
+//! What the writer thread holds: the connection, and in memory what mirrors the database.
+//!
+//! The mirror (versions, words, tree, rows of projections) changes only along with the open transaction. Whenever the
+//! two might differ, the ledger is thrown away and read again from the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::checkpoint::{Checkpoint, Signer, origin};
+use super::database;
+use super::error::{AppendError, OpenError, ReadError, foreign};
+use super::intern::{Interner, Known};
+use super::leaf::{Header, SALT_LENGTH, Salt, annex_commitment, commitment};
+use super::merkle::Frontier;
+use super::projection::{self, Slot};
+use super::reader::load_tree;
+use super::row::{self, Words};
+use super::segment::{self, Bodies};
+use super::{CONTENT_LIMIT, Commit, Committed, Expected, Head};
+use crate::events::{Context, Envelope, NewEvent};
+use crate::types::{LogId, Position, Timestamp, Version};
+
+/// Is what became of one commit of a batch.
+pub(super) type Outcome = Result<Committed, AppendError>;
+
+const INSERT: &str = "INSERT INTO events (position, stream, version, kind, schema, recorded_at, wall_clock, boot,
+        principal, operation, cause_stream, cause_version, node, body_salt, body, annex, annex_commitment, leaf)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+/// Is how many bodies one segment packs.
+const SEGMENT_EVENTS: i64 = 4_096;
+const SALTS_DRAWN: usize = 256;
+
+pub(super) struct Ledger {
+    pub(super) path: PathBuf,
+    pub(super) log: LogId,
+    pub(super) slots: Vec<Slot>,
+    connection: Connection,
+    interner: Interner,
+    words: Words,
+    tree: Frontier,
+    sealed: u64,
+    recorded_at: Timestamp,
+    salts: Salts,
+    scratch: Vec<u8>,
+}
+
+/// Hands out random salts, drawn many at a time because each system call costs more than hashing an event.
+struct Salts {
+    random: SystemRandom,
+    drawn: Vec<u8>,
+}
+
+impl Salts {
+    fn next(&mut self) -> Result<Salt, rusqlite::Error> {
+        if self.drawn.len() < SALT_LENGTH {
+            self.drawn.resize(SALTS_DRAWN * SALT_LENGTH, 0);
+            let filled = self.random.fill(&mut self.drawn);
+            filled.map_err(|_| foreign("the kernel gave no random bytes"))?;
+        }
+        let mut salt = Salt::default();
+        salt.copy_from_slice(&self.drawn[self.drawn.len() - SALT_LENGTH..]);
+        self.drawn.truncate(self.drawn.len() - SALT_LENGTH);
+        Ok(salt)
+    }
+}
+
+/// Says how far a batch came before it failed.
+pub(super) enum BatchFailure {
+    /// Nothing of it can be in the log.
+    Before(rusqlite::Error),
+    /// The commit itself failed: only the file knows.
+    AtCommit(rusqlite::Error, Vec<Outcome>),
+}
+
+/// Is what stays the same for all events of a commit.
+struct Numbers {
+    boot: i64,
+    principal: i64,
+    node: i64,
+    cause_stream: Option<i64>,
+    cause_version: Option<i64>,
+}
+
+impl Ledger {
+    /// Opens the file and reads what is to be mirrored; projections are rebuilt where they do not fit.
+    pub(super) fn open(path: PathBuf, slots: Vec<Slot>, create: bool) -> Result<Self, OpenError> {
+        let (connection, log) = database::open_writer(&path, create)?;
+        let failed = |source| OpenError::Read(row::read_error(&path, source));
+        let (tree, recorded_at) = load_tree(&connection).map_err(failed)?;
+        let sealed = sealed_size(&connection).map_err(failed)?;
+        let salts = Salts { random: SystemRandom::new(), drawn: Vec::new() };
+        let (interner, words, scratch) = (Interner::default(), Words::default(), Vec::new());
+        let mut ledger =
+            Self { path, log, slots, connection, interner, words, tree, sealed, recorded_at, salts, scratch };
+        ledger.check_size()?;
+        ledger.catch_up().map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
+        Ok(ledger)
+    }
+
+    /// Opens the file again after a failure; the projections go along.
+    pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.iter_mut().for_each(Slot::forget);
+        let _ = self.connection.execute_batch("ROLLBACK");
+        match Self::open(self.path.clone(), Vec::new(), false) {
+            Ok(fresh) => {
+                *self = fresh;
+                self.slots = slots;
+                self.catch_up().map_err(|source| OpenError::Read(row::read_error(&self.path, source)))
+            }
+            Err(error) => {
+                self.slots = slots;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn head(&self) -> Head {
+        Head { log: self.log, position: Position::new(self.tree.size()), root: self.tree.root() }
+    }
+
+    /// Returns how many events came after the last checkpoint.
+    pub(super) fn unsealed(&self) -> u64 {
+        self.tree.size() - self.sealed
+    }
+
+    /// The number of leaves and the last position are told by different columns; a hole shows here.
+    fn check_size(&self) -> Result<(), ReadError> {
+        let sql = "SELECT coalesce(max(position), 0) FROM events";
+        let last: i64 =
+            self.connection.query_row(sql, [], |row| row.get(0)).map_err(|e| ReadError::of(&self.path, e))?;
+        if last as u64 == self.tree.size() {
+            return Ok(());
+        }
+        let reason = format!("the last event is {last}, but the tree has {} leaves", self.tree.size());
+        Err(ReadError::Damaged { path: self.path.clone(), reason })
+    }
+
+    /// Writes commits in one transaction.
+    pub(super) fn write(&mut self, commits: &[Commit], now: Timestamp) -> Result<Vec<Outcome>, BatchFailure> {
+        let outcomes = self.write_open(commits, now).map_err(BatchFailure::Before)?;
+        match self.connection.execute_batch("COMMIT") {
+            Ok(()) => Ok(outcomes),
+            Err(source) => Err(BatchFailure::AtCommit(source, outcomes)),
+        }
+    }
+
+    fn write_open(&mut self, commits: &[Commit], now: Timestamp) -> rusqlite::Result<Vec<Outcome>> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let outcomes = commits.iter().map(|commit| self.write_one(commit, now)).collect::<rusqlite::Result<_>>()?;
+        projection::flush_all(&mut self.slots, &self.connection, Position::new(self.tree.size()))?;
+        Ok(outcomes)
+    }
+
+    fn write_one(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
+        let contents = commit.events.iter().flat_map(|event| [Some(&event.body), event.annex.as_ref()]).flatten();
+        if let Some(bytes) = contents.map(Vec::len).find(|bytes| *bytes > CONTENT_LIMIT) {
+            return Ok(Err(AppendError::TooLarge { bytes, limit: CONTENT_LIMIT }));
+        }
+        if let Some(outcome) = self.earlier(commit)? {
+            return Ok(outcome);
+        }
+        let actual = self.interner.find(&self.connection, &commit.stream)?.map_or(Version::default(), |k| k.version);
+        match commit.expected {
+            Expected::Version(expected) if expected != actual => {
+                return Ok(Err(AppendError::Conflict { stream: commit.stream.clone(), expected, actual }));
+            }
+            _ => {}
+        }
+        self.insert(commit, now)
+    }
+
+    /// Looks for the commit that the idempotency key already made.
+    fn earlier(&mut self, commit: &Commit) -> rusqlite::Result<Option<Outcome>> {
+        let Some(key) = &commit.key else { return Ok(None) };
+        let sql = "SELECT request_hash, first, last FROM commits WHERE key = ?1";
+        let earlier = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+        let Some((hash, first, last)) = earlier.optional()? else { return Ok(None) };
+        if hash != commit.request_hash {
+            return Ok(Some(Err(AppendError::KeyReused { key: key.clone() })));
+        }
+        let filter = "position BETWEEN ?1 AND ?2 ORDER BY position";
+        let events = row::read(&self.connection, &mut self.words, filter, params![first, last])?;
+        Ok(Some(Ok(Committed { events: events.into_iter().map(Arc::new).collect(), repeated: true })))
+    }
+
+    /// Inserts the events of one commit under a savepoint: what SQLite refuses of it does not touch the batch.
+    fn insert(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
+        self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+        let inserted = self.insert_events(commit, now.max(self.recorded_at));
+        match inserted {
+            Ok(events) => {
+                self.connection.prepare_cached("RELEASE one")?.execute([])?;
+                self.accept(&events)?;
+                Ok(Ok(Committed { events, repeated: false }))
+            }
+            Err(source) if is_of_the_commit(&source) => {
+                self.connection.execute_batch("ROLLBACK TO one; RELEASE one")?;
+                self.interner.clear();
+                Ok(Err(AppendError::Unavailable { reason: source.to_string() }))
+            }
+            Err(source) => Err(source),
+        }
+    }
+
+    fn insert_events(&mut self, commit: &Commit, recorded_at: Timestamp) -> rusqlite::Result<Vec<Arc<Envelope>>> {
+        let numbers = self.numbers(&commit.context)?;
+        let mut known = self.interner.stream(&self.connection, &commit.stream)?;
+        let first = self.tree.size() + 1;
+        let mut events = Vec::with_capacity(commit.events.len());
+        for (position, event) in (first..).zip(&commit.events) {
+            known.version = known.version.next();
+            events.push(self.insert_event(Position::new(position), known, event, commit, &numbers, recorded_at)?);
+        }
+        if let (Some(key), false) = (&commit.key, events.is_empty()) {
+            let last = first + events.len() as u64 - 1;
+            self.connection
+                .prepare_cached("INSERT INTO commits (key, request_hash, first, last) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![key, commit.request_hash, first as i64, last as i64])?;
+        }
+        self.interner.remember(&commit.stream, known);
+        Ok(events)
+    }
+
+    fn numbers(&mut self, context: &Context) -> rusqlite::Result<Numbers> {
+        let (connection, interner) = (&self.connection, &mut self.interner);
+        let cause_stream = context.causation.as_ref().map(|cause| interner.stream(connection, &cause.stream));
+        Ok(Numbers {
+            boot: interner.boot(connection, &context.boot)?,
+            principal: interner.principal(connection, &context.principal)?,
+            node: interner.node(connection, &context.node)?,
+            cause_stream: cause_stream.transpose()?.map(|known| known.id),
+            cause_version: context.causation.as_ref().map(|cause| cause.version.get() as i64),
+        })
+    }
+
+    fn insert_event(
+        &mut self,
+        position: Position,
+        known: Known,
+        event: &NewEvent,
+        commit: &Commit,
+        numbers: &Numbers,
+        recorded_at: Timestamp,
+    ) -> rusqlite::Result<Arc<Envelope>> {
+        let salt = self.salts.next()?;
+        let annex = match &event.annex {
+            Some(bytes) => Some([&self.salts.next()?[..], bytes].concat()),
+            None => None,
+        };
+        let annex_hash = annex.as_deref().map(annex_commitment);
+        let header = Header {
+            log: &self.log,
+            stream: &commit.stream,
+            version: known.version,
+            kind: &event.kind,
+            schema: event.schema,
+            recorded_at,
+            context: &commit.context,
+            body: &commitment(&salt, &event.body),
+            annex: annex_hash.as_ref(),
+        };
+        let leaf = header.leaf(&mut self.scratch);
+        let kind = self.interner.kind(&self.connection, &event.kind)?;
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            position.get() as i64,
+            known.id,
+            known.version.get() as i64,
+            kind,
+            event.schema,
+            recorded_at.as_micros(),
+            commit.context.wall_clock.as_micros(),
+            numbers.boot,
+            numbers.principal,
+            commit.context.operation.as_bytes(),
+            numbers.cause_stream,
+            numbers.cause_version,
+            numbers.node,
+            salt,
+            event.body,
+            annex,
+            annex_hash,
+            leaf,
+        ])?;
+        Ok(Arc::new(envelope(position, known.version, event, commit, recorded_at, leaf)))
+    }
+
+    /// Takes the events of a released savepoint into the mirror.
+    fn accept(&mut self, events: &[Arc<Envelope>]) -> rusqlite::Result<()> {
+        for event in events {
+            self.tree.push(event.leaf);
+            self.recorded_at = event.recorded_at;
+            projection::fold_all(&mut self.slots, &self.connection, event)?;
+        }
+        Ok(())
+    }
+
+    /// Signs the present root, if anything came since the last time, and returns the note.
+    pub(super) fn seal(&mut self, signer: &Signer, now: Timestamp) -> rusqlite::Result<Option<String>> {
+        if self.unsealed() == 0 {
+            return Ok(None);
+        }
+        let Head { log, position, root } = self.head();
+        let sealed_at = now.max(self.recorded_at);
+        let note = signer.sign(&Checkpoint { origin: origin(log), size: position.get(), root, sealed_at });
+        self.connection.execute(
+            "INSERT INTO checkpoints (size, root, sealed_at, note, frontier) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![position.get() as i64, root, sealed_at.as_micros(), note, self.tree.to_bytes()],
+        )?;
+        self.sealed = position.get();
+        Ok(Some(note))
+    }
+
+    /// Returns the newest checkpoint's note.
+    pub(super) fn latest_note(&mut self) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";
+        self.connection.query_row(sql, [], |row| row.get(0)).optional()
+    }
+
+    /// Deletes annexes for good: from the file, and from the write-ahead log.
+    pub(super) fn redact(&mut self, positions: &[Position]) -> rusqlite::Result<usize> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut redacted = 0;
+        for position in positions {
+            let sql = "UPDATE events SET annex = NULL WHERE position = ?1 AND annex IS NOT NULL";
+            redacted += transaction.execute(sql, [position.get() as i64])?;
+        }
+        transaction.commit()?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(redacted)
+    }
+
+    /// Packs the bodies up to a position into segments; returns how many were moved.
+    pub(super) fn archive(&mut self, until: Position) -> rusqlite::Result<usize> {
+        let mut moved = 0;
+        loop {
+            let packed = self.archive_segment(until)?;
+            moved += packed;
+            if packed == 0 {
+                return Ok(moved);
+            }
+        }
+    }
+
+    fn archive_segment(&mut self, until: Position) -> rusqlite::Result<usize> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let (mut bodies, mut commitments) = (Bodies::new(), Vec::new());
+        {
+            let sql = "SELECT position, body_salt, body FROM events WHERE position <= ?1 AND position >
+                       (SELECT coalesce(max(last), 0) FROM segments) ORDER BY position LIMIT ?2";
+            let mut statement = transaction.prepare_cached(sql)?;
+            let mut rows = statement.query(params![until.get() as i64, SEGMENT_EVENTS])?;
+            while let Some(row) = rows.next()? {
+                let (position, salt, body): (i64, Salt, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                commitments.push((position, commitment(&salt, &body)));
+                bodies.insert(position as u64, body);
+            }
+        }
+        let (Some((first, _)), Some((last, _))) = (commitments.first(), commitments.last()) else { return Ok(0) };
+        let packed = segment::pack(&bodies).map_err(foreign)?;
+        let sql = "INSERT INTO segments (first, last, sha256, data) VALUES (?1, ?2, ?3, ?4)";
+        transaction.execute(sql, params![first, last, packed.0, packed.1])?;
+        let id = transaction.last_insert_rowid();
+        for (position, hash) in &commitments {
+            transaction
+                .prepare_cached(
+                    "UPDATE events SET body = NULL, segment = ?2, body_commitment = ?3 WHERE position = ?1",
+                )?
+                .execute(params![position, id, hash])?;
+        }
+        transaction.commit()?;
+        Ok(commitments.len())
+    }
+
+    pub(super) fn save_snapshots(&mut self, snapshots: &[super::Snapshot]) -> rusqlite::Result<()> {
+        super::snapshot::save(&self.connection, &mut self.interner, snapshots)
+    }
+
+    /// Brings every projection to the head: those that are behind, parked, new or of another version are rebuilt.
+    fn catch_up(&mut self) -> rusqlite::Result<()> {
+        let head = Position::new(self.tree.size());
+        let names: Vec<&str> = self.slots.iter().map(Slot::name).collect();
+        let known = serde_json::Value::from(names).to_string();
+        if !self.slots.is_empty() {
+            let sql = "DELETE FROM projections WHERE name NOT IN (SELECT value FROM json_each(?1))";
+            self.connection.execute(sql, [known])?;
+        }
+        let mut stale = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let sql = "SELECT version, position, error IS NULL FROM projections WHERE name = ?1";
+            let stored = self.connection.query_row(sql, [slot.name()], |row| {
+                Ok((row.get::<_, u32>(0)?, Position::new(row.get::<_, i64>(1)? as u64), row.get::<_, bool>(2)?))
+            });
+            match stored.optional()? {
+                Some((version, position, true)) if version == slot.version() && position == head => slot.resume(head),
+                _ => stale.push(index),
+            }
+        }
+        if stale.is_empty() { Ok(()) } else { self.rebuild(&stale, head) }
+    }
+
+    /// Folds the whole log into new tables and puts them in the place of the old ones, in one transaction.
+    fn rebuild(&mut self, stale: &[usize], head: Position) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        let mut slots: Vec<&mut Slot> = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if stale.contains(&index) {
+                slots.push(slot);
+            }
+        }
+        let transaction = connection.unchecked_transaction()?;
+        for slot in &mut slots {
+            slot.announce(connection)?;
+            slot.begin_rebuild(connection)?;
+        }
+        let mut last = Position::default();
+        while last < head {
+            let filter = "position > ?1 ORDER BY position LIMIT 1000";
+            let page = row::read(connection, &mut self.words, filter, [last.get() as i64])?;
+            let Some(end) = page.last() else { break };
+            last = end.position;
+            for event in &page {
+                projection::fold_all(&mut slots, connection, event)?;
+            }
+            projection::flush_all(&mut slots, connection, last)?;
+        }
+        for slot in &mut slots {
+            slot.end_rebuild(connection, head)?;
+        }
+        transaction.commit()
+    }
+}
+
+fn sealed_size(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(max(size), 0) FROM checkpoints";
+    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|size| size as u64)
+}
+
+/// Tells what SQLite refuses because of the commit's own content.
+fn is_of_the_commit(source: &rusqlite::Error) -> bool {
+    matches!(
+        source.sqlite_error_code(),
+        Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+    )
+}
+
+fn envelope(
+    position: Position,
+    version: Version,
+    event: &NewEvent,
+    commit: &Commit,
+    recorded_at: Timestamp,
+    leaf: [u8; 32],
+) -> Envelope {
+    Envelope {
+        position,
+        stream: commit.stream.clone(),
+        version,
+        kind: event.kind.clone(),
+        schema: event.schema,
+        recorded_at,
+        context: commit.context.clone(),
+        body: event.body.clone(),
+        annex: event.annex.clone(),
+        leaf,
+    }
+}

@@ -1,0 +1,263 @@
+//! The embedded log: a state directory, its lock, the writer thread, and readers.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU8;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, oneshot};
+
+use super::checkpoint::{SignedCheckpoint, Signer, VerifierKey};
+use super::database::LOG_FILE;
+use super::error::{AppendError, OpenError, ReadError};
+use super::ledger::Ledger;
+use super::projection::{InlineProjection, Slot};
+use super::reader::Reader;
+use super::subscription::{Batch, Subscription};
+use super::watermark::{self, Level, Room, SpaceProbe, Watermarks};
+use super::writer::{Request, Writer};
+use super::{Commit, Committed, EventStore, Head, Snapshot, file, format};
+use crate::events::Envelope;
+use crate::types::{Clock, Position, StreamName, Version};
+
+/// Is the name of the newest checkpoint's file in the state directory.
+pub const CHECKPOINT_FILE: &str = "checkpoint";
+const LOCK_FILE: &str = "log.lock";
+/// Is how many batches a subscription may lag before it pages from disk.
+const BATCHES_HELD: usize = 64;
+
+/// Is what a log needs to know to be opened.
+pub struct Options {
+    /// The read models kept in the append transaction.
+    pub projections: Vec<Box<dyn InlineProjection>>,
+    /// Tells the time of recording.
+    pub clock: Arc<dyn Clock>,
+    /// Where keys live: outside of the state directory.
+    pub key_dir: PathBuf,
+    /// Asks for free space.
+    pub space: SpaceProbe,
+    /// When to warn of little space.
+    pub watermarks: Watermarks,
+    /// Size of the ballast in bytes, 0 for none.
+    pub ballast: u64,
+    /// How many requests may wait.
+    pub queue: usize,
+    /// After how many events the root is signed.
+    pub seal_events: u64,
+    /// After what time the root is signed, if anything came.
+    pub seal_interval: Duration,
+}
+
+impl Options {
+    /// Returns the usual options.
+    pub fn new(clock: Arc<dyn Clock>, key_dir: impl Into<PathBuf>, space: SpaceProbe) -> Self {
+        Self {
+            projections: Vec::new(),
+            clock,
+            key_dir: key_dir.into(),
+            space,
+            watermarks: Watermarks::default(),
+            ballast: 16 << 20,
+            queue: 4_096,
+            seal_events: 1_000,
+            seal_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Is what the writer tells everybody else.
+pub(super) struct Shared {
+    pub(super) head: Mutex<Head>,
+    pub(super) batches: Mutex<Option<broadcast::Sender<Batch>>>,
+    /// Why the log cannot be written, if so.
+    pub(super) read_only: Mutex<Option<String>>,
+}
+
+/// Keeps events in an SQLite file.
+pub struct SqliteStore {
+    requests: SyncSender<Request>,
+    queue: usize,
+    shared: Arc<Shared>,
+    level: Arc<AtomicU8>,
+    reader: Reader,
+    key: VerifierKey,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the log of a state directory, or makes one in a directory that has none.
+    ///
+    /// # Errors
+    ///
+    /// The directory is in use, of a newer format, or has lost its log; the log is damaged; a key cannot be used.
+    pub fn open(state: &Path, options: Options) -> Result<Self, OpenError> {
+        file::private_directory(state).map_err(OpenError::file(state))?;
+        let lock = lock(state)?;
+        let path = state.join(LOG_FILE);
+        let known = format::read(state)?;
+        if known.is_some() && !path.exists() {
+            let reason = "the log is missing from a state directory that had one".to_owned();
+            return Err(ReadError::Damaged { path, reason }.into());
+        }
+        let slots = options.projections.into_iter().map(Slot::new).collect();
+        let ledger = Ledger::open(path, slots, known.is_none())?;
+        file::restrict(&ledger.path).map_err(OpenError::file(&ledger.path))?;
+        let signer = Signer::open(&options.key_dir, ledger.log)?;
+        check_exported(state, &ledger, signer.key())?;
+        if known.is_none() {
+            file::sync_parent(&ledger.path).map_err(OpenError::file(state))?;
+            format::write(state)?;
+        }
+        let room = Room::new(state, options.space, options.watermarks, options.ballast);
+        if let Err(error) = room.reserve() {
+            tracing::warn!(%error, state = %state.display(), "no room for the ballast");
+        }
+        room.look();
+        let (level, key) = (room.level(), signer.key().clone());
+        let shared = Arc::new(Shared {
+            head: Mutex::new(ledger.head()),
+            batches: Mutex::new(Some(broadcast::Sender::new(BATCHES_HELD))),
+            read_only: Mutex::new(None),
+        });
+        let reader = Reader::open(state)?;
+        let (requests, inbox) = sync_channel(options.queue);
+        let seal = (options.seal_events.max(1), options.seal_interval);
+        let export = state.join(CHECKPOINT_FILE);
+        let writer = Writer::new(ledger, signer, room, options.clock, Arc::clone(&shared), export, seal);
+        let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
+        let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
+        Ok(Self { requests, queue: options.queue, shared, level, reader, key, thread, _lock: lock })
+    }
+
+    /// Returns a reader of the same log.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Returns the key that checkpoints are signed with.
+    pub const fn key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// Tells how much room is left; actors refuse by it.
+    pub fn level(&self) -> Level {
+        watermark::level_of(&self.level)
+    }
+
+    /// Tells why the log cannot be written, if so.
+    pub fn read_only(&self) -> Option<String> {
+        self.shared.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Signs the present root and returns the newest checkpoint's note; nothing for an empty log.
+    pub fn seal(&self) -> oneshot::Receiver<Result<Option<String>, AppendError>> {
+        self.send(Request::Seal)
+    }
+
+    /// Writes snapshots; they replace those of the same streams.
+    pub fn save_snapshots(&self, snapshots: Vec<Snapshot>) -> oneshot::Receiver<Result<(), AppendError>> {
+        self.send(|reply| Request::Snapshots(snapshots, reply))
+    }
+
+    /// Deletes the annexes of events for good and returns how many there were; the tree stays as it is.
+    pub fn redact(&self, positions: Vec<Position>) -> oneshot::Receiver<Result<usize, AppendError>> {
+        self.send(|reply| Request::Redact(positions, reply))
+    }
+
+    /// Packs the bodies up to a position into compressed segments and returns how many were moved.
+    pub fn archive(&self, until: Position) -> oneshot::Receiver<Result<usize, AppendError>> {
+        self.send(|reply| Request::Archive(until, reply))
+    }
+
+    /// Writes what is waiting, signs the root and ends; later appends are refused.
+    pub fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = self.requests.send(Request::Stop);
+            let _ = thread.join();
+        }
+    }
+
+    fn send<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, AppendError>>) -> Request,
+    ) -> oneshot::Receiver<Result<T, AppendError>> {
+        let (reply, answer) = oneshot::channel();
+        if let Err(refused) = self.requests.try_send(request(reply)) {
+            let (request, error) = match refused {
+                TrySendError::Full(request) => (request, AppendError::Busy { waiting: self.queue }),
+                TrySendError::Disconnected(request) => {
+                    (request, AppendError::Unavailable { reason: "the log is closed".to_owned() })
+                }
+            };
+            request.refuse(error);
+        }
+        answer
+    }
+}
+
+impl EventStore for SqliteStore {
+    fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
+        self.send(|reply| Request::Append(commit, reply))
+    }
+
+    fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError> {
+        self.reader.read_stream(stream, after, limit)
+    }
+
+    fn read_all(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError> {
+        self.reader.read_all(after, limit)
+    }
+
+    fn subscribe(&self, after: Position) -> Subscription {
+        let batches = self.shared.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = batches.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe);
+        drop(batches);
+        Subscription::new(Arc::new(self.reader.clone()), live, after)
+    }
+
+    fn head(&self) -> Head {
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// One process writes a state directory: the version map in memory would not notice another.
+fn lock(state: &Path) -> Result<File, OpenError> {
+    let path = state.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(OpenError::file(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: state.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(OpenError::File { path, source }),
+    }
+}
+
+/// Compares the log with the checkpoint beside it: a log that ends earlier was cut or put back.
+fn check_exported(state: &Path, ledger: &Ledger, key: &VerifierKey) -> Result<(), OpenError> {
+    let path = state.join(CHECKPOINT_FILE);
+    let Ok(note) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let Ok(signed) = SignedCheckpoint::parse(&note) else { return Ok(()) };
+    let (sealed, head) = (signed.checkpoint.size, ledger.head().position.get());
+    if signed.verify(key).is_err() || sealed <= head {
+        return Ok(());
+    }
+    let reason = format!(
+        "it ends at event {head}, but event {sealed} was sealed at {} ({}); if an older copy was restored on purpose, \
+         move that checkpoint away",
+        signed.checkpoint.sealed_at,
+        path.display()
+    );
+    Err(ReadError::Damaged { path: ledger.path.clone(), reason }.into())
+}
