@@ -12,11 +12,14 @@ use crate::types::LogId;
 pub const LOG_FILE: &str = "log.db";
 /// Marks the file as a log of Berth for `file(1)` and for the curious: "Brth".
 const APPLICATION_ID: i32 = 0x4272_7468;
+/// Is the size of a page in bytes.
+const PAGE_SIZE: u64 = 4_096;
 const SCHEMA: &str = include_str!("schema/log.sql");
 const STATEMENTS_HELD: usize = 64;
 
 /// Durability before speed: an acknowledged commit survives a power cut (sqlite.org/pragma.html#pragma_synchronous).
 const WRITER: &str = "
+    PRAGMA page_size = 4096;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA secure_delete = ON;
@@ -40,6 +43,10 @@ pub(super) fn open_writer(path: &Path, create: bool) -> Result<(Connection, LogI
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    if !create {
+        check_whole(path)?;
+        log_id(&connection, path)?; // before anything is written: an emptied file stays as it was found
+    }
     connection.execute_batch(WRITER).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_HELD);
     if create && is_empty(&connection).map_err(failed)? {
@@ -67,6 +74,7 @@ fn create_log(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Opens the log for reading. Where nothing can be written beside it, it is read as a file that does not change.
 pub(super) fn open_reader(path: &Path) -> Result<(Connection, LogId), ReadError> {
+    check_whole(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let plain = Connection::open_with_flags(path, flags).map_err(|source| ReadError::of(path, source))?;
     match prepare_reader(plain, path) {
@@ -98,6 +106,17 @@ fn log_id(connection: &Connection, path: &Path) -> Result<LogId, ReadError> {
         .optional()
         .map_err(|source| ReadError::of(path, source))?;
     id.map(LogId::from_bytes).ok_or_else(|| damaged("the id of the log is missing"))
+}
+
+/// SQLite rounds a cut page up and reads zeros; without a write-ahead log to complete it, a cut page is a loss.
+fn check_whole(path: &Path) -> Result<(), ReadError> {
+    let Ok(length) = std::fs::metadata(path).map(|file| file.len()) else { return Ok(()) }; // SQLite says it better
+    let pending = std::fs::metadata(wal_of(path)).is_ok_and(|wal| wal.len() > 0);
+    if length.is_multiple_of(PAGE_SIZE) || pending {
+        return Ok(());
+    }
+    let reason = format!("its {length} bytes are no whole number of pages: it was cut off");
+    Err(ReadError::Damaged { path: path.to_owned(), reason })
 }
 
 fn wal_of(path: &Path) -> PathBuf {

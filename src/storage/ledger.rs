@@ -332,8 +332,13 @@ impl Ledger {
             redacted += transaction.execute(sql, [position.get() as i64])?;
         }
         transaction.commit()?;
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.settle()?;
         Ok(redacted)
+    }
+
+    /// Moves everything from the write-ahead log into the file, so that the file alone is the log.
+    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Packs the bodies up to a position into segments; returns how many were moved.

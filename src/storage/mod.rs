@@ -1,10 +1,11 @@
 //! L3: the event log: one SQLite file, one writer thread, any number of readers.
 //!
-//! Everything above sees the log through [`EventStore`]. The log
+//! Everything above sees the log through [`EventStore`]; another engine only has to pass [`conformance`]. The log
 //! knows nothing of rules: events are names and bytes to it, projections are folds that it is handed. It keeps what
 //! it was told for ever, in order, and can prove it: see `docs/formats/log.md` for every byte.
 
 pub mod checkpoint;
+pub mod conformance;
 mod database;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ mod segment;
 mod snapshot;
 mod store;
 mod subscription;
+mod verify;
 mod watermark;
 mod writer;
 
@@ -37,6 +39,7 @@ pub use reader::{PAGE, Reader};
 pub use snapshot::Snapshot;
 pub use store::{CHECKPOINT_FILE, Options, SqliteStore};
 pub use subscription::{Pages, Subscription, SubscriptionError};
+pub use verify::{Evidence, Finding, VerifyReport, verify};
 pub use watermark::{Level, SpaceProbe, Watermarks};
 
 use crate::events::{Context, Envelope, NewEvent};
@@ -111,6 +114,11 @@ pub struct MerkleProof {
 pub trait EventStore: Send + Sync + 'static {
     /// Appends a commit; the answer comes once it is durable. Never blocks: a full queue answers [`AppendError::Busy`].
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>>;
+    /// Tells what was appended under an idempotency key, if anything was.
+    ///
+    /// # Errors
+    /// The key was used for another request, or the log cannot be read.
+    fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError>;
     /// Reads events of a stream after a version, at most `limit` and at most [`PAGE`].
     fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError>;
     /// Reads events after a position, at most `limit` and at most [`PAGE`].

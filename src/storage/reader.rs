@@ -84,6 +84,11 @@ impl Reader {
         Ok(value)
     }
 
+    /// Closes the connections that nobody uses: SQLite tidies up after the last one that may write, so it must be last.
+    pub(super) fn close_idle(&self) {
+        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Runs a query of its own on a read-only connection: the way of the read models to their tables.
     pub fn query<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadError> {
         self.with(|session| read(&session.connection))
@@ -94,6 +99,24 @@ impl Reader {
         let filter = "stream = (SELECT id FROM streams WHERE name = ?3) AND version > ?1 ORDER BY version LIMIT ?2";
         let (name, page) = (stream.to_string(), limit.min(PAGE) as i64);
         self.with(|session| row::select(session, filter, params![after.get() as i64, page, name]))
+    }
+
+    /// Reads what was appended under an idempotency key, with the hash of its request.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be read.
+    pub fn recall(&self, key: &str) -> Result<Option<([u8; 32], Vec<Envelope>)>, ReadError> {
+        self.with(|session| {
+            let sql = "SELECT request_hash, first, last FROM commits WHERE key = ?1";
+            let found = session
+                .connection
+                .prepare_cached(sql)?
+                .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+            let Some((hash, first, last)) = found.optional()? else { return Ok(None) };
+            let filter = "position BETWEEN ?1 AND ?2 ORDER BY position";
+            Ok(Some((hash, row::select(session, filter, params![first, last])?)))
+        })
     }
 
     /// Reads at most `limit` (and [`PAGE`]) events after a position.
@@ -293,11 +316,7 @@ impl Reader {
     pub fn copy_to(&self, path: &Path) -> Result<(), ReadError> {
         self.query(|connection| {
             let mut copy = Connection::open(path)?;
-            rusqlite::backup::Backup::new(connection, &mut copy)?.run_to_completion(
-                -1,
-                std::time::Duration::ZERO,
-                None,
-            )?;
+            rusqlite::backup::Backup::new(connection, &mut copy)?.step(-1)?;
             copy.pragma_update(None, "journal_mode", "DELETE")
         })
     }

@@ -31,7 +31,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    fn stream(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<StreamName> {
+    pub(super) fn stream(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<StreamName> {
         lookup(&mut self.streams, id, || {
             let sql = "SELECT name FROM streams WHERE id = ?1";
             let name: String = connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
@@ -39,26 +39,26 @@ impl Words {
         })
     }
 
-    fn kind(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<String> {
+    pub(super) fn kind(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<String> {
         lookup(&mut self.kinds, id, || {
             connection.prepare_cached("SELECT name FROM kinds WHERE id = ?1")?.query_row([id], |row| row.get(0))
         })
     }
 
-    fn boot(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<String> {
+    pub(super) fn boot(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<String> {
         lookup(&mut self.boots, id, || {
             connection.prepare_cached("SELECT name FROM boots WHERE id = ?1")?.query_row([id], |row| row.get(0))
         })
     }
 
-    fn node(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<NodeId> {
+    pub(super) fn node(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<NodeId> {
         lookup(&mut self.nodes, id, || {
             let sql = "SELECT node FROM nodes WHERE id = ?1";
             connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).map(NodeId::from_bytes)
         })
     }
 
-    fn principal(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<Principal> {
+    pub(super) fn principal(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<Principal> {
         lookup(&mut self.principals, id, || {
             let sql = "SELECT who, how FROM principals WHERE id = ?1";
             let principal = |row: &Row<'_>| Ok(Principal { who: row.get(0)?, how: row.get(1)? });
@@ -67,7 +67,12 @@ impl Words {
     }
 
     /// Returns the archived body of an event; the last segment is kept unpacked.
-    fn archived(&mut self, connection: &Connection, id: i64, position: Position) -> rusqlite::Result<Vec<u8>> {
+    pub(super) fn archived(
+        &mut self,
+        connection: &Connection,
+        id: i64,
+        position: Position,
+    ) -> rusqlite::Result<Vec<u8>> {
         if self.segment.as_ref().is_none_or(|(held, _)| *held != id) {
             self.segment = Some((id, segment::load(connection, id)?));
         }

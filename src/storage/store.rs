@@ -178,6 +178,7 @@ impl SqliteStore {
     pub fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
+            self.reader.close_idle();
             let _ = self.requests.send(Request::Stop);
             let _ = thread.join();
         }
@@ -204,6 +205,16 @@ impl SqliteStore {
 impl EventStore for SqliteStore {
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
         self.send(|reply| Request::Append(commit, reply))
+    }
+
+    fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError> {
+        let earlier =
+            self.reader.recall(key).map_err(|error| AppendError::Unavailable { reason: error.to_string() })?;
+        let Some((hash, events)) = earlier else { return Ok(None) };
+        if hash != request_hash {
+            return Err(AppendError::KeyReused { key: key.to_owned() });
+        }
+        Ok(Some(Committed { events: events.into_iter().map(Arc::new).collect(), repeated: true }))
     }
 
     fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError> {

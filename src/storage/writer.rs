@@ -78,7 +78,7 @@ impl Writer {
     /// Works until it is told to stop.
     pub(super) fn run(mut self, inbox: &Receiver<Request>) {
         while self.turn(inbox) {}
-        if let Err(error) = self.seal_now() {
+        if let Err(error) = self.seal_now().and_then(|()| self.guard(Ledger::settle)) {
             tracing::warn!(%error, "the log could not be sealed at its end");
         }
         self.shared.batches.lock().unwrap_or_else(PoisonError::into_inner).take();

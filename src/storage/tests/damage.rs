@@ -1,0 +1,235 @@
+//! Tampering and damage: what is found, and that nothing is made worse.
+
+use std::fs;
+
+use super::*;
+use crate::storage::checkpoint::Signer;
+use crate::storage::leaf::{Header, commitment};
+use rusqlite::{Connection, params};
+
+const EVENTS: u64 = 60;
+
+/// Makes a log of sixty events with a seal after thirty and one at the end; returns the evidence kept elsewhere.
+fn sealed() -> (Home, Evidence) {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 10);
+    wait(store.seal()).unwrap();
+    for step in 10..20 {
+        for key in ["a", "b", "c"] {
+            append(&store, commit(key, step, &["x"])).unwrap();
+        }
+    }
+    let checkpoint = wait(store.seal()).unwrap();
+    let key = Some(store.key().clone());
+    (home, Evidence { checkpoint, key })
+}
+
+/// Changes the file with all triggers gone, as somebody with root would, and verifies it.
+fn tampered(home: &Home, evidence: &Evidence, tamper: impl FnOnce(&Connection)) -> VerifyReport {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.db");
+    fs::copy(home.log(), &path).unwrap();
+    let log = Connection::open(&path).unwrap();
+    let triggers: Vec<String> = log
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .and_then(|mut found| found.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    triggers.iter().for_each(|name| log.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    log.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    tamper(&log);
+    drop(log);
+    verify(&Reader::open_file(&path).unwrap(), evidence).unwrap()
+}
+
+#[test]
+fn a_log_that_nobody_touched_is_intact() {
+    let (home, evidence) = sealed();
+    let report = tampered(&home, &evidence, |_| {});
+    assert!(report.is_intact() && report.outside.is_some_and(|(size, _)| size == EVENTS), "{report}");
+}
+
+#[test]
+fn a_changed_value_is_found_at_its_position() {
+    let (home, evidence) = sealed();
+    let changes = [
+        "body = x'7b7d'",
+        "body_salt = x'00112233445566778899aabbccddeeff'",
+        "leaf = zeroblob(32)",
+        "schema = schema + 1",
+        "wall_clock = wall_clock + 1",
+        "operation = x'00112233445566778899aabbccddeeff'",
+        "annex = x'00112233445566778899aabbccddeeff00'",
+        "annex_commitment = zeroblob(32)",
+        "cause_version = 99",
+        "cause_stream = NULL, cause_version = NULL",
+        "recorded_at = recorded_at - 1",
+    ];
+    for change in changes {
+        for position in [1, 2, 30, 31, EVENTS] {
+            let report = tampered(&home, &evidence, |log| {
+                assert_eq!(log.execute(&format!("UPDATE events SET {change} WHERE position = {position}"), []), Ok(1));
+            });
+            let found = report
+                .findings
+                .iter()
+                .any(|finding| matches!(finding, Finding::Altered { position: at, .. } if at.get() == position));
+            assert!(found, "{change} at {position}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_word_is_found() {
+    let (home, evidence) = sealed();
+    for change in [
+        "UPDATE streams SET name = 'container/x' WHERE name = 'container/a'",
+        "UPDATE kinds SET name = 'Forged'",
+        "UPDATE principals SET who = 'mallory'",
+        "UPDATE boots SET name = ''",
+        "UPDATE nodes SET node = zeroblob(16)",
+    ] {
+        let report = tampered(&home, &evidence, |log| log.execute_batch(change).unwrap());
+        assert!(!report.is_intact(), "{change}");
+    }
+}
+
+#[test]
+fn deletion_swap_and_truncation_are_found() {
+    let (home, evidence) = sealed();
+    for position in [1, 17, 30, 31, 59] {
+        let report = tampered(&home, &evidence, |log| {
+            log.execute("DELETE FROM events WHERE position = ?1", [position]).unwrap();
+        });
+        let wanted = Finding::Missing { first: Position::new(position as u64), last: Position::new(position as u64) };
+        assert!(report.findings.contains(&wanted), "{position}: {report}");
+        let report = tampered(&home, &evidence, |log| swap(log, position, position + 1));
+        assert!(!report.is_intact(), "swap at {position}");
+        let report = tampered(&home, &evidence, |log| {
+            log.execute("DELETE FROM events WHERE position >= ?1", [position]).unwrap();
+            log.execute("DELETE FROM checkpoints WHERE size >= ?1", [position]).unwrap();
+        });
+        let cut = report.findings.iter().any(|finding| matches!(finding, Finding::CutOff { sealed: EVENTS, .. }));
+        assert!(cut, "cut at {position}: {report}");
+        let report = tampered(&home, &evidence, |log| {
+            let close = "UPDATE events SET position = position - 1 WHERE position > ?1";
+            log.execute("DELETE FROM events WHERE position = ?1", [position]).unwrap();
+            log.execute(close, [position]).unwrap();
+        });
+        assert!(!report.is_intact(), "a closed gap at {position}");
+    }
+}
+
+fn swap(log: &Connection, one: i64, other: i64) {
+    for (from, to) in [(one, 9_999), (other, one), (9_999, other)] {
+        log.execute("UPDATE events SET position = ?2 WHERE position = ?1", [from, to]).unwrap();
+    }
+}
+
+#[test]
+fn an_event_rewritten_with_a_fitting_hash_is_found_between_two_seals() {
+    let (home, evidence) = sealed();
+    for position in [5_i64, 44] {
+        let report = tampered(&home, &evidence, |log| forge(&home, log, position));
+        let wanted = |finding: &Finding| match finding {
+            Finding::Rewritten { first, last, .. } => first.get() as i64 <= position && position <= last.get() as i64,
+            _ => false,
+        };
+        assert!(report.findings.iter().any(wanted), "{position}: {report}");
+    }
+}
+
+/// Replaces a body and computes the leaf again, as the writer would have.
+fn forge(home: &Home, log: &Connection, position: i64) {
+    let reader = Reader::open(&home.state()).unwrap();
+    let event = reader.read_all(Position::new(position as u64 - 1), 1).unwrap().remove(0);
+    let annex: Option<merkle::Hash> =
+        log.query_row("SELECT annex_commitment FROM events WHERE position = ?1", [position], |row| row.get(0)).unwrap();
+    let header = Header {
+        log: &reader.log(),
+        stream: &event.stream,
+        version: event.version,
+        kind: &event.kind,
+        schema: event.schema,
+        recorded_at: event.recorded_at,
+        context: &event.context,
+        body: &commitment(&[1; 16], b"forged"),
+        annex: annex.as_ref(),
+    };
+    let leaf = header.leaf(&mut Vec::new());
+    let sql = "UPDATE events SET body_salt = ?2, body = ?3, leaf = ?4 WHERE position = ?1";
+    log.execute(sql, params![position, [1_u8; 16], b"forged", leaf]).unwrap();
+}
+
+#[test]
+fn a_log_sealed_again_with_another_key_is_found() {
+    let (home, evidence) = sealed();
+    let report = tampered(&home, &evidence, |log| {
+        let name = evidence.key.as_ref().unwrap().name().to_owned();
+        let note: String = log.query_row("SELECT note FROM checkpoints WHERE size = 30", [], |row| row.get(0)).unwrap();
+        let checkpoint = checkpoint::SignedCheckpoint::parse(&note).unwrap().checkpoint;
+        let forged = Signer::from_seed(name, &[5; 32]).unwrap().sign(&checkpoint);
+        log.execute("UPDATE checkpoints SET note = ?1 WHERE size = 30", [forged]).unwrap();
+    });
+    assert!(matches!(&report.findings[..], [Finding::Checkpoint { .. }]), "{report}");
+    let other = sealed().1;
+    let foreign = Evidence { checkpoint: other.checkpoint, key: None };
+    let report = tampered(&home, &foreign, |_| {});
+    assert!(report.to_string().contains("it is of another log"), "{report}");
+}
+
+#[test]
+fn a_cut_or_flipped_file_is_refused_and_left_as_it_is() {
+    let (home, _) = sealed();
+    let whole = fs::read(home.log()).unwrap();
+    let mut flipped = whole.clone();
+    flipped[..16].copy_from_slice(b"not a database!!");
+    let cuts = [0, 10, 100, 4_096, whole.len() / 2, whole.len() - 1];
+    for bytes in cuts.into_iter().map(|length| whole[..length].to_vec()).chain([flipped]) {
+        fs::write(home.log(), &bytes).unwrap();
+        let error = SqliteStore::open(&home.state(), home.options()).err().expect("a damaged log is not opened");
+        let damaged = matches!(&error, OpenError::Read(ReadError::Damaged { .. }));
+        assert!(damaged && error.to_string().contains("nothing was changed"), "{} bytes: {error}", bytes.len());
+        assert_eq!(fs::read(home.log()).unwrap(), bytes, "a damaged file is kept as it was found");
+    }
+    fs::remove_file(home.log()).unwrap();
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    assert!(error.to_string().contains("the log is missing"), "{error}");
+    assert!(!home.log().exists(), "no empty log takes its place");
+    fs::write(home.log(), &whole).unwrap();
+    assert_eq!(home.open().head().position.get(), EVENTS);
+}
+
+#[test]
+fn flipped_bytes_anywhere_never_pass_and_never_panic() {
+    let (home, evidence) = sealed();
+    let whole = fs::read(home.log()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.db");
+    let honest = verify(&Reader::open(&home.state()).unwrap(), &evidence).unwrap();
+    for at in (0..whole.len()).step_by(409) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x41;
+        fs::write(&path, &bytes).unwrap();
+        if let Ok(report) = Reader::open_file(&path).and_then(|reader| verify(&reader, &evidence))
+            && report.is_intact()
+        {
+            assert_eq!((report.events, report.root), (honest.events, honest.root), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn an_older_copy_put_back_is_noticed_at_the_start() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    drop(store);
+    let older = fs::read(home.log()).unwrap();
+    let store = home.open();
+    append(&store, commit("a", 3, &["x"])).unwrap();
+    drop(store);
+    fs::write(home.log(), older).unwrap();
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    assert!(error.contains("it ends at event 9, but event 10 was sealed"), "{error}");
+}

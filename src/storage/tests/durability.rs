@@ -1,0 +1,82 @@
+//! kill -9 at any moment: what was acknowledged is there.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::*;
+
+const HOME: &str = "BERTH_TEST_LOG_HOME";
+const ROUNDS: u64 = 12;
+const APPENDERS: u64 = 4;
+
+/// Is the process that is killed: appends from several threads and says what was acknowledged.
+#[test]
+#[ignore = "is started by the test below"]
+fn the_process_that_is_killed() {
+    let Ok(directory) = std::env::var(HOME) else { return };
+    let directory = Path::new(&directory);
+    let mut options = Options::new(Arc::new(Hand::default()), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
+    options.ballast = 0;
+    options.seal_events = 50;
+    let store = SqliteStore::open(&directory.join("state"), options).unwrap();
+    std::thread::scope(|scope| {
+        for appender in 0..APPENDERS {
+            let store = &store;
+            scope.spawn(move || {
+                let key = format!("s{appender}");
+                let mut version = store.reader().version(&commit(&key, 0, &[]).stream).unwrap().get();
+                loop {
+                    append(store, commit(&key, version, &["one", "two"])).unwrap();
+                    version += 2;
+                    println!("\nACK {key} {version}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_9() {
+    let home = Home::new();
+    let (mut acknowledged, mut total) = ([0_u64; APPENDERS as usize], 0);
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "storage::tests::durability::the_process_that_is_killed", "--ignored", "--nocapture"])
+            .env(HOME, home.directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reading = std::thread::spawn(move || {
+            lines.map_while(Result::ok).filter_map(|line| acknowledgement(&line)).collect::<Vec<_>>()
+        });
+        std::thread::sleep(Duration::from_millis(60 + round * 37 % 101));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for (appender, version) in reading.join().unwrap() {
+            acknowledged[appender] = acknowledged[appender].max(version);
+            total += 1;
+        }
+        check(&home, &acknowledged);
+    }
+    assert!(total > ROUNDS, "{total} acknowledgements in {ROUNDS} rounds prove little");
+}
+
+/// Reads `ACK s<appender> <version>`; a line that the kill cut short is none.
+fn acknowledgement(line: &str) -> Option<(usize, u64)> {
+    let (appender, version) = line.strip_prefix("ACK s")?.split_once(' ')?;
+    Some((appender.parse().ok()?, version.parse().ok()?))
+}
+
+fn check(home: &Home, acknowledged: &[u64]) {
+    let store = home.open();
+    for (appender, version) in acknowledged.iter().enumerate() {
+        let found = store.reader().version(&commit(&format!("s{appender}"), 0, &[]).stream).unwrap().get();
+        assert!(found >= *version, "s{appender}: {version} was acknowledged, {found} is there");
+        assert!(found.is_multiple_of(2), "a commit is there whole or not at all");
+    }
+    let report = verify(&store.reader(), &Evidence::default()).unwrap();
+    assert!(report.is_intact(), "{report}");
+}

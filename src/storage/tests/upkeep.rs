@@ -1,0 +1,233 @@
+//! What is done to a log over the years: sealing, redaction, archiving, snapshots, copies, a full disk.
+
+use std::fs;
+use std::process::Command;
+
+use super::*;
+use crate::storage::checkpoint::{SignedCheckpoint, VerifierKey, vkey_path};
+use crate::types::StreamName;
+use rusqlite::Connection;
+
+#[test]
+fn a_checkpoint_comes_every_so_many_events_and_at_the_end() {
+    let home = Home::new();
+    let store = SqliteStore::open(&home.state(), Options { seal_events: 10, ..home.options() }).unwrap();
+    fill(&store, 12);
+    let notes = store.reader().checkpoints().unwrap();
+    assert!(notes.len() >= 3, "{} checkpoints", notes.len());
+    append(&store, commit("z", 0, &["last"])).unwrap();
+    let (head, key) = (store.head(), store.key().clone());
+    drop(store);
+    let reader = Reader::open(&home.state()).unwrap();
+    let note = reader.latest_checkpoint().unwrap().unwrap();
+    let signed = SignedCheckpoint::parse(&note).unwrap();
+    assert_eq!((signed.checkpoint.size, signed.checkpoint.root), (head.position.get(), head.root));
+    signed.verify(&key).unwrap();
+    assert_eq!(fs::read_to_string(home.state().join(CHECKPOINT_FILE)).unwrap(), note);
+    let text = fs::read_to_string(vkey_path(&home.options().key_dir, head.log)).unwrap();
+    assert_eq!(VerifierKey::parse(&text).unwrap(), key);
+}
+
+#[test]
+fn every_event_can_be_proved_against_a_checkpoint() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 7);
+    let head = store.head();
+    for position in 1..=head.position.get() {
+        let proof = store.reader().prove(Position::new(position), head.position).unwrap().unwrap();
+        assert_eq!(proof.root, head.root);
+        assert!(merkle::verify_inclusion(&proof.leaf, proof.index, proof.size, &proof.hashes, &head.root));
+    }
+    assert_eq!(store.reader().prove(Position::new(0), head.position).unwrap(), None);
+    assert_eq!(store.reader().prove(head.position.next(), head.position).unwrap(), None);
+}
+
+#[test]
+fn redaction_takes_the_bytes_and_leaves_the_proof() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 20);
+    let root = store.head().root;
+    assert!(bytes_of(&home).windows(9).any(|window| window == b"secret of"));
+    let all: Vec<_> = (1..=60).map(Position::new).collect();
+    assert_eq!(wait(store.redact(all)).unwrap(), 20);
+    let events = store.read_all(Position::default(), 100).unwrap();
+    assert!(events.iter().all(|event| event.annex.is_none()));
+    assert_eq!(store.reader().head().unwrap().root, root);
+    let report = verify(&store.reader(), &Evidence::default()).unwrap();
+    assert!(report.is_intact() && report.redacted == 20, "{report}");
+    drop(store);
+    assert!(!bytes_of(&home).windows(9).any(|window| window == b"secret of"), "no copy of the bytes is left");
+}
+
+/// Reads every file of the log, the write-ahead log too.
+fn bytes_of(home: &Home) -> Vec<u8> {
+    let files = fs::read_dir(home.state()).unwrap().map(|entry| entry.unwrap().path());
+    files.flat_map(|path| fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn archived_bodies_read_as_before() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 50);
+    let before = store.read_all(Position::default(), 1_000).unwrap();
+    assert_eq!(wait(store.archive(Position::new(100))).unwrap(), 100);
+    assert_eq!(wait(store.archive(Position::new(100))).unwrap(), 0);
+    assert_eq!(wait(store.archive(Position::new(120))).unwrap(), 20);
+    assert_eq!(store.read_all(Position::default(), 1_000).unwrap(), before);
+    append(&store, commit("a", 50, &["after"])).unwrap();
+    drop(store);
+    let report = verify(&Reader::open(&home.state()).unwrap(), &Evidence::default()).unwrap();
+    assert!(report.is_intact() && report.archived == 120, "{report}");
+}
+
+#[test]
+fn snapshots_are_kept_one_per_stream() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    let snapshot = |key: &str, version: u64| Snapshot {
+        stream: StreamName::new(crate::types::Category::Container, key),
+        version: Version::new(version),
+        position: Position::new(version * 3),
+        state_schema: 4,
+        state: vec![version as u8],
+    };
+    wait(store.save_snapshots(vec![snapshot("a", 1), snapshot("b", 1), snapshot("nobody", 1)])).unwrap();
+    wait(store.save_snapshots(vec![snapshot("a", 3)])).unwrap();
+    let mut all = store.reader().snapshots().unwrap();
+    all.sort_by_key(|snapshot| snapshot.version);
+    assert_eq!(all, [snapshot("b", 1), snapshot("a", 3)]);
+    assert_eq!(store.reader().snapshot(&snapshot("a", 0).stream).unwrap(), Some(snapshot("a", 3)));
+}
+
+#[test]
+fn a_copy_can_be_verified_by_a_stranger() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 10);
+    let note = wait(store.seal()).unwrap().unwrap();
+    append(&store, commit("a", 10, &["tail"])).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.db");
+    store.reader().copy_to(&copy).unwrap();
+    let evidence = Evidence { checkpoint: Some(note), key: Some(store.key().clone()) };
+    let report = verify(&Reader::open_file(&copy).unwrap(), &evidence).unwrap();
+    let text = report.to_string();
+    assert!(report.is_intact() && report.events == 31, "{text}");
+    assert!(text.contains("consistent with the given checkpoint 30 from 2027-01-15"), "{text}");
+    assert!(text.contains("the last 1 events are sealed by no checkpoint yet"), "{text}");
+    let report = verify(&Reader::open_file(&copy).unwrap(), &Evidence::default()).unwrap();
+    assert!(report.to_string().contains("not shown  that the log was not cut or rewritten as a whole"), "{report}");
+}
+
+#[test]
+fn one_process_writes_a_state_directory() {
+    let home = Home::new();
+    let store = home.open();
+    let second = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    assert!(matches!(second, OpenError::InUse { .. }), "{second}");
+    drop(store);
+    home.open();
+}
+
+#[test]
+fn the_triggers_allow_redaction_and_archiving_and_nothing_else() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    drop(store);
+    let log = Connection::open(home.log()).unwrap();
+    let columns = "stream version kind schema recorded_at wall_clock boot principal operation cause_stream \
+                   cause_version node body_salt body segment body_commitment annex_commitment leaf";
+    for column in columns.split_whitespace() {
+        for value in ["NULL", "x'00112233445566778899aabbccddeeff'", "77"] {
+            if value == "NULL" && ["segment", "body_commitment"].contains(&column) {
+                continue; // they are
+            }
+            let changed = log.execute(&format!("UPDATE events SET {column} = {value} WHERE position = 2"), []);
+            assert!(changed.is_err(), "{column} = {value}");
+        }
+    }
+    let values = "stream, version, kind, schema, recorded_at, wall_clock, boot, principal, operation, cause_stream,
+        cause_version, node, body_salt, body, segment, body_commitment, annex, annex_commitment, leaf";
+    let copied = |position: &str, version: &str| {
+        let chosen = values.replace("version, kind", &format!("{version}, kind"));
+        format!(
+            "INSERT OR REPLACE INTO events (position, {values}) SELECT {position}, {chosen} FROM events WHERE position = 2"
+        )
+    };
+    for forbidden in [
+        "DELETE FROM events WHERE position = 9",
+        "DELETE FROM events",
+        "UPDATE events SET position = 99 WHERE position = 9",
+        "UPDATE events SET annex = x'00' WHERE position = 2",
+        "UPDATE streams SET name = 'container/x'",
+        "DELETE FROM streams",
+        "UPDATE checkpoints SET note = ''",
+        "DELETE FROM checkpoints",
+        "UPDATE log SET id = x'00112233445566778899aabbccddeeff'",
+        &copied("2", "version"),
+        &copied("10", "version"),
+        &copied("11", "4"),
+    ] {
+        assert!(log.execute(forbidden, []).is_err(), "{forbidden}");
+    }
+    assert_eq!(log.execute("UPDATE events SET annex = NULL WHERE position = 2", []).unwrap(), 1);
+    assert!(log.execute("UPDATE events SET annex = x'00' WHERE position = 2", []).is_err());
+    assert_eq!(log.execute(&copied("10", "4"), []).unwrap(), 1, "an event right after the last one is an insert");
+}
+
+/// Is a small file system that goes away.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount(size: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(directory.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(directory))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn on_a_full_disk_the_ballast_makes_room_and_nothing_is_lost() {
+    let Some(small) = Small::mount("12m") else {
+        eprintln!("skipped: this process may not mount a tmpfs");
+        return;
+    };
+    let home = Home::new();
+    let state = small.0.path().join("state");
+    let open = || SqliteStore::open(&state, Options { ballast: 2 << 20, ..home.options() }).unwrap();
+    let store = open();
+    let big = "x".repeat(100_000);
+    append(&store, commit("a", 0, &[&big])).unwrap();
+    fs::write(small.0.path().join("filler"), vec![1; 64 << 20]).expect_err("the file system is full now");
+    assert_eq!(store.level(), Level::Ok);
+    let mut version = 1;
+    while append(&store, commit("a", version, &[&big])).map_err(|e| e.to_string()).is_ok() {
+        version += 1;
+        assert!(version < 1_000, "the disk never filled");
+    }
+    assert!(version > 3, "the ballast made room for some more");
+    assert_eq!(store.level(), Level::Critical);
+    assert!(!state.join("ballast").exists());
+    let error = append(&store, commit("a", version, &[&big])).unwrap_err();
+    assert!(matches!(error, AppendError::NoSpace { .. }), "{error}");
+    assert_eq!(store.reader().position().unwrap().get(), version, "what was acknowledged is there, and no more");
+    fs::remove_file(small.0.path().join("filler")).unwrap();
+    append(&store, commit("a", version, &[&big])).unwrap();
+    drop(store);
+    let store = open();
+    assert!(state.join("ballast").exists());
+    let report = verify(&store.reader(), &Evidence::default()).unwrap();
+    assert!(report.is_intact() && report.events == version + 1, "{report}");
+}

@@ -1,0 +1,513 @@
+//! Verification: reads everything again and says in words what that shows and what it does not.
+//!
+//! It needs only the file; a checkpoint kept elsewhere and the public key make it strong. Without them a log can only
+//! be consistent with itself: whoever rewrote all of it would pass.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::checkpoint::{CheckpointError, SignedCheckpoint, VerifierKey, origin};
+use super::error::ReadError;
+use super::leaf::{Header, Salt, annex_commitment, commitment};
+use super::merkle::{Frontier, Hash};
+use super::reader::{PAGE, Reader, Session};
+use super::row::{self, Words};
+use crate::events::{Context, EventReference};
+use crate::types::{LogId, NodeId, OperationId, Position, Principal, StreamName, Timestamp, Version};
+
+/// Is what a verifier brings along.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// A checkpoint's note that was kept elsewhere.
+    pub checkpoint: Option<String>,
+    /// The public key, from anywhere but the log.
+    pub key: Option<VerifierKey>,
+}
+
+/// Is one thing that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// The content does not fit its leaf hash.
+    #[error("event {position} is altered: {what}")]
+    Altered {
+        /// Where.
+        position: Position,
+        /// What does not fit.
+        what: String,
+    },
+    /// Positions are not there.
+    #[error("events {first} to {last} are missing")]
+    Missing {
+        /// The first.
+        first: Position,
+        /// The last.
+        last: Position,
+    },
+    /// An event stands where it cannot have been written.
+    #[error("event {position} is out of place: {reason}")]
+    OutOfPlace {
+        /// Where.
+        position: Position,
+        /// Why.
+        reason: String,
+    },
+    /// The log is not the one that was sealed.
+    #[error(
+        "events {first} to {last} are not what was sealed at {sealed_at}: one was altered, swapped or replaced along with its hash"
+    )]
+    Rewritten {
+        /// The first that may be concerned.
+        first: Position,
+        /// The last.
+        last: Position,
+        /// When they were sealed.
+        sealed_at: Timestamp,
+    },
+    /// The end is gone.
+    #[error("the log ends at event {head}, but {sealed} events were sealed at {sealed_at}: its end was cut off")]
+    CutOff {
+        /// The last event.
+        head: Position,
+        /// How many there were.
+        sealed: u64,
+        /// When.
+        sealed_at: Timestamp,
+    },
+    /// A checkpoint proves nothing.
+    #[error("the checkpoint {name} proves nothing: {reason}")]
+    Checkpoint {
+        /// Which one.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The file cannot be read to its end.
+    #[error("the file cannot be read beyond event {position}: {reason}")]
+    Unreadable {
+        /// The last event that was read.
+        position: Position,
+        /// What SQLite said.
+        reason: String,
+    },
+}
+
+/// Is what a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// The log.
+    pub log: LogId,
+    /// How many events were read.
+    pub events: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// How many annexes are redacted.
+    pub redacted: u64,
+    /// How many bodies stand in segments.
+    pub archived: u64,
+    /// The newest checkpoint in the log that fits, and when it was made.
+    pub sealed: Option<(u64, Timestamp)>,
+    /// The checkpoint from outside, if one was given and fits.
+    pub outside: Option<(u64, Timestamp)>,
+    /// The name of the key that the signatures were checked with.
+    pub key: Option<String>,
+    /// What is not as it was written.
+    pub findings: Vec<Finding>,
+}
+
+impl VerifyReport {
+    /// Tells whether everything that could be checked fits.
+    pub const fn is_intact(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "log {}: {} events", self.log, self.events)?;
+        for finding in &self.findings {
+            writeln!(f, "WRONG      {finding}")?;
+        }
+        if self.is_intact() {
+            writeln!(f, "shown      consistent with itself: every event fits its hash and its place")?;
+        }
+        if self.redacted + self.archived > 0 {
+            let (redacted, archived) = (self.redacted, self.archived);
+            writeln!(f, "shown      {redacted} annexes are redacted, {archived} bodies archived; their hashes remain")?;
+        }
+        self.fmt_seals(f)
+    }
+}
+
+impl VerifyReport {
+    fn fmt_seals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signed = if self.key.is_some() { "signature checked" } else { "signature not checked: no key was given" };
+        if let Some((size, date)) = self.sealed {
+            writeln!(f, "shown      consistent with its own checkpoint {size} from {date} ({signed})")?;
+        }
+        if let Some((size, date)) = self.outside {
+            writeln!(f, "shown      consistent with the given checkpoint {size} from {date} ({signed})")?;
+        } else {
+            writeln!(
+                f,
+                "not shown  that the log was not cut or rewritten as a whole: no fitting checkpoint from elsewhere"
+            )?;
+        }
+        let sealed = self.sealed.into_iter().chain(self.outside).map(|(size, _)| size).max().unwrap_or(0);
+        match self.events.saturating_sub(sealed) {
+            0 => Ok(()),
+            tail => writeln!(f, "not shown  the last {tail} events are sealed by no checkpoint yet"),
+        }
+    }
+}
+
+/// Verifies a log against itself and against what the verifier brings.
+///
+/// # Errors
+///
+/// Only if the file cannot be opened at all; damage inside it is a finding.
+pub fn verify(reader: &Reader, evidence: &Evidence) -> Result<VerifyReport, ReadError> {
+    let seals = reader.checkpoints();
+    let mut audit = Audit::new(reader.log(), evidence);
+    match seals {
+        Ok(notes) => notes.iter().for_each(|note| audit.expect(note, false)),
+        Err(error) => audit.unreadable(&error),
+    }
+    if let Some(note) = &evidence.checkpoint {
+        audit.expect(note, true);
+    }
+    let structure = reader.query(|c| c.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)));
+    match structure {
+        Ok(verdict) if verdict == "ok" => {}
+        Ok(reason) => audit.report.findings.push(Finding::Unreadable { position: Position::default(), reason }),
+        Err(error) => audit.unreadable(&error),
+    }
+    audit.compare();
+    while audit.goes_on {
+        let walked = reader.with(|session| Ok(audit.page(session)));
+        if let Err(error) = walked.and_then(|page| page.map_err(|source| row::read_error(reader.path(), source))) {
+            audit.unreadable(&error);
+        }
+    }
+    Ok(audit.finish())
+}
+
+/// Is a root that the tree must have at some size.
+struct Seal {
+    root: Hash,
+    sealed_at: Timestamp,
+    outside: bool,
+}
+
+struct Audit<'a> {
+    report: VerifyReport,
+    key: Option<&'a VerifierKey>,
+    seals: BTreeMap<u64, Vec<Seal>>,
+    /// The tree over the stored leaves.
+    tree: Frontier,
+    /// The tree over the leaves that follow from the contents, once they differ.
+    computed: Option<Frontier>,
+    last: Position,
+    recorded_at: Timestamp,
+    fitted: u64,
+    /// Whether roots can still be compared: not beyond a hole or the first that differs.
+    comparable: bool,
+    goes_on: bool,
+    streams: HashMap<i64, (StreamName, Version)>,
+    context: Context,
+    context_ids: [i64; 3],
+    scratch: Vec<u8>,
+}
+
+impl<'a> Audit<'a> {
+    fn new(log: LogId, evidence: &'a Evidence) -> Self {
+        let key = evidence.key.as_ref();
+        let report = VerifyReport {
+            log,
+            events: 0,
+            root: Hash::default(),
+            redacted: 0,
+            archived: 0,
+            sealed: None,
+            outside: None,
+            key: key.map(|key| key.name().to_owned()),
+            findings: Vec::new(),
+        };
+        Self {
+            report,
+            key,
+            seals: BTreeMap::new(),
+            tree: Frontier::default(),
+            computed: None,
+            last: Position::default(),
+            recorded_at: Timestamp::from_micros(i64::MIN),
+            fitted: 0,
+            comparable: true,
+            goes_on: true,
+            streams: HashMap::new(),
+            context: empty_context(),
+            context_ids: [0; 3],
+            scratch: Vec::new(),
+        }
+    }
+
+    fn unreadable(&mut self, error: &ReadError) {
+        self.goes_on = false;
+        let finding = Finding::Unreadable { position: self.last, reason: error.to_string() };
+        self.report.findings.push(finding);
+    }
+
+    /// Takes note of what a checkpoint says, if it says it of this log and its signature holds.
+    fn expect(&mut self, note: &str, outside: bool) {
+        match self.check_note(note) {
+            Ok(signed) => {
+                let (size, root, sealed_at) =
+                    (signed.checkpoint.size, signed.checkpoint.root, signed.checkpoint.sealed_at);
+                self.seals.entry(size).or_default().push(Seal { root, sealed_at, outside });
+            }
+            Err(reason) => {
+                let name = if outside { "that was given" } else { "in the log" };
+                let line = note.lines().nth(1).unwrap_or_default().chars().take(20).collect::<String>();
+                self.report.findings.push(Finding::Checkpoint { name: format!("{line:?} {name}"), reason });
+            }
+        }
+    }
+
+    fn check_note(&self, note: &str) -> Result<SignedCheckpoint, String> {
+        let signed = SignedCheckpoint::parse(note).map_err(|error| error.to_string())?;
+        if signed.checkpoint.origin != origin(self.report.log) {
+            return Err(format!("it is of another log, {}", signed.checkpoint.origin));
+        }
+        match self.key.map(|key| signed.verify(key)) {
+            None | Some(Ok(())) => Ok(signed),
+            Some(Err(error @ (CheckpointError::NotSigned { .. } | CheckpointError::BadSignature { .. }))) => {
+                Err(error.to_string())
+            }
+            Some(Err(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// Reads and checks the next page.
+    fn page(&mut self, session: &mut Session) -> rusqlite::Result<()> {
+        let Session { connection, words } = session;
+        let sql = "SELECT position, stream, version, kind, schema, recorded_at, wall_clock, boot, principal, operation,
+                   cause_stream, cause_version, node, body_salt, body, segment, body_commitment, annex,
+                   annex_commitment, leaf FROM events WHERE position > ?1 ORDER BY position LIMIT ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([self.last.get() as i64, PAGE as i64])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += 1;
+            self.event(connection, words, row)?;
+        }
+        self.goes_on = count == PAGE;
+        Ok(())
+    }
+
+    fn event(&mut self, connection: &Connection, words: &mut Words, row: &Row<'_>) -> rusqlite::Result<()> {
+        let position = Position::new(row.get::<_, i64>(0)? as u64);
+        if position != self.last.next() {
+            let last = Position::new(position.get() - 1);
+            self.report.findings.push(Finding::Missing { first: self.last.next(), last });
+            self.comparable = false;
+        }
+        self.last = position;
+        self.report.events += 1;
+        let stored = row.get::<_, Hash>(19).unwrap_or_default();
+        let computed = match self.leaf(connection, words, row, position) {
+            Ok(leaf) => leaf,
+            Err(error) if error.sqlite_error_code().is_some() => return Err(error),
+            Err(error) => {
+                self.alter(position, &error.to_string());
+                Hash::default()
+            }
+        };
+        if stored != computed && self.report.findings.last().is_none_or(|found| !found.is_at(position)) {
+            self.alter(position, "its content does not fit its hash");
+        }
+        self.grow(stored, computed);
+        self.compare();
+        Ok(())
+    }
+
+    fn alter(&mut self, position: Position, what: &str) {
+        self.report.findings.push(Finding::Altered { position, what: what.to_owned() });
+    }
+
+    fn grow(&mut self, stored: Hash, computed: Hash) {
+        if stored != computed && self.computed.is_none() {
+            self.computed = Some(self.tree.clone());
+        }
+        self.tree.push(stored);
+        if let Some(tree) = &mut self.computed {
+            tree.push(computed);
+        }
+    }
+
+    /// Computes the leaf that the content calls for, and checks order and commitments on the way.
+    fn leaf(
+        &mut self,
+        connection: &Connection,
+        words: &mut Words,
+        row: &Row<'_>,
+        position: Position,
+    ) -> rusqlite::Result<Hash> {
+        let recorded_at = Timestamp::from_micros(row.get(5)?);
+        let version = Version::new(row.get::<_, i64>(2)? as u64);
+        let stream = row.get(1)?;
+        self.check_order(connection, words, stream, version, recorded_at, position)?;
+        self.read_context(connection, words, row)?;
+        let salt: Salt = row.get(13)?;
+        let body = self.body(connection, words, row, &salt, position)?;
+        let annex = self.annex(row, position)?;
+        let kind = words.kind(connection, row.get(3)?)?;
+        let Some((stream, _)) = self.streams.get(&stream) else { return Ok(Hash::default()) };
+        let header = Header {
+            log: &self.report.log,
+            stream,
+            version,
+            kind: &kind,
+            schema: row.get(4)?,
+            recorded_at,
+            context: &self.context,
+            body: &body,
+            annex: annex.as_ref(),
+        };
+        Ok(header.leaf(&mut self.scratch))
+    }
+
+    fn check_order(
+        &mut self,
+        connection: &Connection,
+        words: &mut Words,
+        stream: i64,
+        version: Version,
+        recorded_at: Timestamp,
+        position: Position,
+    ) -> rusqlite::Result<()> {
+        let known = match self.streams.entry(stream) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                slot.insert((words.stream(connection, stream)?, Version::default()))
+            }
+        };
+        let before = std::mem::replace(&mut known.1, version);
+        let reason = if version != before.next() && self.comparable {
+            Some(format!("version {version} of {} comes after {before}", known.0))
+        } else if recorded_at < self.recorded_at {
+            Some(format!("it was recorded at {recorded_at}, before the one in front of it"))
+        } else {
+            None
+        };
+        self.recorded_at = recorded_at;
+        if let Some(reason) = reason {
+            self.report.findings.push(Finding::OutOfPlace { position, reason });
+        }
+        Ok(())
+    }
+
+    /// Fills in the context; what is the same as in the event before is not read again.
+    fn read_context(&mut self, connection: &Connection, words: &mut Words, row: &Row<'_>) -> rusqlite::Result<()> {
+        let ids = [row.get(7)?, row.get(8)?, row.get(12)?];
+        if ids != self.context_ids {
+            self.context.boot = words.boot(connection, ids[0])?;
+            self.context.principal = words.principal(connection, ids[1])?;
+            self.context.node = words.node(connection, ids[2])?;
+            self.context_ids = ids;
+        }
+        self.context.wall_clock = Timestamp::from_micros(row.get(6)?);
+        self.context.operation = OperationId::from_bytes(row.get(9)?);
+        self.context.causation = match row.get::<_, Option<i64>>(10)? {
+            None => None,
+            Some(stream) => Some(EventReference {
+                stream: words.stream(connection, stream)?,
+                version: Version::new(row.get::<_, i64>(11)? as u64),
+            }),
+        };
+        Ok(())
+    }
+
+    /// Returns the commitment to the body; an archived one is read from its segment and must fit.
+    fn body(
+        &mut self,
+        connection: &Connection,
+        words: &mut Words,
+        row: &Row<'_>,
+        salt: &Salt,
+        position: Position,
+    ) -> rusqlite::Result<Hash> {
+        if let ValueRef::Blob(body) = row.get_ref(14)? {
+            return Ok(commitment(salt, body));
+        }
+        self.report.archived += 1;
+        let stored: Hash = row.get(16)?;
+        let body = words.archived(connection, row.get(15)?, position)?;
+        if commitment(salt, &body) != stored {
+            self.alter(position, "its archived body does not fit its hash");
+        }
+        Ok(stored)
+    }
+
+    fn annex(&mut self, row: &Row<'_>, position: Position) -> rusqlite::Result<Option<Hash>> {
+        let stored: Option<Hash> = row.get(18)?;
+        match row.get_ref(17)? {
+            ValueRef::Null => self.report.redacted += u64::from(stored.is_some()),
+            annex => {
+                if stored != Some(annex_commitment(annex.as_blob()?)) {
+                    self.alter(position, "its annex does not fit its hash");
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Compares the roots with the checkpoints of this size.
+    fn compare(&mut self) {
+        if !self.comparable {
+            return;
+        }
+        let size = self.tree.size();
+        for seal in self.seals.remove(&size).unwrap_or_default() {
+            let root = self.tree.root();
+            let fits = root == seal.root || self.computed.as_ref().is_some_and(|tree| tree.root() == seal.root);
+            if fits {
+                self.fitted = size;
+                let place = if seal.outside { &mut self.report.outside } else { &mut self.report.sealed };
+                *place = Some((size, seal.sealed_at));
+            } else if self.comparable {
+                let (first, last) = (Position::new(self.fitted + 1), Position::new(size));
+                self.report.findings.push(Finding::Rewritten { first, last, sealed_at: seal.sealed_at });
+                self.comparable = false;
+            }
+        }
+    }
+
+    fn finish(mut self) -> VerifyReport {
+        self.report.root = self.tree.root();
+        let beyond = self.seals.split_off(&(self.last.get() + 1));
+        if let Some((sealed, seal)) = beyond.last_key_value().and_then(|(size, all)| Some((*size, all.first()?))) {
+            let finding = Finding::CutOff { head: self.last, sealed, sealed_at: seal.sealed_at };
+            self.report.findings.push(finding);
+        }
+        self.report
+    }
+}
+
+impl Finding {
+    fn is_at(&self, place: Position) -> bool {
+        matches!(self, Self::Altered { position, .. } if *position == place)
+    }
+}
+
+fn empty_context() -> Context {
+    Context {
+        wall_clock: Timestamp::default(),
+        boot: String::new(),
+        principal: Principal { who: String::new(), how: String::new() },
+        operation: OperationId::from_bytes([0; 16]),
+        causation: None,
+        node: NodeId::from_bytes([0; 16]),
+    }
+}
