@@ -1,1 +1,21 @@
-//! L5: one generic event-sourced shell, the registry, the effect runner, recovery: no rules here.
+//! L5: one generic event-sourced shell around every aggregate, and what keeps the shells going. No rules here.
+//!
+//! * `shell` – the actor: decide, append, evolve, then pay what the state owes;
+//! * `runner` – performs one effect off the actor's thread, with patience, and reports;
+//! * `registry` – finds or makes the actor of a stream, and makes it anew after a panic;
+//! * `recovery` – at start, wakes the streams that owe something: the plan goes on by itself;
+//! * `reconcile` – turns what the host shows into commands.
+
+mod house;
+mod kinds;
+mod message;
+pub mod reconcile;
+mod recovery;
+mod registry;
+mod runner;
+mod shell;
+
+pub use house::{House, RetryPolicy};
+pub use message::{CommandError, Idempotency, Mode, Order, Perform, Receipt};
+pub use recovery::recover;
+pub use registry::Registry;

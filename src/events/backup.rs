@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Closing, DomainEvent, Mark, kinds};
-use crate::types::{BackupId, Category, ContainerId, Name, OperationId, RunId, Size, Span, StoreId, StreamName, Timestamp};
+use crate::types::{
+    BackupId, Category, ContainerId, Name, OperationId, RunId, Size, Span, StoreId, StreamName, Timestamp,
+};
 
 /// Says how much of a container is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -186,7 +186,9 @@ impl MaintenanceAction {
     /// Returns the container it is about.
     pub fn container(&self) -> ContainerId {
         match self {
-            Self::Defragment { container } | Self::UpdateCheck { container } | Self::Verify { container, .. } => *container,
+            Self::Defragment { container } | Self::UpdateCheck { container } | Self::Verify { container, .. } => {
+                *container
+            }
         }
     }
 }

@@ -56,7 +56,9 @@ impl DomainEvent for NodeEvent {
 
     fn sentence(&self) -> String {
         match self {
-            Self::NodeInitialised { hostname, instance } => format!("node {hostname} initialised as instance {instance}"),
+            Self::NodeInitialised { hostname, instance } => {
+                format!("node {hostname} initialised as instance {instance}")
+            }
             Self::NodeBooted { kernel, .. } => format!("node booted under Linux {kernel}"),
             Self::DaemonStarted { berth } => format!("daemon {berth} started"),
             Self::DaemonStopped => "daemon stopped".to_owned(),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{BackupMode, Closing, DomainEvent, Mark, kinds};
-use crate::types::{CatchUp, Category, CronExpression, Name, OperationId, RunId, ScheduleId, Span, StoreId, Timestamp, Window, Zone};
+use crate::types::{
+    CatchUp, Category, CronExpression, Name, OperationId, RunId, ScheduleId, Span, StoreId, Timestamp, Window, Zone,
+};
 
 /// Says what a schedule does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -55,9 +55,7 @@ impl DomainEvent for StoreEvent {
             Self::StoreRequested { .. } => Mark::Opened { verb: "store create" },
             Self::StoreNameClaimed => Mark::Phase { name: "making the repository" },
             Self::StoreCreated { .. } => Mark::Closed { outcome: Closing::Done },
-            Self::StoreCreateFailed { reason } => {
-                Mark::Closed { outcome: Closing::Failed { reason: reason.clone() } }
-            }
+            Self::StoreCreateFailed { reason } => Mark::Closed { outcome: Closing::Failed { reason: reason.clone() } },
             Self::WriterAdmitted { .. } | Self::WriterReleased { .. } | Self::RecoveryKeyConfirmed => Mark::Fact,
         }
     }

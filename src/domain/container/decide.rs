@@ -219,9 +219,10 @@ fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
     match kind {
         HoldKind::Reading => {
             not_held(state, WRITING, Some(operation))?;
-            let rearranging = state.open.as_ref().filter(|open| {
-                matches!(open.work, Work::Bury { .. } | Work::Dissolve(_) | Work::Create)
-            });
+            let rearranging = state
+                .open
+                .as_ref()
+                .filter(|open| matches!(open.work, Work::Bury { .. } | Work::Dissolve(_) | Work::Create));
             if let Some(open) = rearranging {
                 return Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation });
             }

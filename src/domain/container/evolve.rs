@@ -71,13 +71,7 @@ fn close(state: &mut Container, outcome: Closing) {
 }
 
 fn stopping(deadline: crate::types::Timestamp, again: bool) -> Work {
-    Work::Stop(Stopping {
-        deadline,
-        phase: StopPhase::Signalling,
-        exit: None,
-        reason: StopReason::Requested,
-        again,
-    })
+    Work::Stop(Stopping { deadline, phase: StopPhase::Signalling, exit: None, reason: StopReason::Requested, again })
 }
 
 fn undelete(state: &mut Container, given: Given, name: &crate::types::Name) {

@@ -98,11 +98,8 @@ fn creation(record: &Record, open: &Open) -> Effect {
         return effect;
     }
     let configuration = &record.configuration;
-    let disk = HostEffect::EnsureDisk {
-        container: record.id,
-        kind: configuration.disk,
-        size: configuration.limits.disk,
-    };
+    let disk =
+        HostEffect::EnsureDisk { container: record.id, kind: configuration.disk, size: configuration.limits.disk };
     host(open, PREPARE_DISK, disk)
 }
 
@@ -211,8 +208,7 @@ fn undo_ask(open: &Open, step: Step, of: StreamName, wish: Ask) -> Effect {
 
 /// Says what follows from a report. One that fits no effect owed now is stale: nothing follows.
 pub(super) fn decide_report(state: &Container, report: &Report) -> Vec<ContainerEvent> {
-    let awaited = next_effect(state)
-        .is_some_and(|owed| owed.operation == report.operation && owed.step == report.step);
+    let awaited = next_effect(state).is_some_and(|owed| owed.operation == report.operation && owed.step == report.step);
     if !awaited {
         return vec![];
     }

@@ -128,10 +128,14 @@ impl From<Rejection> for Refusal {
             Rejection::DiskShrinks { .. } => (Invalid, "container.disk-shrinks", None),
             Rejection::MemoryTooSmall { .. } => (Invalid, "container.memory-too-small", None),
             Rejection::PidsTooFew { .. } => (Invalid, "container.pids-too-few", None),
-            Rejection::NoInit => {
-                (Unsupported, "container.no-init", Some("berth container create NAME --template T -- COMMAND".to_owned()))
+            Rejection::NoInit => (
+                Unsupported,
+                "container.no-init",
+                Some("berth container create NAME --template T -- COMMAND".to_owned()),
+            ),
+            Rejection::NoSuchOperation { .. } => {
+                (NotFound, "operation.not-found", Some("berth operation list".to_owned()))
             }
-            Rejection::NoSuchOperation { .. } => (NotFound, "operation.not-found", Some("berth operation list".to_owned())),
             Rejection::TooLate { .. } => (Conflict, "operation.too-late", None),
         };
         Self { code: code.to_owned(), class, message, hint }

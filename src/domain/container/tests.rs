@@ -189,7 +189,9 @@ fn it_should_signal_then_wait_then_kill() {
         .owing(Some("wait-grace"));
     let mut history = stopping();
     history.push(ContainerEvent::StopSignalled);
-    when(history.clone(), report("wait-grace", Outcome::Woken)).then([ContainerEvent::GraceExpired]).owing(Some("clear"));
+    when(history.clone(), report("wait-grace", Outcome::Woken))
+        .then([ContainerEvent::GraceExpired])
+        .owing(Some("clear"));
     history.push(ContainerEvent::GraceExpired);
     when(history, report("clear", Outcome::Done(Facts::None)))
         .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed, exit: Exit::Signal(9) }]);
@@ -241,7 +243,8 @@ fn it_should_close_what_its_exit_leaves_without_object() {
 #[test]
 fn it_should_ignore_a_stale_report() {
     when(running(), report("run", Outcome::Done(Facts::None))).then_nothing();
-    let foreign = Report { operation: OperationId::derived("other"), step: "signal", attempt: 1, outcome: Outcome::Woken };
+    let foreign =
+        Report { operation: OperationId::derived("other"), step: "signal", attempt: 1, outcome: Outcome::Woken };
     when(stopping(), Command::Report(foreign)).then_nothing();
     let other = ProcessIdentity { pid: 43, ..init() };
     when(running(), Command::ReportExit { init: other, exit: Exit::Code(0) }).then_nothing();
@@ -269,8 +272,11 @@ fn it_should_not_start_while_its_files_are_replaced() {
 
 #[test]
 fn it_should_grow_the_disk_before_it_sets_other_limits() {
-    let change =
-        LimitChange { disk: Some(Size::from_mib(2048)), memory: Some(Some(Size::from_mib(64))), ..LimitChange::default() };
+    let change = LimitChange {
+        disk: Some(Size::from_mib(2048)),
+        memory: Some(Some(Size::from_mib(64))),
+        ..LimitChange::default()
+    };
     when(running(), Command::ChangeLimits(change))
         .then([ContainerEvent::LimitChangeRequested { change }])
         .owing(Some("disk-size"));

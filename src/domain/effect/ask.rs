@@ -7,9 +7,7 @@ use crate::events::{
     AddressRequest, BackupMode, BackupSummary, BatchAction, BatchMember, Closing, Configuration, HoldKind, InitKind,
     Lease, MaintenanceAction,
 };
-use crate::types::{
-    BackupId, ContainerId, Name, OperationId, Principal, RunId, StoreId, StreamName, Timestamp,
-};
+use crate::types::{BackupId, ContainerId, Name, OperationId, Principal, RunId, StoreId, StreamName, Timestamp};
 
 /// Is an ask with what the edge drew for it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,97 @@
+//! What every actor needs: the log, the host, the clock, and who and where we are.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use crate::effects::{Host, ProgressSink, ProgressUpdate};
+use crate::storage::EventStore;
+use crate::types::{Clock, NodeId, StreamName};
+
+/// How many progress updates a slow watcher may fall behind before it misses some.
+const PROGRESS_QUEUE: usize = 1_024;
+
+/// Says how long an effect that may yet work is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Tries of a step forward.
+    pub forward: u32,
+    /// Tries of an undo: leaving something half-done is worse than waiting.
+    pub undo: u32,
+    /// Pause before the second try; it doubles from then on.
+    pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { forward: 5, undo: 12, pause: Duration::from_millis(50), pause_max: Duration::from_secs(5) }
+    }
+}
+
+impl RetryPolicy {
+    /// Returns how many times an effect is tried in all.
+    pub fn tries(&self, undo: bool) -> u32 {
+        if undo { self.undo } else { self.forward }
+    }
+
+    /// Returns the pause after the try of that number, from 1.
+    pub fn pause_after(&self, attempt: u32) -> Duration {
+        self.pause.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.pause_max)
+    }
+}
+
+/// Is what all actors share.
+pub struct House {
+    /// The log.
+    pub store: Arc<dyn EventStore>,
+    /// The seam to the world.
+    pub host: Arc<dyn Host>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This machine.
+    pub node: NodeId,
+    /// The kernel's id of this boot.
+    pub boot: String,
+    /// How long effects are tried.
+    pub retry: RetryPolicy,
+    progress: broadcast::Sender<ProgressUpdate>,
+    lanes: Mutex<HashMap<StreamName, Arc<Mutex<()>>>>,
+}
+
+impl House {
+    /// Puts the parts together.
+    pub fn new(
+        store: Arc<dyn EventStore>,
+        host: Arc<dyn Host>,
+        clock: Arc<dyn Clock>,
+        node: NodeId,
+        boot: String,
+        retry: RetryPolicy,
+    ) -> Self {
+        let (progress, _) = broadcast::channel(PROGRESS_QUEUE);
+        Self { store, host, clock, node, boot, retry, progress, lanes: Mutex::default() }
+    }
+
+    /// Watches the progress of every operation from now on.
+    pub fn watch_progress(&self) -> broadcast::Receiver<ProgressUpdate> {
+        self.progress.subscribe()
+    }
+
+    pub(super) fn progress_sink(&self) -> ProgressSink {
+        let progress = self.progress.clone();
+        Arc::new(move |update| {
+            let _ = progress.send(update); // nobody watching is fine
+        })
+    }
+
+    /// Returns the lane of a stream: host effects of one stream never overlap, not even those of an actor that died.
+    pub(super) fn lane(&self, stream: &StreamName) -> Arc<Mutex<()>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        Arc::clone(lanes.entry(stream.clone()).or_default())
+    }
+}

@@ -1,0 +1,1 @@
+//! Turns what the host shows into commands.

@@ -1,0 +1,134 @@
+//! Finds the actor of a stream, makes it when there is none, and makes it anew when it ended owing something.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::dev::SendError;
+use actix::{Actor, Addr, ArbiterHandle};
+use tokio::sync::oneshot;
+
+use super::house::House;
+use super::kinds;
+use super::message::{AskMessage, CommandError, Order, Perform, Receipt, Wake};
+use super::shell::Shell;
+use crate::domain::Aggregate;
+use crate::domain::effect::{Answer, Asked};
+use crate::events::EventReference;
+use crate::types::{Category, StreamName};
+
+/// The key by which a rule names the node it runs on, whose id it does not know.
+const SELF: &str = "self";
+/// The pause before an actor that broke down is made anew, so that a fault in its stream does not spin.
+const REVIVAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// Knows the actor of every live stream. They all run on one arbiter: no command hops between threads.
+pub struct Registry {
+    house: Arc<House>,
+    arbiter: ArbiterHandle,
+    addresses: Mutex<HashMap<StreamName, Box<dyn Any + Send>>>,
+    closing: AtomicBool,
+}
+
+impl Registry {
+    /// Makes a registry whose actors run on `arbiter`.
+    pub fn new(house: Arc<House>, arbiter: ArbiterHandle) -> Arc<Self> {
+        Arc::new(Self { house, arbiter, addresses: Mutex::default(), closing: AtomicBool::new(false) })
+    }
+
+    /// Returns what the actors share.
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    /// Ends the daemon in order: from now on nothing new is begun and nobody is made anew.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Says whether the daemon is ending.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Gives an order to the aggregate of a stream.
+    ///
+    /// # Errors
+    /// The rules refuse, the log does not take it, or too many wait for the same stream.
+    pub async fn perform<A: Aggregate + Unpin>(
+        self: &Arc<Self>,
+        stream: &StreamName,
+        order: Order<A::Command>,
+    ) -> Result<Receipt<A::Event>, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.address::<A>(stream).try_send(Perform::<A> { order, reply });
+        match sent {
+            Ok(()) => answer.await.unwrap_or(Err(CommandError::Stopping)),
+            Err(SendError::Full(_)) => Err(CommandError::Busy { stream: stream.to_string() }),
+            Err(SendError::Closed(_)) => Err(CommandError::Stopping),
+        }
+    }
+
+    /// Makes the actor of a stream look at what it owes.
+    pub fn wake(self: &Arc<Self>, stream: &StreamName) {
+        if !self.is_closing() {
+            kinds::wake(self, &self.resolve(stream));
+        }
+    }
+
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        to: &StreamName,
+        asked: Asked,
+        causation: Option<EventReference>,
+        reply: oneshot::Sender<Result<Answer, CommandError>>,
+    ) {
+        kinds::ask(self, &self.resolve(to), AskMessage { asked, causation, reply });
+    }
+
+    /// Puts this node's id where a rule wrote `self`.
+    fn resolve(&self, stream: &StreamName) -> StreamName {
+        if stream.category() == Category::Node && stream.key() == SELF {
+            return StreamName::new(Category::Node, self.house.node);
+        }
+        stream.clone()
+    }
+
+    pub(super) fn ask_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName, message: AskMessage) {
+        if let Err(SendError::Full(message) | SendError::Closed(message)) = self.address::<A>(stream).try_send(message)
+        {
+            let _ = message.reply.send(Err(CommandError::Busy { stream: stream.to_string() }));
+        }
+    }
+
+    pub(super) fn wake_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) {
+        self.address::<A>(stream).do_send(Wake);
+    }
+
+    fn address<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) -> Addr<Shell<A>> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = addresses.get(stream).and_then(|address| address.downcast_ref::<Addr<Shell<A>>>());
+        if let Some(address) = known.filter(|address| address.connected()) {
+            return address.clone();
+        }
+        let (name, registry) = (stream.clone(), Arc::clone(self));
+        let address = Shell::<A>::start_in_arbiter(&self.arbiter, move |_| Shell::new(name, registry));
+        addresses.insert(stream.clone(), Box::new(address.clone()));
+        address
+    }
+
+    /// Makes the actor of a stream anew after it broke down.
+    pub(super) fn revive(self: &Arc<Self>, stream: StreamName) {
+        if self.is_closing() {
+            return;
+        }
+        let registry = Arc::clone(self);
+        self.arbiter.spawn(async move {
+            tokio::time::sleep(REVIVAL_PAUSE).await;
+            registry.wake(&stream);
+        });
+    }
+}

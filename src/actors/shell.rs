@@ -1,0 +1,441 @@
+//! The one generic actor: decide, append, evolve, then pay what the state owes.
+//!
+//! Commands are handled one at a time: while an append is awaited, nothing else is (`AtomicResponse`, which makes actix
+//! hold the mailbox). Only the append is awaited there; asks to other actors and work for the host run beside, one in
+//! flight per stream. When an append fails the state is no longer known: the actor ends and is made anew from the log.
+
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, SpawnHandle, WrapFuture, fut,
+};
+use tokio::sync::oneshot;
+
+use super::house::House;
+use super::message::{AskMessage, CommandError, Finished, Idempotency, Mode, Order, Perform, Receipt, Wake};
+use super::registry::Registry;
+use super::runner;
+use crate::domain::effect::{Action, Answer, Effect, Failure, FailureKind, Outcome, Report};
+use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
+use crate::effects::Cancel;
+use crate::events::{self, Envelope, EventReference, NewEvent};
+use crate::storage::{AppendError, Commit, Committed, Expected};
+use crate::types::{Principal, StreamName, Version};
+
+/// How many commands may wait for one stream before it answers `busy`.
+const MAILBOX_CAPACITY: usize = 256;
+/// How many events are read at once when a state is rebuilt.
+const REPLAY_PAGE: usize = 1_000;
+
+/// Is the actor of one stream.
+pub(super) struct Shell<A: Aggregate> {
+    stream: StreamName,
+    registry: Arc<Registry>,
+    state: A,
+    version: Version,
+    /// On whose behalf the state is as it is; what follows by itself is recorded under the same name.
+    principal: Principal,
+    in_flight: Option<InFlight>,
+    parked: Option<String>,
+    orderly: bool,
+}
+
+/// Is the effect being carried out.
+struct InFlight {
+    effect: Effect,
+    attempt: u32,
+    cancel: Cancel,
+    timer: Option<SpawnHandle>,
+}
+
+/// Is what follows an append.
+type Continuation<A> = Box<dyn FnOnce(&mut Shell<A>, Result<Vec<Arc<Envelope>>, CommandError>)>;
+
+impl<A: Aggregate + Unpin> Shell<A> {
+    pub(super) fn new(stream: StreamName, registry: Arc<Registry>) -> Self {
+        Self {
+            stream,
+            registry,
+            state: A::default(),
+            version: Version::default(),
+            principal: Principal::runtime(),
+            in_flight: None,
+            parked: None,
+            orderly: false,
+        }
+    }
+
+    fn house(&self) -> &Arc<House> {
+        self.registry.house()
+    }
+
+    /// Rebuilds the state from the log. Facts this program does not know park the stream, not the daemon.
+    fn replay(&mut self) {
+        loop {
+            let page = match self.house().store.read_stream(&self.stream, self.version, REPLAY_PAGE) {
+                Ok(page) => page,
+                Err(error) => return self.park(&error),
+            };
+            for envelope in &page {
+                if let Err(error) = self.fold(envelope) {
+                    return self.park(&error);
+                }
+            }
+            if page.len() < REPLAY_PAGE {
+                return;
+            }
+        }
+    }
+
+    fn fold(&mut self, envelope: &Envelope) -> Result<(), events::DecodeError> {
+        let event = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body)?;
+        let given = Given { operation: envelope.context.operation, at: envelope.recorded_at };
+        self.state.evolve(&event, given);
+        self.version = envelope.version;
+        self.principal = envelope.context.principal.clone();
+        Ok(())
+    }
+
+    fn park(&mut self, reason: &dyn std::fmt::Display) {
+        tracing::error!(stream = %self.stream, %reason, "stream parked");
+        self.parked = Some(reason.to_string());
+    }
+
+    fn decide(&self, command: &A::Command, given: Given) -> Result<Vec<A::Event>, CommandError> {
+        if let Some(reason) = &self.parked {
+            return Err(CommandError::Parked { stream: self.stream.to_string(), reason: reason.clone() });
+        }
+        self.state.decide(command, given).map_err(|rejection| CommandError::Refused(rejection.into()))
+    }
+
+    fn commit(
+        &self,
+        facts: &[A::Event],
+        given: Given,
+        principal: Principal,
+        causation: Option<EventReference>,
+    ) -> Result<Commit, CommandError> {
+        let written: Result<Vec<NewEvent>, _> = facts.iter().map(|fact| events::encode(fact, None)).collect();
+        let events =
+            written.map_err(|error| CommandError::Log(AppendError::Unavailable { reason: error.to_string() }))?;
+        let house = self.house();
+        Ok(Commit {
+            stream: self.stream.clone(),
+            expected: Expected::Version(self.version),
+            key: None,
+            request_hash: [0; 32],
+            context: events::Context {
+                wall_clock: given.at,
+                boot: house.boot.clone(),
+                principal,
+                operation: given.operation,
+                causation,
+                node: house.node,
+            },
+            events,
+        })
+    }
+
+    /// Appends and, once that is durable, folds, pays what is owed, and goes on with `then`.
+    fn append(&self, commit: Commit, then: Continuation<A>) -> AtomicResponse<Self, ()> {
+        let receiver = self.house().store.append(commit);
+        let done = receiver.into_actor(self).map(|result, shell: &mut Self, ctx: &mut Context<Self>| {
+            let result =
+                result.unwrap_or_else(|_| Err(AppendError::Unavailable { reason: "the log is closed".to_owned() }));
+            let folded = shell.take_note(result, ctx);
+            then(shell, folded);
+        });
+        AtomicResponse::new(Box::pin(done))
+    }
+
+    fn take_note(
+        &mut self,
+        result: Result<Committed, AppendError>,
+        ctx: &mut Context<Self>,
+    ) -> Result<Vec<Arc<Envelope>>, CommandError> {
+        match result {
+            Ok(committed) => {
+                if !committed.repeated {
+                    for envelope in &committed.events {
+                        if let Err(error) = self.fold(envelope) {
+                            self.park(&error);
+                        }
+                    }
+                }
+                self.pump(ctx);
+                Ok(committed.events)
+            }
+            Err(error @ (AppendError::KeyReused { .. } | AppendError::Busy { .. } | AppendError::TooLarge { .. })) => {
+                self.pump(ctx); // nothing was written, the state is known
+                Err(CommandError::Log(error))
+            }
+            Err(error) => {
+                tracing::error!(stream = %self.stream, %error, "append failed; the actor is made anew from the log");
+                ctx.stop();
+                Err(CommandError::Log(error))
+            }
+        }
+    }
+
+    /// Starts what the state owes, unless it is under way; calls off what it does not owe any more.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        if self.parked.is_some() || self.registry.is_closing() {
+            return;
+        }
+        let owed = self.state.next_effect();
+        if let Some(flying) = &self.in_flight {
+            if owed.as_ref() == Some(&flying.effect) {
+                return;
+            }
+            flying.cancel.cancel();
+            let Some(timer) = flying.timer else { return }; // its end is awaited: effects of a stream never overlap
+            ctx.cancel_future(timer);
+            self.in_flight = None;
+        }
+        if let Some(effect) = owed {
+            self.start(effect, 1, ctx);
+        }
+    }
+
+    fn start(&mut self, effect: Effect, attempt: u32, ctx: &mut Context<Self>) {
+        let cancel = Cancel::default();
+        let timer = match &effect.action {
+            Action::WakeAt(at) => {
+                let finished =
+                    Finished { operation: effect.operation, step: effect.step, attempt, outcome: Outcome::Woken };
+                let address = ctx.address();
+                let wait = runner::sleep_until(Arc::clone(&self.house().clock), *at);
+                Some(
+                    ctx.spawn(
+                        async move {
+                            wait.await;
+                            address.do_send(finished)
+                        }
+                        .into_actor(self),
+                    ),
+                )
+            }
+            Action::Ask(to, ask) => {
+                let by = (self.stream.clone(), self.version, self.principal.clone());
+                runner::ask(Arc::clone(&self.registry), ctx.address(), by, &effect, (to.clone(), ask.clone()), attempt);
+                None
+            }
+            Action::Host(work) => {
+                runner::host(
+                    self.house(),
+                    ctx.address(),
+                    &self.stream,
+                    &effect,
+                    (**work).clone(),
+                    (attempt, cancel.clone()),
+                );
+                None
+            }
+        };
+        self.in_flight = Some(InFlight { effect, attempt, cancel, timer });
+    }
+
+    /// Decides whether an effect that did not work is tried again, and if so when.
+    fn tries_again(&mut self, finished: &Finished, ctx: &mut Context<Self>) -> bool {
+        let Outcome::Failed(Failure { kind: FailureKind::Transient, reason }) = &finished.outcome else { return false };
+        let Some(flying) = &self.in_flight else { return false };
+        let effect = flying.effect.clone();
+        let policy = self.house().retry;
+        if flying.attempt >= policy.tries(effect.undo) || self.state.next_effect().as_ref() != Some(&effect) {
+            return false;
+        }
+        tracing::warn!(stream = %self.stream, step = effect.step, attempt = flying.attempt, %reason, "trying again");
+        let (attempt, pause) = (flying.attempt + 1, policy.pause_after(flying.attempt));
+        let waited = tokio::time::sleep(pause).into_actor(self).map(move |(), shell, ctx| {
+            if shell.state.next_effect().as_ref() == Some(&effect) {
+                shell.start(effect, attempt, ctx);
+            } else {
+                shell.in_flight = None;
+                shell.pump(ctx);
+            }
+        });
+        ctx.spawn(waited);
+        true
+    }
+
+    fn done() -> AtomicResponse<Self, ()> {
+        AtomicResponse::new(Box::pin(fut::ready(())))
+    }
+
+    /// A report that changes nothing although its effect is still owed would be asked for again for ever.
+    fn unheard(&mut self, effect: &Effect) {
+        if self.state.next_effect().as_ref() == Some(effect) {
+            self.park(&format!("the plan has no answer to what came of {:?}", effect.step));
+        }
+    }
+}
+
+impl<A: Aggregate + Unpin> Actor for Shell<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+        self.replay();
+        self.pump(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        // An actor that ends owing something is made anew; one that owes nothing when it is next needed.
+        self.orderly = self.registry.is_closing() || self.state.next_effect().is_none();
+    }
+}
+
+impl<A: Aggregate> Drop for Shell<A> {
+    fn drop(&mut self) {
+        if let Some(flying) = &self.in_flight {
+            flying.cancel.cancel();
+        }
+        if !self.orderly {
+            self.registry.revive(self.stream.clone());
+        }
+    }
+}
+
+impl<A: Aggregate + Unpin> Handler<Perform<A>> for Shell<A> {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, message: Perform<A>, _: &mut Context<Self>) -> Self::Result {
+        let Perform { order, reply } = message;
+        if let Some(receipt) = self.recall(order.idempotency.as_ref()).transpose() {
+            let _ = reply.send(receipt);
+            return Self::done();
+        }
+        let facts = match self.decide(&order.command, order.given) {
+            Ok(facts) => facts,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Self::done();
+            }
+        };
+        if facts.is_empty() || order.mode == Mode::DryRun {
+            let _ = reply.send(Ok(Receipt { events: facts, recorded: vec![], repeated: false }));
+            return Self::done();
+        }
+        match self.ordered(order, &facts) {
+            Ok(commit) => self.append(commit, Box::new(move |_, result| answer_order(reply, facts, result))),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                Self::done()
+            }
+        }
+    }
+}
+
+fn answer_order<E>(
+    reply: oneshot::Sender<Result<Receipt<E>, CommandError>>,
+    events: Vec<E>,
+    result: Result<Vec<Arc<Envelope>>, CommandError>,
+) {
+    let _ = reply.send(result.map(|recorded| Receipt { events, recorded, repeated: false }));
+}
+
+impl<A: Aggregate + Unpin> Shell<A> {
+    /// Answers a request that was carried out before with what was recorded then.
+    fn recall(&self, idempotency: Option<&Idempotency>) -> Result<Option<Receipt<A::Event>>, CommandError> {
+        let Some(Idempotency { key, request }) = idempotency else { return Ok(None) };
+        let Some(committed) = self.house().store.recall(key, *request)? else { return Ok(None) };
+        let decoded =
+            committed.events.iter().map(|envelope| events::decode(&envelope.kind, envelope.schema, &envelope.body));
+        let events = decoded.collect::<Result<Vec<_>, _>>();
+        let events = events.map_err(|error| AppendError::Unavailable { reason: error.to_string() })?;
+        Ok(Some(Receipt { events, recorded: committed.events, repeated: true }))
+    }
+
+    fn ordered(&self, order: Order<A::Command>, facts: &[A::Event]) -> Result<Commit, CommandError> {
+        let mut commit = self.commit(facts, order.given, order.principal, None)?;
+        if let Some(first) = commit.events.first_mut() {
+            first.annex = order.annex;
+        }
+        if let Some(Idempotency { key, request }) = order.idempotency {
+            commit.key = Some(key);
+            commit.request_hash = request;
+        }
+        Ok(commit)
+    }
+}
+
+impl<A: Aggregate + Unpin> Handler<AskMessage> for Shell<A> {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, message: AskMessage, _: &mut Context<Self>) -> Self::Result {
+        let AskMessage { asked, causation, reply } = message;
+        let (ask, principal) = (asked.ask.clone(), asked.principal.clone());
+        let given = Given { operation: asked.operation, at: asked.at };
+        let decided = match A::Command::try_from(asked) {
+            Ok(command) => self.decide(&command, given),
+            Err(_) => Err(CommandError::Refused(not_understood(&self.stream, ask.name()))),
+        };
+        let commit = match decided {
+            Ok(facts) if facts.is_empty() => {
+                let _ = reply.send(Ok(self.state.answer(&ask)));
+                return Self::done();
+            }
+            Ok(facts) => self.commit(&facts, given, principal, causation),
+            Err(error) => Err(error),
+        };
+        match commit {
+            Ok(commit) => self.append(
+                commit,
+                Box::new(move |shell, result| {
+                    let _ = reply.send(result.map(|_| shell.state.answer(&ask)));
+                }),
+            ),
+            Err(error) => {
+                let _: Result<(), Result<Answer, CommandError>> = reply.send(Err(error));
+                Self::done()
+            }
+        }
+    }
+}
+
+fn not_understood(stream: &StreamName, ask: &str) -> Refusal {
+    Refusal::new(RefusalClass::Invalid, "ask.not-understood", format!("{stream} does not know what {ask:?} means"))
+}
+
+impl<A: Aggregate + Unpin> Handler<Finished> for Shell<A> {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, finished: Finished, ctx: &mut Context<Self>) -> Self::Result {
+        let ours = self.in_flight.as_ref().is_some_and(|flying| {
+            (flying.effect.operation, flying.effect.step, flying.attempt)
+                == (finished.operation, finished.step, finished.attempt)
+        });
+        if !ours || self.tries_again(&finished, ctx) {
+            return Self::done();
+        }
+        let Some(flown) = self.in_flight.take() else { return Self::done() };
+        let Finished { operation, step, attempt, outcome } = finished;
+        let given = Given { operation, at: self.house().clock.now() };
+        let command = A::Command::from(Report { operation, step, attempt, outcome });
+        let causation = Some(EventReference { stream: self.stream.clone(), version: self.version });
+        let commit = match self.decide(&command, given) {
+            Ok(facts) if facts.is_empty() => {
+                self.unheard(&flown.effect);
+                self.pump(ctx);
+                return Self::done();
+            }
+            Ok(facts) => self.commit(&facts, given, self.principal.clone(), causation),
+            Err(error) => Err(error),
+        };
+        match commit {
+            Ok(commit) => self.append(commit, Box::new(|_, _| ())),
+            Err(error) => {
+                self.park(&error);
+                Self::done()
+            }
+        }
+    }
+}
+
+impl<A: Aggregate + Unpin> Handler<Wake> for Shell<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+    }
+}

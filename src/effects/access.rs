@@ -1,0 +1,113 @@
+//! What users reach into while it is there: sessions, console logs, usage, files in backups. Nothing here changes state.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::effect::Failure;
+use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp};
+
+/// Is what somebody wants to run inside a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRequest {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// More environment, `KEY=value`.
+    pub environment: Vec<String>,
+    /// The user inside; root if none is named.
+    pub user: Option<String>,
+    /// The working directory inside.
+    pub directory: Option<String>,
+    /// Rows and columns of the terminal, if one is wanted.
+    pub terminal: Option<(u16, u16)>,
+}
+
+/// Lets its bearer into a container once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionTicket {
+    /// The session.
+    pub session: SessionId,
+    /// The supervisor's socket.
+    pub socket: PathBuf,
+    /// The secret to show there; valid once.
+    pub token: String,
+}
+
+/// Is what a running container uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Times that the kernel ended a process for want of memory.
+    pub out_of_memory_kills: Option<u64>,
+    /// Microseconds of processor time since the start.
+    pub cpu_micros: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Bytes of its own files.
+    pub disk: Option<u64>,
+}
+
+/// Is one entry of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFile {
+    /// Its path.
+    pub path: BytePath,
+    /// `file`, `directory`, `symlink` …
+    pub kind: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group inside the container.
+    pub owner: (u32, u32),
+    /// Bytes of content.
+    pub size: u64,
+    /// Last change of content.
+    pub modified: Timestamp,
+    /// Where a symbolic link points.
+    pub target: Option<BytePath>,
+}
+
+/// Gives access to what is there.
+pub trait Access: Send + Sync + 'static {
+    /// Prepares a session and returns the ticket for it; whoever shows it is connected by the supervisor itself.
+    ///
+    /// # Errors
+    /// The container does not run, or its supervisor does not answer.
+    fn open_session(
+        &self,
+        container: ContainerId,
+        session: SessionId,
+        request: &SessionRequest,
+    ) -> Result<SessionTicket, Failure>;
+
+    /// Returns the exit code of a session that is over, nothing while it goes on.
+    ///
+    /// # Errors
+    /// The supervisor does not know it any more.
+    fn session_code(&self, container: ContainerId, session: SessionId) -> Result<Option<i32>, Failure>;
+
+    /// Returns the file that holds what a container's console printed.
+    fn console_log(&self, container: ContainerId) -> PathBuf;
+
+    /// Returns what a running container uses.
+    fn usage(&self, container: ContainerId) -> Option<Usage>;
+
+    /// Lists the entries of a backup below a path, template files included.
+    ///
+    /// # Errors
+    /// The store or the backup cannot be read.
+    fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure>;
+
+    /// Writes the content of one file of a backup.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read.
+    fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure>;
+
+    /// Returns the recovery key of a store, for the one who puts it in a safe place.
+    ///
+    /// # Errors
+    /// The node does not hold it.
+    fn recovery_key(&self, store: StoreId) -> Result<String, Failure>;
+}
