@@ -1,7 +1,7 @@
 //! Unix cron expressions: when a schedule is due, in the local time of a zone.
 //!
 //! The language is that of crontab(5) as Vixie cron reads it: five fields, names, ranges, lists, steps and the
-//! shorthands (`@daily` …); 0 and 7 are Sunday; a restricted day of month and a restricted day of week are alternatives.
+//! shorthands (`@daily` …); 0 and 7 are Sunday; restricted days of the month and of the week are alternatives.
 //! [`field`] reads one field, [`instants`] maps local times to instants across clock changes. Nothing here knows the
 //! present time or what is to be run.
 

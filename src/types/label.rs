@@ -15,8 +15,8 @@ pub const LABEL_PREFIX_LENGTH_MAX: usize = 253;
 
 /// Is the key of a label: `backup`, `app.tier`, `example.org/owner`.
 ///
-/// An optional DNS name and a slash, then 1 to 63 of `a-z`, `A-Z`, `0-9`, `-`, `_` and `.`, with a letter or digit first
-/// and last.
+/// An optional DNS name and a slash, then 1 to 63 of `a-z`, `A-Z`, `0-9`, `-`, `_` and `.`, with a letter or digit
+/// first and last.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LabelKey(String);

@@ -1,7 +1,7 @@
 //! The words of schedules: catching up, windows of the day, and why a slot did not run.
 //!
-//! A **slot** is an instant at which an expression is due. Every slot is fired, skipped (it could have run and must not)
-//! or missed (it should have run and could not). What is due when is decided in `scheduler::due`.
+//! A **slot** is an instant at which an expression is due. Every slot is fired, skipped (it could have run and must
+//! not) or missed (it should have run and could not). What is due when is decided in `scheduler::due`.
 
 use std::fmt;
 use std::str::FromStr;

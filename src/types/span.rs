@@ -77,7 +77,7 @@ impl fmt::Display for Span {
         let mut text = String::new();
         for (unit, micros) in UNITS {
             if rest >= micros {
-                text.push_str(&format!("{}{unit}", rest / micros));
+                text.extend([(rest / micros).to_string().as_str(), unit]);
                 rest %= micros;
             }
         }

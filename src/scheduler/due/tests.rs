@@ -124,7 +124,7 @@ fn slots_outside_the_window_are_skipped_and_not_caught_up() {
 fn a_window_means_the_local_time_of_the_zone() {
     let window = Some("01:00-05:00".parse().unwrap());
     let zone = "America/New_York".parse().unwrap();
-    let plan = Plan { window, zone, ..plan("0 */3 * * *", "2026-11-23T00:00:00Z") };
+    let plan = Plan { zone, window, ..plan("0 */3 * * *", "2026-11-23T00:00:00Z") };
     let skipped: Vec<bool> = preview(&plan, plan.since, 8).iter().map(|planned| planned.skipped.is_some()).collect();
     assert_eq!(skipped, [true, true, false, true, true, true, true, true]);
 }

@@ -1,8 +1,8 @@
 //! From local times to instants: what a cron expression means where clocks are changed.
 //!
 //! The `cron` crate walks the calendar in naive local time, where every day has 24 hours. This file maps what it finds:
-//! - **fixed** times (neither minute nor hour begins with a star) mean a reading of the clock. One that is skipped runs at
-//!   the first instant after the gap, together with any other skipped ones; one that comes twice runs the first time.
+//! - **fixed** times (neither minute nor hour begins with a star) mean a reading of the clock. One that is skipped runs
+//!   at the first instant after the gap, together with any other skipped ones; one that comes twice runs the first time.
 //! - **wildcard** times mean elapsed time. They run whenever the clock shows such a time: in both passes of a fold, and
 //!   in a gap not at all.
 //!
