@@ -16,7 +16,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use super::error::OpenError;
 use super::file;
-use super::merkle::{Hash, sha256};
+use super::merkle::{Hash, hex, sha256};
 use crate::types::{LogId, Timestamp};
 
 const ED25519_ALGORITHM: u8 = 0x01;
@@ -117,10 +117,10 @@ impl SignedCheckpoint {
             return Err(CheckpointError::NotSigned { key: key.name.clone() });
         }
         let public = UnparsedPublicKey::new(&ED25519, key.public);
-        match named.any(|(_, bytes)| public.verify(self.text.as_bytes(), &bytes[4..]).is_ok()) {
-            true => Ok(()),
-            false => Err(CheckpointError::BadSignature { key: key.name.clone() }),
+        if named.any(|(_, bytes)| public.verify(self.text.as_bytes(), &bytes[4..]).is_ok()) {
+            return Ok(());
         }
+        Err(CheckpointError::BadSignature { key: key.name.clone() })
     }
 }
 
@@ -178,10 +178,6 @@ impl fmt::Display for VerifierKey {
         let key = STANDARD.encode([&[ED25519_ALGORITHM][..], &self.public].concat());
         write!(f, "{}+{}+{key}", self.name, hex(&self.id))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Signs the checkpoints of one log.

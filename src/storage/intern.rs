@@ -64,15 +64,14 @@ impl Interner {
 
     /// Takes note of a stream's new version.
     pub(super) fn remember(&mut self, name: &StreamName, known: Known) {
-        match self.streams.get_mut(name) {
-            Some(held) => *held = known,
-            None => {
-                if self.streams.len() >= STREAMS_HELD {
-                    self.streams.clear();
-                }
-                self.streams.insert(name.clone(), known);
-            }
+        if let Some(held) = self.streams.get_mut(name) {
+            *held = known;
+            return;
         }
+        if self.streams.len() >= STREAMS_HELD {
+            self.streams.clear();
+        }
+        self.streams.insert(name.clone(), known);
     }
 
     pub(super) fn kind(&mut self, connection: &Connection, kind: &str) -> rusqlite::Result<i64> {

@@ -58,7 +58,6 @@ fn field(bytes: &mut Vec<u8>, value: &[u8]) {
 impl Header<'_> {
     /// Appends the canonical form: fields in a fixed order, each behind its length in four bytes, all big-endian.
     pub fn write(&self, bytes: &mut Vec<u8>) {
-        let cause = self.context.causation.as_ref();
         field(bytes, self.log.as_bytes());
         name_field(bytes, self.stream);
         field(bytes, &self.version.get().to_be_bytes());
@@ -70,15 +69,12 @@ impl Header<'_> {
         field(bytes, self.context.principal.who.as_bytes());
         field(bytes, self.context.principal.how.as_bytes());
         field(bytes, self.context.operation.as_bytes());
-        match cause {
-            Some(cause) => {
-                name_field(bytes, &cause.stream);
-                field(bytes, &cause.version.get().to_be_bytes());
-            }
-            None => {
-                field(bytes, &[]);
-                field(bytes, &[]);
-            }
+        if let Some(cause) = &self.context.causation {
+            name_field(bytes, &cause.stream);
+            field(bytes, &cause.version.get().to_be_bytes());
+        } else {
+            field(bytes, &[]);
+            field(bytes, &[]);
         }
         field(bytes, self.context.node.as_bytes());
         field(bytes, self.body);

@@ -25,6 +25,13 @@ pub(super) fn take(digest: ring::digest::Digest) -> Hash {
     hash
 }
 
+/// Writes bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[digit as usize])).collect()
+}
+
 /// Hashes two subtrees into the one above them.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [NODE_PREFIX; 65];
@@ -88,7 +95,9 @@ impl Frontier {
 /// Returns the root over a list of leaves.
 pub fn root(leaves: &[Hash]) -> Hash {
     let mut tree = Frontier::default();
-    leaves.iter().for_each(|leaf| tree.push(*leaf));
+    for leaf in leaves {
+        tree.push(*leaf);
+    }
     tree.root()
 }
 
@@ -229,7 +238,7 @@ mod tests {
     fn it_should_compute_the_roots_of_the_certificate_transparency_vectors() {
         let inputs: [&[u8]; 4] = [b"", b"\x00", b"\x10", b"\x20\x21"];
         let leaves: Vec<Hash> = inputs.iter().map(|input| sha256(&[&[LEAF_PREFIX], *input].concat())).collect();
-        let hex = |hash: Hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |hash: Hash| hex(&hash);
         assert_eq!(hex(root(&[])), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(hex(root(&leaves[..1])), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
         assert_eq!(hex(root(&leaves[..2])), "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125");

@@ -64,7 +64,7 @@ impl Options {
             ballast: 16 << 20,
             queue: 4_096,
             seal_events: 1_000,
-            seal_interval: Duration::from_secs(60),
+            seal_interval: Duration::from_mins(1),
         }
     }
 }
@@ -204,7 +204,7 @@ impl SqliteStore {
 
 impl EventStore for SqliteStore {
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
-        self.send(|reply| Request::Append(commit, reply))
+        self.send(|reply| Request::Append(Box::new(commit), reply))
     }
 
     fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError> {

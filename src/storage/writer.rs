@@ -27,7 +27,7 @@ type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
 /// Is what the writer can be asked for.
 pub(super) enum Request {
-    Append(Commit, Reply<Committed>),
+    Append(Box<Commit>, Reply<Committed>),
     Seal(Reply<Option<String>>),
     Snapshots(Vec<Snapshot>, Reply<()>),
     Redact(Vec<Position>, Reply<usize>),
@@ -99,7 +99,7 @@ impl Writer {
         for request in std::iter::once(first).chain(inbox.try_iter()) {
             match request {
                 Request::Append(commit, reply) => {
-                    commits.push(commit);
+                    commits.push(*commit);
                     replies.push(reply);
                 }
                 request => other = Some(request),
@@ -177,7 +177,7 @@ impl Writer {
 
     fn serve(&mut self, request: Request) -> bool {
         match request {
-            Request::Append(commit, reply) => self.append(&[commit], vec![reply]),
+            Request::Append(commit, reply) => self.append(&[*commit], vec![reply]),
             Request::Seal(reply) => {
                 let sealed = self.seal_now();
                 let note = sealed.and_then(|()| self.guard(Ledger::latest_note));
@@ -228,12 +228,10 @@ impl Writer {
     fn seal_now(&mut self) -> Result<(), AppendError> {
         self.sealed_at = Instant::now();
         let now = self.clock.now();
-        let signer = &self.signer;
-        let sealed = match self.broken {
-            true => return self.reopen(),
-            false => self.ledger.seal(signer, now),
-        };
-        match sealed {
+        if self.broken {
+            self.reopen()?;
+        }
+        match self.ledger.seal(&self.signer, now) {
             Ok(None) => Ok(()),
             Ok(Some(note)) => {
                 let exported = file::replace(&self.export, note.as_bytes());

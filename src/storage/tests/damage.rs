@@ -35,7 +35,9 @@ fn tampered(home: &Home, evidence: &Evidence, tamper: impl FnOnce(&Connection)) 
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
         .and_then(|mut found| found.query_map([], |row| row.get(0))?.collect())
         .unwrap();
-    triggers.iter().for_each(|name| log.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    for name in triggers {
+        log.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
     log.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     tamper(&log);
     drop(log);

@@ -7,15 +7,11 @@ use super::*;
 use crate::events::{Context, EventReference};
 use crate::storage::checkpoint::{Checkpoint, Signer, VKEY_FILE, origin};
 use crate::storage::leaf::{Header, annex_commitment, commitment};
-use crate::storage::merkle::Frontier;
+use crate::storage::merkle::{Frontier, hex};
 use crate::types::{Category, LogId, NodeId, OperationId, Principal};
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lists what the document must say, as name and value.
