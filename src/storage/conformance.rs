@@ -144,6 +144,9 @@ fn the_same_key_is_the_same_result(store: &Store) {
     let again = append(store, keyed(0, 1, &["1", "2"])).expect("the same request is no conflict");
     assert!(again.repeated);
     assert_eq!(again.events, first.events, "the same key is the same result");
+    assert_eq!(store.recall("operation/1", [1; 32]), Ok(Some(again)), "and can be asked for");
+    assert_eq!(store.recall("operation/1", [2; 32]), Err(AppendError::KeyReused { key: "operation/1".to_owned() }));
+    assert_eq!(store.recall("operation/9", [1; 32]), Ok(None));
     let other = append(store, keyed(3, 2, &["4"]));
     assert_eq!(other, Err(AppendError::KeyReused { key: "operation/1".to_owned() }));
     let conflicting = Commit { key: Some("operation/2".to_owned()), ..commit("a", 0, &["5"]) };

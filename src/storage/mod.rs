@@ -114,10 +114,11 @@ pub struct MerkleProof {
 pub trait EventStore: Send + Sync + 'static {
     /// Appends a commit; the answer comes once it is durable. Never blocks: a full queue answers [`AppendError::Busy`].
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>>;
-    /// Tells what was appended under an idempotency key, if anything was.
+    /// Returns what a key's commit appended, so that a repeated request is answered before anything is decided again.
     ///
     /// # Errors
-    /// The key was used for another request, or the log cannot be read.
+    ///
+    /// [`AppendError::KeyReused`] if the key belongs to another request; [`AppendError::Unavailable`] if nobody can tell.
     fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError>;
     /// Reads events of a stream after a version, at most `limit` and at most [`PAGE`].
     fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError>;

@@ -11,11 +11,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::database::{self, LOG_FILE};
-use super::error::ReadError;
+use super::error::{AppendError, ReadError};
 use super::merkle::{Frontier, Hash};
 use super::projection::{InlineProjection, ProjectionStatus, fold_events, table_of};
 use super::row::{self, Words};
-use super::{Head, MerkleProof};
+use super::{Committed, Head, MerkleProof};
 use crate::events::Envelope;
 use crate::types::{LogId, Position, StreamName, Timestamp, Version};
 
@@ -101,29 +101,32 @@ impl Reader {
         self.with(|session| row::select(session, filter, params![after.get() as i64, page, name]))
     }
 
-    /// Reads what was appended under an idempotency key, with the hash of its request.
-    ///
-    /// # Errors
-    ///
-    /// The log cannot be read.
-    pub fn recall(&self, key: &str) -> Result<Option<([u8; 32], Vec<Envelope>)>, ReadError> {
-        self.with(|session| {
-            let sql = "SELECT request_hash, first, last FROM commits WHERE key = ?1";
-            let found = session
-                .connection
-                .prepare_cached(sql)?
-                .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
-            let Some((hash, first, last)) = found.optional()? else { return Ok(None) };
-            let filter = "position BETWEEN ?1 AND ?2 ORDER BY position";
-            Ok(Some((hash, row::select(session, filter, params![first, last])?)))
-        })
-    }
-
     /// Reads at most `limit` (and [`PAGE`]) events after a position.
     pub fn read_all(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError> {
         let filter = "position > ?1 ORDER BY position LIMIT ?2";
         let page = limit.min(PAGE) as i64;
         self.with(|session| row::select(session, filter, params![after.get() as i64, page]))
+    }
+
+    /// Returns what the commit with an idempotency key appended: see [`super::EventStore::recall`].
+    pub fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError> {
+        let sql = "SELECT request_hash, first, last FROM commits WHERE key = ?1";
+        let found = self.with(|session| {
+            let commit = session
+                .connection
+                .prepare_cached(sql)?
+                .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+            let Some((hash, first, last)) = commit.optional()? else { return Ok(None) };
+            let filter = "position BETWEEN ?1 AND ?2 ORDER BY position";
+            Ok(Some((hash, row::select(session, filter, params![first, last])?)))
+        });
+        match found.map_err(|error| AppendError::Unavailable { reason: error.to_string() })? {
+            None => Ok(None),
+            Some((hash, _)) if hash != request_hash => Err(AppendError::KeyReused { key: key.to_owned() }),
+            Some((_, events)) => {
+                Ok(Some(Committed { events: events.into_iter().map(Arc::new).collect(), repeated: true }))
+            }
+        }
     }
 
     /// Walks every event after one position up to another, page by page.

@@ -208,13 +208,7 @@ impl EventStore for SqliteStore {
     }
 
     fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError> {
-        let earlier =
-            self.reader.recall(key).map_err(|error| AppendError::Unavailable { reason: error.to_string() })?;
-        let Some((hash, events)) = earlier else { return Ok(None) };
-        if hash != request_hash {
-            return Err(AppendError::KeyReused { key: key.to_owned() });
-        }
-        Ok(Some(Committed { events: events.into_iter().map(Arc::new).collect(), repeated: true }))
+        self.reader.recall(key, request_hash)
     }
 
     fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError> {
