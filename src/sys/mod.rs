@@ -1,1 +1,18 @@
 //! L0: the only home of `unsafe` and of raw kernel calls, as thin safe wrappers.
+//!
+//! One file per subject. Errors are plain `std::io::Error`s: which step failed and why it was tried is known by the
+//! caller alone.
+
+pub mod bpf;
+pub mod capability;
+mod check;
+pub mod descriptor;
+pub mod loop_device;
+pub mod mount;
+pub mod namespace;
+pub mod poll;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
+pub mod socket;
+pub mod tty;

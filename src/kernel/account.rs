@@ -1,0 +1,122 @@
+//! Looks a user up in the container's own account files, from inside.
+//!
+//! The files are the container's and not trusted: they are read with a size limit, never through a magic link, and
+//! a wrong line is skipped.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use super::failure::Failure;
+use crate::sys::descriptor;
+
+/// More than this of an account file is not read.
+const BYTES_MAX: u64 = 4 << 20;
+/// The most supplementary groups that are taken on.
+const GROUPS_MAX: usize = 256;
+
+/// Who a command runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Name for `USER`.
+    pub name: String,
+    /// User id.
+    pub user: u32,
+    /// Primary group id.
+    pub group: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+    /// Home directory.
+    pub home: String,
+}
+
+/// Finds a user by name, `UID` or `UID:GID`.
+///
+/// # Errors
+/// A name that the container does not have.
+pub fn find(wanted: &str) -> Result<Account, Failure> {
+    let passwd = read(Path::new("/etc/passwd"));
+    let group = read(Path::new("/etc/group"));
+    find_in(wanted, &passwd, &group)
+}
+
+fn read(path: &Path) -> String {
+    let mut text = Vec::new();
+    let file = descriptor::open_untrusted_file(path);
+    // Without the file there are only numbers; the lookup says so where a name was asked for.
+    let _ = file.and_then(|file| file.take(BYTES_MAX).read_to_end(&mut text));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn find_in(wanted: &str, passwd: &str, group: &str) -> Result<Account, Failure> {
+    let (user, primary) = match wanted.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (wanted, None),
+    };
+    let by_name = passwd.lines().filter_map(parse_account).find(|account| account.name == user);
+    let by_number = || {
+        let number: u32 = user.parse().ok()?;
+        let known = passwd.lines().filter_map(parse_account).find(|account| account.user == number);
+        Some(known.unwrap_or_else(|| numbered(number)))
+    };
+    let root = || (user == "root").then(|| Account { name: "root".into(), home: "/root".into(), ..numbered(0) });
+    let unknown = || Failure::new("look the user up", format!("the container has no user {user:?}"));
+    let mut account = by_name.or_else(by_number).or_else(root).ok_or_else(unknown)?;
+    account.groups = groups_of(&account.name, group);
+    if let Some(primary) = primary {
+        account.group = primary.parse().map_err(|_| unknown())?;
+    }
+    Ok(account)
+}
+
+fn numbered(number: u32) -> Account {
+    Account { name: number.to_string(), user: number, group: number, groups: Vec::new(), home: "/".to_owned() }
+}
+
+/// Reads a line of passwd(5).
+fn parse_account(line: &str) -> Option<Account> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [name, _, user, group, _, home, _] = fields.as_slice() else { return None };
+    Some(Account {
+        name: (*name).to_owned(),
+        user: user.parse().ok()?,
+        group: group.parse().ok()?,
+        groups: Vec::new(),
+        home: (*home).to_owned(),
+    })
+}
+
+/// Reads the groups of group(5) that list this member.
+fn groups_of(name: &str, group: &str) -> Vec<u32> {
+    let number = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [_, _, number, members] = fields.as_slice() else { return None };
+        if members.split(',').any(|member| member == name) { number.parse().ok() } else { None }
+    };
+    group.lines().filter_map(number).take(GROUPS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
+    const GROUP: &str = "root:x:0:\nsudo:x:27:bob,ann\ntape:x:26:annika\n";
+
+    #[test]
+    fn a_name_brings_its_ids_home_and_groups() {
+        let ann = find_in("ann", PASSWD, GROUP).unwrap();
+        assert_eq!((ann.user, ann.group, ann.groups, ann.home.as_str()), (1000, 100, vec![27], "/home/ann"));
+    }
+
+    #[test]
+    fn a_number_need_not_be_known_and_a_group_can_be_given() {
+        let someone = find_in("4711:5", PASSWD, GROUP).unwrap();
+        assert_eq!((someone.user, someone.group, someone.home.as_str()), (4711, 5, "/"));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_and_root_needs_no_file() {
+        assert!(find_in("eve", PASSWD, GROUP).is_err());
+        assert_eq!(find_in("root", "", "").unwrap().user, 0);
+    }
+}

@@ -1,0 +1,96 @@
+//! The v1 half of a hybrid host: one directory per hierarchy, limits by the v1 controllers.
+
+use std::path::Path;
+
+use super::layout::Hierarchy;
+use super::limits::Limits;
+use super::statistics::{Statistics, field};
+use super::tree;
+use crate::kernel::failure::Failure;
+
+/// Files of `name=systemd` that the container's root may write.
+pub(super) const DELEGATED: [&str; 2] = ["cgroup.procs", "tasks"];
+
+/// Makes the directory and those above it. A cpuset is empty at birth and refuses processes until it has processors
+/// and memory nodes, which are the parent's (cpuset(7)).
+pub(super) fn ensure(hierarchy: &Hierarchy, path: &Path) -> Result<(), Failure> {
+    let below = path.strip_prefix(&hierarchy.root).unwrap_or(path);
+    let mut parent = hierarchy.root.clone();
+    for part in below {
+        let child = parent.join(part);
+        tree::make(&child)?;
+        if hierarchy.has("cpuset") {
+            inherit(&parent, &child, "cpuset.cpus")?;
+            inherit(&parent, &child, "cpuset.mems")?;
+        }
+        parent = child;
+    }
+    Ok(())
+}
+
+fn inherit(parent: &Path, child: &Path, file: &str) -> Result<(), Failure> {
+    let read = |group| tree::read(group, file).unwrap_or_default().trim().to_owned();
+    if !read(child).is_empty() {
+        return Ok(());
+    }
+    tree::write(child, file, &read(parent))
+}
+
+/// Finds the directory of a controller.
+type Find<'a> = dyn Fn(&str) -> Option<&'a Path> + 'a;
+
+pub(super) fn set_limits(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
+    set_memory(find, limits)?;
+    set_cpu(find, limits)?;
+    let pids = limits.pids.map_or_else(|| "max".to_owned(), |count| count.to_string());
+    set(find, "pids", "pids.max", &pids, limits.pids.is_some())
+}
+
+/// Writes a value; a missing controller matters only where a limit is really asked for.
+fn set(find: &Find<'_>, controller: &str, file: &str, value: &str, wanted: bool) -> Result<(), Failure> {
+    match find(controller) {
+        Some(path) if wanted || path.join(file).exists() => tree::write(path, file, value),
+        None if wanted => Err(Failure::new(&format!("set {file}"), format!("the host has no {controller} controller"))),
+        _ => Ok(()),
+    }
+}
+
+/// The sum may never be below memory alone, so raising begins with the sum and lowering with memory: whichever order
+/// is wrong is refused, and then the other one is tried.
+fn set_memory(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
+    let text = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+    let memory = || set(find, "memory", "memory.limit_in_bytes", &text(limits.memory), limits.memory.is_some());
+    let sum = || {
+        let wanted = limits.memory_and_swap.is_some();
+        set(find, "memory", "memory.memsw.limit_in_bytes", &text(limits.memory_and_swap), wanted)
+    };
+    if memory().is_ok() {
+        return sum();
+    }
+    sum()?;
+    memory()
+}
+
+fn set_cpu(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
+    let (quota, period) = limits.cpu_quota();
+    set(find, "cpu", "cpu.cfs_period_us", &period.to_string(), quota.is_some())?;
+    let text = quota.map_or_else(|| "-1".to_owned(), |microseconds| microseconds.to_string());
+    set(find, "cpu", "cpu.cfs_quota_us", &text, quota.is_some())?;
+    set(find, "cpu", "cpu.shares", &limits.shares().to_string(), limits.cpu_weight.is_some())
+}
+
+pub(super) fn statistics(find: &Find<'_>) -> Statistics {
+    let number = |controller: &str, file: &str| find(controller).and_then(|path| tree::number(path, file));
+    let text = |controller: &str, file: &str| find(controller).and_then(|path| tree::read(path, file).ok());
+    let cpu = text("cpu", "cpu.stat").unwrap_or_default();
+    Statistics {
+        memory: number("memory", "memory.usage_in_bytes"),
+        memory_peak: number("memory", "memory.max_usage_in_bytes"),
+        oom_kills: text("memory", "memory.oom_control").and_then(|text| field(&text, "oom_kill")),
+        cpu_usec: number("cpuacct", "cpuacct.usage").map(|nanoseconds| nanoseconds / 1000),
+        throttled_periods: field(&cpu, "nr_throttled"),
+        throttled_usec: field(&cpu, "throttled_time").map(|nanoseconds| nanoseconds / 1000),
+        pids: number("pids", "pids.current"),
+        pids_refused: text("pids", "pids.events").and_then(|text| field(&text, "max")),
+    }
+}

@@ -1,0 +1,213 @@
+//! One cgroup per container, on pure v2 and on hybrid hosts behind the same interface.
+//!
+//! On a hybrid host a container has a directory in every v1 hierarchy (limits, devices), in `name=systemd` and in the
+//! unified tree; on a pure v2 host there is the one directory. Birth, kill, freeze and pressure are always the
+//! unified tree's: a group frozen by the v1 freezer does not die on `cgroup.kill`. Nothing of v1 but `name=systemd`
+//! is ever given to the container.
+
+mod devices;
+mod hybrid;
+mod layout;
+mod limits;
+mod statistics;
+mod tree;
+mod unified;
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use layout::{Hierarchy, Layout, own_paths, parse_paths};
+pub use limits::Limits;
+pub use statistics::Statistics;
+
+use super::failure::{Failure, Step as _};
+use crate::sys::descriptor;
+
+/// How long the kernel may take to freeze every process.
+const FREEZE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the directories of a group that was killed may stay busy.
+const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The cgroup of one container (or another named one), in every hierarchy of the host.
+#[derive(Debug, Clone)]
+pub struct Cgroup {
+    unified: PathBuf,
+    v1: Vec<(Hierarchy, PathBuf)>,
+}
+
+impl Cgroup {
+    /// Names the group `name` (such as `berth-1a2b3c4d/CONTAINER`) below `parent` (a path from the root of each
+    /// hierarchy), or below the caller's own group of each hierarchy. Makes nothing.
+    pub fn at(layout: &Layout, parent: Option<&str>, name: &str) -> Result<Self, Failure> {
+        let own = own_paths().step("read the own cgroups")?;
+        let place = |hierarchy: &str, root: &Path| {
+            let below = parent.or_else(|| own.get(hierarchy).map(String::as_str)).unwrap_or("/");
+            root.join(below.trim_start_matches('/')).join(name)
+        };
+        let v1 = layout.v1.iter().map(|one| (one.clone(), place(&one.name, &one.root))).collect();
+        Ok(Self { unified: place("", &layout.unified), v1 })
+    }
+
+    /// Returns the directory in the unified tree.
+    pub fn unified_path(&self) -> &Path {
+        &self.unified
+    }
+
+    /// Tells whether limits are v1's here.
+    pub fn is_hybrid(&self) -> bool {
+        !self.v1.is_empty()
+    }
+
+    fn v1_path(&self, controller: &str) -> Option<&Path> {
+        self.v1.iter().find(|(hierarchy, _)| hierarchy.has(controller)).map(|(_, path)| path.as_path())
+    }
+
+    /// Makes the group in every hierarchy. On v2 the controllers are switched on down the path, which the kernel
+    /// refuses below a group that has processes of its own.
+    ///
+    /// # Errors
+    /// Names the directory or controller that was refused.
+    pub fn ensure(&self) -> Result<(), Failure> {
+        unified::ensure(&self.unified, !self.is_hybrid())?;
+        for (hierarchy, path) in &self.v1 {
+            hybrid::ensure(hierarchy, path)?;
+        }
+        Ok(())
+    }
+
+    /// Allows the devices every container has and refuses all others.
+    ///
+    /// # Errors
+    /// The kernel refuses the device program (no `CAP_BPF`) or has no device controller.
+    pub fn restrict_devices(&self) -> Result<(), Failure> {
+        match self.v1_path("devices") {
+            Some(path) => devices::restrict_v1(path),
+            None => devices::restrict_v2(&self.unified),
+        }
+    }
+
+    /// Sets every limit, live; what is not given becomes unlimited.
+    ///
+    /// # Errors
+    /// Names the limit whose controller is missing or whose value is refused (less memory than is in use).
+    pub fn set_limits(&self, limits: &Limits) -> Result<(), Failure> {
+        if self.is_hybrid() {
+            hybrid::set_limits(&|controller| self.v1_path(controller), limits)
+        } else {
+            unified::set_limits(&self.unified, limits)
+        }
+    }
+
+    /// Opens the unified directory as the birth place of a process.
+    pub fn open(&self) -> Result<OwnedFd, Failure> {
+        descriptor::open_directory(&self.unified).step("open the cgroup")
+    }
+
+    /// Moves a process into every v1 hierarchy of the group; the unified one is joined at birth.
+    pub fn join_v1(&self, pid: i32) -> Result<(), Failure> {
+        self.v1.iter().try_for_each(|(_, path)| tree::join(path, pid))
+    }
+
+    /// Moves a process into the group in every hierarchy.
+    pub fn join(&self, pid: i32) -> Result<(), Failure> {
+        tree::join(&self.unified, pid)?;
+        self.join_v1(pid)
+    }
+
+    /// Gives the group's subtree to the root of the container: the unified directory and `name=systemd`, never the
+    /// limit files.
+    pub fn delegate(&self, owner: u32) -> Result<(), Failure> {
+        tree::delegate(&self.unified, &unified::DELEGATED, owner)?;
+        match self.v1.iter().find(|(hierarchy, _)| hierarchy.name == "name=systemd") {
+            Some((_, path)) => tree::delegate(path, &hybrid::DELEGATED, owner),
+            None => Ok(()),
+        }
+    }
+
+    /// Freezes every process and waits until the kernel says so.
+    ///
+    /// # Errors
+    /// The group did not freeze in time (a process hangs in the kernel); it is thawed again then.
+    pub fn freeze(&self) -> Result<(), Failure> {
+        self.write_freeze("1")?;
+        let deadline = Instant::now() + FREEZE_PATIENCE;
+        while !self.event("frozen")? {
+            if Instant::now() > deadline {
+                self.write_freeze("0")?;
+                return Err(Failure::new("freeze the container", "its processes did not stop within 5 s"));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Lets every process go on.
+    pub fn thaw(&self) -> Result<(), Failure> {
+        self.write_freeze("0")
+    }
+
+    fn write_freeze(&self, value: &str) -> Result<(), Failure> {
+        tree::write(&self.unified, "cgroup.freeze", value)
+    }
+
+    /// Kills every process of the group and below (`cgroup.kill`, kernel 5.14).
+    pub fn kill(&self) -> Result<(), Failure> {
+        tree::write(&self.unified, "cgroup.kill", "1")
+    }
+
+    /// Tells whether any process is in the group or below.
+    pub fn is_populated(&self) -> Result<bool, Failure> {
+        self.event("populated")
+    }
+
+    fn event(&self, name: &str) -> Result<bool, Failure> {
+        let text = tree::read(&self.unified, "cgroup.events").step("read cgroup.events")?;
+        Ok(statistics::field(&text, name) == Some(1))
+    }
+
+    /// Tells whether the group is there.
+    pub fn exists(&self) -> bool {
+        self.unified.exists()
+    }
+
+    /// Reads what the group uses and what its limits did.
+    pub fn statistics(&self) -> Statistics {
+        if self.is_hybrid() {
+            hybrid::statistics(&|controller| self.v1_path(controller))
+        } else {
+            unified::statistics(&self.unified)
+        }
+    }
+
+    /// Removes the group and everything below it, deepest first; a group that is gone is no error. Directories whose
+    /// last process has only just died are tried again for a while.
+    ///
+    /// # Errors
+    /// A process is still there.
+    pub fn remove(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + REMOVE_PATIENCE;
+        let paths = self.v1.iter().map(|(_, path)| path).chain([&self.unified]);
+        for path in paths {
+            while let Err(error) = tree::remove(path) {
+                if error.kind() != io::ErrorKind::ResourceBusy || Instant::now() > deadline {
+                    return Err(error).step(&format!("remove the cgroup {}", path.display()));
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directory above, where it holds no other container; for the last container of an instance.
+    pub fn remove_empty_parent(&self) {
+        for path in self.v1.iter().map(|(_, path)| path).chain([&self.unified]) {
+            if let Some(parent) = path.parent() {
+                let _ = fs::remove_dir(parent);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Files and directories of a cgroup tree, whatever its version.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::kernel::failure::{Failure, Step as _};
+use crate::sys::descriptor;
+
+/// Reads a file of a group.
+pub(super) fn read(group: &Path, file: &str) -> io::Result<String> {
+    fs::read_to_string(group.join(file))
+}
+
+/// Reads a file that holds one number.
+pub(super) fn number(group: &Path, file: &str) -> Option<u64> {
+    read(group, file).ok()?.trim().parse().ok()
+}
+
+/// Writes a file of a group; it must be there, a missing one is a missing controller.
+pub(super) fn write(group: &Path, file: &str, value: &str) -> Result<(), Failure> {
+    let path = group.join(file);
+    let open = fs::OpenOptions::new().write(true).open(&path);
+    open.and_then(|mut opened| io::Write::write_all(&mut opened, value.as_bytes()))
+        .step(&format!("write {value} to {}", path.display()))
+}
+
+/// Moves a process into a group.
+pub(super) fn join(group: &Path, pid: i32) -> Result<(), Failure> {
+    write(group, "cgroup.procs", &pid.to_string())
+}
+
+/// Makes a directory if it is not there.
+pub(super) fn make(path: &Path) -> Result<(), Failure> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).step(&format!("make the cgroup {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a directory and some of its files to `owner`.
+pub(super) fn delegate(group: &Path, files: &[&str], owner: u32) -> Result<(), Failure> {
+    descriptor::give_to(group, owner).step("delegate the cgroup")?;
+    for file in files {
+        descriptor::give_to(&group.join(file), owner).step(&format!("delegate {file}"))?;
+    }
+    Ok(())
+}
+
+/// Removes a group and all below it, deepest first; one that is gone is no error.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let gone_is_fine = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    gone_is_fine(fs::remove_dir(path))
+}

@@ -1,0 +1,78 @@
+//! The unified tree: on a pure v2 host it carries the limits too.
+
+use std::path::{Path, PathBuf};
+
+use super::limits::Limits;
+use super::statistics::{Statistics, field};
+use super::tree;
+use crate::kernel::failure::Failure;
+
+/// Files that the container's root may write (cgroups kernel doc, "Delegation").
+pub(super) const DELEGATED: [&str; 3] = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+/// Controllers that limits need.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Makes the directory and those above it that are missing; with `controllers`, each new level gets the controllers
+/// that its parent can give.
+pub(super) fn ensure(path: &Path, controllers: bool) -> Result<(), Failure> {
+    let missing: Vec<PathBuf> = path.ancestors().take_while(|level| !level.exists()).map(Path::to_path_buf).collect();
+    for level in missing.iter().rev() {
+        tree::make(level)?;
+    }
+    if !controllers {
+        return Ok(());
+    }
+    // The two levels above the container are the instance's group and its parent: both pass the controllers on.
+    let above: Vec<&Path> = path.ancestors().skip(1).take(missing.len().max(2)).collect();
+    for level in above.into_iter().rev().filter(|level| level.join("cgroup.subtree_control").exists()) {
+        switch_on(level)?;
+    }
+    Ok(())
+}
+
+/// Passes on what is available and not passed on yet.
+fn switch_on(level: &Path) -> Result<(), Failure> {
+    let words = |file| tree::read(level, file).unwrap_or_default();
+    let (available, enabled) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
+    let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
+    for name in CONTROLLERS.into_iter().filter(|name| has(&available, name) && !has(&enabled, name)) {
+        tree::write(level, "cgroup.subtree_control", &format!("+{name}"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_limits(group: &Path, limits: &Limits) -> Result<(), Failure> {
+    let text = |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |value| value.to_string());
+    set(group, "memory.swap.max", &text(limits.swap()), limits.memory_and_swap.is_some())?;
+    set(group, "memory.max", &text(limits.memory), limits.memory.is_some())?;
+    let (quota, period) = limits.cpu_quota();
+    set(group, "cpu.max", &format!("{} {period}", text(quota)), quota.is_some())?;
+    set(group, "cpu.weight", &limits.weight().to_string(), limits.cpu_weight.is_some())?;
+    set(group, "pids.max", &text(limits.pids), limits.pids.is_some())
+}
+
+/// Writes a value; a missing controller matters only where a limit is really asked for.
+fn set(group: &Path, file: &str, value: &str, wanted: bool) -> Result<(), Failure> {
+    if group.join(file).exists() {
+        return tree::write(group, file, value);
+    }
+    if wanted {
+        return Err(Failure::new(&format!("set {file}"), "the controller is not available in this cgroup"));
+    }
+    Ok(())
+}
+
+pub(super) fn statistics(group: &Path) -> Statistics {
+    let text = |file: &str| tree::read(group, file).unwrap_or_default();
+    let cpu = text("cpu.stat");
+    Statistics {
+        memory: tree::number(group, "memory.current"),
+        memory_peak: tree::number(group, "memory.peak"),
+        oom_kills: field(&text("memory.events"), "oom_kill"),
+        cpu_usec: field(&cpu, "usage_usec"),
+        throttled_periods: field(&cpu, "nr_throttled"),
+        throttled_usec: field(&cpu, "throttled_usec"),
+        pids: tree::number(group, "pids.current"),
+        pids_refused: field(&text("pids.events"), "max"),
+    }
+}

@@ -1,0 +1,107 @@
+//! The shim's private view of the host: a mount namespace of its own, a staging place, the container's disk.
+//!
+//! Everything mounted here ends with the shim's namespace, whatever kills the shim. The staging place is a small tmpfs
+//! and becomes the current directory, so that all later paths are short and relative: the overlay's options, which
+//! the container can read in its mountinfo, name nothing of the host.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Step as _};
+use crate::sys::loop_device;
+use crate::sys::mount::{self, MountFlags, Propagation};
+use crate::sys::namespace::{self, Namespaces};
+
+/// Where the disk is mounted, from the staging place.
+pub const DISK: &str = "disk";
+/// The overlay's upper layer on the disk.
+pub const UPPER: &str = "upper";
+
+/// What holds the container's own files: the overlay's upper and work directories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Disk {
+    /// A file with a file system, attached to a loop device while it is mounted.
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// Its file system's type.
+        filesystem: String,
+        /// Mount options beside the fixed ones.
+        #[serde(default)]
+        options: String,
+    },
+    /// A block device with a file system.
+    Device {
+        /// The device node.
+        path: PathBuf,
+        /// Its file system's type.
+        filesystem: String,
+        /// Mount options beside the fixed ones.
+        #[serde(default)]
+        options: String,
+    },
+    /// A directory of the host; it limits nothing.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// Leaves the host's mount namespace, mounts the staging place at `directory` and goes there.
+///
+/// # Errors
+/// Names the step that was refused (`CAP_SYS_ADMIN` is needed).
+pub fn enter_private_stage(directory: &Path) -> Result<(), Failure> {
+    namespace::leave(Namespaces::MOUNT).step("leave the mount namespace")?;
+    mount::set_propagation(Propagation::Private).step("make the mounts private")?;
+    fs::create_dir_all(directory).step("make the staging directory")?;
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount::mount("berth", directory, "tmpfs", flags, "mode=755,size=1m").step("mount the staging place")?;
+    std::env::set_current_dir(directory).step("go to the staging place")?;
+    fs::create_dir(DISK).step("make the mount point of the disk")
+}
+
+/// Mounts the disk: never with set-user-id, devices or programs, since files of the container lie there with the
+/// owners it gave them.
+///
+/// # Errors
+/// Names the step: attaching the loop device or mounting.
+pub fn mount_disk(disk: &Disk) -> Result<(), Failure> {
+    let target = Path::new(DISK);
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+    match disk {
+        Disk::Image { path, filesystem, options } => {
+            let device = loop_device::attach_until_closed(path, false).step("attach the loop device")?;
+            mount::mount(&device.path.to_string_lossy(), target, filesystem, flags, options).step("mount the disk")
+        }
+        Disk::Device { path, filesystem, options } => {
+            mount::mount(&path.to_string_lossy(), target, filesystem, flags, options).step("mount the disk")
+        }
+        Disk::Directory { path } => {
+            mount::bind(path, target).step("bind the disk directory")?;
+            mount::set_flags(target, flags).step("restrict the disk directory")
+        }
+    }
+}
+
+/// Unmounts the disk. Where somebody still holds a descriptor on it, it is only taken out of the tree, and `false`
+/// tells that it lives on until then.
+///
+/// # Errors
+/// The disk was not mounted.
+pub fn unmount_disk() -> Result<bool, Failure> {
+    if mount::unmount(Path::new(DISK)).is_ok() {
+        return Ok(true);
+    }
+    mount::detach(Path::new(DISK)).step("unmount the disk").map(|()| false)
+}
+
+/// Makes a directory of the stage that every id may pass through.
+pub(super) fn make_open_directory(name: &str) -> Result<(), Failure> {
+    fs::create_dir_all(name).step("make a staging directory")?;
+    fs::set_permissions(name, fs::Permissions::from_mode(0o755)).step("open a staging directory")
+}

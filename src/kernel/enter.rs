@@ -1,0 +1,251 @@
+//! Runs a command in a running container.
+//!
+//! The shim forks a helper, which joins the cgroups and namespaces of the container's init and forks once more (only
+//! a child is in the pid namespace). That one is the shim's own child (`CLONE_PARENT`), so that the shim reaps it; it
+//! enters the same security profile as the init and becomes the command.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::account::{self, Account};
+use super::cgroup::{Layout, parse_paths};
+use super::failure::{Failure, Step as _};
+use super::launch::{Word, words};
+use super::program;
+use super::security::{self, Profile};
+use crate::sys::namespace::{self, Namespaces};
+use crate::sys::process::{self, Child, ForkOptions, Forked};
+use crate::sys::tty::{self, PseudoTerminal, WindowSize};
+use crate::sys::{descriptor, signal, socket};
+
+/// How long the helper may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// `NAME=value`; `PATH`, `HOME`, `USER` and `TERM` are added where they are missing.
+    #[serde(default)]
+    pub environment: Vec<String>,
+    /// A name of the container's `/etc/passwd`, or `UID` or `UID:GID`.
+    pub user: String,
+    /// Where it begins; none = the user's home.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// A terminal of this size; none = three pipes.
+    #[serde(default)]
+    pub terminal: Option<WindowSize>,
+}
+
+/// The container to enter.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The init's pid.
+    pub init: i32,
+    /// The init's pidfd.
+    pub pidfd: &'a OwnedFd,
+    /// Whether it has a user namespace of its own.
+    pub user_namespace: bool,
+    /// Whether it has a network of its own.
+    pub network_namespace: bool,
+    /// The profile of its init.
+    pub profile: Profile,
+}
+
+/// The outside ends of the command's input and output.
+#[derive(Debug)]
+pub enum Streams {
+    /// The master of its terminal.
+    Terminal(OwnedFd),
+    /// Its input, output and error output.
+    Pipes([OwnedFd; 3]),
+}
+
+/// A command that runs; the caller is its parent.
+#[derive(Debug)]
+pub struct Entered {
+    /// The process.
+    pub child: Child,
+    /// Input and output.
+    pub streams: Streams,
+}
+
+/// Starts the command and returns when exec has taken place.
+///
+/// # Errors
+/// Names the step in helper or command that failed; what was forked ends by itself and is to be reaped.
+pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<Entered, Failure> {
+    let (ours, theirs) = socket::pair().step("make the helper's socket")?;
+    let pipes = if command.terminal.is_none() { Some(Pipes::new()?) } else { None };
+    let groups = groups_of(target.init, layout)?;
+    match process::fork(ForkOptions::default()).step("fork the helper")? {
+        Forked::Child => {
+            drop(ours);
+            let inner = pipes.map(|pipes| pipes.inner);
+            let Err(failure) = help(target, &groups, command, inner, &theirs);
+            let _ = Word::Failed(failure).send(&theirs, &[]);
+            process::exit_now(127)
+        }
+        Forked::Parent(_) => {
+            drop(theirs);
+            let outer = pipes.map(|pipes| pipes.outer);
+            take_over(&ours, outer)
+        }
+    }
+}
+
+fn take_over(socket: &OwnedFd, pipes: Option<[OwnedFd; 3]>) -> Result<Entered, Failure> {
+    let (pid, mut descriptors) = words::expect_entered(socket, PATIENCE)?;
+    words::wait_for_end(socket, PATIENCE)?;
+    let missing = || Failure::new("enter the container", "the helper sent no descriptor");
+    let streams = match pipes {
+        Some(pipes) => Streams::Pipes(pipes),
+        None => Streams::Terminal(descriptors.pop().ok_or_else(missing)?),
+    };
+    let pidfd = descriptors.pop().ok_or_else(missing)?;
+    Ok(Entered { child: Child { pid, pidfd }, streams })
+}
+
+struct Pipes {
+    inner: [OwnedFd; 3],
+    outer: [OwnedFd; 3],
+}
+
+impl Pipes {
+    fn new() -> Result<Self, Failure> {
+        let pipe = || descriptor::pipe().step("make a pipe");
+        let (input, output, error) = (pipe()?, pipe()?, pipe()?);
+        Ok(Self { inner: [input.0, output.1, error.1], outer: [input.1, output.0, error.0] })
+    }
+}
+
+/// Returns the `cgroup.procs` files of the init's groups, as the host sees them: the unified one is the init's own
+/// leaf, since a group that passes controllers on takes no processes.
+fn groups_of(init: i32, layout: &Layout) -> Result<Vec<std::path::PathBuf>, Failure> {
+    let text = fs::read_to_string(format!("/proc/{init}/cgroup")).step("read the cgroups of the init")?;
+    let paths: BTreeMap<String, String> = parse_paths(&text);
+    let file = |root: &Path, path: &str| root.join(path.trim_start_matches('/')).join("cgroup.procs");
+    let v1 = layout.v1.iter().filter_map(|one| Some(file(&one.root, paths.get(&one.name)?)));
+    let unified = paths.get("").map(|path| file(&layout.unified, path));
+    Ok(v1.chain(unified).collect())
+}
+
+/// The helper's part, up to the second fork.
+fn help(
+    target: Target<'_>,
+    groups: &[std::path::PathBuf],
+    command: &Command,
+    pipes: Option<[OwnedFd; 3]>,
+    socket: &OwnedFd,
+) -> Result<Infallible, Failure> {
+    process::forbid_dump().step("close /proc of the helper")?;
+    let own = process::own_pid().to_string();
+    for group in groups {
+        fs::write(group, &own).step(&format!("join {}", group.display()))?;
+    }
+    namespace::enter(target.pidfd, namespaces(target)).step("enter the namespaces")?;
+    std::env::set_current_dir("/").step("go to the root")?;
+    process::become_user(0, 0, &[]).step("become root of the container")?;
+    let account = account::find(&command.user)?;
+    let terminal = open_terminal(command, &account)?;
+    match process::fork(ForkOptions { as_sibling: true, ..ForkOptions::default() }).step("fork the command")? {
+        Forked::Child => {
+            let Err(failure) = become_command(target.profile, command, &account, terminal, pipes);
+            let _ = Word::Failed(failure).send(socket, &[]);
+            process::exit_now(127)
+        }
+        Forked::Parent(child) => {
+            let mut descriptors = vec![child.pidfd.as_fd()];
+            descriptors.extend(terminal.as_ref().map(|pair| pair.master.as_fd()));
+            Word::Entered(child.pid).send(socket, &descriptors)?;
+            process::exit_now(0)
+        }
+    }
+}
+
+fn namespaces(target: Target<'_>) -> Namespaces {
+    let mut all =
+        Namespaces::MOUNT.and(Namespaces::PID).and(Namespaces::UTS).and(Namespaces::IPC).and(Namespaces::CGROUP);
+    if target.user_namespace {
+        all = all.and(Namespaces::USER);
+    }
+    if target.network_namespace {
+        all = all.and(Namespaces::NETWORK);
+    }
+    all
+}
+
+fn open_terminal(command: &Command, account: &Account) -> Result<Option<PseudoTerminal>, Failure> {
+    let Some(size) = command.terminal else { return Ok(None) };
+    let pair = tty::open_pair("/dev/pts".as_ref()).step("open a terminal")?;
+    tty::set_size(&pair.master, size).step("size the terminal")?;
+    tty::give_slave_to(&pair.slave, account.user).step("give the terminal to the user")?;
+    Ok(Some(pair))
+}
+
+/// The command's part. The profile comes before the ids, since installing the filter needs the privilege that a
+/// plain user loses with the change.
+fn become_command(
+    profile: Profile,
+    command: &Command,
+    account: &Account,
+    terminal: Option<PseudoTerminal>,
+    pipes: Option<[OwnedFd; 3]>,
+) -> Result<Infallible, Failure> {
+    process::new_session().step("start a session")?;
+    if let Some(pair) = terminal {
+        tty::make_controlling(&pair.slave).step("take the terminal")?;
+        take_streams([&pair.slave, &pair.slave, &pair.slave])?;
+    }
+    if let Some([input, output, error]) = pipes {
+        take_streams([&input, &output, &error])?;
+    }
+    signal::restore_defaults().step("restore signals")?;
+    process::set_file_mode_mask(0o022);
+    descriptor::close_from_on_exec(3).step("close descriptors")?;
+    security::enter(profile)?;
+    process::become_user(account.user, account.group, &account.groups).step("become the user")?;
+    let directory = command.directory.as_deref().unwrap_or(&account.home);
+    if command.directory.is_some() {
+        std::env::set_current_dir(directory).step(&format!("go to {directory}"))?;
+    } else {
+        // A home that is missing is no reason to refuse: the command begins at the root then.
+        let _ = std::env::set_current_dir(directory);
+    }
+    let environment = environment(command, account);
+    program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv.join(" ")))
+}
+
+fn take_streams(streams: [&OwnedFd; 3]) -> Result<(), Failure> {
+    // The shim keeps 0, 1 and 2 occupied, so none of these stands there.
+    for (number, stream) in streams.into_iter().enumerate() {
+        descriptor::duplicate_onto(stream, number as i32).step("take input and output")?;
+    }
+    Ok(())
+}
+
+fn environment(command: &Command, account: &Account) -> Vec<String> {
+    let mut all = command.environment.clone();
+    let fixed = [
+        ("PATH=", program::DEFAULT_PATH),
+        ("HOME=", account.home.as_str()),
+        ("USER=", account.name.as_str()),
+        ("LOGNAME=", account.name.as_str()),
+        ("TERM=", "xterm-256color"),
+        ("container=", "berth"),
+    ];
+    for (name, value) in fixed {
+        if !all.iter().any(|entry| entry.starts_with(name)) {
+            all.push(format!("{name}{value}"));
+        }
+    }
+    all
+}

@@ -1,0 +1,67 @@
+//! The identity of a process: (boot, pid, start time). A bare pid is used again by the kernel, this is not.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// Names one process for all time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// The boot id of the kernel that ran it.
+    pub boot: String,
+    /// The pid in the host's pid namespace.
+    pub pid: i32,
+    /// The start time in clock ticks since the boot (proc(5), field 22 of `stat`).
+    pub started: u64,
+}
+
+/// Returns the id of this boot.
+pub fn boot_id() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned())
+}
+
+/// Reads state letter and start time out of `/proc/PID/stat`; the name in parentheses may hold anything.
+fn parse_stat(text: &str) -> Option<(char, u64)> {
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+fn stat(pid: i32) -> io::Result<(char, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_stat(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+impl ProcessIdentity {
+    /// Returns the identity of a process that runs now.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        Ok(Self { boot: boot_id()?, pid, started: stat(pid)?.1 })
+    }
+
+    /// Tells whether exactly this process still runs (a zombie does not).
+    pub fn is_alive(&self) -> bool {
+        let same_boot = boot_id().is_ok_and(|boot| boot == self.boot);
+        same_boot && stat(self.pid).is_ok_and(|(state, started)| started == self.started && !"ZX".contains(state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_process_cannot_fake_its_fields() {
+        let text = "7 (evil) S 1 2) Z 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
+        assert_eq!(parse_stat(text), Some(('Z', 4711)));
+    }
+
+    #[test]
+    fn the_own_process_is_alive_and_one_of_another_boot_is_not() {
+        let own = ProcessIdentity::of(std::process::id() as i32).unwrap();
+        assert!(own.is_alive());
+        assert!(!ProcessIdentity { boot: "x".into(), ..own.clone() }.is_alive());
+        assert!(!ProcessIdentity { started: own.started + 1, ..own }.is_alive());
+    }
+}

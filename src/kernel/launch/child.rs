@@ -1,0 +1,107 @@
+//! The child's side of a launch: it takes on the ids, assembles the root, waits for the word, becomes the program.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use super::plan::{Container, Init, Network};
+use super::{CONTROL, Word, root, words};
+use crate::kernel::failure::{Failure, Step as _};
+use crate::kernel::{builtin_init, program, security};
+use crate::sys::{descriptor, namespace, process, signal, tty};
+
+/// What a waiting child ends with when its parent has gone or something failed.
+const EXIT_FAILED: i32 = 70;
+
+/// Runs the child; never returns.
+pub fn run(container: &Container, socket: OwnedFd) -> ! {
+    let socket = match descriptor::keep_only(socket) {
+        Ok(socket) => socket,
+        Err(_) => process::exit_now(EXIT_FAILED),
+    };
+    let Err(failure) = become_init(container, &socket);
+    let _ = Word::Failed(failure).send(&socket, &[]);
+    process::exit_now(EXIT_FAILED)
+}
+
+fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Failure> {
+    process::forbid_dump().step("close /proc of the first process")?;
+    let layers = words::expect(socket, &Word::Layers, super::PATIENCE)?;
+    process::become_user(0, 0, &[]).step("become root of the container")?;
+    // After the change of ids, which would forget it.
+    process::die_with_parent().step("tie the first process to the shim")?;
+    process::new_session().step("start a session")?;
+    let console = root::assemble(layers)?;
+    furnish(container)?;
+    Word::Prepared.send(socket, &[console.master.as_fd()])?;
+    drop(console.master);
+    wait_for_go(socket)?;
+    take_terminal(&console.slave, matches!(container.init, Init::Own { .. }))?;
+    drop(console.slave);
+    signal::restore_defaults().step("restore signals")?;
+    become_first_program(container, socket)
+}
+
+/// Waits for as long as it takes; a parent that dies or undoes closes the socket.
+fn wait_for_go(socket: &OwnedFd) -> Result<(), Failure> {
+    match Word::receive(socket)? {
+        Some((Word::Go, _)) => Ok(()),
+        _ => process::exit_now(EXIT_FAILED),
+    }
+}
+
+/// Settings inside the namespaces and the few files of /etc that belong to the host's knowledge.
+fn furnish(container: &Container) -> Result<(), Failure> {
+    namespace::set_hostname(&container.hostname).step("set the host name")?;
+    if container.network == Network::Own {
+        namespace::bring_loopback_up().step("bring lo up")?;
+        // Lets every user ping without capabilities; a kernel without IPv4 has no such file.
+        let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65535");
+    }
+    let etc = Path::new("/etc");
+    descriptor::replace_untrusted_file(etc, "hostname", format!("{}\n", container.hostname).as_bytes())
+        .step("write /etc/hostname")?;
+    if let Some(text) = &container.resolv_conf {
+        descriptor::replace_untrusted_file(etc, "resolv.conf", text.as_bytes()).step("write /etc/resolv.conf")?;
+    }
+    Ok(())
+}
+
+/// The built-in init leaves the controlling terminal to its command.
+fn take_terminal(slave: &OwnedFd, controlling: bool) -> Result<(), Failure> {
+    if controlling {
+        tty::make_controlling(slave).step("take the console")?;
+    }
+    for number in 0..3 {
+        descriptor::duplicate_onto(slave, number).step("take the console")?;
+    }
+    Ok(())
+}
+
+fn environment(container: &Container) -> Vec<String> {
+    let has = |name: &str| container.environment.iter().any(|entry| entry.starts_with(name));
+    let mut all = container.environment.clone();
+    let fixed = [
+        ("PATH=", program::DEFAULT_PATH.to_owned()),
+        ("TERM=", "linux".to_owned()),
+        ("HOME=", "/root".to_owned()),
+        ("container=", "berth".to_owned()),
+    ];
+    all.extend(fixed.into_iter().filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}{value}")));
+    if matches!(container.init, Init::Own { .. }) {
+        all.push(format!("NOTIFY_SOCKET=/run/host/{CONTROL}/notify"));
+    }
+    all
+}
+
+fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infallible, Failure> {
+    let environment = environment(container);
+    match &container.init {
+        Init::Own { argv, .. } => {
+            descriptor::close_from_on_exec(3).step("close descriptors")?;
+            security::enter(container.profile())?;
+            program::become_program(argv, &environment).step(&format!("execute {}", argv.join(" ")))
+        }
+        Init::Builtin { argv } => builtin_init::run(argv, &environment, container.profile(), socket),
+    }
+}

@@ -1,0 +1,156 @@
+//! Starts the first process of a container, in two acts: [`create`] makes the namespaces and assembles the root, and
+//! [`Gate::open`] lets the process become its program. Between the two the network can be moved in.
+//!
+//! The parent is the shim (one thread, real root, current directory = the staging place). The child is a fork of it;
+//! the two talk over a packet socket: the child gets the idmapped layers, sends the console, waits for the word, and
+//! a closed socket without words tells that exec has taken place.
+
+mod child;
+mod plan;
+mod root;
+pub(super) mod words;
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+pub use plan::{Container, IdRange, Init, Network};
+
+use super::cgroup::Cgroup;
+use super::disk::{self, DISK};
+use super::failure::{Failure, Step as _};
+use crate::sys::mount::{self, TreeAttributes};
+use crate::sys::namespace::Namespaces;
+use crate::sys::process::{self, Child, ForkOptions, Forked};
+use crate::sys::{descriptor, signal, socket};
+pub(super) use words::Word;
+
+/// How long the child may take for its part of a step.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The folder of the stage that the container sees as `/run/host/ctl`; the socket `notify` lies in it.
+pub const CONTROL: &str = "ctl";
+/// The folder of the stage with device nodes of the container's own.
+const NODES: &str = "nodes";
+/// The character devices that the host's own nodes would refuse to an id of the range: name, major, minor.
+const OWN_NODES: [(&str, u32, u32); 2] = [("fuse", 10, 229), ("tun", 10, 200)];
+
+/// A container whose first process waits for the word to begin.
+#[derive(Debug)]
+pub struct Created {
+    /// The first process.
+    pub child: Child,
+    /// The terminal's end of the console.
+    pub console: OwnedFd,
+    /// The way to let it begin.
+    pub gate: Gate,
+}
+
+/// Holds the first process back; dropping it unopened ends the process.
+#[derive(Debug)]
+pub struct Gate(OwnedFd);
+
+impl Gate {
+    /// Lets the process become its program and returns when it has.
+    ///
+    /// # Errors
+    /// Names the step in the child that failed (security profile, exec).
+    pub fn open(self) -> Result<(), Failure> {
+        Word::Go.send(&self.0, &[])?;
+        words::wait_for_end(&self.0, PATIENCE)
+    }
+}
+
+/// Makes the namespaces, the cgroup membership and the root of the container.
+///
+/// # Errors
+/// Names the step, on whichever side it failed; the child is killed then (its parent still has to reap it).
+pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure> {
+    make_stage(container)?;
+    let (ours, theirs) = socket::pair().step("make the launch socket")?;
+    let group = cgroup.open()?;
+    let options = ForkOptions { namespaces: namespaces(container), cgroup: Some(group.as_fd()), as_sibling: false };
+    let child = match process::fork(options).step("fork into the namespaces")? {
+        Forked::Child => child::run(container, theirs),
+        Forked::Parent(child) => child,
+    };
+    drop(theirs);
+    match bring_up(container, cgroup, &child, &ours) {
+        Ok(console) => Ok(Created { child, console, gate: Gate(ours) }),
+        Err(failure) => {
+            let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
+            Err(failure)
+        }
+    }
+}
+
+/// The parent's part while the child waits and then assembles its root.
+fn bring_up(container: &Container, cgroup: &Cgroup, child: &Child, socket: &OwnedFd) -> Result<OwnedFd, Failure> {
+    if let Some(range) = container.ids {
+        write_id_maps(child.pid, range)?;
+    }
+    cgroup.join_v1(child.pid)?;
+    if let Some(range) = container.ids {
+        cgroup.delegate(range.base)?;
+    }
+    let layers = copy_layers(container, child.pid)?;
+    let borrowed: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
+    Word::Layers.send(socket, &borrowed)?;
+    let mut descriptors = words::expect(socket, &Word::Prepared, PATIENCE)?;
+    descriptors.pop().ok_or_else(|| Failure::new("take the console", "the child sent none"))
+}
+
+fn namespaces(container: &Container) -> Namespaces {
+    let always = Namespaces::PID.and(Namespaces::MOUNT).and(Namespaces::UTS).and(Namespaces::IPC);
+    let user = if container.ids.is_some() { Namespaces::USER } else { Namespaces::default() };
+    match container.network {
+        Network::Own => always.and(user).and(Namespaces::NETWORK),
+        Network::Host => always.and(user),
+    }
+}
+
+/// Makes mount points and device nodes on the stage; some may be there from an earlier try.
+fn make_stage(container: &Container) -> Result<(), Failure> {
+    for index in 0..container.lowers.len() {
+        disk::make_open_directory(&root::lower_name(index))?;
+    }
+    for name in [root::UPPER_DISK, root::ROOT, CONTROL, NODES] {
+        disk::make_open_directory(name)?;
+    }
+    let owner = container.ids.map_or(0, |range| range.base);
+    for (name, major, minor) in OWN_NODES {
+        let path = std::path::Path::new(NODES).join(name);
+        let _ = fs::remove_file(&path);
+        // Without CAP_MKNOD the container has neither fuse nor tun, and all else.
+        let _ = descriptor::make_character_device(&path, major, minor, owner);
+    }
+    Ok(())
+}
+
+fn write_id_maps(pid: i32, range: IdRange) -> Result<(), Failure> {
+    let line = format!("0 {} {}", range.base, range.count);
+    for file in ["uid_map", "gid_map"] {
+        fs::write(format!("/proc/{pid}/{file}"), &line).step(&format!("write the {file}"))?;
+    }
+    Ok(())
+}
+
+/// Copies template layers (read-only) and disk into detached trees, with the ids of the container.
+fn copy_layers(container: &Container, pid: i32) -> Result<Vec<OwnedFd>, Failure> {
+    let user = match container.ids {
+        Some(_) => Some(fs::File::open(format!("/proc/{pid}/ns/user")).step("open the user namespace")?),
+        None => None,
+    };
+    let id_map = user.as_ref().map(AsFd::as_fd);
+    let copy = |path: &std::path::Path, read_only| {
+        let tree = mount::copy_tree(path).step(&format!("copy the mount of {}", path.display()))?;
+        let attributes = TreeAttributes { read_only, no_devices: true, id_map };
+        mount::change_tree(&tree, &attributes).step(&format!("map the ids of {}", path.display()))?;
+        Ok(tree)
+    };
+    let mut layers = Vec::new();
+    for lower in &container.lowers {
+        layers.push(copy(lower, true)?);
+    }
+    layers.push(copy(DISK.as_ref(), false)?);
+    Ok(layers)
+}

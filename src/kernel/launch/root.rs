@@ -1,0 +1,158 @@
+//! Assembles the root of the container, in the child, before the old root goes.
+//!
+//! All paths start at the staging place. The layers are attached in the child's own mount namespace and the overlay
+//! is mounted there by path: layers given as detached descriptors belong to the host's user namespace and are
+//! refused. proc and sysfs come before the old root goes, since a user namespace may mount them only while a whole
+//! /proc and /sys is visible. What lies in the root is not trusted: mount points are opened without following links.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use super::{CONTROL, NODES, OWN_NODES};
+use crate::kernel::disk::UPPER;
+use crate::kernel::failure::{Failure, Step as _};
+use crate::sys::mount::{self, Safety, TreeAttributes};
+use crate::sys::namespace::{self, Namespaces};
+use crate::sys::tty::{self, PseudoTerminal};
+use crate::sys::{descriptor, process};
+
+/// Mount point of the disk's idmapped copy.
+pub const UPPER_DISK: &str = "upper-disk";
+/// Mount point of the assembled root.
+pub const ROOT: &str = "root";
+const WORK: &str = "work";
+/// Nodes of the host that every container has.
+const HOST_NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const LINKS: [(&str, &str); 6] = [
+    ("dev/ptmx", "pts/ptmx"),
+    ("dev/fd", "/proc/self/fd"),
+    ("dev/stdin", "/proc/self/fd/0"),
+    ("dev/stdout", "/proc/self/fd/1"),
+    ("dev/stderr", "/proc/self/fd/2"),
+    ("dev/core", "/proc/kcore"),
+];
+
+/// Returns the mount point of a lower layer.
+pub fn lower_name(index: usize) -> String {
+    format!("lower{index}")
+}
+
+/// Assembles the root and makes it the process's root; returns the console.
+pub fn assemble(layers: Vec<OwnedFd>) -> Result<PseudoTerminal, Failure> {
+    mount::set_propagation(mount::Propagation::Dependent).step("make the mounts dependent")?;
+    mount_overlay(layers)?;
+    // Only now, when the parent has moved this process into its groups: they become the roots of what it sees.
+    namespace::leave(Namespaces::CGROUP).step("make the cgroup namespace")?;
+    let root = descriptor::open_place(ROOT.as_ref()).step("open the root")?;
+    mount_kernel_views(&root)?;
+    mount_devices(&root)?;
+    mount_run(&root)?;
+    let console = make_console()?;
+    drop(root);
+    std::env::set_current_dir(ROOT).step("go to the root")?;
+    mount::make_current_directory_root().step("change the root")?;
+    Ok(console)
+}
+
+fn mount_overlay(layers: Vec<OwnedFd>) -> Result<(), Failure> {
+    let lowers = layers.len().saturating_sub(1);
+    for (index, layer) in layers.into_iter().enumerate() {
+        let target = if index < lowers { lower_name(index) } else { UPPER_DISK.to_owned() };
+        mount::attach(layer, target.as_ref()).step("attach a layer")?;
+    }
+    for name in [UPPER, WORK] {
+        make_directory(&format!("{UPPER_DISK}/{name}"))?;
+    }
+    let lower: Vec<String> = (0..lowers).map(lower_name).collect();
+    let options = [
+        ("source", "overlay"),
+        ("userxattr", ""),
+        ("lowerdir", &lower.join(":")),
+        ("upperdir", &format!("{UPPER_DISK}/{UPPER}")),
+        ("workdir", &format!("{UPPER_DISK}/{WORK}")),
+    ];
+    let overlay = mount::new_file_system("overlay", &options, Safety::Plain).step("mount the overlay")?;
+    mount::attach(overlay, ROOT.as_ref()).step("attach the overlay")
+}
+
+fn make_directory(path: &str) -> Result<(), Failure> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(error).step(&format!("make the directory {path}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Mounts a new file system at a directory of the root that is a directory and no link.
+fn mount_new(
+    root: &OwnedFd,
+    target: &str,
+    kind: &str,
+    options: &[(&str, &str)],
+    safety: Safety,
+) -> Result<(), Failure> {
+    let step = format!("mount {kind} at /{target}");
+    let place = descriptor::place_beneath(root, target).step(&step)?;
+    let tree = mount::new_file_system(kind, options, safety).step(&step)?;
+    mount::attach_at(tree, place).step(&step)
+}
+
+fn mount_kernel_views(root: &OwnedFd) -> Result<(), Failure> {
+    mount_new(root, "proc", "proc", &[], Safety::DataOnly)?;
+    mount_new(root, "sys", "sysfs", &[("ro", "")], Safety::DataOnly)?;
+    mount_new(root, "sys/fs/cgroup", "cgroup2", &[], Safety::DataOnly)
+}
+
+fn mount_devices(root: &OwnedFd) -> Result<(), Failure> {
+    mount_new(root, "dev", "tmpfs", &[("mode", "755"), ("size", "64k")], Safety::NoSetUserId)?;
+    // From here on paths below dev are our own making.
+    for folder in ["pts", "shm", "mqueue", "net"] {
+        make_directory(&format!("{ROOT}/dev/{folder}"))?;
+    }
+    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    mount_new(root, "dev/pts", "devpts", &pts, Safety::NoSetUserId)?;
+    mount_new(root, "dev/shm", "tmpfs", &[("mode", "1777")], Safety::NoDevices)?;
+    mount_new(root, "dev/mqueue", "mqueue", &[], Safety::DataOnly)?;
+    for name in HOST_NODES {
+        bind_node(&Path::new("/dev").join(name), &format!("{ROOT}/dev/{name}"))?;
+    }
+    for (name, ..) in OWN_NODES {
+        let node = Path::new(NODES).join(name);
+        if node.exists() {
+            bind_node(&node, &format!("{ROOT}/dev/{}", if name == "tun" { "net/tun" } else { name }))?;
+        }
+    }
+    for (link, target) in LINKS {
+        std::os::unix::fs::symlink(target, format!("{ROOT}/{link}")).step("make a link in /dev")?;
+    }
+    Ok(())
+}
+
+fn bind_node(node: &Path, target: &str) -> Result<(), Failure> {
+    let step = format!("bind the device {}", node.display());
+    fs::File::create(target).step(&step)?;
+    let tree = mount::copy_tree(node).step(&step)?;
+    mount::attach(tree, target.as_ref()).step(&step)
+}
+
+/// Mounts /run and, read-only, the folder with the readiness socket (a socket can be written on a read-only mount).
+fn mount_run(root: &OwnedFd) -> Result<(), Failure> {
+    mount_new(root, "run", "tmpfs", &[("mode", "755")], Safety::NoDevices)?;
+    let target = format!("{ROOT}/run/host/{CONTROL}");
+    fs::create_dir_all(&target).step("make /run/host")?;
+    let tree = mount::copy_tree(CONTROL.as_ref()).step("bind the control folder")?;
+    let attributes = TreeAttributes { read_only: true, no_devices: true, id_map: None };
+    mount::change_tree(&tree, &attributes).step("restrict the control folder")?;
+    mount::attach(tree, target.as_ref()).step("bind the control folder")
+}
+
+/// Opens a terminal of the container's own devpts as its console.
+fn make_console() -> Result<PseudoTerminal, Failure> {
+    let console = tty::open_pair(format!("{ROOT}/dev/pts").as_ref()).step("open the console")?;
+    let node = format!("{ROOT}/dev/pts/{}", console.number);
+    bind_node(node.as_ref(), &format!("{ROOT}/dev/console"))?;
+    process::set_file_mode_mask(0o022);
+    Ok(console)
+}

@@ -1,0 +1,80 @@
+//! The few words that the launching parent and its child exchange over a packet socket.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::failure::{Failure, Step as _};
+use crate::sys::{poll, socket};
+
+const LENGTH_MAX: usize = 16 * 1024;
+
+/// One message of a launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Word {
+    /// To the child: the layers come along.
+    Layers,
+    /// From the child: the root stands; the console comes along.
+    Prepared,
+    /// To the child: become the program.
+    Go,
+    /// From a helper: this process is the command; its pidfd comes along, then its terminal if it has one.
+    Entered(i32),
+    /// From the child: it gives up.
+    Failed(Failure),
+}
+
+impl Word {
+    pub fn send(&self, socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(self).map_err(std::io::Error::from).step("write a launch message")?;
+        socket::send(socket, &bytes, descriptors).step("talk to the launched process")
+    }
+
+    /// Receives the next word; none at the end of the connection.
+    pub fn receive(socket: impl AsFd) -> Result<Option<(Self, Vec<OwnedFd>)>, Failure> {
+        let message = socket::receive(socket, LENGTH_MAX).step("listen to the launched process")?;
+        if message.bytes.is_empty() {
+            return Ok(None);
+        }
+        let word =
+            serde_json::from_slice(&message.bytes).map_err(std::io::Error::from).step("read a launch message")?;
+        Ok(Some((word, message.descriptors)))
+    }
+}
+
+fn receive_within(socket: &OwnedFd, patience: Duration) -> Result<Option<(Word, Vec<OwnedFd>)>, Failure> {
+    if !poll::wait_readable(socket.as_fd(), patience).step("wait for the launched process")? {
+        return Err(Failure::new("wait for the launched process", format!("no answer within {patience:?}")));
+    }
+    Word::receive(socket)
+}
+
+/// Waits for exactly this word and returns what came along.
+pub fn expect(socket: &OwnedFd, wanted: &Word, patience: Duration) -> Result<Vec<OwnedFd>, Failure> {
+    match receive_within(socket, patience)? {
+        Some((word, descriptors)) if word == *wanted => Ok(descriptors),
+        Some((Word::Failed(failure), _)) => Err(failure),
+        Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
+        None => Err(Failure::new("launch", "the process died before its root stood")),
+    }
+}
+
+/// Waits until exec has closed the other end without a word.
+pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<(), Failure> {
+    match receive_within(socket, patience)? {
+        None => Ok(()),
+        Some((Word::Failed(failure), _)) => Err(failure),
+        Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
+    }
+}
+
+/// Waits for the helper's word that the command runs, and returns its pid and what came along.
+pub fn expect_entered(socket: &OwnedFd, patience: Duration) -> Result<(i32, Vec<OwnedFd>), Failure> {
+    match receive_within(socket, patience)? {
+        Some((Word::Entered(pid), descriptors)) => Ok((pid, descriptors)),
+        Some((Word::Failed(failure), _)) => Err(failure),
+        Some((word, _)) => Err(Failure::new("enter the container", format!("the helper said {word:?}"))),
+        None => Err(Failure::new("enter the container", "the helper died")),
+    }
+}

@@ -1,0 +1,177 @@
+//! Builds system call filters: classic BPF over `struct seccomp_data` (seccomp(2), linux/filter.h).
+//!
+//! A deny list that answers with an error number: a program that probes for a call finds it missing and goes on,
+//! where a kill would end it. Own code and not a crate, because the answers differ (`EPERM` for most, `ENOSYS` for
+//! clone3, whose flags a filter cannot read, so that libc falls back to clone) and a foreign architecture must be
+//! told "not there" and not be killed.
+
+use crate::sys::seccomp::{
+    CLONE, CLONE3, DENIED_ALWAYS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction, NATIVE_ARCHITECTURE, UNSHARE,
+};
+
+const LOAD_WORD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+const OFFSET_NUMBER: u32 = 0;
+const OFFSET_ARCHITECTURE: u32 = 4;
+/// Low halves of the first two arguments, on a little-endian machine.
+const OFFSET_ARGUMENT_0: u32 = 16;
+const OFFSET_ARGUMENT_1: u32 = 24;
+
+const ALLOW: u32 = 0x7fff_0000;
+const ERRNO: u32 = 0x0005_0000;
+const EPERM: u32 = ERRNO | 1;
+const ENOSYS: u32 = ERRNO | 38;
+
+const CLONE_NEWUSER: u32 = 0x1000_0000;
+/// Pushing input into a terminal one does not own, and the console's paste buffer.
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541C;
+/// Marks calls of the x32 ABI, which reach the same kernel functions under other numbers.
+#[cfg(target_arch = "x86_64")]
+const X32_BIT: u32 = 0x4000_0000;
+
+/// What the filter is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterOptions {
+    /// New user namespaces (and with them containers inside) are allowed.
+    pub nesting: bool,
+    /// A single command, which needs no mounts, rather than an init.
+    pub command: bool,
+}
+
+const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
+    Instruction { code, jump_true, jump_false, operand }
+}
+
+const fn load(offset: u32) -> Instruction {
+    instruction(LOAD_WORD, 0, 0, offset)
+}
+
+const fn answer(action: u32) -> Instruction {
+    instruction(RETURN, 0, 0, action)
+}
+
+/// Returns `action` for this call and goes on with the next instruction for every other.
+const fn refuse(number: u32, action: u32) -> [Instruction; 2] {
+    [instruction(JUMP_EQUAL, 0, 1, number), answer(action)]
+}
+
+/// Refuses a call when one of `bits` is set in the word at `offset`; leaves the number loaded again.
+fn refuse_with_bits(number: u32, offset: u32, bits: u32) -> [Instruction; 5] {
+    [
+        instruction(JUMP_EQUAL, 0, 4, number),
+        load(offset),
+        instruction(JUMP_ANY_BIT, 0, 1, bits),
+        answer(EPERM),
+        load(OFFSET_NUMBER),
+    ]
+}
+
+/// Refuses a call when the word at `offset` has exactly this value; leaves the number loaded again.
+fn refuse_with_value(number: u32, offset: u32, value: u32) -> [Instruction; 5] {
+    [
+        instruction(JUMP_EQUAL, 0, 4, number),
+        load(offset),
+        instruction(JUMP_EQUAL, 0, 1, value),
+        answer(EPERM),
+        load(OFFSET_NUMBER),
+    ]
+}
+
+/// Builds the filter for this machine.
+pub fn filter(options: FilterOptions) -> Vec<Instruction> {
+    let mut program = vec![
+        load(OFFSET_ARCHITECTURE),
+        instruction(JUMP_EQUAL, 1, 0, NATIVE_ARCHITECTURE),
+        answer(ENOSYS),
+        load(OFFSET_NUMBER),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    program.extend([instruction(JUMP_ANY_BIT, 0, 1, X32_BIT), answer(ENOSYS)]);
+    let for_commands: &[(&str, u32)] = if options.command { DENIED_TO_COMMANDS } else { &[] };
+    for (_, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(for_commands) {
+        program.extend(refuse(*number, EPERM));
+    }
+    if !options.nesting {
+        program.extend(refuse(CLONE3, ENOSYS));
+        program.extend(refuse_with_bits(CLONE, OFFSET_ARGUMENT_0, CLONE_NEWUSER));
+        program.extend(refuse_with_bits(UNSHARE, OFFSET_ARGUMENT_0, CLONE_NEWUSER));
+    }
+    program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCSTI));
+    program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCLINUX));
+    program.push(answer(ALLOW));
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the filter as the kernel would, for one call.
+    fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+        let (mut at, mut word) = (0, 0);
+        loop {
+            let Instruction { code, jump_true, jump_false, operand } = program[at];
+            at += 1;
+            let holds = match code {
+                LOAD_WORD => {
+                    word = match operand {
+                        OFFSET_NUMBER => number,
+                        OFFSET_ARCHITECTURE => architecture,
+                        OFFSET_ARGUMENT_0 => arguments[0],
+                        OFFSET_ARGUMENT_1 => arguments[1],
+                        other => panic!("offset {other}"),
+                    };
+                    continue;
+                }
+                RETURN => return operand,
+                JUMP_EQUAL => word == operand,
+                JUMP_ANY_BIT => word & operand != 0,
+                other => panic!("code {other}"),
+            };
+            at += usize::from(if holds { jump_true } else { jump_false });
+        }
+    }
+
+    const SYSTEM: FilterOptions = FilterOptions { nesting: false, command: false };
+
+    fn call(options: FilterOptions, number: u32, arguments: [u32; 2]) -> u32 {
+        run(&filter(options), NATIVE_ARCHITECTURE, number, arguments)
+    }
+
+    #[test]
+    fn every_call_of_the_list_is_refused_and_others_pass() {
+        for (name, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE) {
+            assert_eq!(call(SYSTEM, *number, [0, 0]), EPERM, "{name}");
+        }
+        assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW);
+        assert_eq!(call(SYSTEM, CLONE, [17, 0]), ALLOW);
+    }
+
+    #[test]
+    fn new_user_namespaces_need_the_nesting_switch() {
+        let nesting = FilterOptions { nesting: true, ..SYSTEM };
+        assert_eq!(call(SYSTEM, CLONE3, [0, 0]), ENOSYS);
+        assert_eq!(call(SYSTEM, CLONE, [CLONE_NEWUSER | 17, 0]), EPERM);
+        assert_eq!(call(SYSTEM, UNSHARE, [CLONE_NEWUSER, 0]), EPERM);
+        assert_eq!(call(nesting, CLONE3, [0, 0]), ALLOW);
+        assert_eq!(call(nesting, UNSHARE, [CLONE_NEWUSER, 0]), ALLOW);
+    }
+
+    #[test]
+    fn terminals_cannot_be_fed_and_foreign_programs_find_no_calls() {
+        assert_eq!(call(SYSTEM, IOCTL, [0, TIOCSTI]), EPERM);
+        assert_eq!(call(SYSTEM, IOCTL, [0, TIOCLINUX]), EPERM);
+        assert_eq!(run(&filter(SYSTEM), 0x4000_0003, 1, [0, 0]), ENOSYS);
+    }
+
+    #[test]
+    fn a_command_cannot_mount_though_an_init_can() {
+        let (_, mount) = DENIED_TO_COMMANDS.iter().find(|(name, _)| *name == "SYS_mount").unwrap();
+        assert_eq!(call(SYSTEM, *mount, [0, 0]), ALLOW);
+        assert_eq!(call(FilterOptions { command: true, ..SYSTEM }, *mount, [0, 0]), EPERM);
+    }
+}

@@ -1,0 +1,68 @@
+//! The two security profiles, entered by one function for an init and for every later command alike.
+//!
+//! What protects is the id mapping, the kernel's own checks, the device list and these; masks over /proc are not
+//! used, because root inside a user namespace can take them away.
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Step as _};
+use super::seccomp::{FilterOptions, filter};
+use crate::sys::{capability, process, seccomp};
+
+/// Everything but linux_immutable, sys_module, sys_rawio, sys_pacct, sys_time, mknod, audit_control and all numbers
+/// from 32 on. A systemd boots to `running` with it; with sys_rawio two of its units fail.
+const SYSTEM_CAPABILITIES: u64 = 0xb5ec_fdff;
+/// What single commands get elsewhere too: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+/// net_bind_service, net_raw, sys_chroot, audit_write, setfcap.
+const COMMAND_CAPABILITIES: u64 = 0xa004_25fb;
+
+/// Which kind of program runs in the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A whole system with its own init.
+    System,
+    /// One command under the built-in init.
+    Command,
+}
+
+/// What a process of the container may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// A system or a command.
+    pub kind: Kind,
+    /// Containers inside the container are allowed.
+    pub nesting: bool,
+}
+
+impl Profile {
+    /// Returns the capabilities that are kept, as a bit set.
+    pub fn capabilities(self) -> u64 {
+        match self.kind {
+            Kind::System => SYSTEM_CAPABILITIES,
+            Kind::Command => COMMAND_CAPABILITIES,
+        }
+    }
+
+    /// Tells whether set-user-id programs and file capabilities stay without effect.
+    pub fn no_new_privileges(self) -> bool {
+        self.kind == Kind::Command
+    }
+
+    fn filter_options(self) -> FilterOptions {
+        FilterOptions { nesting: self.nesting, command: self.kind == Kind::Command && !self.nesting }
+    }
+}
+
+/// Puts the profile on the calling process for good. The filter goes on before the capabilities go, since without
+/// no_new_privs it needs `CAP_SYS_ADMIN` inside; the calls made afterwards are not on its list.
+///
+/// # Errors
+/// Names the step that the kernel refused; the process must end then.
+pub fn enter(profile: Profile) -> Result<(), Failure> {
+    if profile.no_new_privileges() {
+        process::set_no_new_privileges().step("set no_new_privs")?;
+    }
+    seccomp::install(&filter(profile.filter_options())).step("install the system call filter")?;
+    capability::keep_only(profile.capabilities()).step("drop capabilities")
+}

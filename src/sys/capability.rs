@@ -1,0 +1,75 @@
+//! Capabilities of the calling thread (capabilities(7)) as bit sets.
+
+#![allow(unsafe_code)]
+
+use std::io;
+
+use super::check;
+
+const VERSION_3: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct Half {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Keeps exactly the capabilities in `keep`: bounding set, permitted and effective; inheritable and ambient become
+/// empty. Needs `CAP_SETPCAP` when it begins.
+pub fn keep_only(keep: u64) -> io::Result<()> {
+    for number in 0..64 {
+        if keep & (1 << number) == 0 && !drop_from_bounding_set(number)? {
+            break;
+        }
+    }
+    let ambient = libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong;
+    // SAFETY: plain numbers.
+    check::int(unsafe {
+        libc::prctl(libc::PR_CAP_AMBIENT, ambient, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong)
+    })?;
+    set(keep & permitted()?)
+}
+
+/// Drops one capability; `false` when the kernel knows no such number.
+fn drop_from_bounding_set(number: u64) -> io::Result<bool> {
+    // SAFETY: plain numbers.
+    match check::int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn halves() -> io::Result<[Half; 2]> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [Half::default(); 2];
+    // SAFETY: header and two data halves are what version 3 of capget(2) reads and fills.
+    check::long(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
+    Ok(data)
+}
+
+/// Returns the permitted capabilities.
+pub fn permitted() -> io::Result<u64> {
+    halves().map(|[low, high]| u64::from(low.permitted) | u64::from(high.permitted) << 32)
+}
+
+/// Returns the effective capabilities.
+pub fn effective() -> io::Result<u64> {
+    halves().map(|[low, high]| u64::from(low.effective) | u64::from(high.effective) << 32)
+}
+
+fn set(bits: u64) -> io::Result<()> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let half = |bits: u32| Half { effective: bits, permitted: bits, inheritable: 0 };
+    let data = [half(bits as u32), half((bits >> 32) as u32)];
+    // SAFETY: header and two data halves are what version 3 of capset(2) reads.
+    check::long(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) }).map(drop)
+}

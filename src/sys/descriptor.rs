@@ -1,0 +1,140 @@
+//! File descriptors: duplicating onto a number, closing what must not be inherited, pipes.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::check;
+
+/// Makes the descriptor known under `number` as well, without close-on-exec (dup3(2) with flags 0, or fcntl(2) when
+/// it has that number already).
+pub fn duplicate_onto(descriptor: impl AsFd, number: i32) -> io::Result<()> {
+    let from = descriptor.as_fd().as_raw_fd();
+    if from == number {
+        // SAFETY: fcntl on a descriptor that is borrowed for the call; no memory is passed.
+        return check::int(unsafe { libc::fcntl(from, libc::F_SETFD, 0) }).map(drop);
+    }
+    // SAFETY: `from` is borrowed for the call, `number` is plain data; whatever stood there is closed on purpose.
+    check::int(unsafe { libc::dup3(from, number, 0) }).map(drop)
+}
+
+/// Marks every descriptor from `first` on close-on-exec (close_range(2), kernel 5.11).
+pub fn close_from_on_exec(first: u32) -> io::Result<()> {
+    // SAFETY: no memory is passed; descriptors stay open until exec, so no owner is invalidated.
+    check::int(unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) }).map(drop)
+}
+
+/// Moves the descriptor to number 3 and closes every later one: for a forked child that goes on without exec.
+///
+/// Owners of other descriptors, left over in the copied memory, must never be used or dropped afterwards: the caller
+/// ends in exec or exit and does not return.
+pub fn keep_only(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    let from = descriptor.as_raw_fd();
+    std::mem::forget(descriptor);
+    if from != 3 {
+        // SAFETY: both are plain numbers; what stood at 3 belongs to an owner that is never used again.
+        check::int(unsafe { libc::dup3(from, 3, libc::O_CLOEXEC) })?;
+    }
+    // SAFETY: no memory is passed; owners of these descriptors are never used again, as the contract says.
+    check::int(unsafe { libc::close_range(4, u32::MAX, 0) })?;
+    // SAFETY: number 3 is open and its former owner is forgotten.
+    Ok(unsafe { OwnedFd::from_raw_fd(3) })
+}
+
+/// Opens a directory below `root` as a place, making it if it is missing. No symbolic link is followed anywhere:
+/// what lies in the root is not trusted (openat2(2)).
+pub fn place_beneath(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    let open = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+    };
+    match open() {
+        Err(rustix::io::Errno::NOENT) if !path.contains('/') => {
+            rustix::fs::mkdirat(root.as_fd(), path, Mode::from_raw_mode(0o755))?;
+            Ok(open()?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Makes a pipe, both ends close-on-exec: (read end, write end).
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// Opens a directory as a place only (`O_PATH`), to name it in later calls.
+pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a directory for reading and for `*at` calls.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a path of a root that is not trusted, without ever passing through a magic link of proc
+/// (openat2(2) `RESOLVE_NO_MAGICLINKS`).
+fn open_untrusted(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::NO_MAGICLINKS;
+    Ok(rustix::fs::openat2(rustix::fs::CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
+/// Opens a regular file of a root that is not trusted for reading; never blocks on a fifo.
+pub fn open_untrusted_file(path: &Path) -> io::Result<File> {
+    let file = File::from(open_untrusted(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// Replaces `directory/name` by a new file with these contents (mode 0644), whatever stood there: a temporary
+/// sibling made with `O_EXCL | O_NOFOLLOW` is renamed over it, so that a symbolic link is replaced and not followed.
+pub fn replace_untrusted_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    let place = open_untrusted(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let temporary = format!(".{name}.berth");
+    let _ = rustix::fs::unlinkat(&place, &temporary, rustix::fs::AtFlags::empty());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(&place, &temporary, flags, Mode::from_raw_mode(0o644))?);
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
+    file.write_all(contents)?;
+    Ok(rustix::fs::renameat(&place, &temporary, &place, name)?)
+}
+
+/// Makes a character device node that `owner` (user and group) may open, mode 0666.
+pub fn make_character_device(path: &Path, major: u32, minor: u32, owner: u32) -> io::Result<()> {
+    use rustix::fs::{CWD, FileType, Gid, Uid};
+    let device = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+    rustix::fs::chmod(path, Mode::from_raw_mode(0o666))?;
+    Ok(rustix::fs::chown(path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
+}
+
+/// Gives a file to `owner` (user and group).
+pub fn give_to(path: &Path, owner: u32) -> io::Result<()> {
+    use rustix::fs::{Gid, Uid};
+    Ok(rustix::fs::chown(path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
+}
+
+/// Reads what is there without waiting; `None` when nothing is there now (`EAGAIN`).
+pub fn read_now(descriptor: impl AsFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match rustix::io::read(descriptor, buffer) {
+        Ok(length) => Ok(Some(length)),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes as much as fits now.
+pub fn write_some(descriptor: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(descriptor, bytes)?)
+}
+
+/// Switches a descriptor to non-blocking calls.
+pub fn set_nonblocking(descriptor: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(descriptor, true)?)
+}

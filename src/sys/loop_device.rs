@@ -1,0 +1,199 @@
+//! Loop devices: a file as a block device (loop(4)).
+//!
+//! The identity of an attached loop device is its backing file (device and inode), never its number. A device made by
+//! [`attach_until_closed`] lets go by itself when its last user (a descriptor or a mount) is gone, so that a crash
+//! leaves none attached.
+
+#![allow(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::check;
+
+const LOOP_SET_CAPACITY: libc::c_ulong = 0x4C07;
+const LOOP_SET_DIRECT_IO: libc::c_ulong = 0x4C08;
+const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
+const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
+const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
+const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
+
+const FLAG_READ_ONLY: u32 = 1;
+const FLAG_AUTO_CLEAR: u32 = 4;
+const FLAG_DIRECT_IO: u32 = 16;
+/// How often another process may take the free device first.
+const ATTEMPTS: usize = 64;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Info {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+#[repr(C)]
+struct Configuration {
+    descriptor: u32,
+    block_size: u32,
+    info: Info,
+    reserved: [u64; 8],
+}
+
+/// An open loop device.
+#[derive(Debug)]
+pub struct LoopDevice {
+    /// Its path, such as `/dev/loop7`.
+    pub path: PathBuf,
+    /// Whether it passes requests on without the page cache of the host.
+    pub direct: bool,
+    file: File,
+}
+
+/// What an attached loop device stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backing {
+    /// The device number of the file system that holds the backing file.
+    pub device: u64,
+    /// The inode number of the backing file.
+    pub inode: u64,
+}
+
+impl Backing {
+    /// Returns the identity of a file.
+    pub fn of(file: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(file)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+fn empty_info() -> Info {
+    // SAFETY: Info is plain data, all-zero is "nothing asked for".
+    unsafe { std::mem::zeroed() }
+}
+
+fn open_device(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)
+}
+
+fn simple(file: &File, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<i32> {
+    // SAFETY: the request takes a plain number; the descriptor is borrowed.
+    check::int(unsafe { libc::ioctl(file.as_raw_fd(), request as _, value) })
+}
+
+/// Attaches a file to a free device; the device lets go when its last user is gone (`LO_FLAGS_AUTOCLEAR`).
+///
+/// Direct I/O is tried first and left away where the file system refuses it.
+///
+/// # Errors
+/// `NotFound` where the host has no loop control device; `EBUSY` when every free device was taken by others first.
+pub fn attach_until_closed(image: &Path, read_only: bool) -> io::Result<LoopDevice> {
+    let backing = OpenOptions::new().read(true).write(!read_only).custom_flags(libc::O_CLOEXEC).open(image)?;
+    let control = open_device(Path::new("/dev/loop-control"))?;
+    for _ in 0..ATTEMPTS {
+        let number = simple(&control, LOOP_CTL_GET_FREE, 0)?;
+        let path = PathBuf::from(format!("/dev/loop{number}"));
+        let file = open_device(&path)?;
+        match configure(&file, &backing, read_only) {
+            Ok(direct) => return Ok(LoopDevice { path, direct, file }),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EBUSY))
+}
+
+fn configure(device: &File, backing: &File, read_only: bool) -> io::Result<bool> {
+    let flags = FLAG_AUTO_CLEAR | if read_only { FLAG_READ_ONLY } else { 0 };
+    match configure_with(device, backing, flags | FLAG_DIRECT_IO) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            configure_with(device, backing, flags).map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn configure_with(device: &File, backing: &File, flags: u32) -> io::Result<()> {
+    let info = Info { flags, ..empty_info() };
+    let argument = Configuration { descriptor: backing.as_raw_fd() as u32, block_size: 0, info, reserved: [0; 8] };
+    // SAFETY: the structure has the layout of struct loop_config and lives across the call; both files are borrowed.
+    check::int(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const argument) }).map(drop)
+}
+
+impl LoopDevice {
+    /// Opens a device that is attached already.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = open_device(path)?;
+        let direct = status(&file)?.flags & FLAG_DIRECT_IO != 0;
+        Ok(Self { path: path.to_owned(), direct, file })
+    }
+
+    /// Returns the identity of the backing file.
+    pub fn backing(&self) -> io::Result<Backing> {
+        status(&self.file).map(|info| Backing { device: info.device, inode: info.inode })
+    }
+
+    /// Takes over a changed size of the backing file.
+    pub fn update_capacity(&self) -> io::Result<()> {
+        simple(&self.file, LOOP_SET_CAPACITY, 0).map(drop)
+    }
+
+    /// Switches direct I/O.
+    pub fn set_direct(&mut self, direct: bool) -> io::Result<()> {
+        simple(&self.file, LOOP_SET_DIRECT_IO, direct.into())?;
+        self.direct = direct;
+        Ok(())
+    }
+
+    /// Detaches the backing file: now when nobody else uses the device, else when the last user is gone.
+    pub fn detach(self) -> io::Result<()> {
+        simple(&self.file, LOOP_CLR_FD, 0).map(drop)
+    }
+}
+
+impl AsFd for LoopDevice {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn status(file: &File) -> io::Result<Info> {
+    let mut info = empty_info();
+    // SAFETY: the buffer is one struct loop_info64 and lives across the call.
+    check::int(unsafe { libc::ioctl(file.as_raw_fd(), LOOP_GET_STATUS64 as _, &raw mut info) })?;
+    Ok(info)
+}
+
+/// Returns every device that is attached to this file; those that vanish meanwhile are left out.
+pub fn attached_to(backing: Backing) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/sys/block")? {
+        let name = entry?.file_name();
+        let path = Path::new("/dev").join(&name);
+        // Only an attached device has this directory; a free one is not even opened.
+        let attached = Path::new("/sys/block").join(&name).join("loop/backing_file").exists();
+        if attached && is_backed_by(&path, backing) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn is_backed_by(device: &Path, backing: Backing) -> bool {
+    let is_block = std::fs::metadata(device).is_ok_and(|metadata| metadata.file_type().is_block_device());
+    is_block && LoopDevice::open(device).and_then(|open| open.backing()).is_ok_and(|found| found == backing)
+}

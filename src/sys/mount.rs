@@ -1,0 +1,173 @@
+//! Mounts: the classic call, the file-descriptor calls, idmapped copies, pivot_root.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+
+pub use rustix::mount::MountFlags;
+
+use super::check;
+
+/// Mounts a file system by the classic mount(2); `options` is the data string.
+pub fn mount(source: &str, target: &Path, kind: &str, flags: MountFlags, options: &str) -> io::Result<()> {
+    let options = std::ffi::CString::new(options)?;
+    Ok(rustix::mount::mount(source, target, kind, flags, Some(options.as_c_str()))?)
+}
+
+/// Binds `source` (without what is mounted below it) onto `target`.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::mount_bind(source, target)?)
+}
+
+/// Changes the flags of one mount point (`MS_REMOUNT | MS_BIND`).
+pub fn set_flags(target: &Path, flags: MountFlags) -> io::Result<()> {
+    Ok(rustix::mount::mount_remount(target, flags | MountFlags::BIND, "")?)
+}
+
+/// How mount events travel between this namespace and others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Neither in nor out.
+    Private,
+    /// In but not out.
+    Dependent,
+}
+
+/// Sets the propagation of the whole tree from `/` down.
+pub fn set_propagation(propagation: Propagation) -> io::Result<()> {
+    use rustix::mount::MountPropagationFlags as Flags;
+    let kind = match propagation {
+        Propagation::Private => Flags::PRIVATE,
+        Propagation::Dependent => Flags::DOWNSTREAM,
+    };
+    Ok(rustix::mount::mount_change("/", kind | Flags::REC)?)
+}
+
+/// Unmounts; fails with `EBUSY` while something below is in use.
+pub fn unmount(target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(target, UnmountFlags::NOFOLLOW)?)
+}
+
+/// Takes the mount out of the tree now and ends it when nobody uses it any more.
+pub fn detach(target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(target, UnmountFlags::DETACH)?)
+}
+
+/// Copies the mount that holds `path`, rooted there, into a detached tree (open_tree(2)).
+pub fn copy_tree(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(rustix::mount::open_tree(rustix::fs::CWD, path, flags)?)
+}
+
+/// Attaches a detached tree at `target` (move_mount(2)).
+pub fn attach(tree: impl AsFd, target: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(tree, "", rustix::fs::CWD, target, flags)?)
+}
+
+/// What [`change_tree`] sets on a detached tree.
+#[derive(Debug, Default)]
+pub struct TreeAttributes<'a> {
+    /// Refuse writes.
+    pub read_only: bool,
+    /// Ignore device nodes.
+    pub no_devices: bool,
+    /// Translate the owners by the map of this user namespace (kernel 5.12).
+    pub id_map: Option<BorrowedFd<'a>>,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Sets attributes of a detached tree (mount_setattr(2) with `AT_EMPTY_PATH`).
+pub fn change_tree(tree: impl AsFd, attributes: &TreeAttributes<'_>) -> io::Result<()> {
+    let mut argument = MountAttributes::default();
+    let mut set = |wanted: bool, flag: u64| argument.set |= if wanted { flag } else { 0 };
+    set(attributes.read_only, libc::MOUNT_ATTR_RDONLY);
+    set(attributes.no_devices, libc::MOUNT_ATTR_NODEV);
+    set(attributes.id_map.is_some(), libc::MOUNT_ATTR_IDMAP);
+    argument.user_namespace = attributes.id_map.map_or(0, |descriptor| descriptor.as_raw_fd() as u64);
+    let tree = tree.as_fd().as_raw_fd();
+    // SAFETY: the structure has the layout of struct mount_attr (version 0, 32 bytes) and lives across the call; both
+    // descriptors are borrowed.
+    check::long(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            std::ptr::from_ref(&argument),
+            size_of::<MountAttributes>(),
+        )
+    })
+    .map(drop)
+}
+
+/// How a new file system is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// Programs, set-user-id and devices count.
+    Plain,
+    /// `nosuid` only: a place for device nodes.
+    NoSetUserId,
+    /// `nosuid,nodev`.
+    NoDevices,
+    /// `nosuid,nodev,noexec`.
+    DataOnly,
+}
+
+impl Safety {
+    fn attributes(self) -> MountAttrFlags {
+        use MountAttrFlags as Flags;
+        match self {
+            Self::Plain => Flags::empty(),
+            Self::NoSetUserId => Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NOEXEC,
+            Self::NoDevices => Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV,
+            Self::DataOnly => Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV | Flags::MOUNT_ATTR_NOEXEC,
+        }
+    }
+}
+
+/// Makes a file system and returns it as a detached mount (fsopen(2), fsmount(2)). An option without a value is a
+/// flag.
+pub fn new_file_system(kind: &str, options: &[(&str, &str)], safety: Safety) -> io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            rustix::mount::fsconfig_set_flag(context.as_fd(), *key)?;
+        } else {
+            rustix::mount::fsconfig_set_string(context.as_fd(), *key, *value)?;
+        }
+    }
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    Ok(rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, safety.attributes())?)
+}
+
+/// Attaches a detached tree at the place that `target` (an `O_PATH` descriptor) names.
+pub fn attach_at(tree: impl AsFd, target: impl AsFd) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(tree, "", target, "", flags)?)
+}
+
+/// Makes the current directory the root and stacks the old root on it (`pivot_root(".", ".")`), then lets the old
+/// root go.
+pub fn make_current_directory_root() -> io::Result<()> {
+    rustix::process::pivot_root(".", ".")?;
+    detach(Path::new("."))?;
+    std::env::set_current_dir("/")
+}
+
+/// Writes everything of the file system that holds `descriptor` to its device (syncfs(2)).
+pub fn sync_file_system(descriptor: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(descriptor)?)
+}

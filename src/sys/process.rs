@@ -1,0 +1,241 @@
+//! Processes: forking into namespaces, exec, waiting, signals by pid and pidfd, attributes of the calling process.
+//!
+//! A fork copies only the calling thread. [`fork`] therefore refuses in a process with more than one thread: there
+//! the child could meet a lock that nobody will ever release.
+
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::check;
+use super::namespace::Namespaces;
+
+/// `CLONE_INTO_CGROUP` of linux/sched.h; the constant of libc is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the new process is put into at its birth.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ForkOptions<'a> {
+    /// New namespaces of the child.
+    pub namespaces: Namespaces,
+    /// A cgroup v2 directory to be born in (`CLONE_INTO_CGROUP`, kernel 5.7).
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The child becomes a child of the caller's parent (`CLONE_PARENT`), which then is the one to reap it.
+    pub as_sibling: bool,
+}
+
+/// On which side of the fork the caller is.
+#[derive(Debug)]
+pub enum Forked {
+    /// The caller, with the child's pid and pidfd.
+    Parent(Child),
+    /// The new process.
+    Child,
+}
+
+/// A process made by [`fork`].
+#[derive(Debug)]
+pub struct Child {
+    /// The pid, as the caller's pid namespace numbers it.
+    pub pid: i32,
+    /// The pidfd (close-on-exec).
+    pub pidfd: OwnedFd,
+}
+
+/// Tells whether the process has one thread: unshare(2) with `CLONE_THREAD` has no effect then, else it fails.
+pub fn is_single_threaded() -> bool {
+    // SAFETY: CLONE_THREAD alone changes nothing in a single-threaded process and fails with EINVAL in another.
+    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+}
+
+/// Forks with clone3(2).
+///
+/// # Errors
+/// `EINVAL` in a process with several threads; else what clone3 says.
+pub fn fork(options: ForkOptions<'_>) -> io::Result<Forked> {
+    if !is_single_threaded() {
+        return Err(io::Error::other("fork in a process with several threads"));
+    }
+    let mut pidfd: RawFd = -1;
+    let mut flags = options.namespaces.bits() | libc::CLONE_PIDFD as u64;
+    let mut cgroup = 0;
+    if let Some(descriptor) = options.cgroup {
+        flags |= CLONE_INTO_CGROUP;
+        cgroup = descriptor.as_raw_fd() as u64;
+    }
+    let exit_signal = if options.as_sibling { 0 } else { libc::SIGCHLD as u64 };
+    if options.as_sibling {
+        flags |= libc::CLONE_PARENT as u64;
+    }
+    // SAFETY: clone_args is plain data, all-zero is its documented "nothing asked for" value.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = flags;
+    arguments.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
+    arguments.exit_signal = exit_signal;
+    arguments.cgroup = cgroup;
+    // SAFETY: no CLONE_VM and no stack: the child goes on with a copy of the caller's memory, as after fork(2); the
+    // process has one thread (checked), so no lock is held by a thread that the child lacks. `arguments` and
+    // `pidfd` live across the call.
+    let pid = check::long(unsafe {
+        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut arguments), size_of::<libc::clone_args>())
+    })?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Forked::Parent(Child { pid: pid as i32, pidfd }))
+}
+
+/// Replaces the program. Returns only on failure.
+pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Infallible> {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(arguments), pointers(environment));
+    // SAFETY: both vectors end in null and point to NUL-terminated strings that live across the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
+
+/// Replaces the program by one given as an open descriptor (execveat(2) with `AT_EMPTY_PATH`).
+pub fn execute_descriptor(
+    program: impl AsFd,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Result<Infallible> {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(arguments), pointers(environment));
+    let number = program.as_fd().as_raw_fd();
+    // SAFETY: as in `execute`; the empty path is a static NUL-terminated string.
+    unsafe {
+        libc::syscall(libc::SYS_execveat, number, c"".as_ptr(), argv.as_ptr(), envp.as_ptr(), libc::AT_EMPTY_PATH);
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// Ends the process at once, without running anything that was registered for its exit.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit never returns and touches no memory of the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitStatus {
+    /// It called exit with this code.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+}
+
+/// Reaps one child that has ended, if any.
+///
+/// # Errors
+/// `ECHILD` is no error but `None`: there are no children.
+pub fn reap() -> io::Result<Option<(i32, WaitStatus)>> {
+    let mut status = 0;
+    // SAFETY: `status` lives across the call.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    match pid {
+        0 => Ok(None),
+        -1 if io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        -1 => Err(io::Error::last_os_error()),
+        pid if libc::WIFEXITED(status) => Ok(Some((pid, WaitStatus::Exited(libc::WEXITSTATUS(status))))),
+        pid => Ok(Some((pid, WaitStatus::Signaled(libc::WTERMSIG(status))))),
+    }
+}
+
+/// Sends a signal to a process, or with a negative pid to a process group (kill(2)).
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check::int(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Sends a signal to exactly the process that the pidfd names (`pidfd_send_signal(2)`).
+pub fn signal_pidfd(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    let number = pidfd.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for the call; a null siginfo and flags 0 are allowed.
+    check::long(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, number, signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    })
+    .map(drop)
+}
+
+/// Opens a pidfd (close-on-exec by itself).
+pub fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers; the result is a fresh descriptor that nobody else owns.
+    let number = check::long(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
+}
+
+/// Starts a new session.
+pub fn new_session() -> io::Result<()> {
+    // SAFETY: no arguments.
+    check::int(unsafe { libc::setsid() }).map(drop)
+}
+
+/// Takes on the user, group and supplementary groups for good (real, effective and saved).
+pub fn become_user(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the slice lives across the call and its length is given.
+    check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+    // SAFETY: plain numbers.
+    check::int(unsafe { libc::setresgid(group, group, group) })?;
+    // SAFETY: plain numbers.
+    check::int(unsafe { libc::setresuid(user, user, user) }).map(drop)
+}
+
+fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+    let zero: libc::c_ulong = 0;
+    // SAFETY: only options that take plain numbers are passed by the functions below.
+    check::int(unsafe { libc::prctl(option, value, zero, zero, zero) }).map(drop)
+}
+
+/// Makes orphaned descendants children of this process.
+pub fn become_subreaper() -> io::Result<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+/// Closes /proc/PID of this process to everyone without privilege over the user namespace its memory belongs to.
+pub fn forbid_dump() -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0)
+}
+
+/// Lets the kernel kill this process when its parent dies; lost when user ids change.
+pub fn die_with_parent() -> io::Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+}
+
+/// Gives up gaining privilege by exec for good.
+pub fn set_no_new_privileges() -> io::Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Sets the mask for the modes of new files.
+pub fn set_file_mode_mask(mask: u32) {
+    // SAFETY: a plain number; umask cannot fail.
+    unsafe { libc::umask(mask) };
+}
+
+/// Returns the caller's pid.
+pub fn own_pid() -> i32 {
+    std::process::id() as i32
+}
+
+/// Returns the caller's parent's pid; 0 when the parent is outside the pid namespace.
+pub fn parent_pid() -> i32 {
+    // SAFETY: no arguments.
+    unsafe { libc::getppid() }
+}
+
+/// Returns the caller's effective user id.
+pub fn effective_user() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::geteuid() }
+}

@@ -1,0 +1,133 @@
+//! Installs system call filters (seccomp(2)). What they say is built in `kernel::seccomp`.
+
+#![allow(unsafe_code)]
+
+use std::io;
+
+use super::check;
+
+pub use numbers::*;
+
+/// One instruction of classic BPF (`struct sock_filter`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// Operation.
+    pub code: u16,
+    /// Instructions to skip when true.
+    pub jump_true: u8,
+    /// Instructions to skip when false.
+    pub jump_false: u8,
+    /// Operand.
+    pub operand: u32,
+}
+
+/// Puts the filter on the calling process for good. Needs no_new_privs or `CAP_SYS_ADMIN` in its user namespace.
+pub fn install(filter: &[Instruction]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
+        filter: filter.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: `Instruction` has the layout of sock_filter; the kernel copies `len` of them during the call and does
+    // not write to them.
+    check::long(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
+        .map(drop)
+}
+
+/// Tells whether the kernel knows filters that answer with an error number.
+pub fn is_available() -> bool {
+    let action: u32 = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: SECCOMP_GET_ACTION_AVAIL reads one u32 that lives across the call.
+    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
+}
+
+/// Numbers of the machine's own system calls and of its architecture.
+mod numbers {
+    /// The value of `seccomp_data.arch` for this machine's own programs (linux/audit.h).
+    #[cfg(target_arch = "x86_64")]
+    pub const NATIVE_ARCHITECTURE: u32 = 0xC000_003E;
+    /// The value of `seccomp_data.arch` for this machine's own programs (linux/audit.h).
+    #[cfg(target_arch = "aarch64")]
+    pub const NATIVE_ARCHITECTURE: u32 = 0xC000_00B7;
+
+    macro_rules! calls {
+        ($($name:ident = $value:ident),* $(,)?) => {$(
+            #[doc = concat!("Number of `", stringify!($value), "`.")]
+            pub const $name: u32 = libc::$value as u32;
+        )*};
+    }
+
+    calls! {
+        CLONE = SYS_clone, CLONE3 = SYS_clone3, UNSHARE = SYS_unshare, IOCTL = SYS_ioctl,
+    }
+
+    macro_rules! named {
+        ($($value:ident),* $(,)?) => { &[$((stringify!($value), libc::$value as u32)),*] };
+    }
+
+    /// Calls denied in every container: they reach the host's kernel, clock, keys, memory or devices.
+    pub const DENIED_ALWAYS: &[(&str, u32)] = named![
+        SYS_kexec_load,
+        SYS_kexec_file_load,
+        SYS_init_module,
+        SYS_finit_module,
+        SYS_delete_module,
+        SYS_open_by_handle_at,
+        SYS_bpf,
+        SYS_perf_event_open,
+        SYS_userfaultfd,
+        SYS_keyctl,
+        SYS_add_key,
+        SYS_request_key,
+        SYS_acct,
+        SYS_swapon,
+        SYS_swapoff,
+        SYS_quotactl,
+        SYS_quotactl_fd,
+        SYS_settimeofday,
+        SYS_clock_settime,
+        SYS_clock_adjtime,
+        SYS_adjtimex,
+        SYS_nfsservctl,
+        SYS_lookup_dcookie,
+        SYS_move_pages,
+        SYS_migrate_pages,
+        SYS_mbind,
+        SYS_kcmp,
+        SYS_syslog,
+        SYS_io_uring_setup,
+        SYS_io_uring_enter,
+        SYS_io_uring_register,
+        SYS_fanotify_init,
+        SYS_process_vm_writev,
+    ];
+
+    /// The same, for calls that only this architecture has.
+    #[cfg(target_arch = "x86_64")]
+    pub const DENIED_HERE: &[(&str, u32)] =
+        named![SYS__sysctl, SYS_uselib, SYS_ustat, SYS_sysfs, SYS_iopl, SYS_ioperm, SYS_modify_ldt,];
+    /// The same, for calls that only this architecture has.
+    #[cfg(target_arch = "aarch64")]
+    pub const DENIED_HERE: &[(&str, u32)] = &[];
+
+    /// Calls that a single command does not need, though an init does.
+    pub const DENIED_TO_COMMANDS: &[(&str, u32)] = named![
+        SYS_mount,
+        SYS_umount2,
+        SYS_pivot_root,
+        SYS_setns,
+        SYS_unshare,
+        SYS_move_mount,
+        SYS_open_tree,
+        SYS_fsopen,
+        SYS_fsconfig,
+        SYS_fsmount,
+        SYS_fspick,
+        SYS_mount_setattr,
+        SYS_name_to_handle_at,
+        SYS_reboot,
+        SYS_sethostname,
+        SYS_setdomainname,
+        SYS_vhangup,
+    ];
+}

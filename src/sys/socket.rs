@@ -1,0 +1,139 @@
+//! Unix sockets that keep message borders (`SOCK_SEQPACKET`) and carry descriptors (`SCM_RIGHTS`, unix(7)).
+
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+use super::check;
+
+/// The most descriptors that one message may carry here.
+pub const DESCRIPTORS_MAX: usize = 16;
+
+fn new_socket(kind: SocketType) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Listens at `path` for packet connections; a stale socket file there is replaced. The caller's file mode mask
+/// decides who may connect.
+pub fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new_socket(SocketType::SEQPACKET)?;
+    let _ = std::fs::remove_file(path);
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, 64)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
+/// Takes the next waiting connection; `None` when there is none now. The connection is non-blocking.
+pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
+    match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        Ok(connection) => Ok(Some(connection)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Connects to a packet listener.
+pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new_socket(SocketType::SEQPACKET)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Makes a connected pair of packet sockets.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// Binds a datagram socket at `path` (the side of `NOTIFY_SOCKET`, sd_notify(3)); non-blocking.
+pub fn bind_datagram(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new_socket(SocketType::DGRAM)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
+/// Limits how long a blocking receive and send may take.
+pub fn set_timeout(socket: impl AsFd, limit: Duration) -> io::Result<()> {
+    use rustix::net::sockopt::{Timeout, set_socket_timeout};
+    set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(limit))?;
+    Ok(set_socket_timeout(socket.as_fd(), Timeout::Send, Some(limit))?)
+}
+
+/// Sends one message with descriptors. A peer that is gone is the error `EPIPE`, never a signal.
+pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// One received message.
+#[derive(Debug, Default)]
+pub struct Message {
+    /// The bytes; empty at the end of the connection.
+    pub bytes: Vec<u8>,
+    /// The descriptors that came along, all close-on-exec.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// Receives one message of at most `limit` bytes.
+///
+/// # Errors
+/// `WouldBlock` when there is nothing now (non-blocking socket, or the time limit passed); `InvalidData` for a
+/// message that is longer than the limit.
+pub fn receive(socket: impl AsFd, limit: usize) -> io::Result<Message> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = vec![0; limit];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)?;
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(list) = message {
+            descriptors.extend(list);
+        }
+    }
+    if received.flags.contains(rustix::net::ReturnFlags::TRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    bytes.truncate(received.bytes);
+    Ok(Message { bytes, descriptors })
+}
+
+/// Who is at the other end of a connection (`SO_PEERCRED`), as of its connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Process id in the caller's pid namespace.
+    pub pid: i32,
+    /// User id in the caller's user namespace.
+    pub user: u32,
+    /// Group id in the caller's user namespace.
+    pub group: u32,
+}
+
+/// Returns who is at the other end.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let number = socket.as_fd().as_raw_fd();
+    // SAFETY: the buffer is one ucred with its exact length; both live across the call.
+    check::int(unsafe {
+        let value = (&raw mut credentials).cast();
+        libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_PEERCRED, value, &raw mut length)
+    })?;
+    Ok(Peer { pid: credentials.pid, user: credentials.uid, group: credentials.gid })
+}

@@ -1,0 +1,107 @@
+//! Terminals: pseudo-terminal pairs of a given devpts, window size, controlling terminal, raw mode.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::termios::{OptionalActions, Termios, Winsize};
+use serde::{Deserialize, Serialize};
+
+use super::check;
+
+/// The size of a terminal in character cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters per line.
+    pub columns: u16,
+}
+
+/// A pseudo-terminal: what is written to one end is read from the other.
+#[derive(Debug)]
+pub struct PseudoTerminal {
+    /// The end of whoever plays the terminal.
+    pub master: OwnedFd,
+    /// The end of the programs.
+    pub slave: OwnedFd,
+    /// The number of the slave in its devpts.
+    pub number: u32,
+}
+
+/// Opens a new pair from the `ptmx` of the devpts instance that is mounted at `devpts` (`TIOCGPTPEER`, kernel 4.13:
+/// the slave is opened without its path, so nothing in the container can stand in its place).
+pub fn open_pair(devpts: &Path) -> io::Result<PseudoTerminal> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::open(devpts.join("ptmx"), flags, Mode::empty())?;
+    rustix::pty::unlockpt(&master)?;
+    let mut number: libc::c_uint = 0;
+    // SAFETY: TIOCGPTN stores one unsigned int; it lives across the call.
+    check::int(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN as _, &raw mut number) })?;
+    let slave = open_slave(&master)?;
+    Ok(PseudoTerminal { master, slave, number })
+}
+
+/// Opens the program end that belongs to a master.
+pub fn open_slave(master: impl AsFd) -> io::Result<OwnedFd> {
+    use rustix::pty::OpenptFlags as Flags;
+    Ok(rustix::pty::ioctl_tiocgptpeer(master, Flags::RDWR | Flags::NOCTTY | Flags::CLOEXEC)?)
+}
+
+/// Gives the program end to a user and the group tty (5), mode 0620.
+pub fn give_slave_to(slave: impl AsFd, user: u32) -> io::Result<()> {
+    use rustix::fs::{Gid, Uid};
+    rustix::fs::fchown(slave.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(5)))?;
+    Ok(rustix::fs::fchmod(slave, Mode::from_raw_mode(0o620))?)
+}
+
+/// Makes the terminal the controlling one of the caller's session.
+pub fn make_controlling(terminal: impl AsFd) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes a plain number.
+    check::int(unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSCTTY as _, 0) }).map(drop)
+}
+
+/// Sets the size of a terminal; its foreground processes get `SIGWINCH`.
+pub fn set_size(terminal: impl AsFd, size: WindowSize) -> io::Result<()> {
+    let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(rustix::termios::tcsetwinsize(terminal, size)?)
+}
+
+/// Returns the size of a terminal.
+pub fn size(terminal: impl AsFd) -> io::Result<WindowSize> {
+    let size = rustix::termios::tcgetwinsize(terminal)?;
+    Ok(WindowSize { rows: size.ws_row, columns: size.ws_col })
+}
+
+/// Tells whether the descriptor is a terminal.
+pub fn is_terminal(descriptor: impl AsFd) -> bool {
+    rustix::termios::isatty(descriptor)
+}
+
+/// A terminal in raw mode; its former settings come back when this is dropped.
+#[derive(Debug)]
+pub struct RawMode<'a> {
+    terminal: std::os::fd::BorrowedFd<'a>,
+    before: Termios,
+}
+
+impl<'a> RawMode<'a> {
+    /// Passes every key on as it is, without echo, line editing and signals.
+    pub fn enter(terminal: std::os::fd::BorrowedFd<'a>) -> io::Result<Self> {
+        let before = rustix::termios::tcgetattr(terminal)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        rustix::termios::tcsetattr(terminal, OptionalActions::Flush, &raw)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for RawMode<'_> {
+    fn drop(&mut self) {
+        // The terminal may be gone; then there is nothing to restore.
+        let _ = rustix::termios::tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
