@@ -1,1 +1,51 @@
 //! L3: the supervisor of one container and the protocol it speaks: tiny, single-threaded.
+//!
+//! One process per container, spawned by the daemon as `berth shim RUNTIME_DIR` and then on its own: it is the parent
+//! of the container's first process and of every command that joins, holds disk, console and exit status, and
+//! outlives the daemon. It waits in one poll(2) and wakes for nothing but work. `docs/runtime.md` has the table of
+//! who may die when.
+
+pub mod attach;
+pub mod client;
+mod connection;
+mod console;
+mod control;
+mod freezer;
+mod notify;
+pub mod protocol;
+pub mod record;
+mod session;
+mod supervisor;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::kernel::failure::{Failure, Step as _};
+use crate::sys::process;
+use protocol::Spec;
+use supervisor::Supervisor;
+
+/// Runs the shim of the container whose specification lies in `runtime_dir`; returns when its work is done.
+///
+/// What goes wrong before anybody can connect is left in `RUNTIME_DIR/failure.json` for the daemon.
+pub fn main(runtime_dir: &Path) -> ExitCode {
+    match run(runtime_dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell when even this fails; the exit code remains.
+            let _ = record::write(runtime_dir, record::FAILURE, &failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(runtime_dir: &Path) -> Result<(), Failure> {
+    let runtime_dir = runtime_dir.canonicalize().step("find the runtime directory")?;
+    let spec = Spec::load(&runtime_dir)?;
+    // Already the leader of a session when the daemon made one for it.
+    let _ = process::new_session();
+    process::set_file_mode_mask(0o077);
+    process::forbid_dump().step("close /proc of the shim")?;
+    process::become_subreaper().step("become subreaper")?;
+    Supervisor::new(runtime_dir, spec)?.run()
+}

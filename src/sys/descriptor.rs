@@ -120,6 +120,13 @@ pub fn give_to(path: &Path, owner: u32) -> io::Result<()> {
     Ok(rustix::fs::chown(path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
 }
 
+/// Gives a file's group to `group` and lets it read and write (mode 0660).
+pub fn share_with_group(path: &Path, group: u32) -> io::Result<()> {
+    use rustix::fs::Gid;
+    rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
+    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(0o660))?)
+}
+
 /// Reads what is there without waiting; `None` when nothing is there now (`EAGAIN`).
 pub fn read_now(descriptor: impl AsFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     match rustix::io::read(descriptor, buffer) {

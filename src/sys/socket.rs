@@ -137,3 +137,8 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     })?;
     Ok(Peer { pid: credentials.pid, user: credentials.uid, group: credentials.gid })
 }
+
+/// Makes a connected pair of stream sockets.
+pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}

@@ -1,0 +1,82 @@
+//! The readiness socket: what the container's init says by sd_notify(3).
+//!
+//! Whoever runs in the container may write there, so only two facts are taken from it: ready, and a short text.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use crate::kernel::failure::{Failure, Step as _};
+use crate::kernel::launch::CONTROL;
+use crate::sys::{process, socket};
+
+/// The longest message that is read.
+const MESSAGE_MAX: usize = 4096;
+/// The longest status text that is kept, in characters.
+const TEXT_MAX: usize = 200;
+/// The most messages taken in one turn, so that a flood does not starve the rest.
+const TURN_MAX: usize = 16;
+
+/// What was said.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Notification {
+    /// Startup is complete.
+    pub ready: bool,
+    /// A line about the state.
+    pub text: Option<String>,
+}
+
+/// The socket, in a folder of the staging place that the container sees.
+#[derive(Debug)]
+pub struct NotifySocket(OwnedFd);
+
+impl NotifySocket {
+    /// Binds the socket at the staging place (the current directory), for everybody to write.
+    pub fn bind() -> Result<Self, Failure> {
+        std::fs::create_dir_all(CONTROL).step("make the control folder")?;
+        let path = Path::new(CONTROL).join("notify");
+        let _ = std::fs::remove_file(&path);
+        process::set_file_mode_mask(0);
+        let bound = socket::bind_datagram(&path).step("bind the readiness socket");
+        process::set_file_mode_mask(0o077);
+        bound.map(Self)
+    }
+
+    /// Takes what has arrived.
+    pub fn take(&self) -> Notification {
+        let mut all = Notification::default();
+        for _ in 0..TURN_MAX {
+            let Ok(message) = socket::receive(&self.0, MESSAGE_MAX) else { break };
+            let one = parse(&message.bytes);
+            all.ready |= one.ready;
+            all.text = one.text.or(all.text);
+        }
+        all
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn parse(bytes: &[u8]) -> Notification {
+    let text = String::from_utf8_lossy(bytes);
+    let printable = |value: &str| value.chars().filter(|one| !one.is_control()).take(TEXT_MAX).collect();
+    Notification {
+        ready: text.lines().any(|line| line == "READY=1"),
+        text: text.lines().find_map(|line| line.strip_prefix("STATUS=")).map(printable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_and_status_are_understood_and_control_characters_are_not_kept() {
+        let said = parse(b"READY=1\nSTATUS=up\x1b[31m\nX=1");
+        assert_eq!(said, Notification { ready: true, text: Some("up[31m".into()) });
+        assert_eq!(parse(b"READY=10\xff"), Notification::default());
+    }
+}

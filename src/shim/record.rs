@@ -1,0 +1,68 @@
+//! The files that a shim leaves in its runtime directory, so that a daemon that comes later finds it and its outcome.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::protocol::ExitRecord;
+use crate::kernel::identity::ProcessIdentity;
+
+/// Who the shim is.
+pub const SHIM: &str = "shim.json";
+/// How the container ended; there until it is acknowledged.
+pub const EXIT: &str = "exit.json";
+/// Why the shim could not begin.
+pub const FAILURE: &str = "failure.json";
+/// What the console said.
+pub const LOG: &str = "console.log";
+
+/// The running shim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShimRecord {
+    /// Its process.
+    pub process: ProcessIdentity,
+    /// The newest protocol version it speaks.
+    pub version: u32,
+}
+
+/// Writes a record whole or not at all (temporary file, fsync, rename).
+pub fn write(directory: &Path, name: &str, record: &impl Serialize) -> io::Result<()> {
+    let temporary = directory.join(format!("{name}.new"));
+    let mut file = File::create(&temporary)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    file.sync_all()?;
+    fs::rename(&temporary, directory.join(name))
+}
+
+/// Reads a record; `None` when it is not there.
+///
+/// # Errors
+/// It is there and cannot be read or understood.
+pub fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
+    match fs::read(directory.join(name)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the shim of a runtime directory if it still runs.
+pub fn living_shim(directory: &Path) -> io::Result<Option<ShimRecord>> {
+    Ok(read::<ShimRecord>(directory, SHIM)?.filter(|record| record.process.is_alive()))
+}
+
+/// Returns the exit that waits to be acknowledged, whether the shim still runs or not.
+pub fn unacknowledged_exit(directory: &Path) -> io::Result<Option<ExitRecord>> {
+    read(directory, EXIT)
+}
+
+/// Removes a record; one that is gone is no error.
+pub fn remove(directory: &Path, name: &str) -> io::Result<()> {
+    match fs::remove_file(directory.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,290 @@
+//! Sessions: a command beside the first process, or a look at its console, for a client that shows a token.
+//!
+//! The token is announced by the daemon and good for one use; the socket itself asks for nothing else. A client that
+//! goes takes its command's terminal along (hang-up); its pipes close with its own ends.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use super::connection::{Connection, Incoming};
+use super::protocol::{
+    Failure, Reply, SessionReply, SessionRequest, SessionTarget, Step as _, VERSION_OLDEST, WindowSize,
+};
+use super::supervisor::{Life, Supervisor};
+use crate::kernel::enter::{self, Command, Entered, Streams, Target};
+use crate::kernel::launch::Network;
+use crate::sys::process::{self, Child, WaitStatus};
+use crate::sys::tty;
+
+/// A token that waits to be shown.
+#[derive(Debug)]
+struct Ticket {
+    token: String,
+    target: SessionTarget,
+    until: Instant,
+}
+
+/// What a session's connection is doing.
+#[derive(Debug)]
+enum Stage {
+    /// No token yet.
+    Silent,
+    /// The container is frozen for a moment; the command begins when it thaws.
+    Waiting { token: String, command: Command },
+    /// The command runs; `terminal` is a copy of its master, to size it and to hang up when the client goes.
+    Running { token: String, child: Child, terminal: Option<OwnedFd> },
+    /// It watches the console.
+    Console,
+}
+
+#[derive(Debug)]
+struct Session {
+    connection: Connection,
+    stage: Stage,
+}
+
+/// All sessions of the container.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    tickets: Vec<Ticket>,
+    open: Vec<Session>,
+}
+
+impl Sessions {
+    pub(super) fn announce(&mut self, token: String, target: SessionTarget, until: Instant) {
+        self.tickets.push(Ticket { token, target, until });
+    }
+
+    pub(super) fn accept(&mut self, connection: Connection) {
+        self.open.push(Session { connection, stage: Stage::Silent });
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.open.iter().map(|session| &session.connection)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Counts the commands that run.
+    pub(super) fn running(&self) -> usize {
+        self.open.iter().filter(|session| matches!(session.stage, Stage::Running { .. })).count()
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.tickets.iter().map(|ticket| ticket.until).min()
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.tickets.retain(|ticket| ticket.until > now);
+    }
+
+    /// Takes the ticket of a token, which is used up by that.
+    fn redeem(&mut self, token: &str) -> Option<SessionTarget> {
+        let index = self.tickets.iter().position(|ticket| is_same(&ticket.token, token))?;
+        Some(self.tickets.swap_remove(index).target)
+    }
+
+    /// Tells the client of a command that has ended.
+    pub(super) fn ended(&mut self, pid: i32, status: WaitStatus) {
+        let code = match status {
+            WaitStatus::Exited(code) => code,
+            WaitStatus::Signaled(number) => 128 + number,
+        };
+        let is_it = |session: &Session| matches!(&session.stage, Stage::Running { child, .. } if child.pid == pid);
+        for session in self.open.extract_if(.., |session| is_it(session)) {
+            session.connection.send(&SessionReply::Exited { code }, &[]);
+        }
+    }
+
+    /// Ends what hangs on a container that has ended; commands have been reaped before its init was.
+    pub(super) fn container_ended(&mut self) {
+        self.tickets.clear();
+        for session in self.open.drain(..) {
+            session.connection.send(&refused("the container has ended"), &[]);
+        }
+    }
+
+    pub(super) fn signal(&self, wanted: &str, number: i32) -> Result<Reply, Failure> {
+        for session in &self.open {
+            if let Stage::Running { token, child, .. } = &session.stage
+                && token == wanted
+            {
+                process::signal_pidfd(&child.pidfd, number).step(&format!("send signal {number}"))?;
+                return Ok(Reply::Done);
+            }
+        }
+        Ok(Reply::Refused { reason: "there is no such session".to_owned() })
+    }
+
+    fn index(&self, number: u64) -> Option<usize> {
+        self.open.iter().position(|session| session.connection.number == number)
+    }
+
+    fn set_stage(&mut self, number: u64, stage: Stage) {
+        if let Some(index) = self.index(number) {
+            self.open[index].stage = stage;
+        }
+    }
+
+    fn close(&mut self, number: u64) {
+        self.open.retain(|session| session.connection.number != number);
+    }
+}
+
+fn refused(reason: &str) -> SessionReply {
+    SessionReply::Refused { reason: reason.to_owned() }
+}
+
+/// Compares without telling by its time how much was right.
+fn is_same(left: &str, right: &str) -> bool {
+    let difference = left.bytes().zip(right.bytes()).fold(0, |sum, (one, other)| sum | (one ^ other));
+    left.len() == right.len() && difference == 0
+}
+
+impl Supervisor {
+    /// Takes one message of a session's client.
+    pub(super) fn serve_session(&mut self, number: u64) {
+        let Some(index) = self.sessions.index(number) else { return };
+        let session = &self.sessions.open[index];
+        match (session.connection.receive::<SessionRequest>(), &session.stage) {
+            (Incoming::Nothing, _) => {}
+            (Incoming::End, _) => self.close_session(number),
+            (Incoming::Message(SessionRequest::Attach { version, token }), Stage::Silent) => {
+                self.attach_session(number, version, token);
+            }
+            (Incoming::Message(SessionRequest::Resize(size)), stage) => self.resize_session(stage, size),
+            (Incoming::Message(SessionRequest::Signal { number }), Stage::Running { child, .. }) => {
+                // A command that has just ended needs no signal any more.
+                let _ = process::signal_pidfd(&child.pidfd, number);
+            }
+            (Incoming::Message(_), _) => self.close_session(number),
+        }
+    }
+
+    fn close_session(&mut self, number: u64) {
+        self.sessions.close(number);
+        if let Some(console) = &mut self.console {
+            console.detach(number);
+        }
+    }
+
+    fn resize_session(&self, stage: &Stage, size: WindowSize) {
+        match (stage, &self.console) {
+            // A size that the kernel refuses leaves the old one.
+            (Stage::Running { terminal: Some(master), .. }, _) => drop(tty::set_size(master, size)),
+            (Stage::Console, Some(console)) => console.resize(size),
+            _ => {}
+        }
+    }
+
+    fn attach_session(&mut self, number: u64, version: u32, token: String) {
+        if version < VERSION_OLDEST {
+            return self.refuse_session(number, refused("this version is not spoken here"));
+        }
+        match self.sessions.redeem(&token) {
+            None => self.refuse_session(number, refused("the token is unknown, used or too old")),
+            Some(SessionTarget::Console) => self.attach_console(number),
+            Some(SessionTarget::Command(command)) if self.freezer.is_frozen() => {
+                self.sessions.set_stage(number, Stage::Waiting { token, command });
+            }
+            Some(SessionTarget::Command(command)) => self.begin_command(number, token, &command),
+        }
+    }
+
+    fn refuse_session(&mut self, number: u64, reply: SessionReply) {
+        if let Some(index) = self.sessions.index(number) {
+            self.sessions.open[index].connection.send(&reply, &[]);
+        }
+        self.close_session(number);
+    }
+
+    /// Begins what had to wait for the end of a freeze.
+    pub(super) fn begin_waiting_sessions(&mut self) {
+        let waiting: Vec<_> = self
+            .sessions
+            .open
+            .iter()
+            .filter_map(|session| match &session.stage {
+                Stage::Waiting { token, command } => Some((session.connection.number, token.clone(), command.clone())),
+                _ => None,
+            })
+            .collect();
+        for (number, token, command) in waiting {
+            self.begin_command(number, token, &command);
+        }
+    }
+
+    fn attach_console(&mut self, number: u64) {
+        let Some(console) = &mut self.console else {
+            return self.refuse_session(number, refused("the container does not run"));
+        };
+        match console.attach(number) {
+            Ok(stream) => {
+                self.sessions.set_stage(number, Stage::Console);
+                self.tell_attached(number, true, &[stream]);
+            }
+            Err(failure) => self.refuse_session(number, SessionReply::Failed(failure)),
+        }
+    }
+
+    fn begin_command(&mut self, number: u64, token: String, command: &Command) {
+        match self.enter(command) {
+            Ok(Some(Entered { child, streams })) => self.run_session(number, token, child, streams),
+            Ok(None) => self.refuse_session(number, refused("the container does not run")),
+            Err(failure) => self.refuse_session(number, SessionReply::Failed(failure)),
+        }
+    }
+
+    fn enter(&self, command: &Command) -> Result<Option<Entered>, Failure> {
+        let (Life::Running { init, child }, Some(container)) = (&self.life, &self.spec.container) else {
+            return Ok(None);
+        };
+        let target = Target {
+            init: init.pid,
+            pidfd: &child.pidfd,
+            user_namespace: container.ids.is_some(),
+            network_namespace: container.network == Network::Own,
+            profile: container.profile(),
+        };
+        enter::enter(target, &self.layout, command).map(Some)
+    }
+
+    fn run_session(&mut self, number: u64, token: String, child: Child, streams: Streams) {
+        let (descriptors, terminal) = match streams {
+            Streams::Terminal(master) => (vec![master], true),
+            Streams::Pipes(pipes) => (pipes.into_iter().collect(), false),
+        };
+        self.tell_attached(number, terminal, &descriptors);
+        let terminal = if terminal { descriptors.into_iter().next() } else { None };
+        self.sessions.set_stage(number, Stage::Running { token, child, terminal });
+    }
+
+    fn tell_attached(&self, number: u64, terminal: bool, descriptors: &[OwnedFd]) {
+        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        if let Some(index) = self.sessions.index(number) {
+            // A client that is gone is noticed when its connection is read.
+            self.sessions.open[index].connection.send(&SessionReply::Attached { terminal }, &borrowed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_one_use_and_must_match_whole() {
+        let mut sessions = Sessions::default();
+        sessions.announce("secret".into(), SessionTarget::Console, Instant::now());
+        assert!(sessions.redeem("secre").is_none());
+        assert!(sessions.redeem("").is_none());
+        assert!(sessions.redeem("secret").is_some());
+        assert!(sessions.redeem("secret").is_none());
+    }
+}

@@ -1,0 +1,415 @@
+//! The loop and the life of the one container.
+//!
+//! ```text
+//! New ─Create─▶ Created ─Start─▶ Running ─init ends─▶ Exited ─AcknowledgeExit─▶ (shim ends)
+//!  ▲               │ creator gone, 30 s
+//!  └─── undone ◀───┘
+//! ```
+//! A shim without a container (New, or the disk of a stopped one) ends by itself when nobody has been connected for
+//! 30 s; one with a container ends only by `AcknowledgeExit`. Requests are answered in `control`, sessions in
+//! `session`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::console::{Console, ConsoleLog};
+use super::freezer::Freezer;
+use super::notify::NotifySocket;
+use super::protocol::{
+    Event, Exit, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION,
+};
+use super::record::{self, ShimRecord};
+use super::session::Sessions;
+use crate::kernel::cgroup::{Cgroup, Layout};
+use crate::kernel::disk;
+use crate::kernel::launch::Gate;
+use crate::sys::poll::{self, Interest};
+use crate::sys::process::{self, Child, WaitStatus};
+use crate::sys::{descriptor, signal, socket};
+
+/// How long a created container waits to be started, and a shim without a container for a client.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a killed first process may take to be reaped.
+const REAP_PATIENCE: Duration = Duration::from_secs(10);
+/// The folder of the runtime directory on which the staging place is mounted, in the shim's own namespace.
+const STAGE: &str = "stage";
+/// The most connections at once, so that a client gone wild cannot use up the descriptors.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Where the life of the container stands, with what that phase holds.
+#[derive(Debug)]
+pub(super) enum Life {
+    New,
+    Created { init: ProcessIdentity, child: Child, gate: Option<Gate>, creator: u64, until: Instant },
+    Running { init: ProcessIdentity, child: Child },
+    Exited(ExitRecord),
+}
+
+impl Life {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::New => Phase::New,
+            Self::Created { .. } => Phase::Created,
+            Self::Running { .. } => Phase::Running,
+            Self::Exited(_) => Phase::Exited,
+        }
+    }
+
+    pub(super) fn init(&self) -> Option<(&ProcessIdentity, &Child)> {
+        match self {
+            Self::Created { init, child, .. } | Self::Running { init, child } => Some((init, child)),
+            Self::New | Self::Exited(_) => None,
+        }
+    }
+}
+
+/// The whole state of a shim.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) directory: PathBuf,
+    pub(super) spec: Spec,
+    pub(super) layout: Layout,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) life: Life,
+    pub(super) disk_mounted: bool,
+    pub(super) freezer: Freezer,
+    pub(super) ready: bool,
+    pub(super) status_text: Option<String>,
+    pub(super) console: Option<Console>,
+    pub(super) sessions: Sessions,
+    pub(super) connections: Vec<Connection>,
+    pub(super) ending: bool,
+    log: ConsoleLog,
+    notify: NotifySocket,
+    signals: OwnedFd,
+    control_listener: OwnedFd,
+    session_listener: OwnedFd,
+    last_connection: u64,
+    alone_since: Instant,
+}
+
+/// What can wake the shim.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Control,
+    SessionListener,
+    Notify,
+    Console,
+    Viewer(usize),
+    Connection(u64),
+    Session(u64),
+}
+
+impl Supervisor {
+    /// Sets up namespace, sockets and record; afterwards the daemon can connect.
+    pub(super) fn new(directory: PathBuf, spec: Spec) -> Result<Self, Failure> {
+        let layout = Layout::detect()?;
+        let cgroup = match &spec.cgroup {
+            Some(place) => Some(Cgroup::at(&layout, place.parent.as_deref(), &place.name)?),
+            None => None,
+        };
+        let signals = signal::receive(&[signal::CHILD, signal::TERMINATE]).step("receive signals")?;
+        disk::enter_private_stage(&directory.join(STAGE))?;
+        let log = ConsoleLog::open(&directory, spec.log_bytes_max).step("open the console log")?;
+        let notify = NotifySocket::bind()?;
+        let session_listener = socket::listen(&spec.session_socket).step("bind the session socket")?;
+        if let Some(group) = spec.session_group {
+            descriptor::share_with_group(&spec.session_socket, group).step("share the session socket")?;
+        }
+        let control_listener = socket::listen(&spec.control_socket).step("bind the control socket")?;
+        let process = ProcessIdentity::of(process::own_pid()).step("read the own identity")?;
+        record::write(&directory, record::SHIM, &ShimRecord { process, version: VERSION }).step("write shim.json")?;
+        Ok(Self {
+            directory,
+            spec,
+            layout,
+            cgroup,
+            life: Life::New,
+            disk_mounted: false,
+            freezer: Freezer::default(),
+            ready: false,
+            status_text: None,
+            console: None,
+            sessions: Sessions::default(),
+            connections: Vec::new(),
+            ending: false,
+            log,
+            notify,
+            signals,
+            control_listener,
+            session_listener,
+            last_connection: 0,
+            alone_since: Instant::now(),
+        })
+    }
+
+    /// Works until the shim's task is over.
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        while !self.ending {
+            for source in self.wait()? {
+                self.serve(source);
+            }
+            self.keep_deadlines(Instant::now());
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Waits in one poll for everything there is; returns what is ready.
+    fn wait(&self) -> Result<Vec<Source>, Failure> {
+        let mut sources = vec![Source::Signals, Source::Control, Source::SessionListener, Source::Notify];
+        let fixed = [self.signals.as_fd(), self.control_listener.as_fd(), self.session_listener.as_fd()];
+        let mut interests: Vec<_> = fixed.into_iter().chain([self.notify.as_fd()]).map(Interest::read).collect();
+        if let Some(console) = &self.console {
+            sources.push(Source::Console);
+            interests.push(Interest::read(console.as_fd()));
+            for (index, stream) in console.viewer_streams().enumerate() {
+                sources.push(Source::Viewer(index));
+                interests.push(Interest::read(stream));
+            }
+        }
+        for connection in &self.connections {
+            sources.push(Source::Connection(connection.number));
+            interests.push(Interest::read(connection.as_fd()));
+        }
+        for connection in self.sessions.connections() {
+            sources.push(Source::Session(connection.number));
+            interests.push(Interest::read(connection.as_fd()));
+        }
+        let now = Instant::now();
+        let timeout = self.next_deadline().map(|deadline| deadline.saturating_duration_since(now));
+        poll::wait(&mut interests, timeout).step("wait")?;
+        Ok(sources.into_iter().zip(interests).filter(|(_, one)| one.readable).map(|(source, _)| source).collect())
+    }
+
+    fn serve(&mut self, source: Source) {
+        match source {
+            Source::Signals => self.take_signals(),
+            Source::Control => self.accept_control(),
+            Source::SessionListener => self.accept_session(),
+            Source::Notify => self.take_notification(),
+            Source::Console => {
+                if let Some(console) = &mut self.console {
+                    console.pump(&mut self.log);
+                }
+            }
+            Source::Viewer(index) => {
+                if let Some(console) = &mut self.console {
+                    console.type_from(index);
+                }
+            }
+            Source::Connection(number) => self.serve_connection(number),
+            Source::Session(number) => self.serve_session(number),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let creation = match &self.life {
+            Life::Created { until, .. } => Some(*until),
+            _ => None,
+        };
+        let alone = self.is_unused().then(|| self.alone_since + PATIENCE);
+        [creation, alone, self.freezer.next_expiry(), self.sessions.next_expiry()].into_iter().flatten().min()
+    }
+
+    fn keep_deadlines(&mut self, now: Instant) {
+        if matches!(&self.life, Life::Created { until, .. } if *until <= now) {
+            self.undo_creation();
+        }
+        for lease in self.freezer.expire(now) {
+            self.settle_freeze();
+            self.announce(&Event::LeaseExpired { lease: lease.number, frozen_us: lease.held_us(now) });
+        }
+        self.sessions.expire(now);
+        if self.is_unused() && self.alone_since + PATIENCE <= now {
+            self.ending = true;
+        }
+    }
+
+    /// Nobody is connected and no container depends on this shim.
+    fn is_unused(&self) -> bool {
+        matches!(self.life, Life::New) && self.connections.is_empty() && self.sessions.is_empty()
+    }
+
+    fn accept_control(&mut self) {
+        while let Ok(Some(socket)) = socket::accept(&self.control_listener) {
+            let is_root = socket::peer(&socket).is_ok_and(|peer| peer.user == process::effective_user());
+            if is_root && self.connections.len() < CONNECTIONS_MAX {
+                self.last_connection += 1;
+                self.connections.push(Connection::new(self.last_connection, socket));
+            }
+        }
+    }
+
+    fn accept_session(&mut self) {
+        while let Ok(Some(socket)) = socket::accept(&self.session_listener) {
+            if self.sessions.len() < CONNECTIONS_MAX {
+                self.last_connection += 1;
+                self.sessions.accept(Connection::new(self.last_connection, socket));
+            }
+        }
+        self.alone_since = Instant::now();
+    }
+
+    /// Forgets a connection; a creation that hangs on it is undone.
+    pub(super) fn close_connection(&mut self, number: u64) {
+        self.connections.retain(|connection| connection.number != number);
+        self.alone_since = Instant::now();
+        if matches!(&self.life, Life::Created { creator, .. } if *creator == number) {
+            self.undo_creation();
+        }
+    }
+
+    /// Tells every subscriber.
+    pub(super) fn announce(&mut self, event: &Event) {
+        let reply = Reply::Event(event.clone());
+        self.connections.retain(|connection| !connection.subscribed || connection.send(&reply, &[]));
+    }
+
+    fn take_notification(&mut self) {
+        let said = self.notify.take();
+        self.status_text = said.text.or(self.status_text.take());
+        if said.ready && self.spec.readiness == Readiness::Notify {
+            self.become_ready();
+        }
+    }
+
+    pub(super) fn become_ready(&mut self) {
+        if !self.ready && matches!(self.life, Life::Running { .. }) {
+            self.ready = true;
+            self.announce(&Event::Ready);
+        }
+    }
+
+    /// Takes signals to the shim: a child ended, or the host asks for an end, which is passed on to the container.
+    fn take_signals(&mut self) {
+        while let Ok(Some(number)) = signal::next(&self.signals) {
+            if number == signal::TERMINATE {
+                self.ask_init_to_stop();
+            }
+        }
+        self.reap();
+    }
+
+    fn ask_init_to_stop(&mut self) {
+        use crate::kernel::launch::Init;
+        let stop = match self.spec.container.as_ref().map(|container| &container.init) {
+            Some(Init::Own { stop_signal, .. }) => *stop_signal,
+            _ => signal::TERMINATE,
+        };
+        match &self.life {
+            Life::Running { child, .. } => drop(process::signal_pidfd(&child.pidfd, stop)),
+            Life::New => self.ending = true,
+            Life::Created { .. } | Life::Exited(_) => {}
+        }
+    }
+
+    /// Reaps every child that has ended. A command that is not reaped would keep the container from ending.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = process::reap() {
+            if self.life.init().is_some_and(|(_, child)| child.pid == pid) {
+                self.init_ended(status);
+            } else {
+                self.sessions.ended(pid, status);
+            }
+        }
+    }
+
+    /// Records the end of the first process: the kernel has killed everything else in its pid namespace.
+    fn init_ended(&mut self, status: WaitStatus) {
+        let Some((init, _)) = self.life.init() else { return };
+        let mut record = ExitRecord {
+            init: init.clone(),
+            exit: exit_of(status),
+            statistics: self.cgroup.as_ref().map(Cgroup::statistics).unwrap_or_default(),
+            leftover: None,
+        };
+        if let Some(mut console) = self.console.take() {
+            console.drain(&mut self.log);
+        }
+        self.freezer.clear();
+        record.leftover = self.remove_cgroup().err();
+        // Without the record a later daemon learns "exit unknown"; this one is told all the same.
+        let _ = record::write(&self.directory, record::EXIT, &record);
+        self.life = Life::Exited(record.clone());
+        self.sessions.container_ended();
+        self.announce(&Event::Exited(record));
+    }
+
+    /// Kills what is left in the cgroup and removes it.
+    pub(super) fn remove_cgroup(&self) -> Result<(), Failure> {
+        match &self.cgroup {
+            Some(cgroup) if cgroup.exists() => {
+                cgroup.kill()?;
+                cgroup.thaw()?;
+                cgroup.remove()?;
+                cgroup.remove_empty_parent();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a first process that was never started, with all that was made for it.
+    pub(super) fn undo_creation(&mut self) {
+        if let Life::Created { child, .. } = std::mem::replace(&mut self.life, Life::New) {
+            self.end_child(&child);
+            self.announce(&Event::CreationUndone);
+        }
+    }
+
+    /// Kills and reaps a child of a launch that came to nothing, and removes its cgroup.
+    pub(super) fn end_child(&mut self, child: &Child) {
+        let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
+        self.reap_until(child.pid);
+        self.console = None;
+        // What stays is found by the daemon by the name of the cgroup.
+        let _ = self.remove_cgroup();
+        self.alone_since = Instant::now();
+    }
+
+    fn reap_until(&mut self, wanted: i32) {
+        let deadline = Instant::now() + REAP_PATIENCE;
+        while Instant::now() < deadline {
+            match process::reap() {
+                Ok(Some((pid, _))) if pid == wanted => return,
+                Ok(Some((pid, status))) => self.sessions.ended(pid, status),
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Brings the kernel's freezer in line with the bookkeeping.
+    pub(super) fn settle_freeze(&mut self) {
+        if !self.freezer.is_frozen() {
+            // A group that is gone has nothing to thaw.
+            let _ = self.cgroup.as_ref().map_or(Ok(()), Cgroup::thaw);
+            self.begin_waiting_sessions();
+        }
+    }
+
+    /// The last steps: sockets and records go, the disk goes with the mount namespace.
+    fn leave(&mut self) {
+        for path in [&self.spec.control_socket, &self.spec.session_socket] {
+            let _ = std::fs::remove_file(path);
+        }
+        if self.disk_mounted {
+            let _ = disk::unmount_disk();
+        }
+        let _ = record::remove(&self.directory, record::SHIM);
+    }
+}
+
+/// The kernel ends the init of a pid namespace by `SIGHUP` for a restart and by `SIGINT` for halt and power-off
+/// (reboot(2), "Behavior inside PID namespaces").
+fn exit_of(status: WaitStatus) -> Exit {
+    match status {
+        WaitStatus::Signaled(signal::HANGUP) => Exit::Reboot,
+        WaitStatus::Signaled(signal::INTERRUPT) => Exit::PowerOff,
+        WaitStatus::Signaled(number) => Exit::Signaled { number },
+        WaitStatus::Exited(code) => Exit::Exited { code },
+    }
+}
