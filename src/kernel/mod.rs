@@ -13,6 +13,7 @@ pub mod failure;
 pub mod identity;
 pub mod launch;
 
+pub mod probe;
 pub mod program;
 pub mod seccomp;
 pub mod security;

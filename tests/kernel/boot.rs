@@ -1,0 +1,91 @@
+//! Boots whole systems and single commands, without privilege on the host, and stops them again.
+
+use std::time::Instant;
+
+use berth::shim::protocol::{Exit, Phase};
+use berth::sys::signal;
+
+use crate::check;
+use crate::fixture::{Outcome, Plan, TestContainer};
+
+pub const TESTS: &[crate::Test] = &[
+    ("a busybox root boots unprivileged and powers off", busybox),
+    ("a Debian systemd root boots to running without failed units and halts", debian),
+    ("a command runs under the built-in init and its exit code is told", command),
+    ("a program that is not there fails the start and leaves nothing", missing_program),
+    ("a reboot from inside is told apart from a halt", reboot),
+];
+
+fn busybox() -> Outcome {
+    let mut plan = Plan::busybox()?;
+    plan.image_bytes = Some(64 << 20);
+    let begun = Instant::now();
+    let test = TestContainer::start(plan)?;
+    eprintln!("spawn of the shim to exec of busybox init, loop disk: {:?}", begun.elapsed());
+    let (code, text) = test.shell("cat /proc/1/comm; id -u; hostname; cat /etc/resolv.conf; cat /proc/self/cgroup")?;
+    check!(code == 0 && text.starts_with("init\n0\n"), "{code} {text}");
+    check!(text.contains("192.0.2.1") && text.contains(&test.spec.id), "{text}");
+    let (_, mounts) = test.shell("cat /proc/self/mountinfo")?;
+    check!(!mounts.contains("/tmp/berth"), "the host's paths are seen: {mounts}");
+    test.client().signal(signal::USER_2)?;
+    let exit = test.wait_exit()?;
+    check!(exit.exit == Exit::PowerOff, "{exit:?}");
+    check!(exit.leftover.is_none(), "{exit:?}");
+    check!(test.console().contains("berth-sysinit"), "{}", test.words());
+    check!(test.finish()?, "the disk is still held");
+    Ok(())
+}
+
+fn debian() -> Outcome {
+    let mut plan = Plan::debian()?;
+    plan.image_bytes = Some(512 << 20);
+    let begun = Instant::now();
+    let test = TestContainer::start(plan)?;
+    let started = begun.elapsed();
+    test.wait_ready()?;
+    eprintln!("systemd: exec after {started:?}, ready after {:?}", begun.elapsed());
+    let (_, state) = test.shell("systemctl is-system-running; systemctl --failed --no-legend")?;
+    check!(state.trim() == "running", "{state}\n{}", test.words());
+    test.client().signal(signal::realtime(3))?;
+    let exit = test.wait_exit()?;
+    check!(matches!(exit.exit, Exit::PowerOff), "{exit:?} {}", test.words());
+    check!(test.finish()?, "the disk is still held");
+    Ok(())
+}
+
+fn command() -> Outcome {
+    let test = TestContainer::start(Plan::command(&["sh", "-c", "echo hello; sleep 0.2; exit 7"])?)?;
+    let exit = test.wait_exit()?;
+    check!(exit.exit == Exit::Exited { code: 7 }, "{exit:?} {}", test.words());
+    check!(test.console().contains("hello"), "{}", test.words());
+    test.finish()?;
+    let test = TestContainer::start(Plan::command(&["sleep", "1000"])?)?;
+    test.client().signal(signal::TERMINATE)?;
+    let exit = test.wait_exit()?;
+    check!(exit.exit == Exit::Exited { code: 143 }, "{exit:?}");
+    test.finish().map(drop)
+}
+
+fn missing_program() -> Outcome {
+    for plan in [Plan::command(&["/no/such/program"])?, {
+        let mut plan = Plan::busybox()?;
+        plan.init = berth::shim::protocol::Init::Own { argv: vec!["/no/such/init".into()], stop_signal: 15 };
+        plan
+    }] {
+        let test = TestContainer::spawn(plan)?;
+        test.client().create()?;
+        let error = test.client().start().err().map(|error| error.to_string()).unwrap_or_default();
+        check!(error.contains("execute /no/such/"), "{error}");
+        check!(test.client().status()?.phase == Phase::New, "not undone");
+        test.finish()?;
+    }
+    Ok(())
+}
+
+fn reboot() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    test.client().signal(signal::TERMINATE)?;
+    let exit = test.wait_exit()?;
+    check!(exit.exit == Exit::Reboot, "{exit:?}");
+    test.finish().map(drop)
+}

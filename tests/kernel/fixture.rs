@@ -1,0 +1,388 @@
+//! Roots to boot and the life of a test container.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use berth::shim::attach::{self, SessionStreams};
+use berth::shim::client::{Client, Events, prepare_runtime_directory};
+use berth::shim::protocol::{
+    CgroupPlace, Command as EnterCommand, Container, Disk, Event, ExitRecord, IdRange, Init, Limits, Network,
+    Readiness, SessionTarget, Spec, VERSION,
+};
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Marks every name these tests make; the leak test looks for it.
+pub fn instance() -> String {
+    format!("{:08x}", std::process::id())
+}
+
+#[derive(Debug)]
+pub enum Stop {
+    Skipped { feature: String, reason: String },
+    Failed(String),
+}
+
+pub type Outcome = Result<(), Stop>;
+
+impl<E: std::fmt::Display> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Fails unless the condition holds.
+#[macro_export]
+macro_rules! check {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err($crate::fixture::Stop::Failed(format!($($words)+)));
+        }
+    };
+}
+
+pub fn skipped(feature: &str, reason: impl Into<String>) -> Stop {
+    Stop::Skipped { feature: feature.to_owned(), reason: reason.into() }
+}
+
+/// Prints the skip; strict runs want the probe to agree.
+pub fn skip(name: &str, feature: &str, reason: &str) -> Result<(), String> {
+    eprintln!("skipped {name}: {feature}: {reason}");
+    let strict = std::env::var_os("BERTH_REQUIRE_KERNEL").is_some_and(|value| value == "1");
+    let known_missing = berth::kernel::probe::probe().iter().any(|one| one.name == feature && !one.is_there());
+    if strict && !known_missing {
+        Err(format!("skipped for {feature} ({reason}), which the probe does not miss"))
+    } else {
+        Ok(())
+    }
+}
+
+/// The tests' own folder, removed by the leak test.
+pub fn scratch() -> &'static Path {
+    static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
+    SCRATCH.get_or_init(|| {
+        let path = PathBuf::from(format!("/tmp/berth-kernel-{}", instance()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    })
+}
+
+pub fn need_root() -> Outcome {
+    let root = berth::sys::process::effective_user() == 0;
+    if root { Ok(()) } else { Err(skipped("root", "not root")) }
+}
+
+/// A root of busybox alone, with an init that answers USR2 (power off), TERM (reboot).
+pub fn busybox_root() -> Result<PathBuf, Stop> {
+    static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    need_root()?;
+    let made = ROOT.get_or_init(|| make_busybox_root().map_err(|error| error.to_string()));
+    made.clone().map_err(|reason| skipped("busybox", reason))
+}
+
+fn make_busybox_root() -> io::Result<PathBuf> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+    let busybox = busybox.ok_or_else(|| io::Error::other("no busybox on this host"))?;
+    let root = scratch().join("busybox-root");
+    for folder in ["bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "usr/bin"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::copy(busybox, root.join("bin/busybox"))?;
+    let applets = Command::new(busybox).arg("--list").output()?;
+    for name in String::from_utf8_lossy(&applets.stdout).lines().filter(|name| *name != "busybox") {
+        symlink("busybox", root.join("bin").join(name))?;
+    }
+    symlink("../bin/busybox", root.join("sbin/init"))?;
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/tmp:/bin/sh\n")?;
+    fs::write(root.join("etc/group"), "root:x:0:\ntty:x:5:\nsudo:x:27:ann\n")?;
+    fs::write(root.join("etc/inittab"), "::sysinit:/bin/echo berth-sysinit\n::respawn:/bin/sleep 1000\n")?;
+    Ok(root)
+}
+
+/// Debian with systemd, made by mmdebstrap once and kept as a tar below target/.
+pub fn debian_root() -> Result<PathBuf, Stop> {
+    static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    need_root()?;
+    let made = ROOT.get_or_init(|| make_debian_root().map_err(|error| error.to_string()));
+    made.clone().map_err(|reason| skipped("mmdebstrap", reason))
+}
+
+fn make_debian_root() -> io::Result<PathBuf> {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures");
+    fs::create_dir_all(&cache)?;
+    let archive = cache.join("debian.tar");
+    if !archive.exists() {
+        let part = cache.join("debian.part.tar");
+        let packages = "--include=systemd,systemd-sysv,dbus,libpam-systemd";
+        run(Command::new("mmdebstrap").args(["--variant=minbase", packages, "bookworm"]).arg(&part))?;
+        fs::rename(part, &archive)?;
+    }
+    let root = scratch().join("debian-root");
+    fs::create_dir_all(&root)?;
+    run(Command::new("tar")
+        .args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"])
+        .arg(archive)
+        .arg("-C")
+        .arg(&root))?;
+    fs::write(root.join("etc/machine-id"), "")?;
+    Ok(root)
+}
+
+pub fn run(command: &mut Command) -> io::Result<String> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+/// How a test container is to be.
+pub struct Plan {
+    pub root: PathBuf,
+    pub init: Init,
+    pub readiness: Readiness,
+    pub limits: Limits,
+    pub image_bytes: Option<u64>,
+    pub privileged: bool,
+    pub nesting: bool,
+}
+
+impl Plan {
+    fn new(root: PathBuf, init: Init) -> Self {
+        Self {
+            root,
+            init,
+            readiness: Readiness::Exec,
+            limits: Limits::default(),
+            image_bytes: None,
+            privileged: false,
+            nesting: false,
+        }
+    }
+
+    pub fn busybox() -> Result<Self, Stop> {
+        let init = Init::Own { argv: vec!["/sbin/init".into()], stop_signal: berth::sys::signal::USER_2 };
+        Ok(Self::new(busybox_root()?, init))
+    }
+
+    pub fn command(argv: &[&str]) -> Result<Self, Stop> {
+        let argv = argv.iter().map(|part| (*part).to_owned()).collect();
+        Ok(Self::new(busybox_root()?, Init::Builtin { argv }))
+    }
+
+    pub fn debian() -> Result<Self, Stop> {
+        let init = Init::Own { argv: vec!["/sbin/init".into()], stop_signal: berth::sys::signal::realtime(3) };
+        Ok(Self { readiness: Readiness::Notify, ..Self::new(debian_root()?, init) })
+    }
+}
+
+static RANGES: Mutex<u32> = Mutex::new(0);
+static NAMES: AtomicU32 = AtomicU32::new(0);
+
+fn next_range() -> IdRange {
+    let mut used = RANGES.lock().unwrap();
+    *used += 1;
+    IdRange { base: 1_900_000_000 + *used * 65_536, count: 65_536 }
+}
+
+/// A shim with its container; ended and cleaned up when dropped.
+pub struct TestContainer {
+    pub directory: PathBuf,
+    pub spec: Spec,
+    pub shim: Child,
+    pub client: Option<Client>,
+}
+
+impl TestContainer {
+    /// Spawns the shim and connects; nothing is created yet.
+    pub fn spawn(plan: Plan) -> Result<Self, Stop> {
+        let name = format!("t{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let directory = scratch().join(&name);
+        let disk = make_disk(&name, plan.image_bytes)?;
+        let container = Container {
+            hostname: name.clone(),
+            ids: if plan.privileged { None } else { Some(next_range()) },
+            lowers: vec![plan.root],
+            init: plan.init,
+            environment: Vec::new(),
+            nesting: plan.nesting,
+            network: Network::Own,
+            resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),
+        };
+        let spec = Spec {
+            version: VERSION,
+            id: name.clone(),
+            control_socket: directory.join("control"),
+            session_socket: directory.join("session"),
+            session_group: None,
+            disk,
+            container: Some(container),
+            cgroup: Some(CgroupPlace { parent: None, name: format!("berth-{}/{name}", instance()) }),
+            limits: plan.limits,
+            readiness: plan.readiness,
+            log_bytes_max: 256 * 1024,
+        };
+        Self::spawn_spec(directory, spec)
+    }
+
+    pub fn spawn_spec(directory: PathBuf, spec: Spec) -> Result<Self, Stop> {
+        prepare_runtime_directory(&directory, &spec)?;
+        let errors = fs::File::create(directory.join("stderr"))?;
+        let shim = Command::new(env!("CARGO_BIN_EXE_berth"))
+            .arg("shim")
+            .arg(&directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()?;
+        let client = Client::connect_when_ready(&directory, &spec.control_socket, PATIENCE);
+        let mut this = Self { directory, spec, shim, client: None };
+        this.client = Some(client.map_err(|error| Stop::Failed(format!("{error}; {}", this.words())))?);
+        Ok(this)
+    }
+
+    /// Creates and starts.
+    pub fn start(plan: Plan) -> Result<Self, Stop> {
+        let this = Self::spawn(plan)?;
+        this.client().create()?;
+        this.client().start()?;
+        Ok(this)
+    }
+
+    pub fn client(&self) -> &Client {
+        self.client.as_ref().unwrap()
+    }
+
+    pub fn another_client(&self) -> Result<Client, Stop> {
+        Ok(Client::connect(&self.spec.control_socket, PATIENCE)?)
+    }
+
+    pub fn events(&self) -> Result<Events, Stop> {
+        Ok(self.another_client()?.subscribe()?)
+    }
+
+    /// What shim and console said, for messages.
+    pub fn words(&self) -> String {
+        let read = |name: &str| fs::read_to_string(self.directory.join(name)).unwrap_or_default();
+        format!("stderr {:?}, console {:?}", read("stderr"), self.console())
+    }
+
+    pub fn console(&self) -> String {
+        let bytes = fs::read(self.directory.join("console.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub fn wait_ready(&self) -> Outcome {
+        let deadline = Instant::now() + PATIENCE;
+        let events = self.events()?;
+        while !self.client().status()?.ready {
+            events.next(Duration::from_millis(500))?;
+            check!(Instant::now() < deadline, "not ready in time: {}", self.words());
+        }
+        Ok(())
+    }
+
+    pub fn wait_exit(&self) -> Result<ExitRecord, Stop> {
+        let deadline = Instant::now() + PATIENCE;
+        let events = self.events()?;
+        loop {
+            if let Some(exit) = self.client().status()?.exit {
+                return Ok(exit);
+            }
+            if let Some(Event::Exited(record)) = events.next(Duration::from_millis(500))? {
+                return Ok(record);
+            }
+            check!(Instant::now() < deadline, "did not end in time: {}", self.words());
+        }
+    }
+
+    /// Runs a shell line inside; returns its exit code and what it printed.
+    pub fn shell(&self, line: &str) -> Result<(i32, String), Stop> {
+        self.run_inside(EnterCommand {
+            argv: vec!["/bin/sh".into(), "-c".into(), format!("exec 2>&1; {line}")],
+            environment: Vec::new(),
+            user: "root".into(),
+            directory: None,
+            terminal: None,
+        })
+    }
+
+    pub fn run_inside(&self, command: EnterCommand) -> Result<(i32, String), Stop> {
+        let token = format!("token-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        self.another_client()?.open_session(&token, SessionTarget::Command(command))?;
+        let (session, streams) = attach::attach(&self.spec.session_socket, &token)?;
+        let output = read_all(streams);
+        Ok((session.wait()?, output))
+    }
+
+    pub fn init_pid(&self) -> Result<i32, Stop> {
+        self.client().status()?.init.map(|init| init.pid).ok_or_else(|| Stop::Failed("no init".into()))
+    }
+
+    /// Kills, acknowledges, waits for the shim's end; tells whether the disk was released.
+    pub fn finish(mut self) -> Result<bool, Stop> {
+        let released = self.end()?;
+        let status = self.shim.wait()?;
+        check!(status.success(), "the shim ended with {status}");
+        Ok(released)
+    }
+
+    fn end(&mut self) -> Result<bool, Stop> {
+        let client = self.another_client()?;
+        let status = client.status()?;
+        if status.init.is_some() {
+            client.kill()?;
+            self.wait_exit()?;
+        }
+        Ok(client.acknowledge_exit()?)
+    }
+}
+
+impl Drop for TestContainer {
+    fn drop(&mut self) {
+        if self.shim.try_wait().ok().flatten().is_none() {
+            let _ = self.end();
+            std::thread::sleep(Duration::from_millis(50));
+            if self.shim.try_wait().ok().flatten().is_none() {
+                std::thread::sleep(Duration::from_millis(500));
+                let _ = self.shim.kill();
+            }
+            let _ = self.shim.wait();
+        }
+    }
+}
+
+pub fn read_all(streams: SessionStreams) -> String {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    match streams {
+        // A terminal ends with an error once its other end is closed.
+        SessionStreams::Terminal(master) => drop(fs::File::from(master).read_to_end(&mut bytes)),
+        SessionStreams::Pipes { input, output, errors } => {
+            drop(input);
+            fs::File::from(output).read_to_end(&mut bytes).unwrap();
+            fs::File::from(errors).read_to_end(&mut bytes).unwrap();
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn make_disk(name: &str, image_bytes: Option<u64>) -> Result<Disk, Stop> {
+    let Some(bytes) = image_bytes else {
+        let path = scratch().join(format!("{name}-disk"));
+        fs::create_dir_all(&path)?;
+        return Ok(Disk::Directory { path });
+    };
+    if !Path::new("/dev/loop-control").exists() {
+        return Err(skipped("loop devices", "no /dev/loop-control"));
+    }
+    let path = scratch().join(format!("{name}.img"));
+    fs::File::create(&path)?.set_len(bytes)?;
+    let options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1";
+    run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-E", options]).arg(&path))?;
+    Ok(Disk::Image { path, filesystem: "ext4".into(), options: String::new() })
+}
