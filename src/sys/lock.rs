@@ -1,0 +1,36 @@
+//! Locks that end with the process that holds them (flock(2)): nothing is left to be deleted by hand.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+/// Takes the exclusive lock on an open file or directory; `false` if another holds it. It ends when the descriptor closes.
+///
+/// # Errors
+/// What flock(2) says.
+pub fn try_exclusive(file: BorrowedFd<'_>) -> io::Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fs::{AsFd, open_root};
+    use super::*;
+
+    #[test]
+    fn the_second_is_refused_until_the_first_closes() {
+        let place = tempfile::tempdir().unwrap();
+        let first = open_root(place.path()).unwrap();
+        let second = open_root(place.path()).unwrap();
+        assert!(try_exclusive(first.as_fd()).unwrap());
+        assert!(!try_exclusive(second.as_fd()).unwrap());
+        drop(first);
+        assert!(try_exclusive(second.as_fd()).unwrap());
+    }
+}
