@@ -399,13 +399,14 @@ mod tests {
 
     fn stored(entries: &[Entry]) -> Catalogue {
         let memory = Arc::new(Memory::default());
-        let mut writer = CatalogueWriter::new(|bytes: &[u8]| {
+        let mut store = |bytes: &[u8]| {
             let id = ChunkId(*blake3::hash(bytes).as_bytes());
             memory.0.lock().unwrap().insert(id, bytes.to_vec());
             Ok(ChunkReference { id, length: bytes.len() as u32 })
-        });
-        entries.iter().for_each(|entry| writer.push(entry).unwrap());
-        let (blocks, count) = writer.finish().unwrap();
+        };
+        let mut writer = CatalogueWriter::default();
+        entries.iter().for_each(|entry| writer.push(entry, &mut store).unwrap());
+        let (blocks, count) = writer.finish(&mut store).unwrap();
         assert_eq!(count, entries.len() as u64);
         assert_eq!(Catalogue::decode_blocks(&Catalogue::encode_blocks(&blocks)).unwrap(), blocks);
         Catalogue::new(blocks, memory)

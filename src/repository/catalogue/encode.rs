@@ -78,37 +78,35 @@ impl Block {
 }
 
 /// Writes a catalogue, one entry after the other; holds one block and the list of blocks.
-pub struct CatalogueWriter<S> {
-    store: S,
+#[derive(Default)]
+pub struct CatalogueWriter {
     block: Block,
     written: Vec<BlockReference>,
     entries: u64,
 }
 
-impl<S: FnMut(&[u8]) -> Result<ChunkReference>> CatalogueWriter<S> {
-    /// Begins a catalogue whose blocks go to `store`.
-    pub fn new(store: S) -> Self {
-        Self { store, block: Block::default(), written: Vec::new(), entries: 0 }
-    }
+/// Takes the bytes of a block and says where they are.
+pub type BlockSink<'a> = dyn FnMut(&[u8]) -> Result<ChunkReference> + 'a;
 
-    /// Appends an entry; entries must come in the order of `order`.
+impl CatalogueWriter {
+    /// Appends an entry; entries must come in the order of `order`. A block that is full goes to `store`.
     ///
     /// # Errors
     /// What `store` says.
-    pub fn push(&mut self, entry: &Entry) -> Result<()> {
+    pub fn push(&mut self, entry: &Entry, store: &mut BlockSink<'_>) -> Result<()> {
         self.block.push(entry);
         self.entries += 1;
         let full = self.block.body.len() >= BYTES_MAX;
         if full || (self.block.count >= ENTRIES_MIN && cuts_here(&entry.path)) {
-            self.flush()?;
+            self.flush(store)?;
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self, store: &mut BlockSink<'_>) -> Result<()> {
         let block = std::mem::take(&mut self.block);
         let Some(first) = block.first.clone() else { return Ok(()) };
-        let chunk = (self.store)(&block.finish())?;
+        let chunk = store(&block.finish())?;
         self.written.push(BlockReference { first, entries: block.count as u32, chunk });
         Ok(())
     }
@@ -117,18 +115,17 @@ impl<S: FnMut(&[u8]) -> Result<ChunkReference>> CatalogueWriter<S> {
     ///
     /// # Errors
     /// What `store` says.
-    pub fn finish(mut self) -> Result<(Vec<BlockReference>, u64)> {
-        self.flush()?;
+    pub fn finish(mut self, store: &mut BlockSink<'_>) -> Result<(Vec<BlockReference>, u64)> {
+        self.flush(store)?;
         Ok((self.written, self.entries))
     }
 }
 
 fn cuts_here(path: &[u8]) -> bool {
-    // FNV-1a: it only has to spread, and it is part of no promise.
-    let hash = path
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash >> 20).is_multiple_of(CUT_EVERY)
+    // FNV-1a and one more multiplication: it only has to spread, and it is part of no promise.
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = path.iter().fold(0xcbf2_9ce4_8422_2325_u64, step).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> 33).is_multiple_of(CUT_EVERY)
 }
 
 fn put_entry(out: &mut Vec<u8>, before: &[u8], entry: &Entry) {

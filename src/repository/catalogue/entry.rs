@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::repository::id_map::Id;
 use crate::sys::fs::{Extent, Moment};
 
@@ -24,7 +26,8 @@ impl fmt::Debug for ChunkId {
 }
 
 /// Points to a piece of content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ChunkReference {
     /// Which.
     pub id: ChunkId,

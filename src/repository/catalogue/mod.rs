@@ -10,7 +10,8 @@ mod encode;
 mod entry;
 
 pub use bytes::Malformed;
+pub(super) use bytes::{Reader, put_number};
 pub use decode::{Blocks, Catalogue, Entries, decode_block};
 pub use digest::{Digest, Hasher, hash_file, tree_digest};
-pub use encode::{BlockReference, CatalogueWriter, encode_block};
+pub use encode::{BlockReference, BlockSink, CatalogueWriter, encode_block};
 pub use entry::{Attribute, ChunkId, ChunkReference, Entry, FileContent, Node, is_beneath, order};
