@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{BlockReference, Catalogue};
 use super::error::{Error, Result};
 use super::id_map::IdMap;
 use super::manifest::{BackupKind, CatalogueReference, Counters, Exception, Manifest, Outcome, TreeDigest};
@@ -147,16 +147,10 @@ impl Session {
         let mut pass = Pass::new(settings, &self.repository, &mut self.writer, &mut self.counters, previous);
         let found = pass.run(root, progress)?;
         let PassResult { blocks, entries, exceptions } = found;
-        let list = Catalogue::encode_blocks(&blocks);
-        let index =
-            list.chunks(LIST_PIECE).map(|piece| self.writer.put_catalogue(piece)).collect::<Result<Vec<_>>>()?;
+        let catalogue = put_list(&mut self.writer, &blocks, entries)?;
         let reader = Arc::new(super::reader::Reader::new(self.repository.clone()));
-        let done = Done {
-            catalogue: CatalogueReference { index, entries },
-            entries: Catalogue::new(blocks, reader),
-            exceptions: exceptions.clone(),
-        };
-        self.last = Some(done);
+        let entries = Catalogue::new(blocks, reader);
+        self.last = Some(Done { catalogue, entries, exceptions: exceptions.clone() });
         Ok(PassReport { counters: self.counters, exceptions })
     }
 
@@ -176,6 +170,12 @@ impl Session {
         let manifest = self.manifest(done, particulars);
         self.repository.put_document(&format!("manifests/{}", manifest.id), &manifest)?;
         Ok(manifest)
+    }
+
+    /// Makes everything durable and returns the catalogue, without making a backup of it.
+    pub(super) fn finish_catalogue(mut self) -> Result<CatalogueReference> {
+        self.writer.flush()?;
+        self.last.take().map(|done| done.catalogue).ok_or(Error::Order("there was no pass"))
     }
 
     fn manifest(&self, done: Done, particulars: Particulars) -> Manifest {
@@ -204,4 +204,11 @@ impl Session {
             catalogue: done.catalogue,
         }
     }
+}
+
+/// Puts the list of a catalogue's blocks into the store.
+pub(super) fn put_list(writer: &mut Writer, blocks: &[BlockReference], entries: u64) -> Result<CatalogueReference> {
+    let list = Catalogue::encode_blocks(blocks);
+    let index = list.chunks(LIST_PIECE).map(|piece| writer.put_catalogue(piece)).collect::<Result<Vec<_>>>()?;
+    Ok(CatalogueReference { index, entries })
 }

@@ -13,11 +13,16 @@ mod key_file;
 mod keys;
 mod manifest;
 mod medium;
+mod merged;
 mod pack;
 mod pass;
 mod pattern;
 mod reader;
+mod restore;
+mod select;
 mod store;
+mod template;
+mod verify;
 mod walk;
 mod writer;
 
@@ -29,7 +34,11 @@ pub use manifest::{
     BackupKind, CatalogueReference, Counters, Exception, Manifest, Outcome, TemplateRecord, TreeDigest,
 };
 pub use medium::{Directory, Medium, MediumFile};
+pub use merged::{Merged, find};
 pub use pattern::Pattern;
 pub use reader::Reader;
+pub use restore::{RestoreOptions, RestoreReport, cat, require_empty, restore};
+pub use select::{Selected, select};
 pub use store::{Access, FORMAT, Purpose, Repository};
+pub use verify::{Finding, VerifyReport, verify_without_key};
 pub use walk::{Found, LinkNames, Step, Walk};

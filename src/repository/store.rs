@@ -216,7 +216,7 @@ impl Repository {
         Ok(names)
     }
 
-    fn list(&self, directory: &str) -> Result<Vec<String>> {
+    pub(super) fn list(&self, directory: &str) -> Result<Vec<String>> {
         self.medium().list(directory).map_err(|error| {
             // The store's own directories are never missing while it is there.
             if error.kind() == std::io::ErrorKind::NotFound {

@@ -1,0 +1,393 @@
+//! Writes entries back as files, below a directory descriptor and nowhere else.
+//!
+//! Entries come in the order of the catalogue. A directory gets its owner, mode and times when everything in it is done;
+//! immutable and append-only marks come at the very end, because nothing can be changed, linked or dated under them. What a
+//! file system refuses is listed, entry by entry; a file whose content is damaged is not left behind in part.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::backup::Progress;
+use super::catalogue::{Entry, FileContent, Node, is_beneath};
+use super::error::{Error, Result};
+use super::id_map::IdMap;
+use super::manifest::{Counters, Exception};
+use super::merged::is_overlay_attribute;
+use super::reader::Reader;
+use crate::sys::fs::{
+    self, Access, DirectoryStack, FLAG_APPEND, FLAG_IMMUTABLE, FileKind, create_file, make_directory, make_node,
+    make_symlink, open_beneath, set_length, set_mode, set_owner, set_times, stat_at, unlink, write_at,
+};
+use crate::sys::xattr;
+
+/// Says how entries become files.
+#[derive(Clone)]
+pub struct RestoreOptions {
+    /// How ids of the container map to those of the tree that is written.
+    pub ids: IdMap,
+    /// Leaves out whiteouts and overlayfs's attributes: the place is a plain directory, not an upper layer.
+    pub plain: bool,
+    /// Replaces files that are there; else each of them is an exception.
+    pub overwrite: bool,
+    /// Is set by whoever wants the restore to stop.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// Is what a restore did.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreReport {
+    /// How many entries and bytes.
+    pub counters: Counters,
+    /// What could not be restored, or not wholly.
+    pub exceptions: Vec<Exception>,
+}
+
+/// Refuses a directory that has something in it; `lost+found` of a fresh file system does not count.
+///
+/// # Errors
+/// `NotEmpty` with the first name found; what the kernel says.
+pub fn require_empty(target: BorrowedFd<'_>) -> Result<()> {
+    let found = fs::names(target).map_err(Error::io("list", "the directory to restore into"))?;
+    match found.iter().find(|name| name.as_slice() != b"lost+found") {
+        Some(name) => Err(Error::NotEmpty { name: fs::display_path(name) }),
+        None => Ok(()),
+    }
+}
+
+/// Restores entries below `target`; those marked `false` only lead to others and are left as they are if they exist.
+///
+/// # Errors
+/// `Cancelled`; a full or unwritable target; what the store says, except that damaged files are listed.
+pub fn restore(
+    entries: impl Iterator<Item = Result<(Entry, bool)>>,
+    reader: &Reader,
+    target: BorrowedFd<'_>,
+    options: &RestoreOptions,
+    progress: &mut Progress<'_>,
+) -> Result<RestoreReport> {
+    let mut restore = Restore::new(reader, target, options)?;
+    for entry in entries {
+        if options.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        let (entry, wanted) = entry?;
+        restore.take(entry, wanted)?;
+        progress(&restore.report.counters);
+    }
+    restore.finish()
+}
+
+struct Restore<'a> {
+    reader: &'a Reader,
+    target: OwnedFd,
+    options: &'a RestoreOptions,
+    stack: DirectoryStack,
+    open: Vec<(Entry, bool)>,
+    failed: Option<Vec<u8>>,
+    links: HashMap<Vec<u8>, Vec<u8>>,
+    marks: Vec<(Vec<u8>, u32)>,
+    report: RestoreReport,
+}
+
+/// Says why an entry is not there: the entry's own trouble, or one that ends the restore.
+enum Trouble {
+    Entry(String),
+    Fatal(Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        if fs::is_full(&error) {
+            Self::Fatal(Error::io("write", "the restored tree")(error))
+        } else {
+            Self::Entry(error.to_string())
+        }
+    }
+}
+
+impl<'a> Restore<'a> {
+    fn new(reader: &'a Reader, target: BorrowedFd<'_>, options: &'a RestoreOptions) -> Result<Self> {
+        let wrong = Error::io("open", "the directory to restore into");
+        let stack = DirectoryStack::new(target, true).map_err(wrong)?;
+        let target =
+            open_beneath(target, b"", Access::Directory).map_err(Error::io("open", "the directory to restore into"))?;
+        let (open, failed, links, marks) = (Vec::new(), None, HashMap::new(), Vec::new());
+        Ok(Self { reader, target, options, stack, open, failed, links, marks, report: RestoreReport::default() })
+    }
+
+    fn take(&mut self, mut entry: Entry, wanted: bool) -> Result<()> {
+        if self.failed.as_ref().is_some_and(|failed| is_beneath(&entry.path, failed)) {
+            return Ok(()); // Its directory is not there, and that is listed.
+        }
+        self.leave(&entry.path)?;
+        if self.options.plain {
+            if entry.is_whiteout() {
+                return Ok(());
+            }
+            entry.attributes.retain(|attribute| !is_overlay_attribute(&attribute.name));
+        }
+        self.report.counters.entries += 1;
+        match self.make(&entry, wanted) {
+            Ok(()) => Ok(()),
+            Err(Trouble::Fatal(error)) => Err(error),
+            Err(Trouble::Entry(reason)) => {
+                self.note(&entry.path, reason);
+                if entry.node == Node::Directory {
+                    self.failed = Some(entry.path);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, path: &[u8], reason: impl std::fmt::Display) {
+        self.report.exceptions.push(Exception::new(path, reason));
+    }
+
+    fn make(&mut self, entry: &Entry, wanted: bool) -> std::result::Result<(), Trouble> {
+        if entry.node == Node::Directory {
+            return self.enter(entry, wanted);
+        }
+        let name = last_name(&entry.path).to_vec();
+        self.make_room(&name)?;
+        let first = entry.hard_link.clone().unwrap_or_else(|| entry.path.clone());
+        if let Some(made) = self.links.get(&first) {
+            let file = open_deep(self.target.as_fd(), made)?;
+            return Ok(fs::link(file.as_fd(), self.stack.top()?, &name)?);
+        }
+        let file = self.make_node(entry, &name)?;
+        if entry.links > 1 || entry.hard_link.is_some() {
+            self.links.insert(first, entry.path.clone());
+        }
+        self.finish_node(entry, file.as_fd());
+        Ok(())
+    }
+
+    /// Removes what has the name, if that is wished.
+    fn make_room(&mut self, name: &[u8]) -> std::result::Result<(), Trouble> {
+        let directory = self.stack.top()?;
+        match stat_at(directory, name) {
+            Err(_) => Ok(()),
+            Ok(found) if found.kind == FileKind::Directory => {
+                Err(Trouble::Entry("a directory of this name is there".to_owned()))
+            }
+            Ok(_) if self.options.overwrite => Ok(unlink(directory, name)?),
+            Ok(_) => Err(Trouble::Entry("it is there already".to_owned())),
+        }
+    }
+
+    fn enter(&mut self, entry: &Entry, wanted: bool) -> std::result::Result<(), Trouble> {
+        if entry.path.is_empty() {
+            self.open.push((entry.clone(), wanted));
+            return Ok(());
+        }
+        let name = last_name(&entry.path);
+        let fresh = match make_directory(self.stack.top()?, name, 0o700) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.stack.push(name)?;
+        self.open.push((entry.clone(), wanted || fresh));
+        Ok(())
+    }
+
+    /// Goes up until `path` lies in the present directory, finishing each directory that is left.
+    fn leave(&mut self, path: &[u8]) -> Result<()> {
+        while self.open.last().is_some_and(|(directory, _)| !is_beneath(path, &directory.path)) {
+            self.close_directory()?;
+        }
+        Ok(())
+    }
+
+    fn close_directory(&mut self) -> Result<()> {
+        let Some((entry, wanted)) = self.open.pop() else { return Ok(()) };
+        let directory = self.stack.top().and_then(|top| open_beneath(top, b"", Access::Directory));
+        match directory {
+            Ok(directory) if wanted => self.finish_node(&entry, directory.as_fd()),
+            Ok(_) => {}
+            Err(error) => self.note(&entry.path, error),
+        }
+        self.stack.pop();
+        Ok(())
+    }
+
+    fn make_node(&mut self, entry: &Entry, name: &[u8]) -> std::result::Result<OwnedFd, Trouble> {
+        let directory = self.stack.top()?;
+        let node = |kind, number| make_node(directory, name, kind, 0o600, number);
+        match &entry.node {
+            Node::File(content) => return self.make_file(content, name),
+            Node::Symlink { target } => make_symlink(directory, name, target)?,
+            Node::CharDevice { major, minor } => node(FileKind::CharDevice, (*major, *minor))?,
+            Node::BlockDevice { major, minor } => node(FileKind::BlockDevice, (*major, *minor))?,
+            Node::Fifo => node(FileKind::Fifo, (0, 0))?,
+            Node::Socket | Node::Directory => node(FileKind::Socket, (0, 0))?,
+        }
+        Ok(open_beneath(directory, name, Access::Place)?)
+    }
+
+    fn make_file(&mut self, content: &FileContent, name: &[u8]) -> std::result::Result<OwnedFd, Trouble> {
+        let file = create_file(self.stack.top()?, name, 0o600)?;
+        match write_content(self.reader, content, |bytes, offset| write_at(file.as_fd(), bytes, offset)) {
+            Ok(written) => self.report.counters.data_bytes += written,
+            Err(Trouble::Entry(reason)) => {
+                unlink(self.stack.top()?, name)?;
+                return Err(Trouble::Entry(reason));
+            }
+            Err(fatal) => return Err(fatal),
+        }
+        set_length(file.as_fd(), content.size)?;
+        Ok(file)
+    }
+
+    /// Gives an inode its owner, attributes, mode and times; the owner first, because it takes the capabilities away.
+    fn finish_node(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
+        let ids = self.options.ids;
+        match (ids.outward(entry.owner), ids.outward(entry.group)) {
+            (Some(owner), Some(group)) => self.try_to(entry, "set the owner", set_owner(file, owner, group)),
+            _ => self.note(
+                &entry.path,
+                format!("the range of ids is too small for owner {:?} {:?}", entry.owner, entry.group),
+            ),
+        }
+        self.set_attributes(entry, file);
+        if !matches!(entry.node, Node::Symlink { .. }) {
+            self.try_to(entry, "set the mode", set_mode(file, entry.mode));
+        }
+        self.set_extras(entry, file);
+        self.try_to(entry, "set the time", set_times(file, entry.modified));
+    }
+
+    fn set_attributes(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
+        for attribute in &entry.attributes {
+            let name = attribute.name.escape_ascii();
+            match self.options.ids.attribute_outward(attribute) {
+                Some(value) => {
+                    let done = xattr::set(file, &attribute.name, &value);
+                    self.try_to(entry, &format!("set the attribute {name}"), done);
+                }
+                None => self.note(&entry.path, format!("the range of ids is too small for the attribute {name}")),
+            }
+        }
+    }
+
+    fn set_extras(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
+        if entry.project != 0 {
+            self.try_to(entry, "set the project id", fs::set_project(file, entry.project));
+        }
+        let late = FLAG_IMMUTABLE | FLAG_APPEND;
+        if entry.flags & late != 0 {
+            self.marks.push((entry.path.clone(), entry.flags & late));
+        }
+        if entry.flags & !late != 0 {
+            self.try_to(entry, "set the flags", add_flags(file, entry.flags & !late));
+        }
+    }
+
+    fn try_to(&mut self, entry: &Entry, what: &str, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.note(&entry.path, format!("cannot {what}: {error}"));
+        }
+    }
+
+    fn finish(mut self) -> Result<RestoreReport> {
+        while !self.open.is_empty() {
+            self.close_directory()?;
+        }
+        for (path, marks) in std::mem::take(&mut self.marks) {
+            let marked = open_parent(self.target.as_fd(), &path)
+                .and_then(|(parent, name)| add_flags(open_beneath(parent.as_fd(), name, Access::Read)?.as_fd(), marks));
+            if let Err(error) = marked {
+                self.note(&path, format!("cannot set the flags: {error}"));
+            }
+        }
+        Ok(self.report)
+    }
+}
+
+fn add_flags(file: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
+    fs::set_flags(file, fs::flags(file)? | flags)
+}
+
+fn last_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// Opens the place of a path that may be longer than the kernel takes at once.
+fn open_deep(target: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
+    let (parent, name) = open_parent(target, path)?;
+    open_beneath(parent.as_fd(), name, Access::Place)
+}
+
+fn open_parent<'a>(target: BorrowedFd<'_>, path: &'a [u8]) -> io::Result<(OwnedFd, &'a [u8])> {
+    let name = last_name(path);
+    let parents = path[..path.len() - name.len()].split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    let mut present = open_beneath(target, b"", Access::Directory)?;
+    for part in parents {
+        present = open_beneath(present.as_fd(), part, Access::Directory)?;
+    }
+    Ok((present, name))
+}
+
+/// Hands the data of a file to `write`, with the place where each piece belongs; returns how much it was.
+fn write_content(
+    reader: &Reader,
+    content: &FileContent,
+    mut write: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> std::result::Result<u64, Trouble> {
+    let mut extents = content.data_extents().into_iter();
+    let mut present = extents.next();
+    for chunk in &content.chunks {
+        let bytes = reader.get(chunk).map_err(|error| match error {
+            Error::Damaged { .. } | Error::Missing { .. } => Trouble::Entry(error.to_string()),
+            other => Trouble::Fatal(other),
+        })?;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let Some(extent) = &mut present else {
+                return Err(Trouble::Entry("it has more data than extents".to_owned()));
+            };
+            let count = rest.len().min(usize::try_from(extent.length).unwrap_or(usize::MAX));
+            let (now, later) = rest.split_at(count);
+            write(now, extent.offset)?;
+            extent.offset += count as u64;
+            extent.length -= count as u64;
+            if extent.length == 0 {
+                present = extents.next();
+            }
+            rest = later;
+        }
+    }
+    Ok(content.data_length())
+}
+
+/// Writes the whole content of a file to `out`, holes as the zeros they read as.
+///
+/// # Errors
+/// `Damaged` or `Missing` if the store does not have it; what `out` says.
+pub fn cat(reader: &Reader, content: &FileContent, out: &mut dyn io::Write) -> Result<()> {
+    let mut at = 0;
+    let written = write_content(reader, content, |bytes, offset| {
+        write_zeros(out, offset - at)?;
+        at = offset + bytes.len() as u64;
+        out.write_all(bytes)
+    });
+    match written {
+        Ok(_) => write_zeros(out, content.size - at).map_err(Error::io("write", "the output")),
+        Err(Trouble::Fatal(error)) => Err(error),
+        Err(Trouble::Entry(reason)) => Err(Error::damaged("the file", reason)),
+    }
+}
+
+fn write_zeros(out: &mut dyn io::Write, mut count: u64) -> io::Result<()> {
+    const ZEROS: [u8; 16_384] = [0; 16_384];
+    while count > 0 {
+        let now = count.min(ZEROS.len() as u64);
+        out.write_all(&ZEROS[..now as usize])?;
+        count -= now;
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Finds out whether a store still has what was put into it: from outside without the key, or every byte with it.
+
+use std::collections::HashSet;
+
+use super::catalogue::{Catalogue, ChunkId};
+use super::error::{Error, Result};
+use super::manifest::{DOCUMENT_MAX, check_document};
+use super::medium::Medium;
+use super::pack::{PACK_MAX, check_structure, pack_path};
+use super::store::Repository;
+use crate::types::BackupId;
+
+/// Is something in a store that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The pack, manifest or template.
+    pub what: String,
+    /// What does not fit.
+    pub reason: String,
+}
+
+/// Is what a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// How many packs were read.
+    pub packs: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// How many backups were checked.
+    pub backups: u64,
+    /// Packs that are damaged or cannot be read.
+    pub damaged_packs: Vec<Finding>,
+    /// Manifests and templates that are damaged.
+    pub damaged_documents: Vec<Finding>,
+    /// Backups that cannot be restored whole, with the first reason.
+    pub damaged_backups: Vec<(BackupId, String)>,
+}
+
+impl VerifyReport {
+    /// Tells whether nothing was found.
+    pub fn is_clean(&self) -> bool {
+        self.damaged_packs.is_empty() && self.damaged_documents.is_empty() && self.damaged_backups.is_empty()
+    }
+}
+
+/// Says whether to go on, asked after each pack and each backup.
+pub type Going<'a> = dyn FnMut(&VerifyReport) -> bool + 'a;
+
+/// Checks a store without any key: every pack against its name and its structure, every document against its hash.
+///
+/// # Errors
+/// `Cancelled` once `going` says no; what the place says, except for files that cannot be read, which are findings.
+pub fn verify_without_key(medium: &dyn Medium, store: &[u8; 16], going: &mut Going<'_>) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    for directory in medium.list("packs").map_err(Error::store("list", "packs"))? {
+        let path = format!("packs/{directory}");
+        for name in medium.list(&path).map_err(Error::store("list", &path))? {
+            if let Err(reason) = check_pack(medium, &name, store, &mut report) {
+                report.damaged_packs.push(Finding { what: name, reason });
+            }
+            keep_going(going, &report)?;
+        }
+    }
+    for directory in ["manifests", "templates"] {
+        for name in medium.list(directory).map_err(Error::store("list", directory))? {
+            let what = format!("{directory}/{name}");
+            let bytes = medium.read_whole(&what, DOCUMENT_MAX).map_err(|error| error.to_string());
+            let checked = bytes.and_then(|bytes| check_document(&bytes, store).map(|_| ()).map_err(str::to_owned));
+            if let Err(reason) = checked {
+                report.damaged_documents.push(Finding { what, reason });
+            }
+            keep_going(going, &report)?;
+        }
+    }
+    Ok(report)
+}
+
+fn keep_going(going: &mut Going<'_>, report: &VerifyReport) -> Result<()> {
+    if going(report) { Ok(()) } else { Err(Error::Cancelled) }
+}
+
+fn check_pack(
+    medium: &dyn Medium,
+    name: &str,
+    store: &[u8; 16],
+    report: &mut VerifyReport,
+) -> std::result::Result<(), String> {
+    report.packs += 1;
+    let bytes = medium.read_whole(&pack_path(name), PACK_MAX).map_err(|error| error.to_string())?;
+    report.bytes += bytes.len() as u64;
+    check_structure(&bytes, name, store).map_err(|error| error.to_string())
+}
+
+impl Repository {
+    /// Checks everything with the key: opens and inflates every piece, hashes every content, and follows every backup and
+    /// template to all it needs.
+    ///
+    /// # Errors
+    /// `Cancelled` once `going` says no; what the place says.
+    pub fn verify(&self, going: &mut Going<'_>) -> Result<VerifyReport> {
+        let mut report = verify_without_key(self.medium(), self.store_bytes(), going)?;
+        let mut good = HashSet::new();
+        for name in self.pack_names()? {
+            if report.damaged_packs.iter().any(|finding| finding.what == name) {
+                continue;
+            }
+            if let Err(error) = self.check_contents(&name, &mut good) {
+                report.damaged_packs.push(Finding { what: name, reason: error.to_string() });
+            }
+            keep_going(going, &report)?;
+        }
+        for id in self.backups()? {
+            report.backups += 1;
+            if let Err(error) = self.check_backup(id, &good) {
+                report.damaged_backups.push((id, error.to_string()));
+            }
+            keep_going(going, &report)?;
+        }
+        self.check_templates(&good, &mut report)?;
+        Ok(report)
+    }
+
+    fn check_contents(&self, name: &str, good: &mut HashSet<ChunkId>) -> Result<()> {
+        let pack = self.pack(name)?;
+        for blob in pack.footer()?.0 {
+            let (_, raw) = pack.blob(blob.offset)?;
+            for member in &blob.members {
+                let content = raw.get(member.inside as usize..member.inside as usize + member.length as usize);
+                if content.is_none_or(|content| self.content_id(content) != member.id) {
+                    return Err(Error::damaged(
+                        format!("pack {name}"),
+                        format!("content {} is something else", member.id),
+                    ));
+                }
+                good.insert(member.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_backup(&self, id: BackupId, good: &HashSet<ChunkId>) -> Result<()> {
+        let manifest = self.manifest(id)?;
+        check_catalogue(&self.catalogue(&manifest.catalogue)?, good, true)?;
+        match manifest.template {
+            Some(digest) if self.template(digest)?.is_none() => {
+                Err(Error::Missing { what: format!("the catalogue of template {digest}") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_templates(&self, good: &HashSet<ChunkId>, report: &mut VerifyReport) -> Result<()> {
+        for digest in self.templates()? {
+            let checked = self.template(digest).and_then(|record| match record {
+                Some(record) => check_catalogue(&self.catalogue(&record.catalogue)?, good, record.self_contained),
+                None => Ok(()),
+            });
+            if let Err(error) = checked {
+                report
+                    .damaged_documents
+                    .push(Finding { what: format!("templates/{digest}"), reason: error.to_string() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_catalogue(catalogue: &Catalogue, good: &HashSet<ChunkId>, contents: bool) -> Result<()> {
+    for entry in catalogue.entries() {
+        let entry = entry?;
+        let chunks = entry.file().filter(|_| contents).map_or(&[][..], |content| &content.chunks);
+        if let Some(lost) = chunks.iter().find(|chunk| !good.contains(&chunk.id)) {
+            let path = crate::sys::fs::display_path(&entry.path);
+            return Err(Error::damaged(path, format!("content {} is damaged or missing", lost.id)));
+        }
+    }
+    Ok(())
+}
