@@ -12,6 +12,7 @@ pub mod lock;
 pub mod loop_device;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod poll;
 pub mod process;
 pub mod seccomp;

@@ -1,1 +1,6 @@
-//! The real host: the kernel, the disks and the network of this machine.
+//! The real host: Linux, by way of `sys` and `kernel`.
+
+mod failure;
+pub mod firewall;
+pub mod network;
+pub mod paths;

@@ -1,0 +1,225 @@
+//! The filter rules of a network: masquerading, forwarding, isolation, and ports that cannot lie about who they are.
+//!
+//! Two tables, both ours alone: `inet berth-BRIDGE` per network, `bridge berth-INSTANCE` for all ports of the instance.
+//! Each change is one atomic `nft -f -`, made when a network is made; a container's start only adds its lease to a set, by
+//! netlink. An accept in our table does not undo a drop in another's (nft(8), "hook priority"): `foreign_drops` finds those.
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::domain::effect::Failure;
+use crate::sys::netlink::SetElements;
+use crate::types::{Ipv4Subnet, MacAddress};
+
+const LEASES: &str = "leases";
+
+/// Is another's rule base that drops what is forwarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignDrop {
+    /// The family of its table.
+    pub family: String,
+    /// Its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+}
+
+/// Says what nft did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The rules are there.
+    Yes,
+    /// There is no `nft` on this host.
+    NoProgram,
+}
+
+/// Makes the rules of a network; repeated, they are replaced in one step, and the leases stay.
+///
+/// # Errors
+/// What nft says, in its own words.
+pub fn ensure_network_rules(instance: &str, bridge: &str, subnet: Ipv4Subnet) -> Result<Applied, Failure> {
+    apply(&network_rules(instance, bridge, subnet))
+}
+
+/// Removes the rules of a network; those of the instance's ports go with its last network.
+///
+/// # Errors
+/// What nft says.
+pub fn ensure_network_rules_gone(instance: &str, bridge: &str, last: bool) -> Result<Applied, Failure> {
+    let mut script = gone("inet", &format!("berth-{bridge}"));
+    if last {
+        script.push_str(&gone("bridge", &format!("berth-{instance}")));
+    }
+    apply(&script)
+}
+
+/// Lets `port` send as this link address and this address, and as nothing else; in the thread's network namespace.
+///
+/// # Errors
+/// `NotFound` if the instance's rules are not there.
+pub fn ensure_lease(instance: &str, port: &str, mac: MacAddress, address: Ipv4Addr) -> std::io::Result<()> {
+    SetElements { table: &format!("berth-{instance}"), set: LEASES }.add(&lease_key(port, mac, address))
+}
+
+/// Takes the lease of `port` back.
+///
+/// # Errors
+/// What nfnetlink says.
+pub fn ensure_lease_gone(instance: &str, port: &str, mac: MacAddress, address: Ipv4Addr) -> std::io::Result<()> {
+    SetElements { table: &format!("berth-{instance}"), set: LEASES }.remove(&lease_key(port, mac, address))
+}
+
+/// The fields `ifname . ether_addr . ipv4_addr`, each padded to four bytes.
+fn lease_key(port: &str, mac: MacAddress, address: Ipv4Addr) -> Vec<u8> {
+    let mut key = port.as_bytes().to_vec();
+    key.resize(16, 0);
+    key.extend_from_slice(mac.as_bytes());
+    key.resize(24, 0);
+    key.extend_from_slice(&address.octets());
+    key
+}
+
+fn gone(family: &str, table: &str) -> String {
+    // Adding before deleting makes the deletion of what is not there no error, and both are one transaction.
+    format!("add table {family} {table}\ndelete table {family} {table}\n")
+}
+
+fn network_rules(instance: &str, bridge: &str, subnet: Ipv4Subnet) -> String {
+    let renew = gone("inet", &format!("berth-{bridge}"));
+    format!(
+        r#"{renew}
+table inet berth-{bridge} {{
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr {subnet} oifname != "{bridge}" masquerade
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname "{bridge}" oifname "{bridge}" accept
+        oifname "{bridge}" ct state established,related accept
+        oifname "{bridge}" ct status dnat accept
+        oifname "{bridge}" drop
+        iifname "{bridge}" ip saddr != {subnet} drop
+        iifname "{bridge}" accept
+    }}
+}}
+table bridge berth-{instance} {{
+    set {LEASES} {{
+        type ifname . ether_addr . ipv4_addr
+    }}
+    chain ports {{
+        type filter hook prerouting priority -200; policy accept;
+    }}
+}}
+flush chain bridge berth-{instance} ports
+add rule bridge berth-{instance} ports iifname != "v{instance}*" accept
+add rule bridge berth-{instance} ports ether type ip iifname . ether saddr . ip saddr @{LEASES} accept
+add rule bridge berth-{instance} ports ether type arp iifname . ether saddr . arp saddr ip @{LEASES} iifname . arp saddr ether . arp saddr ip @{LEASES} accept
+add rule bridge berth-{instance} ports counter drop
+"#
+    )
+}
+
+fn apply(script: &str) -> Result<Applied, Failure> {
+    let Some((status, _, errors)) = run_nft(&["-f", "-"], script)? else { return Ok(Applied::NoProgram) };
+    if status {
+        return Ok(Applied::Yes);
+    }
+    let first = errors.lines().next().unwrap_or("it gave no reason");
+    Err(Failure::permanent(format!("cannot change the filter rules: nft says: {first}")))
+}
+
+fn run_nft(arguments: &[&str], input: &str) -> Result<Option<(bool, String, String)>, Failure> {
+    let failed = |error| super::failure::cannot("run", "nft")(error);
+    let mut command = Command::new("nft");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if let Some(mut stdin) = child.stdin.take() {
+        // An nft that ends early closes the pipe; what it says then is the better message.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Some((output.status.success(), text(&output.stdout), text(&output.stderr))))
+}
+
+/// Finds the rule bases of others that drop forwarded packets unless they allow them themselves.
+///
+/// # Errors
+/// What running nft says; a host without nft has none that can be seen.
+pub fn foreign_drops() -> Result<Vec<ForeignDrop>, Failure> {
+    let Some((true, json, _)) = run_nft(&["-j", "list", "chains"], "")? else { return Ok(Vec::new()) };
+    Ok(foreign_drops_in(&json))
+}
+
+fn foreign_drops_in(json: &str) -> Vec<ForeignDrop> {
+    let Ok(listed) = serde_json::from_str::<Value>(json) else { return Vec::new() };
+    let objects = listed.get("nftables").and_then(Value::as_array).cloned().unwrap_or_default();
+    objects.iter().filter_map(|object| foreign_drop(object.get("chain")?)).collect()
+}
+
+fn foreign_drop(chain: &Value) -> Option<ForeignDrop> {
+    let text = |key: &str| chain.get(key).and_then(Value::as_str);
+    let found = ForeignDrop {
+        family: text("family")?.to_owned(),
+        table: text("table")?.to_owned(),
+        chain: text("name")?.to_owned(),
+    };
+    let routes = matches!(found.family.as_str(), "ip" | "inet");
+    let drops = text("hook")? == "forward" && text("policy")? == "drop";
+    (routes && drops && !found.table.starts_with("berth-")).then_some(found)
+}
+
+impl ForeignDrop {
+    /// Says which rules let a network through.
+    pub fn cure(&self, bridge: &str) -> String {
+        let Self { family, table, chain } = self;
+        let commands = match (chain.as_str(), chain.to_ascii_lowercase().contains("ufw")) {
+            ("FORWARD", _) => format!(
+                "`iptables -I FORWARD -i {bridge} -j ACCEPT` and `iptables -I FORWARD -o {bridge} -m conntrack --ctstate \
+                 RELATED,ESTABLISHED -j ACCEPT` (with Docker: DOCKER-USER instead of FORWARD; with ufw: `ufw route allow \
+                 in on {bridge}`)"
+            ),
+            _ => format!(
+                "`nft insert rule {family} {table} {chain} iifname {bridge} accept` and `nft insert rule {family} {table} \
+                 {chain} oifname {bridge} ct state established,related accept`"
+            ),
+        };
+        format!(
+            "the chain {chain} of table {family} {table} drops forwarded packets by default, so containers on {bridge} \
+             cannot reach other hosts; to let them: {commands}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_foreign_chain_that_drops_is_found_with_its_cure() {
+        let json = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}},
+            {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "handle": 2, "type": "filter",
+                       "hook": "forward", "prio": 0, "policy": "drop"}},
+            {"chain": {"family": "ip", "table": "filter", "name": "INPUT", "hook": "input", "prio": 0, "policy": "drop"}},
+            {"chain": {"family": "inet", "table": "berth-b00c0ffee", "name": "forward", "hook": "forward", "policy": "drop"}}]}"#;
+        let found = foreign_drops_in(json);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].cure("b00c0ffeenet000").contains("iptables -I FORWARD -i b00c0ffeenet000"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_nft_makes_it_panic(text in ".{0,200}") {
+            let _ = foreign_drops_in(&text);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! NAT networks: a bridge with the gateway's address, and one link per container.
+//!
+//! Names on the host carry the instance's 8 hexadecimal digits: bridges `bIIIIIIIINNNNNN`, ports `vIIIIIIIICCCCCC`, 15
+//! characters, which is all the kernel gives. A container's start goes by netlink alone and runs no other program.
+
+mod forwarding;
+mod managers;
+mod resolver;
+mod subnet;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use crate::domain::effect::Failure;
+use crate::events::Lease;
+use crate::sys::netlink::{Link, LinkChange, Netlink, VethPeer, network_namespace_of};
+use crate::types::{ContainerId, NetworkId, Subnet};
+
+use super::failure::cannot;
+use super::firewall::{self, Applied};
+use super::paths::ensure_directory;
+
+pub use resolver::{name_servers_of_host, resolv_conf};
+pub use subnet::{choose_subnet, host_subnets};
+
+/// The container's link, as it is called inside.
+const INSIDE: &str = "eth0";
+/// What to do about a host without nft.
+const NO_NFT: &str = "nft is not installed, so containers reach each other and the host, but nothing beyond, and their \
+                      ports can claim any address; install the package nftables";
+
+/// Makes the networks of one instance on this host, in the network namespace of the calling thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Networks {
+    instance: String,
+    runtime: PathBuf,
+    run: PathBuf,
+}
+
+impl Networks {
+    /// Begins with the instance's 8 hexadecimal digits and its directory for what ends with the boot.
+    pub fn new(instance: &str, runtime: &Path) -> Self {
+        Self { instance: instance.to_owned(), runtime: runtime.to_owned(), run: PathBuf::from("/run") }
+    }
+
+    /// Returns the name of a network's bridge.
+    pub fn bridge_name(&self, network: NetworkId) -> String {
+        format!("b{}{}", self.instance, &network.short()[..6])
+    }
+
+    /// Returns the name of a container's port on the host.
+    pub fn port_name(&self, container: ContainerId) -> String {
+        format!("v{}{}", self.instance, &container.short()[..6])
+    }
+
+    /// Makes the bridge with the first address of the subnet, forwarding and filter rules; returns what falls short.
+    ///
+    /// # Errors
+    /// What the kernel or nft says, or that the name is taken by something that is no bridge.
+    pub fn ensure_network(&self, bridge: &str, subnet: Subnet) -> Result<Vec<String>, Failure> {
+        let Subnet::V4(addresses) = subnet;
+        ensure_directory(&self.runtime)?;
+        managers::ensure(&self.run, &self.instance).map_err(cannot("tell the network managers of", bridge))?;
+        let mut netlink = open()?;
+        let gateway = subnet.first_host();
+        let link = ensure_bridge(&mut netlink, bridge)?;
+        netlink.add_address(link.index, gateway, subnet.prefix()).map_err(cannot("give an address to", bridge))?;
+        let change = LinkChange { up: Some(true), mtu: uplink_mtu(&mut netlink), ..LinkChange::default() };
+        netlink.change_link(link.index, &change).map_err(cannot("bring up", bridge))?;
+        forwarding::ensure(&mut netlink, bridge, &self.runtime).map_err(cannot("forward packets of", bridge))?;
+        match firewall::ensure_network_rules(&self.instance, bridge, addresses)? {
+            Applied::NoProgram => Ok(vec![NO_NFT.to_owned()]),
+            Applied::Yes => Ok(firewall::foreign_drops()?.iter().map(|found| found.cure(bridge)).collect()),
+        }
+    }
+
+    /// Removes a network; with the instance's last one, forwarding and the managers' drop-ins go back to what they were.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn ensure_network_gone(&self, bridge: &str) -> Result<(), Failure> {
+        let mut netlink = open()?;
+        netlink.delete_link(bridge).map_err(cannot("remove", bridge))?;
+        let links = netlink.links().map_err(cannot("list", "the links"))?;
+        let start = format!("b{}", self.instance);
+        let last = !links.iter().any(|link| link.bridge && link.name.starts_with(&start));
+        firewall::ensure_network_rules_gone(&self.instance, bridge, last)?;
+        if last {
+            forwarding::restore(&self.runtime).map_err(cannot("restore forwarding of", bridge))?;
+            managers::ensure_gone(&self.run, &self.instance).map_err(cannot("remove drop-ins of", bridge))?;
+        }
+        Ok(())
+    }
+
+    /// Links a container to its network: `port` on the host, `eth0` with address and default route inside.
+    ///
+    /// # Errors
+    /// What the kernel says; `NotFound` in words if the bridge is gone or the container's process has ended.
+    pub fn ensure_link(&self, lease: &Lease, pid: u32, port: &str) -> Result<Vec<String>, Failure> {
+        let namespace = network_namespace_of(pid).map_err(cannot("open the network namespace of process", pid))?;
+        self.ensure_link_in(lease, &namespace, port)
+    }
+
+    /// Links a network namespace to its network, like `ensure_link`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn ensure_link_in(&self, lease: &Lease, namespace: &File, port: &str) -> Result<Vec<String>, Failure> {
+        let mut netlink = open()?;
+        let bridge = netlink.link(&lease.bridge).map_err(cannot("look for", &lease.bridge))?;
+        let bridge = bridge.ok_or_else(|| Failure::transient(format!("the bridge {} is not there", lease.bridge)))?;
+        let mut inside = Netlink::open_in(namespace.as_fd()).map_err(cannot("enter the network namespace of", port))?;
+        let near = self.ensure_pair(&mut netlink, &mut inside, lease, namespace.as_fd(), port, bridge.mtu)?;
+        let warnings = self.ensure_lease(lease, port)?;
+        configure_inside(&mut inside, lease).map_err(cannot("set up eth0 behind", port))?;
+        // Last, so that the first packet meets a lease and an address.
+        let change = LinkChange { up: Some(true), master: Some(bridge.index), ..LinkChange::default() };
+        netlink.change_link(near.index, &change).map_err(cannot("connect", port))?;
+        Ok(warnings)
+    }
+
+    /// Removes a container's link and its lease in the filter rules.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn ensure_link_gone(&self, lease: &Lease, port: &str) -> Result<(), Failure> {
+        open()?.delete_link(port).map_err(cannot("remove", port))?;
+        let address = v4(lease.address)?;
+        firewall::ensure_lease_gone(&self.instance, port, lease.mac, address)
+            .map_err(cannot("remove the lease of", port))
+    }
+
+    fn ensure_lease(&self, lease: &Lease, port: &str) -> Result<Vec<String>, Failure> {
+        match firewall::ensure_lease(&self.instance, port, lease.mac, v4(lease.address)?) {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(vec![format!("the filter rules are not there, so {port} can claim any address")])
+            }
+            Err(error) => Err(cannot("record the lease of", port)(error)),
+        }
+    }
+
+    fn ensure_pair(
+        &self,
+        netlink: &mut Netlink,
+        inside: &mut Netlink,
+        lease: &Lease,
+        namespace: BorrowedFd<'_>,
+        port: &str,
+        mtu: u32,
+    ) -> Result<Link, Failure> {
+        let alias = format!("berth {}", lease.mac);
+        if let Some(near) = netlink.link(port).map_err(cannot("look for", port))? {
+            let ours = near.alias.as_deref() == Some(alias.as_str());
+            let far = inside.link(INSIDE).map_err(cannot("look for eth0 behind", port))?;
+            if ours && far.is_some_and(|far| far.mac == Some(*lease.mac.as_bytes())) {
+                return Ok(near);
+            }
+            if near.alias.is_some() && !ours {
+                return Err(Failure::permanent(format!("the link {port} belongs to something else on this host")));
+            }
+            // A rest of an earlier run: its far end is in a namespace that is not this one.
+            netlink.delete_link(port).map_err(cannot("remove the stale", port))?;
+        }
+        let peer = VethPeer { name: INSIDE, mac: *lease.mac.as_bytes(), namespace };
+        netlink.create_veth(port, &peer, mtu).map_err(cannot("make", port))?;
+        let near = netlink.link(port).map_err(cannot("look for", port))?;
+        let near = near.ok_or_else(|| Failure::transient(format!("the link {port} vanished")))?;
+        let change = LinkChange { alias: Some(alias), ..LinkChange::default() };
+        netlink.change_link(near.index, &change).map_err(cannot("name", port))?;
+        Ok(near)
+    }
+}
+
+fn open() -> Result<Netlink, Failure> {
+    Netlink::open().map_err(cannot("open", "a netlink socket"))
+}
+
+fn ensure_bridge(netlink: &mut Netlink, name: &str) -> Result<Link, Failure> {
+    netlink.create_bridge(name).map_err(cannot("make the bridge", name))?;
+    match netlink.link(name).map_err(cannot("look for", name))? {
+        Some(link) if link.bridge => Ok(link),
+        Some(_) => Err(Failure::permanent(format!("the name {name} is taken by a link that is no bridge"))),
+        None => Err(Failure::transient(format!("the bridge {name} vanished"))),
+    }
+}
+
+/// Returns the largest packet of the way out, where it is smaller than Ethernet's: a bridge that promises more loses
+/// packets on hosts behind a tunnel.
+fn uplink_mtu(netlink: &mut Netlink) -> Option<u32> {
+    let default =
+        netlink.routes().ok()?.into_iter().find(|route| route.destination.is_none() && route.gateway.is_some());
+    let index = default?.index?;
+    let uplink = netlink.links().ok()?.into_iter().find(|link| link.index == index)?;
+    (576..1500).contains(&uplink.mtu).then_some(uplink.mtu)
+}
+
+fn configure_inside(inside: &mut Netlink, lease: &Lease) -> std::io::Result<()> {
+    let up = LinkChange { up: Some(true), ..LinkChange::default() };
+    for link in inside.links()?.iter().filter(|link| link.name == INSIDE || link.name == "lo") {
+        if link.name == INSIDE {
+            inside.add_address(link.index, lease.address, lease.subnet.prefix())?;
+        }
+        inside.change_link(link.index, &up)?;
+        if link.name == INSIDE {
+            inside.set_default_route(link.index, lease.gateway)?;
+        }
+    }
+    Ok(())
+}
+
+fn v4(address: IpAddr) -> Result<Ipv4Addr, Failure> {
+    match address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => Err(Failure::permanent(format!("the address {address} is IPv6, which networks lack"))),
+    }
+}

@@ -1,0 +1,96 @@
+//! Tells the host's own network managers to leave our links alone: they would give them addresses, names and link
+//! addresses of their own.
+//!
+//! Drop-ins go below `/run`, so that they end with the boot, and only where the manager runs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+struct Manager {
+    runs: &'static str,
+    directory: &'static str,
+    file: &'static str,
+    reload: &'static [&'static str],
+}
+
+const NETWORK_MANAGER: Manager = Manager {
+    runs: "NetworkManager",
+    directory: "NetworkManager/conf.d",
+    file: "90-berth",
+    reload: &["nmcli", "general", "reload", "conf"],
+};
+const NETWORKD: Manager = Manager {
+    runs: "systemd/netif",
+    directory: "systemd/network",
+    file: "05-berth",
+    reload: &["networkctl", "reload"],
+};
+const UDEV: Manager = Manager {
+    runs: "udev",
+    directory: "systemd/network",
+    file: "05-berth",
+    reload: &["udevadm", "control", "--reload"],
+};
+
+/// Writes the drop-ins of `instance` below `run` (usually `/run`).
+pub(super) fn ensure(run: &Path, instance: &str) -> io::Result<()> {
+    let (bridges, ports) = (format!("b{instance}*"), format!("v{instance}*"));
+    let keyfile = format!("[keyfile]\nunmanaged-devices=interface-name:{bridges};interface-name:{ports}\n");
+    put(run, &NETWORK_MANAGER, instance, "conf", &keyfile)?;
+    put(run, &NETWORKD, instance, "network", &format!("[Match]\nName={bridges} {ports}\n[Link]\nUnmanaged=yes\n"))?;
+    let link = format!("[Match]\nOriginalName={bridges} {ports}\n[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n");
+    put(run, &UDEV, instance, "link", &link)
+}
+
+/// Removes the drop-ins of `instance`.
+pub(super) fn ensure_gone(run: &Path, instance: &str) -> io::Result<()> {
+    for (manager, kind) in [(&NETWORK_MANAGER, "conf"), (&NETWORKD, "network"), (&UDEV, "link")] {
+        let path = run.join(manager.directory).join(format!("{}-{instance}.{kind}", manager.file));
+        match fs::remove_file(path) {
+            Ok(()) => reload(manager),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn put(run: &Path, manager: &Manager, instance: &str, kind: &str, text: &str) -> io::Result<()> {
+    let directory = run.join(manager.directory);
+    let path = directory.join(format!("{}-{instance}.{kind}", manager.file));
+    if !run.join(manager.runs).exists() || fs::read_to_string(&path).is_ok_and(|found| found == text) {
+        return Ok(());
+    }
+    fs::create_dir_all(&directory)?;
+    fs::write(path, text)?;
+    reload(manager);
+    Ok(())
+}
+
+/// A manager that does not answer reads its drop-ins when it starts.
+fn reload(manager: &Manager) {
+    let Some((program, arguments)) = manager.reload.split_first() else { return };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Err(error) = command.status() {
+        tracing::debug!(program, %error, "a network manager was not told of its new drop-in");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_managers_that_run_get_a_drop_in() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join("systemd/netif")).unwrap();
+        let only_networkd = Manager { reload: &[], ..NETWORKD };
+        put(place.path(), &only_networkd, "00c0ffee", "network", "text").unwrap();
+        put(place.path(), &NETWORK_MANAGER, "00c0ffee", "conf", "text").unwrap();
+        assert!(place.path().join("systemd/network/05-berth-00c0ffee.network").exists());
+        assert!(!place.path().join("NetworkManager").exists());
+    }
+}

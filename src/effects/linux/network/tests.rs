@@ -1,0 +1,197 @@
+//! Networks on a real kernel, inside network namespaces of their own: the machine's network is never touched.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::sys::netlink::{in_namespace, new_namespace};
+use crate::types::{Ipv4Subnet, MacAddress};
+
+const INSTANCE: &str = "00c0ffee";
+const BRIDGE: &str = "b00c0ffeenet000";
+
+/// A host of its own, with another host one hop away.
+struct Fixture {
+    host: File,
+    outside: File,
+    place: tempfile::TempDir,
+}
+
+fn fixture() -> Option<Fixture> {
+    let (host, outside) = match (new_namespace(), new_namespace()) {
+        (Ok(host), Ok(outside)) => (host, outside),
+        (Err(error), _) | (_, Err(error)) => {
+            println!("skipped: no network namespace: {error}");
+            return None;
+        }
+    };
+    let mut netlink = Netlink::open_in(host.as_fd()).unwrap();
+    let peer = VethPeer { name: "up0", mac: [2, 0, 0, 0, 0, 9], namespace: outside.as_fd() };
+    netlink.create_veth("wan0", &peer, 1500).unwrap();
+    up(&mut netlink, "wan0", [192, 0, 2, 1]);
+    up(&mut Netlink::open_in(outside.as_fd()).unwrap(), "up0", [192, 0, 2, 2]);
+    Some(Fixture { host, outside, place: tempfile::tempdir().unwrap() })
+}
+
+fn up(netlink: &mut Netlink, name: &str, address: [u8; 4]) {
+    let link = netlink.link(name).unwrap().unwrap();
+    netlink.add_address(link.index, IpAddr::from(address), 24).unwrap();
+    netlink.change_link(link.index, &LinkChange { up: Some(true), ..LinkChange::default() }).unwrap();
+}
+
+impl Fixture {
+    fn networks(&self) -> Networks {
+        let run = self.place.path().to_owned();
+        Networks { instance: INSTANCE.to_owned(), runtime: run.join("berth/00c0ffee"), run }
+    }
+
+    fn on_host<T: Send>(&self, work: impl FnOnce(&Networks) -> T + Send) -> T {
+        let networks = self.networks();
+        in_namespace(self.host.as_fd(), || work(&networks)).unwrap()
+    }
+
+    fn container(&self, last: u8) -> (File, Lease, String) {
+        let namespace = new_namespace().unwrap();
+        let (lease, port) = (lease(last), format!("v{INSTANCE}port0{last}"));
+        self.on_host(|networks| networks.ensure_link_in(&lease, &namespace, &port)).unwrap();
+        (namespace, lease, port)
+    }
+}
+
+fn subnet() -> Subnet {
+    Subnet::V4("10.77.3.0/24".parse::<Ipv4Subnet>().unwrap())
+}
+
+fn lease(last: u8) -> Lease {
+    Lease {
+        network: NetworkId::from_bytes([7; 16]),
+        bridge: BRIDGE.to_owned(),
+        subnet: subnet(),
+        address: IpAddr::from([10, 77, 3, last]),
+        gateway: IpAddr::from([10, 77, 3, 1]),
+        mac: MacAddress::local([2, 0, 0, 0, 3, last]),
+    }
+}
+
+/// Tells whether a TCP connection from one namespace to an address that another one serves says what it should.
+fn reaches(from: &File, to: &File, address: IpAddr, port: u16) -> Option<IpAddr> {
+    let listener = in_namespace(to.as_fd(), || TcpListener::bind((address, port)).unwrap()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let target = std::net::SocketAddr::new(address, port);
+    in_namespace(from.as_fd(), || {
+        let mut stream = TcpStream::connect_timeout(&target, Duration::from_millis(1500)).ok()?;
+        let (mut accepted, from) = listener.accept().ok()?;
+        accepted.write_all(b"x").ok()?;
+        stream.read_exact(&mut [0]).ok()?;
+        Some(from.ip())
+    })
+    .unwrap()
+}
+
+#[test]
+fn containers_reach_each_other_and_a_host_outside_through_nat() {
+    let Some(fixture) = fixture() else { return };
+    let warnings = fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let (one, lease_one, port_one) = fixture.container(2);
+    let (two, lease_two, _) = fixture.container(3);
+    assert_eq!(reaches(&one, &two, lease_two.address, 7001), Some(lease_one.address));
+    let outside = IpAddr::from([192, 0, 2, 2]);
+    let seen = reaches(&one, &fixture.outside, outside, 7002);
+    assert_eq!(seen, Some(IpAddr::from([192, 0, 2, 1])), "the outside must see the host's address");
+    fixture.on_host(|networks| {
+        networks.ensure_network(BRIDGE, subnet()).unwrap(); // Repeated: the leases stay.
+        networks.ensure_link_in(&lease_one, &one, &port_one).unwrap();
+    });
+    assert_eq!(reaches(&two, &one, lease_one.address, 7003), Some(lease_two.address));
+    fixture.on_host(|networks| {
+        networks.ensure_link_gone(&lease_one, &port_one).unwrap();
+        networks.ensure_link_gone(&lease_one, &port_one).unwrap();
+        networks.ensure_network_gone(BRIDGE).unwrap();
+        networks.ensure_network_gone(BRIDGE).unwrap();
+        let forwarding = std::fs::read_to_string("/proc/sys/net/ipv4/conf/wan0/forwarding").unwrap();
+        assert_eq!(forwarding.trim(), "0", "forwarding is what it was");
+        let rules = std::process::Command::new("nft").args(["list", "ruleset"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&rules.stdout), "", "no rule is left");
+    });
+}
+
+/// Tells whether a datagram arrives.
+fn datagram_arrives(from: &File, to: &File, target: IpAddr) -> bool {
+    let receiver = in_namespace(to.as_fd(), || UdpSocket::bind((target, 7010)).unwrap()).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    in_namespace(from.as_fd(), || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", (target, 7010)))
+        .unwrap()
+        .unwrap();
+    receiver.recv_from(&mut [0; 4]).is_ok()
+}
+
+#[test]
+fn a_port_cannot_send_as_another_address_or_link_address() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    let (one, ..) = fixture.container(2);
+    let (two, lease_two, _) = fixture.container(3);
+    assert!(datagram_arrives(&one, &two, lease_two.address), "as itself");
+    let mut inside = Netlink::open_in(one.as_fd()).unwrap();
+    let eth0 = inside.link("eth0").unwrap().unwrap();
+    let mac = LinkChange { mac: Some([2, 0, 0, 0, 3, 99]), ..LinkChange::default() };
+    inside.change_link(eth0.index, &mac).unwrap();
+    assert!(!datagram_arrives(&one, &two, lease_two.address), "with another link address");
+    let mac = LinkChange { mac: Some([2, 0, 0, 0, 3, 2]), ..LinkChange::default() };
+    inside.change_link(eth0.index, &mac).unwrap();
+    assert!(datagram_arrives(&one, &two, lease_two.address), "as itself again");
+    inside.add_address(eth0.index, IpAddr::from([10, 77, 3, 66]), 32).unwrap();
+    let spoofed = in_namespace(one.as_fd(), || UdpSocket::bind("10.77.3.66:0").unwrap()).unwrap();
+    let receiver = in_namespace(two.as_fd(), || UdpSocket::bind((lease_two.address, 7011)).unwrap()).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    spoofed.send_to(b"x", (lease_two.address, 7011)).unwrap();
+    assert!(receiver.recv_from(&mut [0; 4]).is_err(), "as another address");
+}
+
+#[test]
+fn two_networks_do_not_see_each_other() {
+    let Some(fixture) = fixture() else { return };
+    let other = Subnet::V4("10.77.4.0/24".parse().unwrap());
+    fixture.on_host(|networks| {
+        networks.ensure_network(BRIDGE, subnet()).unwrap();
+        networks.ensure_network("b00c0ffeenet001", other).unwrap();
+    });
+    let (one, ..) = fixture.container(2);
+    let second = Lease {
+        bridge: "b00c0ffeenet001".to_owned(),
+        subnet: other,
+        address: IpAddr::from([10, 77, 4, 2]),
+        gateway: IpAddr::from([10, 77, 4, 1]),
+        mac: MacAddress::local([2, 0, 0, 0, 4, 2]),
+        ..lease(2)
+    };
+    let two = new_namespace().unwrap();
+    fixture.on_host(|networks| networks.ensure_link_in(&second, &two, "v00c0ffeeport99")).unwrap();
+    assert_eq!(reaches(&one, &two, second.address, 7020), None);
+    assert!(reaches(&two, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7021).is_some());
+}
+
+#[test]
+fn a_link_is_made_in_milliseconds() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    let namespaces: Vec<File> = (0..8).map(|_| new_namespace().unwrap()).collect();
+    let before = Instant::now();
+    for (index, namespace) in namespaces.iter().enumerate() {
+        let port = format!("v{INSTANCE}fast0{index}");
+        let lease = lease(100 + index as u8);
+        fixture.on_host(|networks| networks.ensure_link_in(&lease, namespace, &port)).unwrap();
+    }
+    println!("one link took {:?}", before.elapsed() / 8);
+}
+
+#[test]
+fn the_host_s_subnets_are_not_chosen() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    let mut netlink = Netlink::open_in(fixture.host.as_fd()).unwrap();
+    let taken = host_subnets(&mut netlink).unwrap();
+    assert!(taken.contains(&"10.77.3.0/24".parse().unwrap()) && taken.contains(&"192.0.2.0/24".parse().unwrap()));
+}

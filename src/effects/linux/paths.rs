@@ -1,0 +1,123 @@
+//! Where things lie: one directory for the state, one below `/run` for what ends with the boot.
+//!
+//! Everything is 0700: what is in it belongs to root, and to other users it is not even visible.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::domain::effect::Failure;
+use crate::types::{ContainerId, TemplateId};
+
+use super::failure::cannot;
+
+/// Knows the places of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatePaths {
+    root: PathBuf,
+    runtime: PathBuf,
+}
+
+impl StatePaths {
+    /// Begins at the state directory; `instance` is the 8 hexadecimal digits that every name on the host carries.
+    pub fn new(root: impl Into<PathBuf>, instance: &str) -> Self {
+        Self { root: root.into(), runtime: Path::new("/run/berth").join(instance) }
+    }
+
+    /// Begins at the state directory, with another place for what ends with the boot.
+    pub fn with_runtime(root: impl Into<PathBuf>, runtime: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), runtime: runtime.into() }
+    }
+
+    /// Returns the state directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the directory for sockets and other things that end with the boot.
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// Returns the directory of all templates.
+    pub fn templates(&self) -> PathBuf {
+        self.root.join("templates")
+    }
+
+    /// Returns the directory of one template: `root`, `catalogue` and `summary.json` are in it.
+    pub fn template(&self, id: TemplateId) -> PathBuf {
+        self.templates().join(id.to_string())
+    }
+
+    /// Returns the tree of one template.
+    pub fn template_root(&self, id: TemplateId) -> PathBuf {
+        self.template(id).join("root")
+    }
+
+    /// Returns the directory of all containers.
+    pub fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    /// Returns the directory of one container: its disk is in it.
+    pub fn container(&self, id: ContainerId) -> PathBuf {
+        self.containers().join(id.to_string())
+    }
+
+    /// Returns the image that is the container's disk.
+    pub fn disk_image(&self, id: ContainerId) -> PathBuf {
+        self.container(id).join("disk.img")
+    }
+
+    /// Returns the plain directory that is the container's disk.
+    pub fn disk_directory(&self, id: ContainerId) -> PathBuf {
+        self.container(id).join("disk")
+    }
+
+    /// Returns the directory for what ends with the container's run: its shim's socket, its mounts.
+    pub fn container_runtime(&self, id: ContainerId) -> PathBuf {
+        self.runtime.join("containers").join(id.to_string())
+    }
+
+    /// Makes the directories that everything else begins in.
+    ///
+    /// # Errors
+    /// What mkdir(2) says.
+    pub fn ensure(&self) -> Result<(), Failure> {
+        for path in [self.templates(), self.containers(), self.runtime.join("containers")] {
+            ensure_directory(&path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory and those above it, for root alone; one that is there stays as it is.
+///
+/// # Errors
+/// What mkdir(2) says.
+pub fn ensure_directory(path: &Path) -> Result<(), Failure> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(cannot("make the directory", path.display()))
+}
+
+/// Waits until a directory knows on disk what names it has.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_directories_are_for_root_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let paths = StatePaths::with_runtime(place.path().join("state"), place.path().join("run"));
+        paths.ensure().unwrap();
+        paths.ensure().unwrap();
+        for path in [paths.root().to_owned(), paths.templates(), paths.containers(), paths.runtime().to_owned()] {
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        }
+    }
+}
