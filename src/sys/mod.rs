@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod poll;
 pub mod process;
+pub mod random;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

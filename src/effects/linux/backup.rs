@@ -1,0 +1,291 @@
+//! Backups on this host: a pass while the container runs, a pass while it stands still, and the seal.
+//!
+//! A run lives in memory between its effects. When the daemon dies the run dies with it: the next effect finds no run and
+//! fails for good, and the next backup finds in the store what this one wrote.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::failure::cannot;
+use super::host::{LinuxHost, lock};
+use super::mapped::shared_mappings;
+use super::reach::Reached;
+use super::run::shim_failure;
+use super::stores::repository_failure;
+use crate::domain::effect::{Facts, Failure, HostEffect, SealSpecification};
+use crate::effects::steps::StepName;
+use crate::effects::{EffectContext, Observation};
+use crate::events::{BackupMode, BackupOutcome, BackupSummary, MaintenanceResult};
+use crate::repository::{BackupOptions, Exception, IdMap, Outcome, Particulars, Repository, Session, TreeDigest};
+use crate::shim::client::Client;
+use crate::types::{BackupId, ContainerId, RunId, Size, Span, StoreId, Timestamp};
+
+/// How long a container stands still at most; its supervisor lets it go on by itself then.
+const FREEZE_LEASE: Duration = Duration::from_secs(30);
+
+/// Is a backup under way.
+pub(crate) struct Run {
+    repository: Repository,
+    session: Session,
+    reached: Reached,
+    started_at: Timestamp,
+    frozen_at: Timestamp,
+    frozen: Span,
+    freeze: Option<(Client, u64)>,
+    exceptions: Vec<Exception>,
+}
+
+fn lost() -> Failure {
+    Failure::permanent("the run is not known any more: the daemon was restarted while it was under way")
+}
+
+impl LinuxHost {
+    pub(super) fn backup(
+        &self,
+        effect: &HostEffect,
+        step: StepName,
+        context: &EffectContext,
+    ) -> Result<Facts, Failure> {
+        match effect {
+            HostEffect::LivePass { run, container, store, mode, base } => {
+                self.live_pass(*run, *container, *store, (*mode, *base), context)
+            }
+            HostEffect::FrozenPass { run, container } => match step {
+                "freeze" => self.freeze(*run, *container),
+                "read" => self.read_frozen(*run, *container, context),
+                _ => self.thawed(*run, *container),
+            },
+            HostEffect::SealBackup(seal) => self.seal(seal, context),
+            HostEffect::DiscardBackup { run, container } => {
+                self.thaw(*run, *container)?;
+                drop(lock(&self.runs).remove(run));
+                Ok(Facts::None)
+            }
+            _ => Ok(Facts::None),
+        }
+    }
+
+    fn live_pass(
+        &self,
+        run: RunId,
+        container: ContainerId,
+        store: StoreId,
+        (mode, base): (BackupMode, Option<BackupId>),
+        context: &EffectContext,
+    ) -> Result<Facts, Failure> {
+        let repository = self.repository(store)?;
+        let reached = self.reach(container)?;
+        let options = self.backup_options(mode, base.filter(|base| repository.manifest(*base).is_ok()));
+        let guard = Watchdog::begin(context, &options.cancelled);
+        let mut session = Session::begin(&repository, options).map_err(repository_failure)?;
+        let upper = reached.upper()?;
+        let report = session.live_pass(std::os::fd::AsFd::as_fd(&upper), &mut |counters| {
+            context.report("reading", counters.entries, None);
+        });
+        drop(guard);
+        let report = report.map_err(repository_failure)?;
+        let now = self.options.clock.now();
+        let kept = Run {
+            repository,
+            session,
+            reached,
+            started_at: now,
+            frozen_at: now,
+            frozen: Span::default(),
+            freeze: None,
+            exceptions: report.exceptions,
+        };
+        lock(&self.runs).insert(run, kept);
+        let counters = report.counters;
+        Ok(Facts::LivePass { entries: counters.entries, read: Size::from_bytes(counters.read_bytes) })
+    }
+
+    fn backup_options(&self, mode: BackupMode, base: Option<BackupId>) -> BackupOptions {
+        BackupOptions {
+            ids: IdMap::default(),
+            full: mode == BackupMode::Full,
+            base,
+            exclude: vec![],
+            clock: Arc::clone(&self.options.clock),
+            cancelled: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    fn freeze(&self, run: RunId, container: ContainerId) -> Result<Facts, Failure> {
+        let mut runs = lock(&self.runs);
+        let kept = runs.get_mut(&run).ok_or_else(lost)?;
+        kept.frozen_at = self.options.clock.now();
+        if let Observation::Running { .. } = self.look(container) {
+            let client = self.shim(container)?;
+            let lease = client.freeze(FREEZE_LEASE).map_err(shim_failure)?;
+            kept.freeze = Some((client, lease));
+        }
+        Ok(Facts::None)
+    }
+
+    fn read_frozen(&self, run: RunId, container: ContainerId, context: &EffectContext) -> Result<Facts, Failure> {
+        // Taken out while it is read: a discard of this run waits for this effect to end anyway.
+        let mut kept = lock(&self.runs).remove(&run).ok_or_else(lost)?;
+        let read = self.read_again(&mut kept, container, context);
+        lock(&self.runs).insert(run, kept);
+        read.map(|()| Facts::None)
+    }
+
+    fn read_again(&self, kept: &mut Run, container: ContainerId, context: &EffectContext) -> Result<(), Failure> {
+        let upper = kept.reached.upper()?;
+        let root = std::os::fd::AsFd::as_fd(&upper);
+        crate::sys::fs::sync_file_system(root).map_err(cannot("sync", "the container's disk"))?;
+        let always = match &kept.freeze {
+            Some(_) => self.mapped_inodes(container, root),
+            None => HashSet::new(),
+        };
+        let report = kept.session.frozen_pass(root, &always, &mut |counters| {
+            context.report("reading what changed", counters.entries, None);
+        });
+        kept.exceptions = report.map_err(repository_failure)?.exceptions;
+        Ok(())
+    }
+
+    /// A store to a page of a shared writable mapping moves no time stamp before it is written back: read those again.
+    fn mapped_inodes(&self, container: ContainerId, upper: std::os::fd::BorrowedFd<'_>) -> HashSet<u64> {
+        let Ok(Some(cgroup)) = self.cgroup(container) else { return HashSet::new() };
+        shared_mappings(cgroup.unified_path(), upper)
+    }
+
+    fn thawed(&self, run: RunId, container: ContainerId) -> Result<Facts, Failure> {
+        self.thaw(run, container)?;
+        let runs = lock(&self.runs);
+        Ok(Facts::FrozenPass { frozen: runs.get(&run).ok_or_else(lost)?.frozen })
+    }
+
+    /// Lets the container go on; one whose lease ran out was read while it ran, which makes the pass worthless.
+    pub(super) fn thaw(&self, run: RunId, _: ContainerId) -> Result<(), Failure> {
+        let mut runs = lock(&self.runs);
+        let Some(kept) = runs.get_mut(&run) else { return Ok(()) };
+        let Some((client, lease)) = kept.freeze.take() else { return Ok(()) };
+        let held = client.thaw(lease).map_err(shim_failure)?;
+        let held = held.ok_or_else(|| Failure::permanent("the freeze ended by itself before everything was read"))?;
+        kept.frozen = Span::from_micros(i64::try_from(held.as_micros()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    fn seal(&self, seal: &SealSpecification, context: &EffectContext) -> Result<Facts, Failure> {
+        let Some(kept) = lock(&self.runs).remove(&seal.run) else { return self.sealed_before(seal) };
+        context.report("sealing", 0, None);
+        let template = self.keep_template(&kept.repository, seal)?;
+        let configuration = serde_json::to_vec(&seal.configuration)
+            .map_err(|error| Failure::permanent(format!("the configuration cannot be written: {error}")))?;
+        let particulars = Particulars {
+            id: seal.backup,
+            container: seal.container,
+            name: seal.container_name.to_string(),
+            started_at: kept.started_at,
+            finished_at: self.options.clock.now(),
+            template,
+            configuration,
+            note: String::new(),
+            exceptions: vec![],
+        };
+        let manifest = kept.session.commit(particulars).map_err(repository_failure)?;
+        Ok(Facts::Sealed(Box::new(summary(seal, &manifest, kept.frozen_at, kept.frozen))))
+    }
+
+    /// A seal that is repeated after a crash finds its manifest, or the run is lost.
+    fn sealed_before(&self, seal: &SealSpecification) -> Result<Facts, Failure> {
+        let manifest = self.repository(seal.store)?.manifest(seal.backup).map_err(|_| lost())?;
+        Ok(Facts::Sealed(Box::new(summary(seal, &manifest, manifest.started_at, Span::default()))))
+    }
+
+    /// Keeps the template's catalogue in the store, so that a backup shows the whole tree without this node.
+    fn keep_template(&self, store: &Repository, seal: &SealSpecification) -> Result<Option<TreeDigest>, Failure> {
+        let Ok(digest) = TreeDigest::try_from(seal.template_digest.clone()) else { return Ok(None) };
+        let path = self.options.paths.template_root(seal.configuration.template);
+        let root = crate::sys::fs::open_root(&path).map_err(cannot("open", path.display()))?;
+        let options = self.backup_options(BackupMode::Full, None);
+        let kept = store.store_template(std::os::fd::AsFd::as_fd(&root), digest, false, options, &mut |_| ());
+        kept.map_err(repository_failure)?;
+        Ok(Some(digest))
+    }
+
+    pub(super) fn verify_backup(
+        &self,
+        store: StoreId,
+        backup: BackupId,
+        context: &EffectContext,
+    ) -> Result<Facts, Failure> {
+        let repository = self.repository(store)?;
+        let report = repository.verify_backup(backup, &mut |done| {
+            context.report("verifying", done, None);
+            !context.cancel.is_cancelled()
+        });
+        let findings = report.map_err(repository_failure)?;
+        let result = match findings.first() {
+            None => MaintenanceResult::Verified,
+            Some(first) => {
+                let more = if findings.len() > 1 { format!(" and {} more", findings.len() - 1) } else { String::new() };
+                MaintenanceResult::Damaged { reason: format!("{first}{more}") }
+            }
+        };
+        Ok(Facts::Maintenance(result))
+    }
+}
+
+fn summary(
+    seal: &SealSpecification,
+    manifest: &crate::repository::Manifest,
+    taken_at: Timestamp,
+    frozen: Span,
+) -> BackupSummary {
+    let outcome = match manifest.outcome {
+        Outcome::Complete => BackupOutcome::Complete,
+        Outcome::CompleteWithExceptions => BackupOutcome::CompleteWithExceptions,
+    };
+    let counters = &manifest.counters;
+    BackupSummary {
+        backup: seal.backup,
+        run: seal.run,
+        container: seal.container,
+        container_name: seal.container_name.clone(),
+        store: seal.store,
+        taken_at,
+        mode: seal.mode,
+        base: manifest.base,
+        outcome,
+        entries: counters.entries,
+        read: Size::from_bytes(counters.read_bytes),
+        new: Size::from_bytes(counters.new_bytes),
+        stored: Size::from_bytes(counters.stored_bytes),
+        frozen,
+        unreadable: manifest.exceptions.len() as u64,
+        schedule: seal.schedule.clone(),
+    }
+}
+
+/// Carries a cancellation from the effect to the engine, which looks at a flag of its own.
+pub(super) struct Watchdog(Arc<AtomicBool>);
+
+impl Watchdog {
+    pub(super) fn begin(context: &EffectContext, flag: &Arc<AtomicBool>) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (cancel, flag, ended) = (context.cancel.clone(), Arc::clone(flag), Arc::clone(&over));
+        let watching = std::thread::Builder::new().name("cancel".to_owned()).stack_size(64 << 10).spawn(move || {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                if cancel.is_cancelled() {
+                    flag.store(true, std::sync::atomic::Ordering::Relaxed);
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        drop(watching);
+        Self(over)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}

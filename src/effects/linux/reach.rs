@@ -1,0 +1,123 @@
+//! Reaches a container's own files: through its supervisor while it runs, else through one that only mounts the disk.
+//!
+//! Both mount the same loop device where both are there, so a container may start while it is being backed up.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::failure::cannot;
+use super::host::LinuxHost;
+use super::paths::ensure_directory;
+use super::run::{PATIENCE, dismiss, remove_folder, shim_failure, spawn_shim};
+use crate::domain::effect::Failure;
+use crate::effects::Observation;
+use crate::shim::client::{Client, prepare_runtime_directory};
+use crate::shim::protocol::{Directory, Limits, Readiness, Spec, VERSION};
+use crate::sys::fs as sysfs;
+use crate::types::ContainerId;
+
+/// The overlay's upper layer: the container's own files.
+pub(super) const UPPER: &[u8] = b"upper";
+
+/// Is an open disk. Dropping it lets a supervisor go that was only there for this.
+pub(super) struct Reached {
+    disk: OwnedFd,
+    temporary: Option<PathBuf>,
+    child: Option<std::process::Child>,
+}
+
+impl Reached {
+    /// Returns the root of the disk.
+    pub(super) fn disk(&self) -> BorrowedFd<'_> {
+        self.disk.as_fd()
+    }
+
+    /// Opens the upper layer, made if the container never started.
+    pub(super) fn upper(&self) -> Result<OwnedFd, Failure> {
+        if sysfs::stat_at(self.disk(), UPPER).is_err() {
+            sysfs::make_directory(self.disk(), UPPER, 0o755).map_err(cannot("make", "the upper layer"))?;
+        }
+        self.open(UPPER)
+    }
+
+    /// Opens a directory of the disk by its name.
+    pub(super) fn open(&self, name: &[u8]) -> Result<OwnedFd, Failure> {
+        sysfs::open_beneath(self.disk(), name, sysfs::Access::Directory)
+            .map_err(cannot("open on the disk", String::from_utf8_lossy(name)))
+    }
+}
+
+impl Drop for Reached {
+    fn drop(&mut self) {
+        let Some(directory) = self.temporary.take() else { return };
+        // The descriptor must go first: a mount that is still looked at cannot be taken down.
+        if let Ok(null) = std::fs::File::open("/dev/null") {
+            self.disk = null.into();
+        }
+        let gone = dismiss(&directory).and_then(|()| remove_folder(&directory));
+        if let Err(failure) = gone {
+            tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
+    }
+}
+
+impl LinuxHost {
+    /// Opens a container's disk, whether it runs or not.
+    pub(super) fn reach(&self, container: ContainerId) -> Result<Reached, Failure> {
+        if let Observation::Running { .. } = self.look(container) {
+            let client = self.shim(container)?;
+            return Ok(Reached { disk: disk_of(&client)?, temporary: None, child: None });
+        }
+        let image = self.options.paths.disk_image(container);
+        if !image.exists() {
+            let path = self.options.paths.disk_directory(container);
+            let disk = sysfs::open_root(&path).map_err(cannot("open the disk", path.display()))?;
+            return Ok(Reached { disk, temporary: None, child: None });
+        }
+        self.reach_image(container)
+    }
+
+    fn reach_image(&self, container: ContainerId) -> Result<Reached, Failure> {
+        let folder = self.options.paths.runtime().join("disks");
+        ensure_directory(&folder)?;
+        let name = crate::sys::random::bytes().map_err(cannot("draw", "a name"))?;
+        let directory = folder.join(crate::types::RunId::from_bytes(name).short());
+        let spec = self.disk_specification(container, &directory);
+        prepare_runtime_directory(&directory, &spec).map_err(cannot("prepare", directory.display()))?;
+        let child = spawn_shim(&self.options.executable, &directory)?;
+        let client = Client::connect_when_ready(&directory, &spec.control_socket, PATIENCE);
+        let disk = client.map_err(shim_failure).and_then(|client| disk_of(&client));
+        match disk {
+            Ok(disk) => Ok(Reached { disk, temporary: Some(directory), child: Some(child) }),
+            Err(failure) => {
+                let _ = dismiss(&directory).and_then(|()| remove_folder(&directory));
+                Err(failure)
+            }
+        }
+    }
+
+    fn disk_specification(&self, container: ContainerId, directory: &Path) -> Spec {
+        Spec {
+            version: VERSION,
+            id: container.to_string(),
+            control_socket: directory.join("control"),
+            session_socket: directory.join("session"),
+            session_group: None,
+            disk: self.shim_disk(container),
+            container: None,
+            cgroup: None,
+            limits: Limits::default(),
+            readiness: Readiness::Exec,
+            log_bytes_max: 0,
+        }
+    }
+}
+
+fn disk_of(client: &Client) -> Result<OwnedFd, Failure> {
+    let opened = client.open_disk().map_err(shim_failure)?;
+    let disk = opened.into_iter().find(|(directory, _)| *directory == Directory::Disk);
+    disk.map(|(_, descriptor)| descriptor).ok_or_else(|| Failure::permanent("the supervisor handed out no disk"))
+}

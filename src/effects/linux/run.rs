@@ -1,0 +1,417 @@
+//! Starting, stopping, pausing and limiting containers, through their supervisors.
+//!
+//! What a start needs to know later (which link to take away, which init it was) lies in the runtime directory, which ends
+//! with the boot like everything it names. A start runs no other program than the supervisor itself.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::cannot;
+use super::host::{LinuxHost, lock};
+use super::network::resolv_conf;
+use crate::domain::effect::{Facts, Failure, InitSignal, RunSpecification};
+use crate::effects::Observation;
+use crate::effects::steps::StepName;
+use crate::events::{Exit, InitKind, Lease, Limits, ProcessIdentity};
+use crate::shim::client::{Client, ClientError, prepare_runtime_directory};
+use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, Step as _, VERSION};
+use crate::shim::record;
+use crate::types::{ContainerId, Span};
+
+/// How long a supervisor may take for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a console is kept.
+const CONSOLE_BYTES_MAX: u64 = 4 << 20;
+/// The container's link on the host, to be taken away when it stops.
+const LINK_FILE: &str = "link.json";
+/// The init that was started, should its supervisor die without a word.
+const STARTED_FILE: &str = "started.json";
+
+#[derive(Serialize, Deserialize)]
+struct Link {
+    lease: Lease,
+    port: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Started {
+    init: ProcessIdentity,
+    took: Span,
+}
+
+/// Returns the failure of a call to a supervisor; one that is away may come back, one that refuses will not.
+pub(super) fn shim_failure(error: ClientError) -> Failure {
+    match &error {
+        ClientError::TimedOut { .. } => Failure::transient(error.to_string()),
+        _ => Failure::permanent(error.to_string()),
+    }
+}
+
+pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {
+    ProcessIdentity { boot: process.boot.clone(), pid: process.pid.unsigned_abs(), started: process.started }
+}
+
+pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
+    match exit {
+        protocol::Exit::Reboot => Exit::Reboot,
+        protocol::Exit::PowerOff => Exit::PowerOff,
+        protocol::Exit::Exited { code } => Exit::Code(code),
+        protocol::Exit::Signaled { number } => Exit::Signal(number),
+    }
+}
+
+fn shim_limits(limits: &Limits) -> protocol::Limits {
+    let memory = limits.memory.map(crate::types::Size::as_bytes);
+    protocol::Limits {
+        memory,
+        memory_and_swap: memory,
+        cpu_millis: limits.cpus.map(crate::types::Cpus::as_millis),
+        cpu_weight: None,
+        pids: limits.pids,
+    }
+}
+
+fn init_of(run: &RunSpecification) -> Result<(Init, Readiness), Failure> {
+    if let Some(argv) = &run.configuration.command {
+        return Ok((Init::Builtin { argv: argv.clone() }, Readiness::Exec));
+    }
+    let kind = run.init.ok_or_else(|| Failure::permanent("the template has no init and the container no command"))?;
+    let readiness = if kind == InitKind::Systemd { Readiness::Notify } else { Readiness::Exec };
+    Ok((Init::Own { argv: vec!["/sbin/init".to_owned()], stop_signal: stop_signal(InitSignal::Of(kind)) }, readiness))
+}
+
+/// Returns the signal that asks an init to power off: systemd(1) SIGRTMIN+3, busybox init SIGUSR2, others SIGTERM.
+fn stop_signal(signal: InitSignal) -> i32 {
+    const SIGUSR2: i32 = 12;
+    const SIGTERM: i32 = 15;
+    const SIGRTMIN_PLUS_3: i32 = 37;
+    match signal {
+        InitSignal::Of(InitKind::Systemd) => SIGRTMIN_PLUS_3,
+        InitSignal::Of(InitKind::Busybox) => SIGUSR2,
+        InitSignal::Of(InitKind::Openrc | InitKind::Other) | InitSignal::Terminate => SIGTERM,
+    }
+}
+
+impl LinuxHost {
+    pub(super) fn runtime_of(&self, container: ContainerId) -> PathBuf {
+        self.options.paths.container_runtime(container)
+    }
+
+    /// Connects to a supervisor that runs.
+    pub(super) fn shim(&self, container: ContainerId) -> Result<Client, Failure> {
+        let directory = self.runtime_of(container);
+        Client::connect(&directory.join("control"), PATIENCE).map_err(shim_failure)
+    }
+
+    fn specification(&self, run: &RunSpecification) -> Result<Spec, Failure> {
+        let directory = self.runtime_of(run.container);
+        let (init, readiness) = init_of(run)?;
+        let configuration = &run.configuration;
+        Ok(Spec {
+            version: VERSION,
+            id: run.container.to_string(),
+            control_socket: directory.join("control"),
+            session_socket: directory.join("session"),
+            session_group: None,
+            disk: self.shim_disk(run.container),
+            container: Some(protocol::Container {
+                hostname: configuration.hostname.to_string(),
+                ids: run.ids.map(|ids| protocol::IdRange { base: ids.base, count: ids.count }),
+                lowers: vec![self.options.paths.template_root(configuration.template)],
+                init,
+                environment: vec![],
+                nesting: configuration.nesting,
+                network: Network::Own,
+                resolv_conf: run.lease.as_ref().map(|_| resolv_conf()),
+            }),
+            cgroup: Some(self.cgroup_place(run.container)),
+            limits: shim_limits(&configuration.limits),
+            readiness,
+            log_bytes_max: CONSOLE_BYTES_MAX,
+        })
+    }
+
+    pub(super) fn cgroup_place(&self, container: ContainerId) -> CgroupPlace {
+        CgroupPlace {
+            parent: self.options.cgroup_parent.clone(),
+            name: format!("berth-{}/{container}", self.options.instance),
+        }
+    }
+
+    pub(super) fn shim_disk(&self, container: ContainerId) -> Disk {
+        let image = self.options.paths.disk_image(container);
+        if image.exists() {
+            let options = "noinit_itable".to_owned();
+            return Disk::Image { path: image, filesystem: "ext4".to_owned(), options };
+        }
+        Disk::Directory { path: self.options.paths.disk_directory(container) }
+    }
+
+    pub(super) fn start_step(&self, run: &RunSpecification, step: StepName) -> Result<Facts, Failure> {
+        let container = run.container;
+        let directory = self.runtime_of(container);
+        if let Observation::Running { .. } = self.look(container) {
+            return Ok(self.started(&directory).unwrap_or(Facts::None));
+        }
+        match step {
+            "runtime-folder" => self.begin_runtime(run, &directory)?,
+            "supervisor" => self.ensure_supervisor(container, &directory)?,
+            "namespaces" => self.ensure_created(container)?,
+            "link" => self.ensure_link(run, &directory)?,
+            "init" => return self.release_init(container, &directory),
+            _ => {}
+        }
+        Ok(Facts::None)
+    }
+
+    /// Clears what an earlier try left and writes the order for the supervisor.
+    fn begin_runtime(&self, run: &RunSpecification, directory: &Path) -> Result<(), Failure> {
+        if directory.exists() {
+            for step in crate::effects::steps::steps_of(&stopped(run.container)) {
+                self.stop_step(run.container, step)?;
+            }
+        }
+        let spec = self.specification(run)?;
+        prepare_runtime_directory(directory, &spec).map_err(cannot("prepare", directory.display()))?;
+        let begun = Begun { at: self.options.clock.now() };
+        record::write(directory, BEGUN_FILE, &begun).map_err(cannot("write", directory.display()))
+    }
+
+    pub(super) fn ensure_supervisor(&self, container: ContainerId, directory: &Path) -> Result<(), Failure> {
+        let child = spawn_shim(&self.options.executable, directory)?;
+        let connected = Client::connect_when_ready(directory, &directory.join("control"), PATIENCE);
+        let client = connected.map_err(|error| with_words(shim_failure(error), directory))?;
+        lock(&self.starting).insert(container, client);
+        self.watch(container, Some(child));
+        Ok(())
+    }
+
+    fn ensure_created(&self, container: ContainerId) -> Result<(), Failure> {
+        let starting = lock(&self.starting);
+        let client = starting.get(&container).ok_or_else(|| Failure::transient("the supervisor is not connected"))?;
+        client.create().map(drop).map_err(shim_failure)
+    }
+
+    fn ensure_link(&self, run: &RunSpecification, directory: &Path) -> Result<(), Failure> {
+        let Some(lease) = &run.lease else { return Ok(()) };
+        let port = self.networks.port_name(run.container);
+        let link = Link { lease: lease.clone(), port: port.clone() };
+        record::write(directory, LINK_FILE, &link).map_err(cannot("write", directory.display()))?;
+        let client = lock(&self.starting);
+        let client = client.get(&run.container).ok_or_else(|| Failure::transient("the supervisor is not connected"))?;
+        let status = client.status().map_err(shim_failure)?;
+        let init = status.init.ok_or_else(|| Failure::transient("the container's namespaces are gone again"))?;
+        for warning in self.networks.ensure_link(lease, init.pid.unsigned_abs(), &port)? {
+            tracing::warn!(container = %run.container, warning);
+        }
+        Ok(())
+    }
+
+    fn release_init(&self, container: ContainerId, directory: &Path) -> Result<Facts, Failure> {
+        let Some(client) = lock(&self.starting).remove(&container) else {
+            return Err(Failure::transient("the supervisor is not connected"));
+        };
+        client.start().map_err(|error| with_words(shim_failure(error), directory))?;
+        let status = client.status().map_err(shim_failure)?;
+        let init = status.init.or_else(|| status.exit.map(|exit| exit.init));
+        let init = identity(&init.ok_or_else(|| Failure::permanent("the supervisor does not know its init"))?);
+        let begun = record::read::<Begun>(directory, BEGUN_FILE).ok().flatten();
+        let took = begun.map_or(Span::default(), |begun| self.options.clock.now().since(begun.at));
+        let started = Started { init: init.clone(), took };
+        record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
+        Ok(Facts::Started { init, took })
+    }
+
+    fn started(&self, directory: &Path) -> Option<Facts> {
+        let Observation::Running { init, .. } = look_into(directory) else { return None };
+        let took = record::read::<Started>(directory, STARTED_FILE).ok().flatten().map_or(Span::default(), |s| s.took);
+        Some(Facts::Started { init, took })
+    }
+
+    pub(super) fn undo_start(&self, container: ContainerId, step: StepName) -> Result<(), Failure> {
+        lock(&self.starting).remove(&container);
+        match step {
+            "link" => self.remove_link(container),
+            "runtime-folder" => crate::effects::steps::steps_of(&stopped(container))
+                .iter()
+                .try_for_each(|step| self.stop_step(container, step).map(drop)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn stop_step(&self, container: ContainerId, step: StepName) -> Result<Facts, Failure> {
+        let directory = self.runtime_of(container);
+        match step {
+            "kill" => kill(&directory)?,
+            "link" => self.remove_link(container)?,
+            "supervisor" => dismiss(&directory)?,
+            "control-group" => self.remove_cgroup(container)?,
+            "runtime-folder" => remove_folder(&directory)?,
+            _ => {}
+        }
+        Ok(Facts::None)
+    }
+
+    fn remove_link(&self, container: ContainerId) -> Result<(), Failure> {
+        let directory = self.runtime_of(container);
+        let link = record::read::<Link>(&directory, LINK_FILE).map_err(cannot("read", directory.display()))?;
+        link.map_or(Ok(()), |link| self.networks.ensure_link_gone(&link.lease, &link.port))
+    }
+
+    fn remove_cgroup(&self, container: ContainerId) -> Result<(), Failure> {
+        if !self.runtime_of(container).exists() {
+            return Ok(());
+        }
+        let Some(cgroup) = self.cgroup(container)? else { return Ok(()) };
+        if !cgroup.exists() {
+            return Ok(());
+        }
+        cgroup.kill().map_err(|failure| Failure::transient(failure.to_string()))?;
+        cgroup.remove().map_err(|failure| Failure::transient(failure.to_string()))?;
+        cgroup.remove_empty_parent();
+        Ok(())
+    }
+
+    /// Returns the handle of a container's control group; none on a host without any.
+    pub(super) fn cgroup(&self, container: ContainerId) -> Result<Option<crate::kernel::cgroup::Cgroup>, Failure> {
+        let Ok(layout) = crate::kernel::cgroup::Layout::detect() else { return Ok(None) };
+        let place = self.cgroup_place(container);
+        let cgroup = crate::kernel::cgroup::Cgroup::at(&layout, place.parent.as_deref(), &place.name);
+        cgroup.map(Some).map_err(|failure| Failure::permanent(failure.to_string()))
+    }
+
+    pub(super) fn signal(&self, container: ContainerId, signal: InitSignal) -> Result<Facts, Failure> {
+        self.shim(container)?.signal(stop_signal(signal)).map_err(shim_failure)?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn pause(&self, container: ContainerId) -> Result<Facts, Failure> {
+        self.shim(container)?.pause().map_err(shim_failure)?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn resume(&self, container: ContainerId) -> Result<Facts, Failure> {
+        self.shim(container)?.resume().map_err(shim_failure)?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn limit(&self, container: ContainerId, limits: &Limits) -> Result<Facts, Failure> {
+        let cgroup = self.cgroup(container)?.ok_or_else(|| Failure::permanent("this host has no control groups"))?;
+        cgroup
+            .set_limits(&shim_limits(limits))
+            .step("set the limits")
+            .map_err(|failure| Failure::permanent(failure.to_string()))?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn look(&self, container: ContainerId) -> Observation {
+        look_into(&self.runtime_of(container))
+    }
+}
+
+const BEGUN_FILE: &str = "begun.json";
+
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    at: crate::types::Timestamp,
+}
+
+fn stopped(container: ContainerId) -> crate::domain::effect::HostEffect {
+    crate::domain::effect::HostEffect::EnsureStopped { container }
+}
+
+/// Starts a supervisor; it leaves the daemon's session itself.
+pub(super) fn spawn_shim(executable: &Path, directory: &Path) -> Result<Child, Failure> {
+    let words = std::fs::File::create(directory.join("words")).map_err(cannot("write", directory.display()))?;
+    Command::new(executable)
+        .arg0("berth")
+        .arg("shim")
+        .arg(directory)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(words)
+        .spawn()
+        .map_err(cannot("start the supervisor", executable.display()))
+}
+
+/// Adds what the supervisor said on its way out.
+fn with_words(failure: Failure, directory: &Path) -> Failure {
+    let words = std::fs::read_to_string(directory.join("words")).unwrap_or_default();
+    let said = record::read::<protocol::Failure>(directory, record::FAILURE).ok().flatten();
+    let reason = said.map_or_else(|| words.trim().to_owned(), |failure| failure.to_string());
+    if reason.is_empty() { failure } else { Failure { reason: format!("{}: {reason}", failure.reason), ..failure } }
+}
+
+/// Reads what a runtime directory and its supervisor tell.
+pub(super) fn look_into(directory: &Path) -> Observation {
+    if !directory.exists() {
+        return Observation::Absent;
+    }
+    let alive = record::living_shim(directory).ok().flatten().is_some();
+    if alive
+        && let Ok(client) = Client::connect(&directory.join("control"), PATIENCE)
+        && let Ok(status) = client.status()
+    {
+        return match (status.phase, status.init, status.exit) {
+            (Phase::Running, Some(init), _) => Observation::Running { init: identity(&init), ready: status.ready },
+            (Phase::Exited, _, Some(exit)) => {
+                Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) }
+            }
+            _ => Observation::Remains,
+        };
+    }
+    if let Ok(Some(exit)) = record::unacknowledged_exit(directory) {
+        return Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) };
+    }
+    // Nobody is left who saw it end: whatever still runs of it is killed when it is cleared away.
+    match record::read::<Started>(directory, STARTED_FILE) {
+        Ok(Some(started)) => Observation::Exited { init: started.init, exit: Exit::Unknown },
+        _ => Observation::Remains,
+    }
+}
+
+fn kill(directory: &Path) -> Result<(), Failure> {
+    let Ok(client) = Client::connect(&directory.join("control"), PATIENCE) else { return Ok(()) };
+    let status = client.status().map_err(shim_failure)?;
+    if status.phase == Phase::Running {
+        client.kill().map_err(shim_failure)?;
+    }
+    let patience = Instant::now() + PATIENCE;
+    while !matches!(client.status().map_err(shim_failure)?.phase, Phase::Exited | Phase::New) {
+        if Instant::now() > patience {
+            return Err(Failure::transient("the container's processes do not end"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Lets the supervisor go; one that does not answer is ended.
+pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
+    let Ok(Some(shim)) = record::living_shim(directory) else { return Ok(()) };
+    let asked = Client::connect(&directory.join("control"), PATIENCE).and_then(|client| client.acknowledge_exit());
+    if asked.is_err() {
+        let _ = crate::sys::process::kill(shim.process.pid, 9);
+    }
+    let patience = Instant::now() + PATIENCE;
+    while shim.process.is_alive() {
+        if Instant::now() > patience {
+            return Err(Failure::transient(format!("the supervisor, process {}, does not end", shim.process.pid)));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+pub(super) fn remove_folder(directory: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot("remove", directory.display())(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,152 @@
+//! Backup stores: where each one lies, and the open repository behind it.
+//!
+//! The place of a store is a small file in the state directory; its key and its recovery key lie in the key directory,
+//! which is outside. A repository is made beside its place under another name and moved there when it is whole.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::cannot;
+use super::host::{LinuxHost, lock};
+use super::paths::ensure_directory;
+use crate::domain::effect::{Facts, Failure, FailureKind};
+use crate::effects::steps::StepName;
+use crate::repository::{self, Access, Directory, Purpose, Repository};
+use crate::shim::record;
+use crate::types::{NodeId, StoreId};
+
+#[derive(Serialize, Deserialize)]
+struct Place {
+    path: PathBuf,
+}
+
+/// Turns what a repository says into a failure; a place that is busy may become free.
+pub(super) fn repository_failure(error: repository::Error) -> Failure {
+    let kind = match &error {
+        repository::Error::Cancelled => FailureKind::Cancelled,
+        repository::Error::Locked { .. } => FailureKind::Transient,
+        _ => FailureKind::Permanent,
+    };
+    Failure { kind, reason: chain(&error) }
+}
+
+/// Returns an error with all its causes: they are told once, here, where they leave as words.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl LinuxHost {
+    fn stores(&self) -> PathBuf {
+        self.options.paths.root().join("stores")
+    }
+
+    fn recovery_file(&self, store: StoreId) -> PathBuf {
+        self.options.key_dir.join(format!("store-{store}.recovery"))
+    }
+
+    fn access(&self, path: &Path, node: NodeId) -> Access {
+        Access {
+            place: path.display().to_string(),
+            key_directory: self.options.key_dir.clone(),
+            cache_directory: self.options.paths.root().join("cache"),
+            node,
+            epoch: 1,
+        }
+    }
+
+    pub(super) fn store(&self, store: StoreId, path: &str, node: NodeId, step: StepName) -> Result<Facts, Failure> {
+        let path = Path::new(path);
+        if step == "repository" {
+            ensure_directory(&self.options.paths.root().join("cache"))?;
+            ensure_directory(&self.options.key_dir)?;
+            if !path.join("config").exists() {
+                self.make_repository(store, path, node)?;
+            }
+            return Ok(Facts::None);
+        }
+        ensure_directory(&self.stores())?;
+        let place = Place { path: path.to_owned() };
+        record::write(&self.stores(), &format!("{store}.json"), &place).map_err(cannot("write", path.display()))?;
+        let repository = self.repository(store)?;
+        let recovery = self.recovery_text(store)?;
+        let fingerprint = blake3::hash(recovery.trim().as_bytes()).to_hex();
+        Ok(Facts::Repository {
+            repository: repository.id().to_string(),
+            recovery_fingerprint: fingerprint[..16].to_owned(),
+        })
+    }
+
+    /// Makes a repository beside its place and moves it there: a crash leaves no store without its recovery key.
+    fn make_repository(&self, store: StoreId, path: &Path, node: NodeId) -> Result<(), Failure> {
+        let parent = path.parent().ok_or_else(|| Failure::permanent("the root directory cannot be a store"))?;
+        std::fs::create_dir_all(parent).map_err(cannot("make", parent.display()))?;
+        if std::fs::read_dir(path).is_ok_and(|mut names| names.next().is_some()) {
+            return Err(Failure::permanent(format!("{} is not empty; choose an empty directory", path.display())));
+        }
+        let beside = parent.join(format!(".berth-store-{store}"));
+        super::run::remove_folder(&beside)?;
+        for key in [self.options.key_dir.join(format!("store-{store}.key")), self.recovery_file(store)] {
+            let _ = std::fs::remove_file(key); // of an attempt that did not end
+        }
+        ensure_directory(&beside)?;
+        let medium = Directory::open(&beside).map_err(cannot("open", beside.display()))?;
+        let made = Repository::create(Box::new(medium), store, self.access(path, node));
+        let (repository, recovery) = made.map_err(repository_failure)?;
+        drop(repository);
+        let text = recovery.to_text();
+        write_secret(&self.recovery_file(store), &text).map_err(cannot("write", "the recovery key"))?;
+        std::fs::rename(&beside, path).map_err(cannot("move the store to", path.display()))?;
+        super::paths::sync_directory(parent).map_err(cannot("sync", parent.display()))
+    }
+
+    /// Returns the open repository of a store, opened once for as long as it answers.
+    pub(super) fn repository(&self, store: StoreId) -> Result<Repository, Failure> {
+        let mut open = lock(&self.repositories);
+        let path = self.place_of(store)?;
+        if let Some(repository) = open.get(&store) {
+            if path.join("config").exists() {
+                return Ok(repository.clone());
+            }
+            open.remove(&store);
+        }
+        if !path.join("config").exists() {
+            let reason = format!("the store in {} is not there: is its disk mounted?", path.display());
+            return Err(Failure::permanent(reason));
+        }
+        let medium = Directory::open(&path).map_err(cannot("open the store in", path.display()))?;
+        let access = self.access(&path, self.options.node);
+        let repository = Repository::open(Box::new(medium), access, Purpose::Write, None);
+        let repository = repository.map_err(repository_failure)?;
+        open.insert(store, repository.clone());
+        Ok(repository)
+    }
+
+    fn place_of(&self, store: StoreId) -> Result<PathBuf, Failure> {
+        let place = record::read::<Place>(&self.stores(), &format!("{store}.json"));
+        let place = place.map_err(cannot("read the place of store", store))?;
+        place.map(|place| place.path).ok_or_else(|| Failure::permanent(format!("this node has no store {store}")))
+    }
+
+    pub(super) fn recovery_text(&self, store: StoreId) -> Result<String, Failure> {
+        let path = self.recovery_file(store);
+        std::fs::read_to_string(&path).map_err(cannot("read the recovery key in", path.display()))
+    }
+}
+
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

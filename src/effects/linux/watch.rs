@@ -1,0 +1,70 @@
+//! Hears from supervisors when a container becomes ready or ends: one thread each, asleep until there is news.
+
+use std::process::Child;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::host::LinuxHost;
+use super::run::{PATIENCE, exit_of, identity};
+use crate::effects::{Change, Observation};
+use crate::shim::client::Client;
+use crate::shim::protocol::Event;
+use crate::types::ContainerId;
+
+/// How long one wait lasts; a supervisor that dies ends it at once.
+const NEWS: Duration = Duration::from_secs(3600);
+
+impl LinuxHost {
+    /// Begins to listen to a supervisor, and reaps it if it is this daemon's child.
+    pub(super) fn watch(&self, container: ContainerId, child: Option<Child>) {
+        let socket = self.runtime_of(container).join("control");
+        let changes = self.changes.clone();
+        let directory = self.runtime_of(container);
+        let spawned = std::thread::Builder::new().name("watch".to_owned()).stack_size(128 << 10).spawn(move || {
+            listen(container, &socket, &changes);
+            if directory.exists() {
+                let observation = super::run::look_into(&directory);
+                let _ = changes.send(Some(Change { container, observation }));
+            }
+            if let Some(mut child) = child {
+                let _ = child.wait();
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%container, %error, "no thread to watch the supervisor");
+        }
+    }
+}
+
+fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Option<Change>>) {
+    let Ok(events) = Client::connect(socket, PATIENCE).and_then(Client::subscribe) else { return };
+    if let Ok(status) = Client::connect(socket, PATIENCE).and_then(|client| client.status())
+        && let (true, Some(init)) = (status.ready, status.init)
+    {
+        let observation = Observation::Running { init: identity(&init), ready: true };
+        let _ = changes.send(Some(Change { container, observation }));
+    }
+    loop {
+        let observation = match events.next(NEWS) {
+            Ok(None) => continue,
+            Ok(Some(Event::Ready)) => {
+                let status = Client::connect(socket, PATIENCE).and_then(|client| client.status());
+                let Ok(Some(init)) = status.map(|status| status.init) else { continue };
+                Observation::Running { init: identity(&init), ready: true }
+            }
+            Ok(Some(Event::Exited(record))) => {
+                Observation::Exited { init: identity(&record.init), exit: exit_of(record.exit) }
+            }
+            Ok(Some(Event::LeaseExpired { .. })) => {
+                tracing::warn!(%container, "a freeze ended by itself: its deadline passed");
+                continue;
+            }
+            Ok(Some(Event::CreationUndone)) => continue,
+            Err(_) => return,
+        };
+        if changes.send(Some(Change { container, observation })).is_err() {
+            return;
+        }
+    }
+}
+
