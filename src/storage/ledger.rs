@@ -9,7 +9,6 @@ use std::sync::Arc;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::checkpoint::{Checkpoint, Signer, origin};
 use super::database;
 use super::error::{AppendError, OpenError, ReadError, foreign};
 use super::intern::{Interner, Known};
@@ -18,7 +17,6 @@ use super::merkle::Frontier;
 use super::projection::{self, Slot};
 use super::reader::load_tree;
 use super::row::{self, Words};
-use super::segment::{self, Bodies};
 use super::{CONTENT_LIMIT, Commit, Committed, Expected, Head};
 use crate::events::{Context, Envelope, NewEvent};
 use crate::types::{LogId, Position, Timestamp, Version};
@@ -29,20 +27,18 @@ pub(super) type Outcome = Result<Committed, AppendError>;
 const INSERT: &str = "INSERT INTO events (position, stream, version, kind, schema, recorded_at, wall_clock, boot,
         principal, operation, cause_stream, cause_version, node, body_salt, body, annex, annex_commitment, leaf)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
-/// Is how many bodies one segment packs.
-const SEGMENT_EVENTS: i64 = 4_096;
 const SALTS_DRAWN: usize = 256;
 
 pub(super) struct Ledger {
     pub(super) path: PathBuf,
     pub(super) log: LogId,
     pub(super) slots: Vec<Slot>,
-    connection: Connection,
-    interner: Interner,
+    pub(super) connection: Connection,
+    pub(super) interner: Interner,
     words: Words,
-    tree: Frontier,
-    sealed: u64,
-    recorded_at: Timestamp,
+    pub(super) tree: Frontier,
+    pub(super) sealed: u64,
+    pub(super) recorded_at: Timestamp,
     salts: Salts,
     scratch: Vec<u8>,
 }
@@ -96,7 +92,7 @@ impl Ledger {
         let mut ledger =
             Self { path, log, slots, connection, interner, words, tree, sealed, recorded_at, salts, scratch };
         ledger.check_size()?;
-        ledger.catch_up().map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
+        ledger.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
         Ok(ledger)
     }
 
@@ -109,7 +105,7 @@ impl Ledger {
             Ok(fresh) => {
                 *self = fresh;
                 self.slots = slots;
-                self.catch_up().map_err(|source| OpenError::Read(row::read_error(&self.path, source)))
+                self.catch_up(false).map_err(|source| OpenError::Read(row::read_error(&self.path, source)))
             }
             Err(error) => {
                 self.slots = slots;
@@ -301,94 +297,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Signs the present root, if anything came since the last time, and returns the note.
-    pub(super) fn seal(&mut self, signer: &Signer, now: Timestamp) -> rusqlite::Result<Option<String>> {
-        if self.unsealed() == 0 {
-            return Ok(None);
-        }
-        let Head { log, position, root } = self.head();
-        let sealed_at = now.max(self.recorded_at);
-        let note = signer.sign(&Checkpoint { origin: origin(log), size: position.get(), root, sealed_at });
-        self.connection.execute(
-            "INSERT INTO checkpoints (size, root, sealed_at, note, frontier) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![position.get() as i64, root, sealed_at.as_micros(), note, self.tree.to_bytes()],
-        )?;
-        self.sealed = position.get();
-        Ok(Some(note))
-    }
-
-    /// Returns the newest checkpoint's note.
-    pub(super) fn latest_note(&mut self) -> rusqlite::Result<Option<String>> {
-        let sql = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";
-        self.connection.query_row(sql, [], |row| row.get(0)).optional()
-    }
-
-    /// Deletes annexes for good: from the file, and from the write-ahead log.
-    pub(super) fn redact(&mut self, positions: &[Position]) -> rusqlite::Result<usize> {
-        let transaction = self.connection.unchecked_transaction()?;
-        let mut redacted = 0;
-        for position in positions {
-            let sql = "UPDATE events SET annex = NULL WHERE position = ?1 AND annex IS NOT NULL";
-            redacted += transaction.execute(sql, [position.get() as i64])?;
-        }
-        transaction.commit()?;
-        self.settle()?;
-        Ok(redacted)
-    }
-
-    /// Moves everything from the write-ahead log into the file, so that the file alone is the log.
-    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-    }
-
-    /// Packs the bodies up to a position into segments; returns how many were moved.
-    pub(super) fn archive(&mut self, until: Position) -> rusqlite::Result<usize> {
-        let mut moved = 0;
-        loop {
-            let packed = self.archive_segment(until)?;
-            moved += packed;
-            if packed == 0 {
-                return Ok(moved);
-            }
-        }
-    }
-
-    fn archive_segment(&mut self, until: Position) -> rusqlite::Result<usize> {
-        let transaction = self.connection.unchecked_transaction()?;
-        let (mut bodies, mut commitments) = (Bodies::new(), Vec::new());
-        {
-            let sql = "SELECT position, body_salt, body FROM events WHERE position <= ?1 AND position >
-                       (SELECT coalesce(max(last), 0) FROM segments) ORDER BY position LIMIT ?2";
-            let mut statement = transaction.prepare_cached(sql)?;
-            let mut rows = statement.query(params![until.get() as i64, SEGMENT_EVENTS])?;
-            while let Some(row) = rows.next()? {
-                let (position, salt, body): (i64, Salt, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                commitments.push((position, commitment(&salt, &body)));
-                bodies.insert(position as u64, body);
-            }
-        }
-        let (Some((first, _)), Some((last, _))) = (commitments.first(), commitments.last()) else { return Ok(0) };
-        let packed = segment::pack(&bodies).map_err(foreign)?;
-        let sql = "INSERT INTO segments (first, last, sha256, data) VALUES (?1, ?2, ?3, ?4)";
-        transaction.execute(sql, params![first, last, packed.0, packed.1])?;
-        let id = transaction.last_insert_rowid();
-        for (position, hash) in &commitments {
-            transaction
-                .prepare_cached(
-                    "UPDATE events SET body = NULL, segment = ?2, body_commitment = ?3 WHERE position = ?1",
-                )?
-                .execute(params![position, id, hash])?;
-        }
-        transaction.commit()?;
-        Ok(commitments.len())
-    }
-
-    pub(super) fn save_snapshots(&mut self, snapshots: &[super::Snapshot]) -> rusqlite::Result<()> {
-        super::snapshot::save(&self.connection, &mut self.interner, snapshots)
-    }
-
-    /// Brings every projection to the head: those that are behind, parked, new or of another version are rebuilt.
-    fn catch_up(&mut self) -> rusqlite::Result<()> {
+    /// Brings every projection to the head: those that are behind, new or of another version are rebuilt.
+    ///
+    /// Parked ones are tried again at a start only: in the midst of a failure the log has other worries.
+    fn catch_up(&mut self, starting: bool) -> rusqlite::Result<()> {
         let head = Position::new(self.tree.size());
         let names: Vec<&str> = self.slots.iter().map(Slot::name).collect();
         let known = serde_json::Value::from(names).to_string();
@@ -404,6 +316,7 @@ impl Ledger {
             });
             match stored.optional()? {
                 Some((version, position, true)) if version == slot.version() && position == head => slot.resume(head),
+                Some((_, _, false)) if !starting => {}
                 _ => stale.push(index),
             }
         }
@@ -422,7 +335,7 @@ impl Ledger {
         let transaction = connection.unchecked_transaction()?;
         for slot in &mut slots {
             slot.announce(connection)?;
-            slot.begin_rebuild(connection)?;
+            slot.begin_rebuild(connection)?; // a table that SQLite refuses parks it
         }
         let mut last = Position::default();
         while last < head {
@@ -435,8 +348,9 @@ impl Ledger {
             }
             projection::flush_all(&mut slots, connection, last)?;
         }
+        projection::flush_all(&mut slots, connection, head)?; // an empty log is a position, too
         for slot in &mut slots {
-            slot.end_rebuild(connection, head)?;
+            slot.end_rebuild(connection)?;
         }
         transaction.commit()
     }
@@ -447,12 +361,9 @@ fn sealed_size(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|size| size as u64)
 }
 
-/// Tells what SQLite refuses because of the commit's own content.
+/// Tells what SQLite refuses because of the commit's own content; a broken constraint means that the mirror is wrong.
 fn is_of_the_commit(source: &rusqlite::Error) -> bool {
-    matches!(
-        source.sqlite_error_code(),
-        Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
-    )
+    matches!(source.sqlite_error_code(), Some(ErrorCode::TooBig | ErrorCode::TypeMismatch))
 }
 
 fn envelope(

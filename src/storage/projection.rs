@@ -183,6 +183,7 @@ impl Slot {
 
     /// Goes on with rows that are whole up to `position`.
     pub(super) fn resume(&mut self, position: Position) {
+        self.parked = false;
         self.flushed = position;
     }
 
@@ -191,25 +192,29 @@ impl Slot {
         self.forget();
         self.parked = false;
         self.flushed = Position::default();
-        self.table = format!("shadow_{}", self.name());
-        connection.execute_batch(&format!("DROP TABLE IF EXISTS {}", self.table))?;
-        connection.execute_batch(&self.projection.schema().replace("{table}", &self.table))
-    }
-
-    /// Puts the new table in the place of the old one.
-    pub(super) fn end_rebuild(&mut self, connection: &Connection, position: Position) -> rusqlite::Result<()> {
-        let shadow = std::mem::replace(&mut self.table, table_of(self.projection.name()));
-        let table = &self.table;
-        connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}; ALTER TABLE {shadow} RENAME TO {table};"))?;
-        connection.execute_batch(&self.projection.indexes().replace("{table}", table))?;
-        if !self.parked {
-            connection.execute(
-                "INSERT INTO projections (name, version, position, error) VALUES (?1, ?2, ?3, NULL)
-                 ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position, error = NULL",
-                params![self.name(), self.version(), position.get() as i64],
-            )?;
+        let shadow = format!("shadow_{}", self.name());
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS {shadow}"))?;
+        match connection.execute_batch(&self.projection.schema().replace("{table}", &shadow)).map_err(Failure::from) {
+            Ok(()) => self.table = shadow,
+            Err(Failure::Sqlite(source)) => return Err(source),
+            Err(Failure::Projection(reason)) => self.park(connection, &reason)?,
         }
         Ok(())
+    }
+
+    /// Puts the new table in the place of the old one; that of a projection that parked meanwhile as far as it came.
+    pub(super) fn end_rebuild(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let shadow = std::mem::replace(&mut self.table, table_of(self.projection.name()));
+        let table = &self.table;
+        if shadow == *table {
+            return Ok(()); // there is no new one
+        }
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}; ALTER TABLE {shadow} RENAME TO {table};"))?;
+        match connection.execute_batch(&self.projection.indexes().replace("{table}", table)).map_err(Failure::from) {
+            Ok(()) => Ok(()),
+            Err(Failure::Sqlite(source)) => Err(source),
+            Err(Failure::Projection(reason)) => self.park(connection, &reason),
+        }
     }
 
     /// Notes, before a rebuild, that the rows are of this version, so that parking in the midst of it can be recorded.

@@ -4,7 +4,6 @@
 //! be consistent with itself: whoever rewrote all of it would pass.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -14,154 +13,10 @@ use super::error::ReadError;
 use super::leaf::{Header, Salt, annex_commitment, commitment};
 use super::merkle::{Frontier, Hash};
 use super::reader::{PAGE, Reader, Session};
+use super::report::{Evidence, Finding, VerifyReport};
 use super::row::{self, Words};
 use crate::events::{Context, EventReference};
 use crate::types::{LogId, NodeId, OperationId, Position, Principal, StreamName, Timestamp, Version};
-
-/// Is what a verifier brings along.
-#[derive(Debug, Clone, Default)]
-pub struct Evidence {
-    /// A checkpoint's note that was kept elsewhere.
-    pub checkpoint: Option<String>,
-    /// The public key, from anywhere but the log.
-    pub key: Option<VerifierKey>,
-}
-
-/// Is one thing that is not as it was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Finding {
-    /// The content does not fit its leaf hash.
-    #[error("event {position} is altered: {what}")]
-    Altered {
-        /// Where.
-        position: Position,
-        /// What does not fit.
-        what: String,
-    },
-    /// Positions are not there.
-    #[error("events {first} to {last} are missing")]
-    Missing {
-        /// The first.
-        first: Position,
-        /// The last.
-        last: Position,
-    },
-    /// An event stands where it cannot have been written.
-    #[error("event {position} is out of place: {reason}")]
-    OutOfPlace {
-        /// Where.
-        position: Position,
-        /// Why.
-        reason: String,
-    },
-    /// The log is not the one that was sealed.
-    #[error(
-        "events {first} to {last} are not what was sealed at {sealed_at}: one was altered, swapped or replaced along with its hash"
-    )]
-    Rewritten {
-        /// The first that may be concerned.
-        first: Position,
-        /// The last.
-        last: Position,
-        /// When they were sealed.
-        sealed_at: Timestamp,
-    },
-    /// The end is gone.
-    #[error("the log ends at event {head}, but {sealed} events were sealed at {sealed_at}: its end was cut off")]
-    CutOff {
-        /// The last event.
-        head: Position,
-        /// How many there were.
-        sealed: u64,
-        /// When.
-        sealed_at: Timestamp,
-    },
-    /// A checkpoint proves nothing.
-    #[error("the checkpoint {name} proves nothing: {reason}")]
-    Checkpoint {
-        /// Which one.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-    /// The file cannot be read to its end.
-    #[error("the file cannot be read beyond event {position}: {reason}")]
-    Unreadable {
-        /// The last event that was read.
-        position: Position,
-        /// What SQLite said.
-        reason: String,
-    },
-}
-
-/// Is what a verification found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// The log.
-    pub log: LogId,
-    /// How many events were read.
-    pub events: u64,
-    /// The root over them.
-    pub root: Hash,
-    /// How many annexes are redacted.
-    pub redacted: u64,
-    /// How many bodies stand in segments.
-    pub archived: u64,
-    /// The newest checkpoint in the log that fits, and when it was made.
-    pub sealed: Option<(u64, Timestamp)>,
-    /// The checkpoint from outside, if one was given and fits.
-    pub outside: Option<(u64, Timestamp)>,
-    /// The name of the key that the signatures were checked with.
-    pub key: Option<String>,
-    /// What is not as it was written.
-    pub findings: Vec<Finding>,
-}
-
-impl VerifyReport {
-    /// Tells whether everything that could be checked fits.
-    pub const fn is_intact(&self) -> bool {
-        self.findings.is_empty()
-    }
-}
-
-impl fmt::Display for VerifyReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "log {}: {} events", self.log, self.events)?;
-        for finding in &self.findings {
-            writeln!(f, "WRONG      {finding}")?;
-        }
-        if self.is_intact() {
-            writeln!(f, "shown      consistent with itself: every event fits its hash and its place")?;
-        }
-        if self.redacted + self.archived > 0 {
-            let (redacted, archived) = (self.redacted, self.archived);
-            writeln!(f, "shown      {redacted} annexes are redacted, {archived} bodies archived; their hashes remain")?;
-        }
-        self.fmt_seals(f)
-    }
-}
-
-impl VerifyReport {
-    fn fmt_seals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signed = if self.key.is_some() { "signature checked" } else { "signature not checked: no key was given" };
-        if let Some((size, date)) = self.sealed {
-            writeln!(f, "shown      consistent with its own checkpoint {size} from {date} ({signed})")?;
-        }
-        if let Some((size, date)) = self.outside {
-            writeln!(f, "shown      consistent with the given checkpoint {size} from {date} ({signed})")?;
-        } else {
-            writeln!(
-                f,
-                "not shown  that the log was not cut or rewritten as a whole: no fitting checkpoint from elsewhere"
-            )?;
-        }
-        let sealed = self.sealed.into_iter().chain(self.outside).map(|(size, _)| size).max().unwrap_or(0);
-        match self.events.saturating_sub(sealed) {
-            0 => Ok(()),
-            tail => writeln!(f, "not shown  the last {tail} events are sealed by no checkpoint yet"),
-        }
-    }
-}
 
 /// Verifies a log against itself and against what the verifier brings.
 ///
@@ -492,12 +347,6 @@ impl<'a> Audit<'a> {
             self.report.findings.push(finding);
         }
         self.report
-    }
-}
-
-impl Finding {
-    fn is_at(&self, place: Position) -> bool {
-        matches!(self, Self::Altered { position, .. } if *position == place)
     }
 }
 

@@ -64,6 +64,22 @@ fn what_was_acknowledged_survives_kill_9() {
     assert!(total > ROUNDS, "{total} acknowledgements in {ROUNDS} rounds prove little");
 }
 
+#[test]
+fn a_batch_that_fails_is_answered_and_the_log_goes_on() {
+    let home = Home::new();
+    let store = home.open();
+    append(&store, commit("a", 0, &["x"])).unwrap();
+    let intruder = rusqlite::Connection::open(home.log()).unwrap();
+    intruder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = append(&store, commit("a", 1, &["while the file is locked"])).unwrap_err();
+    assert!(matches!(error, AppendError::Unavailable { .. }), "{error}");
+    intruder.execute_batch("INSERT INTO streams (name) VALUES ('container/b'); COMMIT").unwrap();
+    append(&store, commit("a", 1, &["y"])).unwrap();
+    append(&store, commit("b", 0, &["y"])).unwrap();
+    assert_eq!((store.head().position.get(), store.read_only()), (3, None));
+    assert_eq!(store.reader().head().unwrap(), store.head());
+}
+
 /// Reads `ACK s<appender> <version>`; a line that the kill cut short is none.
 fn acknowledgement(line: &str) -> Option<(usize, u64)> {
     let (appender, version) = line.strip_prefix("ACK s")?.split_once(' ')?;

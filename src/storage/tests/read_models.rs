@@ -102,6 +102,43 @@ fn rebuilt_rows_equal_live_rows_and_every_moment_can_be_folded_again() {
     assert_eq!(indexes, 1);
 }
 
+/// Has a table that SQLite refuses.
+struct Shapeless;
+
+impl InlineProjection for Shapeless {
+    fn name(&self) -> &'static str {
+        "shapeless"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn schema(&self) -> &'static str {
+        "CREATE TABLE {table} (nonsense NONSENSE) STRICT"
+    }
+
+    fn keys(&self, _event: &Envelope) -> Vec<String> {
+        vec!["x".to_owned()]
+    }
+
+    fn fold(&self, _key: &str, row: Option<Value>, _event: &Envelope) -> Option<Value> {
+        row
+    }
+}
+
+#[test]
+fn a_projection_without_a_table_stops_nothing() {
+    let home = Home::new();
+    let projections: Vec<Box<dyn InlineProjection>> =
+        vec![Box::new(Shapeless), Box::new(Counter { version: 1, strict: true })];
+    let store = SqliteStore::open(&home.state(), Options { projections, ..home.options() }).unwrap();
+    append(&store, commit("a", 0, &["x"])).unwrap();
+    let status = store.reader().projections().unwrap();
+    assert_eq!(status.iter().map(|one| one.error.is_some()).collect::<Vec<_>>(), [false, true], "{status:?}");
+    assert_eq!(rows(&store).len(), 2);
+}
+
 #[test]
 fn a_projection_that_fails_is_parked_and_the_log_goes_on() {
     for (name, said) in [("Bad", "a fold that breaks"), ("Huge", "CHECK constraint failed")] {

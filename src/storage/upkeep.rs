@@ -1,0 +1,102 @@
+//! What is done to a log beside appending: sealing, redaction, archiving, snapshots. All on the writer thread.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::Head;
+use super::checkpoint::{Checkpoint, Signer, origin};
+use super::error::foreign;
+use super::leaf::{Salt, commitment};
+use super::ledger::Ledger;
+use super::segment::{self, Bodies};
+use crate::types::{Position, Timestamp};
+
+/// Is how many bodies one segment packs.
+const SEGMENT_EVENTS: i64 = 4_096;
+
+impl Ledger {
+    /// Signs the present root, if anything came since the last time, and returns the note.
+    pub(super) fn seal(&mut self, signer: &Signer, now: Timestamp) -> rusqlite::Result<Option<String>> {
+        if self.unsealed() == 0 {
+            return Ok(None);
+        }
+        let Head { log, position, root } = self.head();
+        let sealed_at = now.max(self.recorded_at);
+        let note = signer.sign(&Checkpoint { origin: origin(log), size: position.get(), root, sealed_at });
+        self.connection.execute(
+            "INSERT INTO checkpoints (size, root, sealed_at, note, frontier) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![position.get() as i64, root, sealed_at.as_micros(), note, self.tree.to_bytes()],
+        )?;
+        self.sealed = position.get();
+        Ok(Some(note))
+    }
+
+    /// Returns the newest checkpoint's note.
+    pub(super) fn latest_note(&mut self) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";
+        self.connection.query_row(sql, [], |row| row.get(0)).optional()
+    }
+
+    /// Deletes annexes for good: from the file, and from the write-ahead log.
+    pub(super) fn redact(&mut self, positions: &[Position]) -> rusqlite::Result<usize> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut redacted = 0;
+        for position in positions {
+            let sql = "UPDATE events SET annex = NULL WHERE position = ?1 AND annex IS NOT NULL";
+            redacted += transaction.execute(sql, [position.get() as i64])?;
+        }
+        transaction.commit()?;
+        self.settle()?;
+        Ok(redacted)
+    }
+
+    /// Moves everything from the write-ahead log into the file, so that the file alone is the log.
+    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    /// Packs the bodies up to a position into segments; returns how many were moved.
+    pub(super) fn archive(&mut self, until: Position) -> rusqlite::Result<usize> {
+        let mut moved = 0;
+        loop {
+            let packed = self.archive_segment(until)?;
+            moved += packed;
+            if packed == 0 {
+                return Ok(moved);
+            }
+        }
+    }
+
+    fn archive_segment(&mut self, until: Position) -> rusqlite::Result<usize> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let (mut bodies, mut commitments) = (Bodies::new(), Vec::new());
+        {
+            let sql = "SELECT position, body_salt, body FROM events WHERE position <= ?1 AND position >
+                       (SELECT coalesce(max(last), 0) FROM segments) ORDER BY position LIMIT ?2";
+            let mut statement = transaction.prepare_cached(sql)?;
+            let mut rows = statement.query(params![until.get() as i64, SEGMENT_EVENTS])?;
+            while let Some(row) = rows.next()? {
+                let (position, salt, body): (i64, Salt, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                commitments.push((position, commitment(&salt, &body)));
+                bodies.insert(position as u64, body);
+            }
+        }
+        let (Some((first, _)), Some((last, _))) = (commitments.first(), commitments.last()) else { return Ok(0) };
+        let packed = segment::pack(&bodies).map_err(foreign)?;
+        let sql = "INSERT INTO segments (first, last, sha256, data) VALUES (?1, ?2, ?3, ?4)";
+        transaction.execute(sql, params![first, last, packed.0, packed.1])?;
+        let id = transaction.last_insert_rowid();
+        for (position, hash) in &commitments {
+            transaction
+                .prepare_cached(
+                    "UPDATE events SET body = NULL, segment = ?2, body_commitment = ?3 WHERE position = ?1",
+                )?
+                .execute(params![position, id, hash])?;
+        }
+        transaction.commit()?;
+        Ok(commitments.len())
+    }
+
+    pub(super) fn save_snapshots(&mut self, snapshots: &[super::Snapshot]) -> rusqlite::Result<()> {
+        super::snapshot::save(&self.connection, &mut self.interner, snapshots)
+    }
+}
