@@ -5,7 +5,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use berth::events::Envelope;
@@ -59,25 +58,28 @@ fn commit(key: &str, version: u64) -> Commit {
     Commit { key: Some(format!("{key}/{version}")), ..conformance::commit(key, version, &[BODY]) }
 }
 
-/// Appends from `appenders` threads for one round and returns events per second.
-fn append_round(store: &SqliteStore, appenders: usize, round: usize) -> f64 {
-    let (started, done) = (Instant::now(), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        for appender in 0..appenders {
-            let done = &done;
-            scope.spawn(move || {
-                let key = format!("r{round}-{appenders}-{appender}");
-                let mut version = 0;
-                while started.elapsed() < ROUND {
-                    let answer = store.append(commit(&key, version)).blocking_recv();
-                    answer.expect("the writer lives").expect("the commit fits");
-                    version += 1;
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    done.into_inner() as f64 / started.elapsed().as_secs_f64()
+/// Appends from `appenders` tasks of one thread, as actors of one arbiter do, and returns events per second.
+fn append_round(store: &Arc<SqliteStore>, appenders: usize, round: usize) -> f64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let started = Instant::now();
+    let tasks = tokio::task::LocalSet::new();
+    let done: Vec<_> = (0..appenders)
+        .map(|appender| {
+            tasks.spawn_local(append_in_turn(Arc::clone(store), format!("r{round}-{appenders}-{appender}"), started))
+        })
+        .collect();
+    runtime.block_on(tasks);
+    let done: u64 = done.into_iter().map(|task| runtime.block_on(task).expect("the task ends")).sum();
+    done as f64 / started.elapsed().as_secs_f64()
+}
+
+async fn append_in_turn(store: Arc<SqliteStore>, key: String, started: Instant) -> u64 {
+    let mut version = 0;
+    while started.elapsed() < ROUND {
+        store.append(commit(&key, version)).await.expect("the writer lives").expect("the commit fits");
+        version += 1;
+    }
+    version
 }
 
 fn raw(directory: &Path) -> Connection {
@@ -119,7 +121,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn appending() {
     let directory = tempfile::tempdir_in(std::env::var("BERTH_BENCH_DIR").unwrap_or_else(|_| "target".to_owned()))
         .expect("a directory");
-    let (store, raw, mut next) = (open(directory.path()), raw(directory.path()), 1);
+    let (store, raw, mut next) = (Arc::new(open(directory.path())), raw(directory.path()), 1);
     let mut figures: [Vec<f64>; 5] = Default::default();
     for round in 0..ROUNDS {
         figures[0].push(raw_round(&raw, &mut next, 1));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::checkpoint::Signer;
 use super::database;
 use super::error::{AppendError, OpenError, ReadError, foreign};
 use super::intern::{Interner, Known};
@@ -38,6 +39,7 @@ pub(super) struct Ledger {
     words: Words,
     pub(super) tree: Frontier,
     pub(super) sealed: u64,
+    pub(super) note: Option<String>,
     pub(super) recorded_at: Timestamp,
     salts: Salts,
     scratch: Vec<u8>,
@@ -89,8 +91,20 @@ impl Ledger {
         let sealed = sealed_size(&connection).map_err(failed)?;
         let salts = Salts { random: SystemRandom::new(), drawn: Vec::new() };
         let (interner, words, scratch) = (Interner::default(), Words::default(), Vec::new());
-        let mut ledger =
-            Self { path, log, slots, connection, interner, words, tree, sealed, recorded_at, salts, scratch };
+        let mut ledger = Self {
+            path,
+            log,
+            slots,
+            connection,
+            interner,
+            words,
+            tree,
+            sealed,
+            note: None,
+            recorded_at,
+            salts,
+            scratch,
+        };
         ledger.check_size()?;
         ledger.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
         Ok(ledger)
@@ -98,6 +112,7 @@ impl Ledger {
 
     /// Opens the file again after a failure; the projections go along.
     pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+        self.note = None; // it may be about what was undone
         let mut slots = std::mem::take(&mut self.slots);
         slots.iter_mut().for_each(Slot::forget);
         let _ = self.connection.execute_batch("ROLLBACK");
@@ -136,18 +151,33 @@ impl Ledger {
     }
 
     /// Writes commits in one transaction.
-    pub(super) fn write(&mut self, commits: &[Commit], now: Timestamp) -> Result<Vec<Outcome>, BatchFailure> {
-        let outcomes = self.write_open(commits, now).map_err(BatchFailure::Before)?;
+    ///
+    /// The root is signed in the same one once `due.1` events came since the last time.
+    pub(super) fn write(
+        &mut self,
+        commits: &[Commit],
+        now: Timestamp,
+        due: (&Signer, u64),
+    ) -> Result<Vec<Outcome>, BatchFailure> {
+        let outcomes = self.write_open(commits, now, due).map_err(BatchFailure::Before)?;
         match self.connection.execute_batch("COMMIT") {
             Ok(()) => Ok(outcomes),
             Err(source) => Err(BatchFailure::AtCommit(source, outcomes)),
         }
     }
 
-    fn write_open(&mut self, commits: &[Commit], now: Timestamp) -> rusqlite::Result<Vec<Outcome>> {
+    fn write_open(
+        &mut self,
+        commits: &[Commit],
+        now: Timestamp,
+        (signer, due): (&Signer, u64),
+    ) -> rusqlite::Result<Vec<Outcome>> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let outcomes = commits.iter().map(|commit| self.write_one(commit, now)).collect::<rusqlite::Result<_>>()?;
         projection::flush_all(&mut self.slots, &self.connection, Position::new(self.tree.size()))?;
+        if self.unsealed() >= due {
+            self.seal(signer, now)?;
+        }
         Ok(outcomes)
     }
 

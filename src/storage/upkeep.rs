@@ -14,10 +14,10 @@ use crate::types::{Position, Timestamp};
 const SEGMENT_EVENTS: i64 = 4_096;
 
 impl Ledger {
-    /// Signs the present root, if anything came since the last time, and returns the note.
-    pub(super) fn seal(&mut self, signer: &Signer, now: Timestamp) -> rusqlite::Result<Option<String>> {
+    /// Signs the present root, if anything came since the last time, and keeps the note.
+    pub(super) fn seal(&mut self, signer: &Signer, now: Timestamp) -> rusqlite::Result<()> {
         if self.unsealed() == 0 {
-            return Ok(None);
+            return Ok(());
         }
         let Head { log, position, root } = self.head();
         let sealed_at = now.max(self.recorded_at);
@@ -27,7 +27,13 @@ impl Ledger {
             params![position.get() as i64, root, sealed_at.as_micros(), note, self.tree.to_bytes()],
         )?;
         self.sealed = position.get();
-        Ok(Some(note))
+        self.note = Some(note);
+        Ok(())
+    }
+
+    /// Returns the note that was made since the last question.
+    pub(super) fn fresh_note(&mut self) -> Option<String> {
+        self.note.take()
     }
 
     /// Returns the newest checkpoint's note.

@@ -23,6 +23,10 @@ const BATCH: usize = 1_024;
 /// Is how often the free space is looked at, and the longest that an idle writer sleeps.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Is the longest wait for those who were answered last.
+const GATHER: Duration = Duration::from_micros(100);
+
+type Gathered = (Vec<Commit>, Vec<Reply<Committed>>, Option<Request>);
 type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
 /// Is what the writer can be asked for.
@@ -58,6 +62,9 @@ pub(super) struct Writer {
     seal: (u64, Duration),
     sealed_at: Instant,
     looked_at: Instant,
+    exported_at: Instant,
+    unexported: Option<String>,
+    gathered: usize,
     broken: bool,
 }
 
@@ -72,7 +79,23 @@ impl Writer {
         seal: (u64, Duration),
     ) -> Self {
         let now = Instant::now();
-        Self { ledger, signer, room, clock, shared, export, seal, sealed_at: now, looked_at: now, broken: false }
+        let (sealed_at, looked_at, exported_at) = (now, now, now);
+        let (unexported, gathered, broken) = (None, 0, false);
+        Self {
+            ledger,
+            signer,
+            room,
+            clock,
+            shared,
+            export,
+            seal,
+            sealed_at,
+            looked_at,
+            exported_at,
+            unexported,
+            gathered,
+            broken,
+        }
     }
 
     /// Works until it is told to stop.
@@ -94,24 +117,33 @@ impl Writer {
             }
             Err(RecvTimeoutError::Disconnected) => return false,
         };
-        let (mut commits, mut replies) = (Vec::new(), Vec::new());
-        let mut other = None;
-        for request in std::iter::once(first).chain(inbox.try_iter()) {
-            match request {
-                Request::Append(commit, reply) => {
-                    commits.push(*commit);
-                    replies.push(reply);
-                }
-                request => other = Some(request),
-            }
-            if other.is_some() || commits.len() == BATCH {
-                break;
-            }
-        }
+        let (commits, replies, other) = self.gather(first, inbox);
         self.append(&commits, replies);
         let goes_on = other.is_none_or(|request| self.serve(request));
         self.housekeeping();
         goes_on
+    }
+
+    /// Takes what is waiting up to the first request of another kind.
+    ///
+    /// Those who were answered last are about to ask again: a moment for them to do so (never more than a sync costs,
+    /// and none for a single appender) saves every other sync, as otherwise the first of them would get one alone.
+    fn gather(&mut self, first: Request, inbox: &Receiver<Request>) -> Gathered {
+        let (mut commits, mut replies, mut next) = (Vec::new(), Vec::new(), Some(first));
+        let started = Instant::now();
+        while commits.len() < BATCH {
+            match next.take().or_else(|| inbox.try_recv().ok()) {
+                Some(Request::Append(commit, reply)) => {
+                    commits.push(*commit);
+                    replies.push(reply);
+                }
+                Some(other) => return (commits, replies, Some(other)),
+                None if commits.len() < self.gathered && started.elapsed() < GATHER => std::thread::yield_now(),
+                None => break,
+            }
+        }
+        self.gathered = commits.len();
+        (commits, replies, None)
     }
 
     fn append(&mut self, commits: &[Commit], replies: Vec<Reply<Committed>>) {
@@ -137,7 +169,8 @@ impl Writer {
         if self.broken {
             self.reopen()?;
         }
-        match self.ledger.write(commits, self.clock.now()) {
+        let due = (&self.signer, self.seal.0);
+        match self.ledger.write(commits, self.clock.now(), due) {
             Ok(outcomes) => Ok(outcomes),
             Err(BatchFailure::Before(source)) => {
                 tracing::error!(error = %source, "a batch failed");
@@ -214,14 +247,27 @@ impl Writer {
             self.looked_at = Instant::now();
             self.room.look();
         }
-        let (events, interval) = self.seal;
-        let due = self.ledger.unsealed() >= events || self.sealed_at.elapsed() >= interval;
+        self.unexported = self.ledger.fresh_note().or(self.unexported.take());
+        let due = self.sealed_at.elapsed() >= self.seal.1;
         if due
             && !self.broken
             && let Err(error) = self.seal_now()
         {
             tracing::warn!(%error, "the log could not be sealed");
         }
+        if self.exported_at.elapsed() >= TICK
+            && let Err(error) = self.export()
+        {
+            tracing::warn!(%error, "the checkpoint could not be exported");
+        }
+    }
+
+    /// Writes the newest note to the file beside the log; not more than once a tick, for it costs three syncs.
+    fn export(&mut self) -> Result<(), AppendError> {
+        let Some(note) = self.unexported.take() else { return Ok(()) };
+        self.exported_at = Instant::now();
+        let exported = file::replace(&self.export, note.as_bytes());
+        exported.map_err(|e| AppendError::Unavailable { reason: format!("{}: {e}", self.export.display()) })
     }
 
     /// Signs the root if anything came since, and writes the note to the file beside the log.
@@ -231,13 +277,10 @@ impl Writer {
         if self.broken {
             self.reopen()?;
         }
-        match self.ledger.seal(&self.signer, now) {
-            Ok(None) => Ok(()),
-            Ok(Some(note)) => {
-                let exported = file::replace(&self.export, note.as_bytes());
-                exported.map_err(|e| AppendError::Unavailable { reason: format!("{}: {e}", self.export.display()) })
-            }
-            Err(source) => self.guard(|_| Err(source)),
+        if let Err(source) = self.ledger.seal(&self.signer, now) {
+            return self.guard(|_| Err(source));
         }
+        self.unexported = self.ledger.fresh_note().or(self.unexported.take());
+        self.export()
     }
 }
