@@ -42,3 +42,6 @@ pub use select::{Selected, select};
 pub use store::{Access, FORMAT, Purpose, Repository};
 pub use verify::{Finding, VerifyReport, verify_without_key};
 pub use walk::{Found, LinkNames, Step, Walk};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! The steps of a backup, what they read and skip, and picking from what was stored.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+#[test]
+fn nothing_is_read_twice_unless_asked_for() {
+    let bench = Bench::new();
+    for number in 0..50 {
+        std::fs::write(bench.path("tree").join(format!("f{number}")), noise(5_000, number)).unwrap();
+    }
+    let (repository, _) = bench.create();
+    let tree = bench.dir("tree");
+    let first = back_up(&repository, &tree, options(), "one").unwrap();
+    assert_eq!(first.counters.read_bytes, 250_000);
+    let base = BackupOptions { base: Some(first.id), ..options() };
+    let second = back_up(&repository, &tree, base.clone(), "two").unwrap();
+    assert_eq!((second.counters.read_bytes, second.counters.new_bytes), (0, 0));
+    assert_eq!(second.catalogue, first.catalogue);
+    let full = back_up(&repository, &tree, BackupOptions { full: true, ..base.clone() }, "three").unwrap();
+    assert_eq!((full.counters.read_bytes, full.counters.new_bytes, full.kind), (250_000, 0, BackupKind::Full));
+    // What changed within 20 ms of a look is looked at again, in this backup's frozen pass and in the next backup.
+    let early = BackupOptions { clock: Arc::new(Still(0)), ..base.clone() };
+    let racy = back_up(&repository, &tree, BackupOptions { full: true, ..early }, "four").unwrap();
+    let next = back_up(&repository, &tree, BackupOptions { base: Some(racy.id), ..options() }, "five").unwrap();
+    assert_eq!(next.counters.read_bytes, 250_000);
+}
+
+#[test]
+fn the_frozen_pass_reads_what_changed_and_what_it_is_told_to() {
+    let bench = Bench::new();
+    let tree = bench.path("tree");
+    for name in ["same", "changed", "mapped", "deleted", "renamed"] {
+        std::fs::write(tree.join(name), name).unwrap();
+    }
+    let (repository, _) = bench.create();
+    let mut session = Session::begin(&repository, options()).unwrap();
+    let root = bench.dir("tree");
+    session.live_pass(root.as_fd(), &mut |_| {}).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    std::fs::write(tree.join("changed"), "CHANGED").unwrap();
+    std::fs::write(tree.join("new"), "new").unwrap();
+    std::fs::remove_file(tree.join("deleted")).unwrap();
+    std::fs::rename(tree.join("renamed"), tree.join("again")).unwrap();
+    let mapped = std::fs::metadata(tree.join("mapped")).unwrap().ino();
+    let before = 4 + 7 + 6 + 7 + 7;
+    let report = session.frozen_pass(root.as_fd(), &HashSet::from([mapped]), &mut |_| {}).unwrap();
+    assert_eq!(report.counters.read_bytes, before + 7 + 3 + 7 + 6);
+    let manifest = session.commit(particulars("one")).unwrap();
+    bench.restored(&repository, manifest.id, "out", IdMap::IDENTITY);
+    assert_same(&facts(&tree), &facts(&bench.path("out")));
+}
+
+#[test]
+fn a_backup_that_is_cancelled_or_given_up_leaves_nothing_to_see() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("tree/large"), noise(20_000_000, 1)).unwrap();
+    let (repository, _) = bench.create();
+    let cancelled = options();
+    let flag = cancelled.cancelled.clone();
+    let mut session = Session::begin(&repository, cancelled).unwrap();
+    let root = bench.dir("tree");
+    let outcome = session.live_pass(root.as_fd(), &mut |counters| {
+        if counters.read_bytes > 0 {
+            flag.store(true, Ordering::Relaxed);
+        }
+    });
+    assert!(matches!(outcome, Err(Error::Cancelled)));
+    drop(session);
+    assert_eq!(repository.backups().unwrap(), []);
+    assert_eq!(std::fs::read_dir(bench.path("store/tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_read_is_listed_and_the_backup_is_not_called_complete() {
+    // Files of sysfs claim a page and have less: a reader that trusts sizes would store something that never was.
+    let odd = Path::new("/sys/fs/ext4/features");
+    if !odd.exists() {
+        println!("skipped: no sysfs with ext4 here");
+        return;
+    }
+    let bench = Bench::new();
+    let (repository, _) = bench.create();
+    let manifest = back_up(&repository, &open_root(odd).unwrap(), options(), "one").unwrap();
+    assert_eq!(manifest.outcome, Outcome::CompleteWithExceptions);
+    let files = std::fs::read_dir(odd).unwrap().count();
+    assert_eq!(manifest.exceptions.len(), files);
+    assert!(
+        manifest.exceptions.iter().all(|exception| exception.reason.contains("shorter")),
+        "{:?}",
+        manifest.exceptions
+    );
+    assert_eq!(repository.manifest(manifest.id).unwrap(), manifest);
+}
+
+#[test]
+fn a_selection_brings_its_directories_and_nothing_else() {
+    let bench = Bench::new();
+    let tree = bench.path("tree");
+    std::fs::create_dir_all(tree.join("etc/ssh")).unwrap();
+    std::fs::create_dir_all(tree.join("var/log")).unwrap();
+    for name in ["etc/ssh/config", "etc/hosts", "var/log/a.log", "var/log/b"] {
+        std::fs::write(tree.join(name), name).unwrap();
+    }
+    std::fs::hard_link(tree.join("etc/hosts"), tree.join("var/log/hosts.log")).unwrap();
+    let (repository, _) = bench.create();
+    let skip = BackupOptions { exclude: vec![Pattern::new(b"/var/log/b")], ..options() };
+    let manifest = back_up(&repository, &bench.dir("tree"), skip, "one").unwrap();
+    assert_eq!(manifest.excluded, ["/var/log/b"]);
+    let catalogue = repository.catalogue(&manifest.catalogue).unwrap();
+    let picked = select(catalogue.entries(), vec![Pattern::new(b"*.log"), Pattern::new(b"/etc/ssh")]);
+    let reader = Reader::new(repository.clone());
+    let target = bench.dir("out");
+    std::fs::create_dir(bench.path("out/etc")).unwrap();
+    let report = restore(picked, &reader, target.as_fd(), &restore_options(IdMap::IDENTITY), &mut |_| {}).unwrap();
+    assert_eq!(report.exceptions, []);
+    let found: Vec<PathBuf> = facts(&bench.path("out")).into_keys().collect();
+    let wanted = ["", "etc", "etc/ssh", "etc/ssh/config", "var", "var/log", "var/log/a.log", "var/log/hosts.log"];
+    assert_eq!(found, wanted.map(PathBuf::from));
+    assert_eq!(std::fs::read(bench.path("out/var/log/hosts.log")).unwrap(), b"etc/hosts");
+    let again = select(catalogue.entries(), vec![Pattern::new(b"*.log")]);
+    let report = restore(again, &reader, target.as_fd(), &restore_options(IdMap::IDENTITY), &mut |_| {}).unwrap();
+    assert_eq!(report.exceptions.len(), 2, "files that are there are not replaced unasked");
+    let mut out = Vec::new();
+    let entry = find(&catalogue, None, b"etc/hosts").unwrap();
+    cat(&reader, entry.file().unwrap(), &mut out).unwrap();
+    assert_eq!(out, b"etc/hosts");
+}
+
+#[test]
+fn a_symbolic_link_in_the_place_to_restore_to_is_not_followed() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("tree/d")).unwrap();
+    std::fs::write(bench.path("tree/d/f"), "x").unwrap();
+    let (repository, _) = bench.create();
+    let manifest = back_up(&repository, &bench.dir("tree"), options(), "one").unwrap();
+    let target = bench.dir("out");
+    std::fs::create_dir(bench.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", bench.path("out/d")).unwrap();
+    let entries = select(repository.catalogue(&manifest.catalogue).unwrap().entries(), Vec::new());
+    let overwrite = RestoreOptions { overwrite: true, ..restore_options(IdMap::IDENTITY) };
+    let report = restore(entries, &Reader::new(repository), target.as_fd(), &overwrite, &mut |_| {}).unwrap();
+    assert_eq!(report.exceptions.len(), 1);
+    assert_eq!(std::fs::read_dir(bench.path("elsewhere")).unwrap().count(), 0);
+}

@@ -1,0 +1,152 @@
+//! Stores that are damaged, gone, locked, foreign or newer, and keys that do not fit.
+
+use super::*;
+
+fn with_backup(bench: &Bench) -> (Repository, RecoveryKey, BackupId) {
+    for (name, length) in [("small", 100), ("middle", 40_000), ("large", 3_000_000)] {
+        std::fs::write(bench.path("tree").join(name), noise(length, 8)).unwrap();
+    }
+    let (repository, key) = bench.create();
+    let id = back_up(&repository, &bench.dir("tree"), options(), "one").unwrap().id;
+    (repository, key, id)
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found_with_and_without_the_key() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    let store = *repository.id().as_bytes();
+    for file in files_below(&bench.path("store/packs")).into_iter().chain(files_below(&bench.path("store/manifests"))) {
+        let good = std::fs::read(&file).unwrap();
+        let step = (good.len() / 23).max(1);
+        for at in (0..good.len()).step_by(step).chain([good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            std::fs::write(&file, &bad).unwrap();
+            let outside = verify_without_key(bench.medium().as_ref(), &store, &mut |_| true).unwrap();
+            assert_eq!(outside.damaged_packs.len() + outside.damaged_documents.len(), 1, "{} at {at}", file.display());
+            let inside = repository.verify(&mut |_| true).unwrap();
+            assert_eq!(inside.damaged_backups.first().map(|(backup, _)| *backup), Some(id));
+        }
+        std::fs::write(&file, &good).unwrap();
+    }
+    assert!(repository.verify(&mut |_| true).unwrap().is_clean());
+}
+
+#[test]
+fn a_file_whose_content_is_damaged_is_listed_and_the_others_come_back() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    for file in files_below(&bench.path("store/packs")) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[200] ^= 1; // In the first piece.
+        std::fs::write(&file, bytes).unwrap();
+    }
+    let report = bench.restored(&repository, id, "out", IdMap::IDENTITY);
+    assert_eq!(report.exceptions.len(), 1, "{report:?}");
+    let lost = &report.exceptions[0];
+    assert!(!bench.path("out").join(&lost.path).exists());
+    assert_eq!(std::fs::read_dir(bench.path("out")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_truncated_or_missing_pack_is_found() {
+    let bench = Bench::new();
+    let (repository, _, _) = with_backup(&bench);
+    let packs = files_below(&bench.path("store/packs"));
+    let good = std::fs::read(&packs[0]).unwrap();
+    for length in [0, 5, 64, 100, good.len() - 1] {
+        std::fs::write(&packs[0], &good[..length]).unwrap();
+        assert!(!repository.verify(&mut |_| true).unwrap().is_clean(), "{length}");
+        drop(bench.path("cache"));
+    }
+    std::fs::remove_file(&packs[0]).unwrap();
+    assert!(!repository.verify(&mut |_| true).unwrap().damaged_backups.is_empty());
+}
+
+#[test]
+fn a_store_that_is_gone_says_so() {
+    let bench = Bench::new();
+    let (repository, _, _) = with_backup(&bench);
+    std::fs::remove_dir_all(bench.path("store")).unwrap();
+    assert!(matches!(repository.backups(), Err(Error::Vanished { .. })), "{:?}", repository.backups());
+    let outcome = back_up(&repository, &bench.dir("tree"), options(), "two");
+    assert!(outcome.is_err());
+    assert!(Directory::open(&bench.path("store")).is_err());
+}
+
+#[test]
+fn only_one_process_writes_and_any_number_reads() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    let second = Repository::open(bench.medium(), bench.access(), Purpose::Write, None);
+    assert!(matches!(second, Err(Error::Locked { .. })));
+    let reading = Repository::open(bench.medium(), bench.access(), Purpose::Read, None).unwrap();
+    assert_eq!(reading.manifest(id).unwrap().configuration, b"{\"memory\":1}");
+    assert_eq!(bench.restored(&reading, id, "out", IdMap::IDENTITY).exceptions, []);
+    assert!(matches!(reading.delete(id), Err(Error::ReadOnly { .. })));
+    assert!(matches!(back_up(&reading, &bench.dir("tree"), options(), "two"), Err(Error::ReadOnly { .. })));
+    drop(repository);
+    bench.open();
+}
+
+#[test]
+fn another_node_reads_until_it_takes_over_and_then_the_first_is_fenced() {
+    let bench = Bench::new();
+    let (repository, recovery, id) = with_backup(&bench);
+    drop(repository);
+    std::fs::create_dir(bench.path("other-keys")).unwrap();
+    let other = Access { node: NodeId::derived("other"), key_directory: bench.path("other-keys"), ..bench.access() };
+    let open = |access: &Access, purpose, key| Repository::open(bench.medium(), access.clone(), purpose, key);
+    assert!(matches!(open(&other, Purpose::Read, None), Err(Error::Missing { .. })));
+    let typed = RecoveryKey::parse(&recovery.to_text()).unwrap();
+    assert_eq!(open(&other, Purpose::Read, Some(&typed)).unwrap().backups().unwrap(), [id]);
+    assert!(matches!(open(&other, Purpose::Write, Some(&typed)), Err(Error::ReadOnly { .. })));
+    assert!(matches!(open(&other, Purpose::TakeOver, Some(&typed)), Err(Error::Fenced { .. })));
+    let second = Access { epoch: 2, ..other };
+    drop(open(&second, Purpose::TakeOver, Some(&typed)).unwrap());
+    drop(open(&second, Purpose::Write, None).unwrap());
+    assert!(matches!(open(&bench.access(), Purpose::Write, None), Err(Error::ReadOnly { .. })));
+    assert_eq!(open(&bench.access(), Purpose::Read, None).unwrap().backups().unwrap(), [id]);
+}
+
+#[test]
+fn a_wrong_key_and_a_newer_format_are_told_apart() {
+    let bench = Bench::new();
+    let (repository, _, _) = with_backup(&bench);
+    drop(repository);
+    let open = |key| Repository::open(bench.medium(), bench.access(), Purpose::Write, key);
+    let stranger = RecoveryKey::generate().unwrap();
+    assert!(matches!(open(Some(&stranger)), Err(Error::WrongKey { .. })));
+    let key_file = files_below(&bench.path("keys")).remove(0);
+    let good = std::fs::read(&key_file).unwrap();
+    std::fs::write(&key_file, [1; 32]).unwrap();
+    assert!(matches!(open(None), Err(Error::WrongKey { .. })));
+    std::fs::write(&key_file, good).unwrap();
+    let config = bench.path("store/config");
+    let text = std::fs::read_to_string(&config).unwrap().replace("\"format\": 1", "\"format\": 2");
+    std::fs::write(&config, text).unwrap();
+    assert!(matches!(open(None), Err(Error::Newer { found: 2, known: 1 })));
+    assert!(matches!(
+        Repository::create(bench.medium(), StoreId::derived("x"), bench.access()),
+        Err(Error::Exists { .. })
+    ));
+}
+
+#[test]
+fn the_index_is_made_again_when_it_is_lost() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    drop(repository);
+    std::fs::remove_dir_all(bench.path("cache")).unwrap();
+    std::fs::create_dir(bench.path("cache")).unwrap();
+    let repository = bench.open();
+    assert_eq!(bench.restored(&repository, id, "out", IdMap::IDENTITY).exceptions, []);
+    let again = back_up(&repository, &bench.dir("tree"), options(), "two").unwrap();
+    assert_eq!(again.counters.new_bytes, 0, "everything was there");
+}
