@@ -23,6 +23,7 @@ mod select;
 mod store;
 mod template;
 mod verify;
+mod view;
 mod walk;
 mod writer;
 
@@ -41,6 +42,7 @@ pub use restore::{RestoreOptions, RestoreReport, cat, require_empty, restore};
 pub use select::{Selected, select};
 pub use store::{Access, FORMAT, Purpose, Repository};
 pub use verify::{Finding, VerifyReport, verify_without_key};
+pub use view::View;
 pub use walk::{Found, LinkNames, Step, Walk};
 
 #[cfg(test)]

@@ -259,6 +259,17 @@ impl<'a> Restore<'a> {
         }
         self.set_extras(entry, file);
         self.try_to(entry, "set the time", set_times(file, entry.modified));
+        self.check_time(entry, file);
+    }
+
+    /// Looks whether a time survived that the file system may be too narrow for: it would cut it without a word.
+    fn check_time(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
+        if (0..=i64::from(i32::MAX)).contains(&entry.modified.seconds) {
+            return;
+        }
+        if fs::stat(file).is_ok_and(|found| found.modified != entry.modified) {
+            self.note(&entry.path, "its modification time lies outside what this file system can hold");
+        }
     }
 
     fn set_attributes(&mut self, entry: &Entry, file: BorrowedFd<'_>) {

@@ -101,7 +101,8 @@ impl Repository {
             medium.make_directory(directory).map_err(Error::store("create", directory))?;
         }
         let (master, recovery) = (MasterKey::generate()?, RecoveryKey::generate()?);
-        let node_key = key_file::create(&access.key_directory, store)?;
+        // Both an attempt that died and this one may make the key file and the fence.
+        let node_key = key_file::read_or_create(&access.key_directory, store)?;
         put_key(medium.as_ref(), &node_key_path(access.node), &master.wrap(&node_key, store.as_bytes())?)?;
         put_key(medium.as_ref(), "keys/recovery", &master.wrap(&recovery.wrapping_key(), store.as_bytes())?)?;
         let config = Config { format: FORMAT, store, owner: access.node, epoch: access.epoch };
@@ -420,13 +421,22 @@ fn read_config(medium: &dyn Medium) -> Result<Config> {
 /// Makes the epoch this owner's: the file is made exclusively, so two nodes cannot both have it.
 fn fence(medium: &dyn Medium, config: &Config) -> Result<()> {
     let path = format!("fences/{}", config.epoch);
-    let mut file = medium.create(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::Fenced { owner: "another".to_owned(), epoch: config.epoch },
-        _ => Error::store("create", &path)(error),
-    })?;
-    file.write(config.owner.to_string().as_bytes()).map_err(Error::store("write", &path))?;
+    let owner = config.owner.to_string();
+    let mut file = match medium.create(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return check_fence(medium, &path, config),
+        Err(error) => return Err(Error::store("create", &path)(error)),
+    };
+    file.write(owner.as_bytes()).map_err(Error::store("write", &path))?;
     file.sync().map_err(Error::store("sync", &path))?;
     medium.sync_directory("fences").map_err(Error::store("sync", "fences"))
+}
+
+/// Takes a fence that this node made in an attempt that died; any other is another's.
+fn check_fence(medium: &dyn Medium, path: &str, config: &Config) -> Result<()> {
+    let bytes = medium.read_whole(path, CONFIG_MAX).map_err(Error::store("read", path))?;
+    let owner = String::from_utf8_lossy(&bytes).into_owned();
+    if owner == config.owner.to_string() { Ok(()) } else { Err(Error::Fenced { owner, epoch: config.epoch }) }
 }
 
 fn claim(medium: &dyn Medium, config: Config, access: &Access, purpose: Purpose) -> Result<Config> {

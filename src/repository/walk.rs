@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io;
 
 use crate::sys::fs::{
-    Access, AsFd, BorrowedFd, DirectoryStack, FileKind, Metadata, OwnedFd, flags, is_mount_crossing, names,
+    Access, AsFd, BorrowedFd, DirectoryStack, FileKind, Metadata, Moment, OwnedFd, flags, is_mount_crossing, names,
     open_beneath, open_same_mount, project, read_link, stat, stat_at, user_settable_flags,
 };
 use crate::sys::xattr;
@@ -266,7 +266,14 @@ fn is_private_to_overlay(name: &[u8]) -> bool {
 
 /// Remembers the first name of every inode that has several, with what the caller knows of it.
 pub struct LinkNames<T> {
-    seen: HashMap<(u64, (u32, u32)), (Vec<u8>, u32, T)>,
+    seen: HashMap<(u64, (u32, u32)), FirstName<T>>,
+}
+
+struct FirstName<T> {
+    path: Vec<u8>,
+    changed: Moment,
+    left: u32,
+    known: T,
 }
 
 impl<T: Clone> LinkNames<T> {
@@ -276,12 +283,14 @@ impl<T: Clone> LinkNames<T> {
     }
 
     /// Returns the first name of the same inode, if this is a further one, and what was remembered with it.
+    ///
+    /// An inode that changed since is not the same: its number may have been given to another file.
     pub fn first(&mut self, found: &Found) -> Option<(Vec<u8>, T)> {
         let key = (found.metadata.inode, found.metadata.device);
-        let (path, left, known) = self.seen.get_mut(&key)?;
-        *left = left.saturating_sub(1);
-        let answer = (path.clone(), known.clone());
-        if *left == 0 {
+        let first = self.seen.get_mut(&key).filter(|first| first.changed == found.metadata.changed)?;
+        first.left = first.left.saturating_sub(1);
+        let answer = (first.path.clone(), first.known.clone());
+        if first.left == 0 {
             self.seen.remove(&key);
         }
         Some(answer)
@@ -289,9 +298,10 @@ impl<T: Clone> LinkNames<T> {
 
     /// Remembers the first name of an inode with several; others need not be remembered.
     pub fn remember(&mut self, found: &Found, known: T) {
-        if found.metadata.links > 1 && found.metadata.kind != FileKind::Directory {
-            let key = (found.metadata.inode, found.metadata.device);
-            self.seen.insert(key, (found.path.clone(), found.metadata.links - 1, known));
+        let Metadata { links, kind, inode, device, changed, .. } = found.metadata;
+        if links > 1 && kind != FileKind::Directory {
+            let first = FirstName { path: found.path.clone(), changed, left: links - 1, known };
+            self.seen.insert((inode, device), first);
         }
     }
 }

@@ -188,3 +188,32 @@ fn a_store_that_is_full_at_any_step_says_so_and_goes_on_later() {
     // Steps that only tidy up may fail without harm, so a backup may also succeed.
     at_every_step(28, false, |outcome| assert!(matches!(outcome, Ok(_) | Err(Error::Full { .. })), "{outcome:?}"));
 }
+
+#[test]
+fn a_store_whose_making_died_at_any_step_can_be_made_again() {
+    for n in 1.. {
+        let bench = Bench::new();
+        let left = Arc::new(AtomicUsize::new(n));
+        let inner = Directory::open(&bench.path("store")).unwrap();
+        let faulty = Faulty { inner, left: left.clone(), code: 5, dead: true };
+        let outcome = Repository::create(Box::new(faulty), StoreId::derived("store"), bench.access());
+        if left.load(Ordering::Relaxed) > 0 {
+            outcome.unwrap();
+            assert!(n > 20);
+            return;
+        }
+        // The last steps come after the store is there; before them it must be possible to begin again.
+        drop(outcome);
+        let open = Repository::open(bench.medium(), bench.access(), Purpose::Write, None);
+        if open.is_err() {
+            let again = Repository::create(bench.medium(), StoreId::derived("store"), bench.access());
+            assert!(again.is_ok() || is_torn_fence(&bench), "step {n}: {:?}", again.err());
+        }
+    }
+}
+
+/// A fence that was made but not written is another's as far as anyone can tell; the operator takes the next epoch.
+fn is_torn_fence(bench: &Bench) -> bool {
+    let written = std::fs::read(bench.path("store/fences/1")).unwrap_or_default();
+    written.len() < bench.access().node.to_string().len()
+}
