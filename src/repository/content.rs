@@ -36,8 +36,6 @@ impl From<io::Error> for ReadError {
 pub struct Stored {
     /// Where it is.
     pub content: FileContent,
-    /// How many bytes were read.
-    pub read: u64,
     /// The file changed while it was read: what is stored may be of two moments.
     pub torn: bool,
 }
@@ -80,7 +78,7 @@ impl ContentReader {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "it became shorter while it was read").into());
         }
         let content = FileContent { size, extents: map, chunks };
-        Ok(Stored { content, read: source.read, torn: same(before) != same(&after) })
+        Ok(Stored { content, torn: same(before) != same(&after) })
     }
 
     fn cut(

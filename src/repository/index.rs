@@ -122,16 +122,6 @@ impl Index {
         self.packs.values().map(String::as_str)
     }
 
-    /// Returns how many contents there are.
-    pub fn len(&self) -> usize {
-        self.chunks.len()
-    }
-
-    /// Tells whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
     /// Takes up a pack with all that is in it, in one transaction; one that is known already is left.
     ///
     /// # Errors
@@ -200,7 +190,7 @@ mod tests {
         assert_eq!(index.find(&ChunkId([1; 32])).unwrap().1, "aa");
         drop(index);
         std::fs::write(&path, b"this is no database, by far not, and it is long enough to be looked at").unwrap();
-        assert!(Index::open(&path).unwrap().is_empty());
+        assert!(Index::open(&path).unwrap().find(&ChunkId([1; 32])).is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod keys;
 mod manifest;
 mod medium;
 mod merged;
+mod owner;
 mod pack;
 mod pass;
 mod pattern;

@@ -235,13 +235,11 @@ impl<'a> Pass<'a> {
     ) -> std::result::Result<(Entry, bool), ReadError> {
         let (mut entry, file) = walk.describe(found, self.settings.options.ids)?;
         let Some(file) = file else { return Ok((entry, false)) };
-        let (content, torn) = match known.filter(|_| entry.inode == found.metadata.inode) {
-            Some(content) => (content.clone(), false),
-            None => {
-                let stored = self.store(&file, progress)?;
-                (stored.content, stored.torn)
-            }
-        };
+        if let Some(content) = known.filter(|_| entry.inode == found.metadata.inode) {
+            entry.node = Node::File(content.clone());
+            return Ok((entry, false));
+        }
+        let Stored { content, torn } = self.store(&file, progress)?;
         entry.node = Node::File(content);
         Ok((entry, torn))
     }

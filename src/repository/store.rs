@@ -28,13 +28,14 @@ use super::manifest::{
     CatalogueReference, DOCUMENT_MAX, Manifest, TemplateRecord, TreeDigest, open_document, seal_document,
 };
 use super::medium::Medium;
-use super::pack::{OpenPack, PackReader, SealedPack};
+use super::owner::{Config, SMALL_MAX, claim, fence, put_config, read_config};
+use super::pack::{OpenPack, PackReader, SealedPack, pack_path};
 use super::reader::Reader;
 use crate::types::{BackupId, NodeId, StoreId};
 
 /// The newest format this version reads and writes.
 pub const FORMAT: u32 = 1;
-const CONFIG_MAX: u64 = 64 << 10;
+const PACK_NAME_LENGTH: usize = 64;
 const DIRECTORIES: [&str; 6] = ["keys", "packs", "manifests", "templates", "fences", "tmp"];
 
 /// Says who opens a store and where this node keeps what belongs to it.
@@ -61,14 +62,6 @@ pub enum Purpose {
     Write,
     /// To become the owner with a higher epoch; the former owner finds itself fenced.
     TakeOver,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Config {
-    format: u32,
-    store: StoreId,
-    owner: NodeId,
-    epoch: u64,
 }
 
 /// Is an open store; clones share it.
@@ -204,6 +197,20 @@ impl Repository {
         gone.into_iter().try_for_each(|name| self.write_index(|index| index.forget(name)))
     }
 
+    /// Takes a damaged pack out of use: its contents count as missing, so that the next full backup stores those it meets
+    /// again and earlier backups that need them become whole. The file stays, under a name that `verify` reports.
+    ///
+    /// # Errors
+    /// `ReadOnly`; what the store says.
+    pub fn set_aside(&self, pack: &str) -> Result<()> {
+        self.require_writable()?;
+        let path = pack_path(pack);
+        self.medium().rename(&path, &format!("{path}.damaged")).map_err(missing(&path))?;
+        let directory = path.rsplit_once('/').map_or("packs", |(directory, _)| directory);
+        self.medium().sync_directory(directory).map_err(Error::store("sync", directory))?;
+        self.write_index(|index| index.forget(pack))
+    }
+
     /// Lists the packs that are there.
     ///
     /// # Errors
@@ -213,6 +220,7 @@ impl Repository {
         for directory in self.list("packs")? {
             names.extend(self.list(&format!("packs/{directory}"))?);
         }
+        names.retain(|name| name.len() == PACK_NAME_LENGTH); // Others were set aside.
         names.sort_unstable();
         Ok(names)
     }
@@ -364,7 +372,7 @@ impl Repository {
     }
 }
 
-fn missing(path: &str) -> impl FnOnce(std::io::Error) -> Error {
+pub(super) fn missing(path: &str) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::Missing { what: path },
@@ -380,7 +388,7 @@ fn lock(medium: &dyn Medium, access: &Access) -> Result<()> {
 }
 
 /// Writes a file so that it is there whole or not at all.
-fn put(medium: &dyn Medium, path: &str, bytes: &[u8]) -> Result<()> {
+pub(super) fn put(medium: &dyn Medium, path: &str, bytes: &[u8]) -> Result<()> {
     let temporary = format!("tmp/{}", path.replace('/', "-"));
     let _ = medium.remove(&temporary); // Of an attempt that failed; the writer is alone.
     let mut file = medium.create(&temporary).map_err(Error::store("create", &temporary))?;
@@ -399,64 +407,6 @@ fn put_key(medium: &dyn Medium, path: &str, wrapped: &[u8]) -> Result<()> {
     put(medium, path, wrapped)
 }
 
-fn put_config(medium: &dyn Medium, config: &Config) -> Result<()> {
-    let json = serde_json::to_vec_pretty(config).map_err(|error| Error::damaged("config", error.to_string()))?;
-    put(medium, "config", &json)
-}
-
-fn read_config(medium: &dyn Medium) -> Result<Config> {
-    #[derive(Deserialize)]
-    struct Mark {
-        format: u32,
-    }
-    let bytes = medium.read_whole("config", CONFIG_MAX).map_err(missing("the config of a backup store"))?;
-    let damaged = |error: serde_json::Error| Error::damaged("the config of the backup store", error.to_string());
-    let mark: Mark = serde_json::from_slice(&bytes).map_err(damaged)?;
-    if mark.format > FORMAT {
-        return Err(Error::Newer { found: mark.format, known: FORMAT });
-    }
-    serde_json::from_slice(&bytes).map_err(damaged)
-}
-
-/// Makes the epoch this owner's: the file is made exclusively, so two nodes cannot both have it.
-fn fence(medium: &dyn Medium, config: &Config) -> Result<()> {
-    let path = format!("fences/{}", config.epoch);
-    let owner = config.owner.to_string();
-    let mut file = match medium.create(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return check_fence(medium, &path, config),
-        Err(error) => return Err(Error::store("create", &path)(error)),
-    };
-    file.write(owner.as_bytes()).map_err(Error::store("write", &path))?;
-    file.sync().map_err(Error::store("sync", &path))?;
-    medium.sync_directory("fences").map_err(Error::store("sync", "fences"))
-}
-
-/// Takes a fence that this node made in an attempt that died; any other is another's.
-fn check_fence(medium: &dyn Medium, path: &str, config: &Config) -> Result<()> {
-    let bytes = medium.read_whole(path, CONFIG_MAX).map_err(Error::store("read", path))?;
-    let owner = String::from_utf8_lossy(&bytes).into_owned();
-    if owner == config.owner.to_string() { Ok(()) } else { Err(Error::Fenced { owner, epoch: config.epoch }) }
-}
-
-fn claim(medium: &dyn Medium, config: Config, access: &Access, purpose: Purpose) -> Result<Config> {
-    let fenced = || Error::Fenced { owner: config.owner.to_string(), epoch: access.epoch };
-    match (config.owner == access.node, purpose) {
-        (true, _) if access.epoch < config.epoch => Err(fenced()),
-        (true, _) if access.epoch == config.epoch => Ok(config),
-        (false, Purpose::TakeOver) if access.epoch <= config.epoch => Err(fenced()),
-        (false, Purpose::Read | Purpose::Write) => {
-            Err(Error::ReadOnly { owner: config.owner.to_string(), epoch: config.epoch })
-        }
-        _ => {
-            let claimed = Config { owner: access.node, epoch: access.epoch, ..config };
-            fence(medium, &claimed)?;
-            put_config(medium, &claimed)?;
-            Ok(claimed)
-        }
-    }
-}
-
 fn unlock(
     medium: &dyn Medium,
     config: &Config,
@@ -469,10 +419,10 @@ fn unlock(
     let Some(recovery) = recovery else {
         let node_key = key_file::read(&access.key_directory, config.store)?;
         let path = node_key_path(access.node);
-        let wrapped = medium.read_whole(&path, CONFIG_MAX).map_err(missing(&path))?;
+        let wrapped = medium.read_whole(&path, SMALL_MAX).map_err(missing(&path))?;
         return MasterKey::unwrap(&wrapped, &node_key, about).ok_or_else(wrong);
     };
-    let wrapped = medium.read_whole("keys/recovery", CONFIG_MAX).map_err(missing("keys/recovery"))?;
+    let wrapped = medium.read_whole("keys/recovery", SMALL_MAX).map_err(missing("keys/recovery"))?;
     let master = MasterKey::unwrap(&wrapped, &recovery.wrapping_key(), about).ok_or_else(wrong)?;
     if purpose != Purpose::Read {
         let node_key = key_file::read_or_create(&access.key_directory, config.store)?;

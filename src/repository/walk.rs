@@ -74,10 +74,14 @@ impl Walk {
             return Some(failed);
         }
         loop {
-            if let Some(name) = self.pending.last_mut()?.next() {
-                return self.look(&name).or_else(|| self.step());
+            match self.pending.last_mut()?.next() {
+                None => self.leave(),
+                Some(name) => {
+                    if let Some(step) = self.look(&name) {
+                        return Some(step);
+                    }
+                }
             }
-            self.leave();
         }
     }
 

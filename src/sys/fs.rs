@@ -192,7 +192,7 @@ fn kind(mode: RawMode) -> io::Result<FileKind> {
         FileType::BlockDevice => FileKind::BlockDevice,
         FileType::Fifo => FileKind::Fifo,
         FileType::Socket => FileKind::Socket,
-        _ => return Err(io::Error::other(format!("the file type {mode:o} is unknown"))),
+        FileType::Unknown => return Err(io::Error::other(format!("the file type {mode:o} is unknown"))),
     })
 }
 
@@ -369,7 +369,7 @@ mod tests {
         let root = open_root(place.path()).unwrap();
         let file = create_file(root.as_fd(), b"sparse", 0o600).unwrap();
         set_length(file.as_fd(), 8 << 20).unwrap();
-        write_at(file.as_fd(), &[1; 65536], 4 << 20).unwrap();
+        write_at(file.as_fd(), &vec![1; 65536], 4 << 20).unwrap();
         let found = extents(file.as_fd(), 8 << 20).unwrap();
         assert_eq!(found, [Extent { offset: 4 << 20, length: 65536 }]);
         punch_hole(file.as_fd(), 4 << 20, 65536).unwrap();

@@ -405,7 +405,9 @@ mod tests {
             Ok(ChunkReference { id, length: bytes.len() as u32 })
         };
         let mut writer = CatalogueWriter::default();
-        entries.iter().for_each(|entry| writer.push(entry, &mut store).unwrap());
+        for entry in entries {
+            writer.push(entry, &mut store).unwrap();
+        }
         let (blocks, count) = writer.finish(&mut store).unwrap();
         assert_eq!(count, entries.len() as u64);
         assert_eq!(Catalogue::decode_blocks(&Catalogue::encode_blocks(&blocks)).unwrap(), blocks);

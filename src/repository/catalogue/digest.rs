@@ -18,7 +18,7 @@ use super::entry::{ChunkId, ChunkReference, Entry, FileContent, Node};
 /// Is the BLAKE3 hash of a tree or of a file's whole content.
 pub type Hasher = blake3::Hasher;
 
-const ZEROS: [u8; 65_536] = [0; 65_536];
+static ZEROS: [u8; 65_536] = [0; 65_536];
 const READ_SIZE: usize = 256 << 10;
 
 /// Takes the entries of a tree in order and makes its name of them.

@@ -48,7 +48,9 @@ pub struct BlockReference {
 /// Encodes entries as one block.
 pub fn encode_block(entries: &[Entry]) -> Vec<u8> {
     let mut block = Block::default();
-    entries.iter().for_each(|entry| block.push(entry));
+    for entry in entries {
+        block.push(entry);
+    }
     block.finish()
 }
 
@@ -227,6 +229,8 @@ fn put_attributes(out: &mut Vec<u8>, entry: &Entry) {
         put_bytes(out, &attribute.name);
         put_bytes(out, &attribute.value);
         put_number(out, attribute.outside.len() as u64);
-        attribute.outside.iter().for_each(|place| put_number(out, u64::from(*place)));
+        for place in &attribute.outside {
+            put_number(out, u64::from(*place));
+        }
     }
 }

@@ -189,7 +189,9 @@ fn look(root: &Path, path: &Path, found: &mut BTreeMap<PathBuf, Facts>, links: &
     if kind.is_dir() {
         let mut names: Vec<_> = std::fs::read_dir(&whole).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        names.iter().for_each(|name| look(root, &path.join(name), found, links));
+        for name in names {
+            look(root, &path.join(name), found, links);
+        }
     }
 }
 

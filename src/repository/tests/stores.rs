@@ -150,3 +150,21 @@ fn the_index_is_made_again_when_it_is_lost() {
     let again = back_up(&repository, &bench.dir("tree"), options(), "two").unwrap();
     assert_eq!(again.counters.new_bytes, 0, "everything was there");
 }
+
+#[test]
+fn a_full_backup_heals_what_a_damaged_pack_took_away() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    let pack = files_below(&bench.path("store/packs")).remove(0);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+    let report = repository.verify(&mut |_| true).unwrap();
+    repository.set_aside(&report.damaged_packs[0].what).unwrap();
+    assert!(repository.manifest(id).is_ok() && repository.verify(&mut |_| true).unwrap().damaged_backups.len() == 1);
+    let base = BackupOptions { full: true, ..options() };
+    back_up(&repository, &bench.dir("tree"), base, "two").unwrap();
+    drop(repository);
+    let report = bench.open().verify(&mut |_| true).unwrap();
+    assert_eq!((report.damaged_backups.len(), report.damaged_packs.len(), report.backups), (0, 1, 2));
+}
