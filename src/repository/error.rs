@@ -123,9 +123,12 @@ impl Error {
     /// Makes the error for something tried in a store: full and vanished are told apart from the rest.
     pub fn store(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
+        // A store's own directories are never missing while it is there.
+        let rooted = ["create", "rename", "sync", "list", "lock"].contains(&action);
         move |source| match () {
             () if is_full(&source) => Self::Full { action, path, source },
             () if is_gone(&source) => Self::Vanished { action, path, source },
+            () if rooted && source.kind() == io::ErrorKind::NotFound => Self::Vanished { action, path, source },
             () => Self::Io { action, path, source },
         }
     }

@@ -114,9 +114,11 @@ impl Repository {
         purpose: Purpose,
         recovery: Option<&RecoveryKey>,
     ) -> Result<Self> {
-        let mut config = read_config(medium.as_ref())?;
         if purpose != Purpose::Read {
             lock(medium.as_ref(), &access)?;
+        }
+        let mut config = read_config(medium.as_ref())?;
+        if purpose != Purpose::Read {
             config = claim(medium.as_ref(), config, &access, purpose)?;
         }
         let master = unlock(medium.as_ref(), &config, &access, purpose, recovery)?;
@@ -226,17 +228,7 @@ impl Repository {
     }
 
     pub(super) fn list(&self, directory: &str) -> Result<Vec<String>> {
-        self.medium().list(directory).map_err(|error| {
-            // The store's own directories are never missing while it is there.
-            if error.kind() == std::io::ErrorKind::NotFound {
-                return Error::Vanished {
-                    action: "list",
-                    path: format!("{}/{directory}", self.place()),
-                    source: error,
-                };
-            }
-            Error::store("list", directory)(error)
-        })
+        self.medium().list(directory).map_err(Error::store("list", &format!("{}/{directory}", self.place())))
     }
 
     fn sweep(&self) -> Result<()> {

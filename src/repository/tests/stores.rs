@@ -75,8 +75,9 @@ fn a_store_that_is_gone_says_so() {
     let (repository, _, _) = with_backup(&bench);
     std::fs::remove_dir_all(bench.path("store")).unwrap();
     assert!(matches!(repository.backups(), Err(Error::Vanished { .. })), "{:?}", repository.backups());
+    std::fs::write(bench.path("tree/new"), "new").unwrap();
     let outcome = back_up(&repository, &bench.dir("tree"), options(), "two");
-    assert!(outcome.is_err());
+    assert!(matches!(outcome, Err(Error::Vanished { .. })), "{outcome:?}");
     assert!(Directory::open(&bench.path("store")).is_err());
 }
 
@@ -167,4 +168,54 @@ fn a_full_backup_heals_what_a_damaged_pack_took_away() {
     drop(repository);
     let report = bench.open().verify(&mut |_| true).unwrap();
     assert_eq!((report.damaged_backups.len(), report.damaged_packs.len(), report.backups), (0, 1, 2));
+}
+
+/// Runs in a mount namespace of its own, with the store on a file system of 2 MiB, started by the test below.
+#[test]
+#[ignore = "a part of the test of a full store"]
+fn full_store_probe() {
+    let bench = Bench::new();
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(bench.path("store"));
+    if !mount.status().unwrap().success() {
+        println!("skipped: tmpfs cannot be mounted here");
+        return;
+    }
+    std::fs::write(bench.path("tree/small"), noise(300_000, 1)).unwrap();
+    let (repository, _) = bench.create();
+    let first = back_up(&repository, &bench.dir("tree"), options(), "one").unwrap();
+    std::fs::write(bench.path("tree/large"), noise(5_000_000, 2)).unwrap();
+    let outcome = back_up(&repository, &bench.dir("tree"), options(), "two");
+    assert!(matches!(outcome, Err(Error::Full { .. })), "{outcome:?}");
+    std::fs::remove_file(bench.path("tree/large")).unwrap();
+    let third = back_up(&repository, &bench.dir("tree"), options(), "three").unwrap();
+    drop(repository);
+    let repository = bench.open();
+    let mut wanted = vec![first.id, third.id];
+    wanted.sort();
+    assert_eq!(repository.backups().unwrap(), wanted);
+    assert!(repository.verify(&mut |_| true).unwrap().is_clean());
+    assert!(repository.free_bytes().unwrap() > 1_000_000);
+    drop(repository);
+    assert!(std::process::Command::new("umount").arg(bench.path("store")).status().unwrap().success());
+    println!("a full store was survived");
+}
+
+#[test]
+fn a_store_on_a_full_file_system_keeps_its_backups_and_takes_new_ones_later() {
+    let run = std::process::Command::new("unshare")
+        .arg("-m")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "repository::tests::stores::full_store_probe", "--ignored", "--nocapture"])
+        .output();
+    let Ok(run) = run else {
+        println!("skipped: no unshare here");
+        return;
+    };
+    let text = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    if text.contains("skipped") || text.contains("Operation not permitted") {
+        println!("skipped: {text}");
+        return;
+    }
+    assert!(run.status.success() && text.contains("a full store was survived"), "{text}");
 }
