@@ -81,12 +81,6 @@ pub trait Access: Send + Sync + 'static {
         request: &SessionRequest,
     ) -> Result<SessionTicket, Failure>;
 
-    /// Returns the exit code of a session that is over, nothing while it goes on.
-    ///
-    /// # Errors
-    /// The supervisor does not know it any more.
-    fn session_code(&self, container: ContainerId, session: SessionId) -> Result<Option<i32>, Failure>;
-
     /// Returns the file that holds what a container's console printed.
     fn console_log(&self, container: ContainerId) -> PathBuf;
 

@@ -104,7 +104,7 @@ impl LinuxHost {
 
     fn backup_options(&self, mode: BackupMode, base: Option<BackupId>) -> BackupOptions {
         BackupOptions {
-            ids: IdMap::default(),
+            ids: IdMap::IDENTITY,
             full: mode == BackupMode::Full,
             base,
             exclude: vec![],
@@ -216,19 +216,16 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let repository = self.repository(store)?;
-        let report = repository.verify_backup(backup, &mut |done| {
-            context.report("verifying", done, None);
+        let report = repository.verify(&mut |report| {
+            context.report("verifying", report.packs, None);
             !context.cancel.is_cancelled()
         });
-        let findings = report.map_err(repository_failure)?;
-        let result = match findings.first() {
+        let damaged = report.map_err(repository_failure)?.damaged_backups;
+        let found = damaged.into_iter().find(|(id, _)| *id == backup);
+        Ok(Facts::Maintenance(match found {
             None => MaintenanceResult::Verified,
-            Some(first) => {
-                let more = if findings.len() > 1 { format!(" and {} more", findings.len() - 1) } else { String::new() };
-                MaintenanceResult::Damaged { reason: format!("{first}{more}") }
-            }
-        };
-        Ok(Facts::Maintenance(result))
+            Some((_, reason)) => MaintenanceResult::Damaged { reason },
+        }))
     }
 }
 

@@ -13,7 +13,8 @@ use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};
 use crate::shim::client::Client;
-use crate::types::{Clock, ContainerId, NodeId, RunId};
+use crate::repository::Repository;
+use crate::types::{Clock, ContainerId, NodeId, RunId, StoreId};
 
 /// Is what a host needs to know of the machine and of its daemon.
 pub struct HostOptions {
@@ -43,6 +44,8 @@ pub struct LinuxHost {
     pub(super) starting: Mutex<HashMap<ContainerId, Client>>,
     /// Backups under way; they end with the daemon, and the next one finds what they stored.
     pub(super) runs: Mutex<HashMap<RunId, Run>>,
+    /// Stores that are open; their locks are held as long as this daemon lives.
+    pub(super) repositories: Mutex<HashMap<StoreId, Repository>>,
     pub(super) changes: Sender<Option<Change>>,
     inbox: Mutex<Receiver<Option<Change>>>,
 }
@@ -65,6 +68,7 @@ impl LinuxHost {
             networks,
             starting: Mutex::default(),
             runs: Mutex::default(),
+            repositories: Mutex::default(),
             changes,
             inbox: Mutex::new(inbox),
         });

@@ -16,7 +16,7 @@ pub(super) fn shared_mappings(cgroup: &Path, upper: BorrowedFd<'_>) -> HashSet<u
     for pid in processes(cgroup) {
         let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
         for path in maps.split(|byte| *byte == b'\n').filter_map(mapped_path) {
-            let opened = open_beneath(upper, path, Access::Path);
+            let opened = open_beneath(upper, path, Access::Place);
             if let Ok(metadata) = opened.and_then(|file| stat(std::os::fd::AsFd::as_fd(&file))) {
                 inodes.insert(metadata.inode);
             }

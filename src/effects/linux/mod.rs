@@ -4,3 +4,4 @@ mod failure;
 pub mod firewall;
 pub mod network;
 pub mod paths;
+

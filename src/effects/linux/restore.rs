@@ -3,7 +3,7 @@
 //! On the disk, `upper` is what the container sees. A run writes `restore-RUN`, the exchange moves `upper` to
 //! `before-RUN` and `restore-RUN` to `upper`. Every step finds by these names how far an earlier try got.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -15,7 +15,7 @@ use super::stores::repository_failure;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
-use crate::repository::{IdMap, Manifest, Merged, Pattern, Reader, Repository, RestoreOptions, RestoreReport, restore, select};
+use crate::repository::{IdMap, Pattern, RestoreOptions, RestoreReport, View};
 use crate::sys::fs as sysfs;
 use crate::types::{BackupId, RunId, Size, StoreId};
 
@@ -52,10 +52,10 @@ impl LinuxHost {
         }
     }
 
-    fn open_backup(&self, store: StoreId, backup: BackupId) -> Result<(Repository, Manifest), Failure> {
+    pub(super) fn view(&self, store: StoreId, backup: BackupId) -> Result<View, Failure> {
         let repository = self.repository(store)?;
         let manifest = repository.manifest(backup).map_err(repository_failure)?;
-        Ok((repository, manifest))
+        repository.view(&manifest).map_err(repository_failure)
     }
 
     fn restore_files(
@@ -65,16 +65,19 @@ impl LinuxHost {
         (store, backup): (StoreId, BackupId),
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
-        let (repository, manifest) = self.open_backup(store, backup)?;
+        let view = self.view(store, backup)?;
         let name = restored(run);
         remove(reached.disk(), &name)?; // what an earlier try left is not trusted
         sysfs::make_directory(reached.disk(), &name, 0o755).map_err(cannot("make", "the restored root"))?;
         let target = reached.open(&name)?;
-        let catalogue = repository.catalogue(&manifest.catalogue).map_err(repository_failure)?;
-        let entries = catalogue.entries().map(|entry| entry.map(|entry| (entry, true)));
-        let report = write(entries, &repository, &target, (false, false), context)?;
+        let options = options(false);
+        let guard = Watchdog::begin(context, &options.cancelled);
+        let report = view.restore_layer(target.as_fd(), &options, &mut |counters| {
+            context.report("restoring", counters.entries, None);
+        });
+        drop(guard);
         sysfs::sync_file_system(target.as_fd()).map_err(cannot("sync", "the restored root"))?;
-        finished(&report)
+        finished(&report.map_err(repository_failure)?)
     }
 
     fn extract(
@@ -84,46 +87,27 @@ impl LinuxHost {
         into: &str,
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
-        let (repository, manifest) = self.open_backup(store, backup)?;
+        let view = self.view(store, backup)?;
         std::fs::create_dir_all(into).map_err(cannot("make", into))?;
         let target = sysfs::open_root(std::path::Path::new(into)).map_err(cannot("open", into))?;
-        let merged = self.merged(&repository, &manifest)?;
         let patterns = paths.iter().map(|path| Pattern::new(path.trim_start_matches('/').as_bytes())).collect();
-        let report = write(select(merged, patterns), &repository, &target, (true, true), context)?;
-        if report.counters.entries == 0 {
-            let reason = format!("the backup has nothing at {}", paths.join(", "));
-            return Err(Failure::permanent(reason));
+        let options = options(true);
+        let guard = Watchdog::begin(context, &options.cancelled);
+        let report = view.extract(patterns, target.as_fd(), &options, &mut |counters| {
+            context.report("restoring", counters.entries, None);
+        });
+        drop(guard);
+        let report = report.map_err(repository_failure)?;
+        if report.counters.entries == 0 && report.exceptions.is_empty() {
+            return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
         }
         finished(&report)
     }
-
-    /// Returns the tree as the container saw it, template included where the store knows it.
-    pub(super) fn merged(&self, repository: &Repository, manifest: &Manifest) -> Result<Merged, Failure> {
-        let upper = repository.catalogue(&manifest.catalogue).map_err(repository_failure)?;
-        let template = match manifest.template {
-            Some(digest) => repository.template_catalogue(digest).map_err(repository_failure)?,
-            None => None,
-        };
-        Ok(Merged::new(&upper, template))
-    }
 }
 
-fn write(
-    entries: impl Iterator<Item = crate::repository::Result<(crate::repository::catalogue::Entry, bool)>>,
-    repository: &Repository,
-    target: &OwnedFd,
-    (plain, overwrite): (bool, bool),
-    context: &EffectContext,
-) -> Result<RestoreReport, Failure> {
+fn options(overwrite: bool) -> RestoreOptions {
     let cancelled = Arc::new(AtomicBool::new(false));
-    let guard = Watchdog::begin(context, &cancelled);
-    let options = RestoreOptions { ids: IdMap::default(), plain, overwrite, cancelled };
-    let reader = Reader::new(repository.clone());
-    let report = restore(entries, &reader, target.as_fd(), &options, &mut |counters| {
-        context.report("restoring", counters.entries, None);
-    });
-    drop(guard);
-    report.map_err(repository_failure)
+    RestoreOptions { ids: IdMap::IDENTITY, plain: false, overwrite, cancelled }
 }
 
 /// A restore that left something out is no restore: what is missing is named.

@@ -18,7 +18,7 @@ use crate::effects::Observation;
 use crate::effects::steps::StepName;
 use crate::events::{Exit, InitKind, Lease, Limits, ProcessIdentity};
 use crate::shim::client::{Client, ClientError, prepare_runtime_directory};
-use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, Step as _, VERSION};
+use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, VERSION};
 use crate::shim::record;
 use crate::types::{ContainerId, Span};
 
@@ -303,7 +303,6 @@ impl LinuxHost {
         let cgroup = self.cgroup(container)?.ok_or_else(|| Failure::permanent("this host has no control groups"))?;
         cgroup
             .set_limits(&shim_limits(limits))
-            .step("set the limits")
             .map_err(|failure| Failure::permanent(failure.to_string()))?;
         Ok(Facts::None)
     }

@@ -1,0 +1,107 @@
+//! Sessions, console logs, usage and files in backups, as users reach for them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::failure::cannot;
+use super::host::LinuxHost;
+use super::run::shim_failure;
+use super::stores::repository_failure;
+use crate::domain::effect::Failure;
+use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket, Usage};
+use crate::repository::Pattern;
+use crate::repository::catalogue::{Entry, Node};
+use crate::shim::protocol::{Command, SessionTarget, WindowSize};
+use crate::shim::record;
+use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp};
+
+impl Access for LinuxHost {
+    fn open_session(
+        &self,
+        container: ContainerId,
+        session: SessionId,
+        request: &SessionRequest,
+    ) -> Result<SessionTicket, Failure> {
+        let client = self.shim(container)?;
+        let secret = [draw()?, draw()?].concat();
+        let token = URL_SAFE_NO_PAD.encode(secret);
+        let command = Command {
+            argv: request.argv.clone(),
+            environment: request.environment.clone(),
+            user: request.user.clone().unwrap_or_else(|| "root".to_owned()),
+            directory: request.directory.clone(),
+            terminal: request.terminal.map(|(rows, columns)| WindowSize { rows, columns }),
+        };
+        client.open_session(&token, SessionTarget::Command(command)).map_err(shim_failure)?;
+        Ok(SessionTicket { session, socket: self.runtime_of(container).join("session"), token })
+    }
+
+    fn console_log(&self, container: ContainerId) -> PathBuf {
+        self.runtime_of(container).join(record::LOG)
+    }
+
+    fn usage(&self, container: ContainerId) -> Option<Usage> {
+        let statistics = self.cgroup(container).ok().flatten()?.statistics();
+        Some(Usage {
+            memory: statistics.memory,
+            out_of_memory_kills: statistics.oom_kills,
+            cpu_micros: statistics.cpu_usec,
+            pids: statistics.pids,
+            disk: allocated(&self.options.paths.disk_image(container)),
+        })
+    }
+
+    fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
+        let below = below.trim_matches('/');
+        let patterns = if below.is_empty() { vec![] } else { vec![Pattern::new(below.as_bytes())] };
+        let view = self.view(store, backup)?;
+        view.files(patterns).map(|entry| file_of(&entry.map_err(repository_failure)?)).collect()
+    }
+
+    fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        let path = path.trim_start_matches('/').as_bytes();
+        self.view(store, backup)?.cat(path, out).map_err(repository_failure)
+    }
+
+    fn recovery_key(&self, store: StoreId) -> Result<String, Failure> {
+        self.recovery_text(store)
+    }
+}
+
+fn draw() -> Result<[u8; 16], Failure> {
+    crate::sys::random::bytes().map_err(cannot("draw", "a token"))
+}
+
+/// Returns the bytes a file takes on the host.
+fn allocated(path: &std::path::Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|metadata| metadata.blocks() * 512)
+}
+
+fn file_of(entry: &Entry) -> Result<BackupFile, Failure> {
+    let (kind, size, target) = match &entry.node {
+        Node::File(content) => ("file", content.size, None),
+        Node::Directory => ("directory", 0, None),
+        Node::Symlink { target } => ("symlink", 0, BytePath::from_bytes(target.clone()).ok()),
+        Node::CharDevice { .. } => ("character-device", 0, None),
+        Node::BlockDevice { .. } => ("block-device", 0, None),
+        Node::Fifo => ("fifo", 0, None),
+        Node::Socket => ("socket", 0, None),
+    };
+    let number = |id| match id {
+        crate::repository::Id::Inside(id) | crate::repository::Id::Outside(id) => id,
+    };
+    let path = BytePath::from_bytes([b"/".as_slice(), &entry.path].concat());
+    Ok(BackupFile {
+        path: path.map_err(|error| Failure::permanent(error.to_string()))?,
+        kind: kind.to_owned(),
+        mode: entry.mode,
+        owner: (number(entry.owner), number(entry.group)),
+        size,
+        modified: Timestamp::from_micros(entry.modified.seconds * 1_000_000 + i64::from(entry.modified.nanos / 1000)),
+        target,
+    })
+}
