@@ -5,9 +5,12 @@
 //! A saga is the open operation inside its own stream: its plan is one `match` from (phase, facts) to the next effect.
 
 pub mod container;
+pub mod directory;
 pub mod effect;
+pub mod node;
 mod notice;
 pub mod refusal;
+pub mod session;
 pub mod testing;
 
 pub use effect::{Action, Answer, Ask, Asked, Effect, Facts, Failure, FailureKind, HostEffect, Outcome, Report, Step};
@@ -52,8 +55,10 @@ pub trait Aggregate: Default + Send + 'static {
     fn next_effect(&self) -> Option<Effect>;
 
     /// Returns what the asker gets to know once its ask has been decided and recorded.
-    fn answer(&self, ask: &Ask) -> Answer {
-        let _ = ask;
+    ///
+    /// Who asked and for which operation are part of it: a range or an address is found again by its holder.
+    fn answer(&self, asked: &Asked) -> Answer {
+        let _ = asked;
         Answer::Accepted
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-use super::{Aggregate, Effect, Given, Refusal};
-use crate::types::{OperationId, Timestamp};
+use super::{Aggregate, Ask, Asked, Effect, Given, Outcome, Refusal, Report, Step};
+use crate::types::{OperationId, Principal, StreamName, Timestamp};
 
 /// Is an aggregate with a history.
 pub struct Scenario<A: Aggregate> {
@@ -17,10 +17,45 @@ pub struct Decided<A: Aggregate> {
     result: Result<Vec<A::Event>, Refusal>,
 }
 
+/// Returns the operation of every history and command that names no other.
+pub fn operation() -> OperationId {
+    OperationId::derived("test")
+}
+
+/// Makes the report of a step of that operation.
+pub fn report<C: From<Report>>(step: Step, outcome: Outcome) -> C {
+    C::from(Report { operation: operation(), step, attempt: 1, outcome })
+}
+
+/// Makes an ask of that operation.
+pub fn asked(ask: Ask, by: StreamName) -> Asked {
+    let principal = Principal::runtime();
+    Asked { ask, by, operation: operation(), at: Timestamp::from_micros(1_000_000), principal }
+}
+
+/// Gives every command after every history, and after every beginning of it: facts, or words for why not.
+///
+/// # Panics
+/// If a refusal has no code or no words.
+#[track_caller]
+pub fn answers_everything<A: Aggregate>(histories: &[Vec<A::Event>], commands: &[A::Command]) {
+    for history in histories {
+        for length in 0..=history.len() {
+            for command in commands {
+                let decided = given::<A>(history[..length].to_vec()).when(command.clone());
+                if let Err(refusal) = decided.result {
+                    let told = refusal.code.contains('.') && !refusal.message.is_empty();
+                    assert!(told, "{command:?} after {:?}: {refusal:?}", &history[..length]);
+                }
+            }
+        }
+    }
+}
+
 /// Begins with a history.
 pub fn given<A: Aggregate>(history: impl IntoIterator<Item = A::Event>) -> Scenario<A> {
     let mut state = A::default();
-    let given = Given { operation: OperationId::derived("test"), at: Timestamp::from_micros(1_000_000) };
+    let given = Given { operation: operation(), at: Timestamp::from_micros(1_000_000) };
     for event in history {
         state.evolve(&event, given);
     }
@@ -41,6 +76,11 @@ impl<A: Aggregate> Scenario<A> {
             self.state.evolve(event, self.given);
         }
         Decided { state: self.state, result: result.map_err(Into::into) }
+    }
+
+    /// Returns the state that the history leads to.
+    pub fn state(self) -> A {
+        self.state
     }
 
     /// Returns what the history still owes the world.

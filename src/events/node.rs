@@ -29,6 +29,11 @@ pub enum NodeEvent {
     },
     /// The daemon ended in order.
     DaemonStopped,
+    /// These ids belong to others (`/etc/subuid`): none of them is given out from now on.
+    IdRangesForbidden {
+        /// The first id and the count of each range.
+        ranges: Vec<(u32, u32)>,
+    },
     /// A range of user ids belongs to the holder until it is purged.
     IdRangeClaimed {
         /// The stream of the thing that has it.
@@ -47,8 +52,7 @@ pub enum NodeEvent {
 
 impl DomainEvent for NodeEvent {
     const CATEGORY: Category = Category::Node;
-    const KINDS: &'static [&'static str] =
-        kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, IdRangeClaimed, IdRangeReleased);
+    const KINDS: &'static [&'static str] = kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, IdRangesForbidden, IdRangeClaimed, IdRangeReleased);
 
     fn mark(&self) -> Mark {
         Mark::Fact
@@ -62,6 +66,7 @@ impl DomainEvent for NodeEvent {
             Self::NodeBooted { kernel, .. } => format!("node booted under Linux {kernel}"),
             Self::DaemonStarted { berth } => format!("daemon {berth} started"),
             Self::DaemonStopped => "daemon stopped".to_owned(),
+            Self::IdRangesForbidden { ranges } => format!("{} ranges of ids belong to others", ranges.len()),
             Self::IdRangeClaimed { holder, base, count } => format!("ids {base}+{count} claimed by {holder}"),
             Self::IdRangeReleased { holder } => format!("ids of {holder} released"),
         }

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 pub use command::{Command, GRACE_OF_SAGAS};
 pub use rejection::{DISK_SIZE_MIN, MEMORY_MIN, PIDS_MIN, Rejection};
 
-use super::effect::{Answer, Ask, Effect, IdRange};
+use super::effect::{Answer, Ask, Asked, Effect, IdRange};
 use super::{Aggregate, Given, Notice};
 use crate::events::{
     Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity, StopReason,
@@ -195,8 +195,8 @@ impl Aggregate for Container {
         plan::next_effect(self)
     }
 
-    fn answer(&self, ask: &Ask) -> Answer {
-        match (ask, &self.record) {
+    fn answer(&self, asked: &Asked) -> Answer {
+        match (&asked.ask, &self.record) {
             (Ask::Hold(_), Some(record)) => Answer::Held {
                 name: record.name.clone(),
                 configuration: Box::new(record.configuration.clone()),

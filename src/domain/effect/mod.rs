@@ -28,6 +28,33 @@ pub struct Effect {
     pub action: Action,
 }
 
+impl Effect {
+    /// Makes an effect on the host.
+    pub fn host(operation: OperationId, step: Step, work: HostEffect) -> Self {
+        Self { operation, step, undo: false, action: Action::Host(Box::new(work)) }
+    }
+
+    /// Makes a command to another aggregate.
+    pub fn ask(operation: OperationId, step: Step, of: StreamName, ask: Ask) -> Self {
+        Self { operation, step, undo: false, action: Action::Ask(of, ask) }
+    }
+
+    /// Makes a wait.
+    pub fn wake(operation: OperationId, step: Step, at: Timestamp) -> Self {
+        Self { operation, step, undo: false, action: Action::WakeAt(at) }
+    }
+
+    /// Marks it as one that takes something back.
+    pub fn undoing(self) -> Self {
+        Self { undo: true, ..self }
+    }
+
+    /// Says whether the report is about this effect.
+    pub fn is_reported_by(&self, report: &Report) -> bool {
+        self.operation == report.operation && self.step == report.step
+    }
+}
+
 /// Says what kind of work an effect is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
