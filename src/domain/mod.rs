@@ -7,10 +7,12 @@
 pub mod container;
 pub mod directory;
 pub mod effect;
+pub mod network;
 pub mod node;
 mod notice;
 pub mod refusal;
 pub mod session;
+pub mod template;
 pub mod testing;
 
 pub use effect::{Action, Answer, Ask, Asked, Effect, Facts, Failure, FailureKind, HostEffect, Outcome, Report, Step};

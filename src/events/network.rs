@@ -25,8 +25,32 @@ pub enum NetworkEvent {
     NetworkNameClaimed,
     /// The network is there.
     NetworkCreated,
+    /// It cannot be made: what is there goes.
+    NetworkCreateFailing {
+        /// Why.
+        reason: String,
+    },
+    /// Bridge, addresses and rules are gone from the host, the name follows.
+    NetworkRemoved,
     /// It could not be made.
     NetworkCreateFailed {
+        /// Why.
+        reason: String,
+    },
+    /// What was begun could not be removed.
+    NetworkCreateStuck {
+        /// Why.
+        reason: String,
+    },
+    /// The network is not there any more, as after a boot of the host, and is to be made again.
+    NetworkRestoreRequested {
+        /// The boot that is known to have lost it; nothing if somebody just found it missing.
+        boot: Option<String>,
+    },
+    /// It is there again.
+    NetworkRestored,
+    /// It could not be made again.
+    NetworkRestoreFailed {
         /// Why.
         reason: String,
     },
@@ -58,18 +82,25 @@ pub enum NetworkEvent {
 impl DomainEvent for NetworkEvent {
     const CATEGORY: Category = Category::Network;
     const KINDS: &'static [&'static str] = kinds!(NetworkEvent: NetworkRequested, NetworkNameClaimed, NetworkCreated,
-        NetworkCreateFailed, AddressLeased, AddressReleased, NetworkDeleteRequested, NetworkDeleted, NetworkDeleteStuck);
+        NetworkCreateFailing, NetworkRemoved, NetworkCreateFailed, NetworkCreateStuck, NetworkRestoreRequested,
+        NetworkRestored, NetworkRestoreFailed, AddressLeased, AddressReleased, NetworkDeleteRequested, NetworkDeleted, NetworkDeleteStuck);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
         match self {
             Self::NetworkRequested { .. } => Mark::Opened { verb: "network create" },
             Self::NetworkDeleteRequested => Mark::Opened { verb: "network delete" },
+            Self::NetworkRestoreRequested { .. } => Mark::Opened { verb: "network restore" },
             Self::NetworkNameClaimed => Mark::Phase { name: "making the bridge" },
-            Self::NetworkCreated | Self::NetworkDeleted => closed(Closing::Done),
-            Self::NetworkCreateFailed { reason } => closed(Closing::Failed { reason: reason.clone() }),
-            Self::NetworkDeleteStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
-            Self::AddressLeased { .. } | Self::AddressReleased { .. } => Mark::Fact,
+            Self::NetworkCreateFailing { .. } => Mark::Phase { name: "undoing" },
+            Self::NetworkCreated | Self::NetworkRestored | Self::NetworkDeleted => closed(Closing::Done),
+            Self::NetworkCreateFailed { reason } | Self::NetworkRestoreFailed { reason } => {
+                closed(Closing::Failed { reason: reason.clone() })
+            }
+            Self::NetworkCreateStuck { reason } | Self::NetworkDeleteStuck { reason } => {
+                closed(Closing::Stuck { reason: reason.clone() })
+            }
+            Self::NetworkRemoved | Self::AddressLeased { .. } | Self::AddressReleased { .. } => Mark::Fact,
         }
     }
 
@@ -78,7 +109,14 @@ impl DomainEvent for NetworkEvent {
             Self::NetworkRequested { name, subnet, .. } => format!("network {name} on {subnet} requested"),
             Self::NetworkNameClaimed => "name claimed".to_owned(),
             Self::NetworkCreated => "network created".to_owned(),
+            Self::NetworkCreateFailing { reason } => format!("network cannot be made: {reason}"),
+            Self::NetworkRemoved => "bridge and rules removed".to_owned(),
             Self::NetworkCreateFailed { reason } => format!("network could not be made: {reason}"),
+            Self::NetworkCreateStuck { reason } => format!("unfinished network could not be removed: {reason}"),
+            Self::NetworkRestoreRequested { boot: Some(_) } => "to be made again after a boot of the host".to_owned(),
+            Self::NetworkRestoreRequested { boot: None } => "found missing, to be made again".to_owned(),
+            Self::NetworkRestored => "network is there again".to_owned(),
+            Self::NetworkRestoreFailed { reason } => format!("network could not be made again: {reason}"),
             Self::AddressLeased { holder, address, .. } => format!("address {address} leased to {holder}"),
             Self::AddressReleased { holder } => format!("address of {holder} released"),
             Self::NetworkDeleteRequested => "deletion requested".to_owned(),

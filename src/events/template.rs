@@ -55,13 +55,27 @@ pub enum TemplateEvent {
     TemplateNameClaimed,
     /// The tree is complete, read-only and known by its digest.
     TemplateSealed(TemplateSummary),
+    /// The import does not work out: what is there goes.
+    TemplateImportFailing {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody called the import off: what is there goes.
+    TemplateImportCancelRequested,
+    /// The tree is gone, the name follows.
+    TemplateTreeRemoved,
     /// The import came to nothing; what was there is removed.
     TemplateImportFailed {
         /// Why.
         reason: String,
     },
-    /// The failed tree is gone, the name follows.
-    TemplateTreeRemoved,
+    /// The import was called off; what was there is removed.
+    TemplateImportCancelled,
+    /// The unfinished tree could not be removed.
+    TemplateImportStuck {
+        /// Why.
+        reason: String,
+    },
     /// The holder uses the template.
     TemplateClaimed {
         /// The stream of the user.
@@ -102,7 +116,8 @@ pub enum TemplateEvent {
 impl DomainEvent for TemplateEvent {
     const CATEGORY: Category = Category::Template;
     const KINDS: &'static [&'static str] = kinds!(TemplateEvent:
-        TemplateImportRequested, TemplateNameClaimed, TemplateSealed, TemplateImportFailed, TemplateTreeRemoved,
+        TemplateImportRequested, TemplateNameClaimed, TemplateSealed, TemplateImportFailing,
+        TemplateImportCancelRequested, TemplateTreeRemoved, TemplateImportFailed, TemplateImportCancelled, TemplateImportStuck,
         TemplateClaimed, TemplateReleased, TemplateVerifyRequested, TemplateVerified, TemplateDriftFound,
         TemplateVerifyFailed, TemplateDeleteRequested, TemplateDeleted, TemplateDeleteStuck);
 
@@ -113,6 +128,8 @@ impl DomainEvent for TemplateEvent {
             Self::TemplateVerifyRequested => Mark::Opened { verb: "template verify" },
             Self::TemplateDeleteRequested => Mark::Opened { verb: "template delete" },
             Self::TemplateNameClaimed => Mark::Phase { name: "copying" },
+            Self::TemplateImportFailing { .. } | Self::TemplateImportCancelRequested => Mark::Phase { name: "undoing" },
+            Self::TemplateImportCancelled => closed(Closing::Cancelled),
             Self::TemplateSealed(_) | Self::TemplateVerified | Self::TemplateDeleted => closed(Closing::Done),
             Self::TemplateImportFailed { reason } | Self::TemplateVerifyFailed { reason } => {
                 closed(Closing::Failed { reason: reason.clone() })
@@ -120,7 +137,9 @@ impl DomainEvent for TemplateEvent {
             Self::TemplateDriftFound { count, .. } => {
                 closed(Closing::DoneWithExceptions { reason: format!("{count} paths differ from the sealed tree") })
             }
-            Self::TemplateDeleteStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
+            Self::TemplateDeleteStuck { reason } | Self::TemplateImportStuck { reason } => {
+                closed(Closing::Stuck { reason: reason.clone() })
+            }
             Self::TemplateTreeRemoved | Self::TemplateClaimed { .. } | Self::TemplateReleased { .. } => Mark::Fact,
         }
     }
@@ -131,7 +150,11 @@ impl DomainEvent for TemplateEvent {
             Self::TemplateNameClaimed => "name claimed".to_owned(),
             Self::TemplateSealed(summary) => format!("template sealed: {} entries, {}", summary.entries, summary.size),
             Self::TemplateImportFailed { reason } => format!("import failed: {reason}"),
-            Self::TemplateTreeRemoved => "unfinished tree removed".to_owned(),
+            Self::TemplateImportFailing { reason } => format!("import failing: {reason}"),
+            Self::TemplateImportCancelRequested => "import called off".to_owned(),
+            Self::TemplateTreeRemoved => "tree removed".to_owned(),
+            Self::TemplateImportCancelled => "import cancelled".to_owned(),
+            Self::TemplateImportStuck { reason } => format!("unfinished tree could not be removed: {reason}"),
             Self::TemplateClaimed { holder } => format!("used by {holder}"),
             Self::TemplateReleased { holder } => format!("no longer used by {holder}"),
             Self::TemplateVerifyRequested => "verification requested".to_owned(),
