@@ -4,6 +4,8 @@
 //! `evolve` folds facts into the state and never judges, `next_effect` says what the state still owes the world.
 //! A saga is the open operation inside its own stream: its plan is one `match` from (phase, facts) to the next effect.
 
+pub mod backup_group;
+pub mod backup_job;
 pub mod container;
 pub mod directory;
 pub mod effect;
@@ -12,6 +14,7 @@ pub mod node;
 mod notice;
 pub mod refusal;
 pub mod session;
+pub mod store;
 pub mod template;
 pub mod testing;
 

@@ -1,9 +1,11 @@
 //! Given, when, then: the grammar in which rules are tested.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use super::{Aggregate, Ask, Asked, Effect, Given, Outcome, Refusal, Report, Step};
-use crate::types::{OperationId, Principal, StreamName, Timestamp};
+use crate::events::{AddressRequest, Configuration, DiskKind, Limits};
+use crate::types::{OperationId, Principal, Size, StreamName, TemplateId, Timestamp};
 
 /// Is an aggregate with a history.
 pub struct Scenario<A: Aggregate> {
@@ -25,6 +27,23 @@ pub fn operation() -> OperationId {
 /// Makes the report of a step of that operation.
 pub fn report<C: From<Report>>(step: Step, outcome: Outcome) -> C {
     C::from(Report { operation: operation(), step, attempt: 1, outcome })
+}
+
+/// Makes the plainest configuration there is.
+pub fn configuration() -> Configuration {
+    Configuration {
+        hostname: "web1".parse().expect("the name is well formed"),
+        template: TemplateId::derived("debian"),
+        limits: Limits { disk: Size::from_mib(1024), ..Limits::default() },
+        disk: DiskKind::Image,
+        network: None,
+        address: AddressRequest::Auto,
+        labels: BTreeMap::new(),
+        autostart: false,
+        privileged: false,
+        nesting: false,
+        command: None,
+    }
 }
 
 /// Makes an ask of that operation.

@@ -97,7 +97,7 @@ pub enum BackupJobEvent {
     StoreOpened,
     /// The group expects the backup and names the one to compare with.
     GroupAdmitted {
-        /// The last complete one.
+        /// The newest one that is not damaged.
         base: Option<BackupId>,
     },
     /// Everything was read once while the container ran on.
@@ -121,6 +121,10 @@ pub enum BackupJobEvent {
         /// Why.
         reason: String,
     },
+    /// Somebody called it off.
+    BackupCancelRequested,
+    /// What was read for it is forgotten, and the container does not stand still for it.
+    BackupDiscarded,
     /// The group no longer expects it.
     GroupWithdrawn,
     /// The store no longer waits for this run.
@@ -141,6 +145,11 @@ pub enum BackupJobEvent {
     },
     /// It was called off.
     BackupCancelled,
+    /// Neither whole nor forgotten: a person has to look.
+    BackupStuck {
+        /// What does not work.
+        reason: String,
+    },
     /// There was nothing to back up.
     BackupSkipped {
         /// Why.
@@ -154,7 +163,7 @@ impl DomainEvent for BackupJobEvent {
     const CATEGORY: Category = Category::BackupJob;
     const KINDS: &'static [&'static str] = kinds!(BackupJobEvent: BackupRequested, ContainerHeld, StoreOpened,
         GroupAdmitted, LivePassCompleted, FrozenPassCompleted, BackupSealed, GroupCommitted, BackupFailing,
-        GroupWithdrawn, StoreClosed, ContainerUnheld, BackupCompleted, BackupCompletedWithExceptions, BackupFailed,
+        BackupCancelRequested, BackupDiscarded, BackupStuck, GroupWithdrawn, StoreClosed, ContainerUnheld, BackupCompleted, BackupCompletedWithExceptions, BackupFailed,
         BackupCancelled, BackupSkipped, ParentNotified);
 
     fn mark(&self) -> Mark {
@@ -165,7 +174,8 @@ impl DomainEvent for BackupJobEvent {
             Self::LivePassCompleted { .. } => Mark::Phase { name: "frozen pass" },
             Self::FrozenPassCompleted { .. } => Mark::Phase { name: "sealing" },
             Self::BackupSealed(_) => Mark::Phase { name: "recording" },
-            Self::BackupFailing { .. } => Mark::Phase { name: "undoing" },
+            Self::BackupFailing { .. } | Self::BackupCancelRequested => Mark::Phase { name: "undoing" },
+            Self::BackupStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
             Self::BackupCompleted => closed(Closing::Done),
             Self::BackupCompletedWithExceptions { unreadable } => {
                 closed(Closing::DoneWithExceptions { reason: format!("{unreadable} files could not be read") })
@@ -176,6 +186,7 @@ impl DomainEvent for BackupJobEvent {
             Self::ContainerHeld { .. }
             | Self::StoreOpened
             | Self::GroupCommitted
+            | Self::BackupDiscarded
             | Self::GroupWithdrawn
             | Self::StoreClosed
             | Self::ContainerUnheld
@@ -195,6 +206,9 @@ impl DomainEvent for BackupJobEvent {
             Self::BackupSealed(summary) => format!("sealed: {} new, {} stored", summary.new, summary.stored),
             Self::GroupCommitted => "recorded in its group".to_owned(),
             Self::BackupFailing { reason } => format!("failing: {reason}"),
+            Self::BackupCancelRequested => "called off".to_owned(),
+            Self::BackupDiscarded => "what was read is forgotten".to_owned(),
+            Self::BackupStuck { reason } => format!("backup stuck: {reason}"),
             Self::GroupWithdrawn => "withdrawn from its group".to_owned(),
             Self::StoreClosed => "store closed".to_owned(),
             Self::ContainerUnheld => "container no longer held".to_owned(),
@@ -213,11 +227,11 @@ impl DomainEvent for BackupJobEvent {
 /// Is a fact about the backups of one container in one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum BackupGroupEvent {
-    /// A run may add a backup; it is compared with the last complete one.
+    /// A run may add a backup; it is compared with the newest one that is not damaged.
     BackupAdmitted {
         /// Which operation.
         operation: OperationId,
-        /// The last complete backup.
+        /// The newest backup that is not damaged.
         base: Option<BackupId>,
     },
     /// The run will not add one.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Closing, DomainEvent, Mark, kinds};
-use crate::types::{Category, Name, OperationId, StoreId};
+use crate::types::{Category, Name, NodeId, OperationId, StoreId};
 
 /// Is a fact about a store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum StoreEvent {
         name: Name,
         /// The absolute path of its directory.
         path: String,
+        /// The node that owns it.
+        node: NodeId,
     },
     /// The name is reserved.
     StoreNameClaimed,
@@ -25,6 +27,11 @@ pub enum StoreEvent {
         repository: String,
         /// Enough of the recovery key's hash to recognise it by.
         recovery_fingerprint: String,
+    },
+    /// It cannot be made: its name goes.
+    StoreCreateFailing {
+        /// Why.
+        reason: String,
     },
     /// It could not be made.
     StoreCreateFailed {
@@ -48,12 +55,13 @@ pub enum StoreEvent {
 impl DomainEvent for StoreEvent {
     const CATEGORY: Category = Category::Store;
     const KINDS: &'static [&'static str] = kinds!(StoreEvent: StoreRequested, StoreNameClaimed, StoreCreated,
-        StoreCreateFailed, WriterAdmitted, WriterReleased, RecoveryKeyConfirmed);
+        StoreCreateFailing, StoreCreateFailed, WriterAdmitted, WriterReleased, RecoveryKeyConfirmed);
 
     fn mark(&self) -> Mark {
         match self {
             Self::StoreRequested { .. } => Mark::Opened { verb: "store create" },
             Self::StoreNameClaimed => Mark::Phase { name: "making the repository" },
+            Self::StoreCreateFailing { .. } => Mark::Phase { name: "undoing" },
             Self::StoreCreated { .. } => Mark::Closed { outcome: Closing::Done },
             Self::StoreCreateFailed { reason } => Mark::Closed { outcome: Closing::Failed { reason: reason.clone() } },
             Self::WriterAdmitted { .. } | Self::WriterReleased { .. } | Self::RecoveryKeyConfirmed => Mark::Fact,
@@ -65,6 +73,7 @@ impl DomainEvent for StoreEvent {
             Self::StoreRequested { name, path, .. } => format!("store {name} in {path} requested"),
             Self::StoreNameClaimed => "name claimed".to_owned(),
             Self::StoreCreated { repository, .. } => format!("store created with repository {repository}"),
+            Self::StoreCreateFailing { reason } => format!("store cannot be made: {reason}"),
             Self::StoreCreateFailed { reason } => format!("store could not be made: {reason}"),
             Self::WriterAdmitted { operation } => format!("written by {}", operation.short()),
             Self::WriterReleased { operation } => format!("no longer written by {}", operation.short()),
