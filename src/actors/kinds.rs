@@ -4,15 +4,55 @@ use std::sync::Arc;
 
 use super::message::AskMessage;
 use super::registry::Registry;
+use crate::domain::backup_group::BackupGroup;
+use crate::domain::backup_job::BackupJob;
 use crate::domain::container::Container;
+use crate::domain::directory::Directory;
+use crate::domain::network::Network;
+use crate::domain::node::Node;
+use crate::domain::session::Session;
+use crate::domain::store::Store;
+use crate::domain::template::Template;
 use crate::types::{Category, StreamName};
 
 /// Runs `$then` with `$kind` standing for the aggregate of a category.
 macro_rules! with_aggregate {
     ($category:expr, $kind:ident => $then:expr) => {
         match $category {
+            Category::Node => {
+                type $kind = Node;
+                $then
+            }
+            Category::Directory => {
+                type $kind = Directory;
+                $then
+            }
             Category::Container => {
                 type $kind = Container;
+                $then
+            }
+            Category::Session => {
+                type $kind = Session;
+                $then
+            }
+            Category::Template => {
+                type $kind = Template;
+                $then
+            }
+            Category::Network => {
+                type $kind = Network;
+                $then
+            }
+            Category::Store => {
+                type $kind = Store;
+                $then
+            }
+            Category::BackupGroup => {
+                type $kind = BackupGroup;
+                $then
+            }
+            Category::BackupJob => {
+                type $kind = BackupJob;
                 $then
             }
             _ => {}

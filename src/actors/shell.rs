@@ -364,15 +364,15 @@ impl<A: Aggregate + Unpin> Handler<AskMessage> for Shell<A> {
 
     fn handle(&mut self, message: AskMessage, _: &mut Context<Self>) -> Self::Result {
         let AskMessage { asked, causation, reply } = message;
-        let (ask, principal) = (asked.ask.clone(), asked.principal.clone());
+        let (answered, principal) = (asked.clone(), asked.principal.clone());
         let given = Given { operation: asked.operation, at: asked.at };
         let decided = match A::Command::try_from(asked) {
             Ok(command) => self.decide(&command, given),
-            Err(_) => Err(CommandError::Refused(not_understood(&self.stream, ask.name()))),
+            Err(_) => Err(CommandError::Refused(not_understood(&self.stream, answered.ask.name()))),
         };
         let commit = match decided {
             Ok(facts) if facts.is_empty() => {
-                let _ = reply.send(Ok(self.state.answer(&ask)));
+                let _ = reply.send(Ok(self.state.answer(&answered)));
                 return Self::done();
             }
             Ok(facts) => self.commit(&facts, given, principal, causation),
@@ -382,7 +382,7 @@ impl<A: Aggregate + Unpin> Handler<AskMessage> for Shell<A> {
             Ok(commit) => self.append(
                 commit,
                 Box::new(move |shell, result| {
-                    let _ = reply.send(result.map(|_| shell.state.answer(&ask)));
+                    let _ = reply.send(result.map(|_| shell.state.answer(&answered)));
                 }),
             ),
             Err(error) => {
