@@ -1,4 +1,9 @@
 //! L3: the backup engine: chunks, packs, index, catalogue, keys, stores.
+//!
+//! A tree goes in through a `Session` (`walk` → `pass` → `content` → `writer` → `pack`), and its `Manifest` makes it a backup.
+//! It comes out through a `View` (`catalogue`, `merged`, `select` → `restore`). `store` keeps the order in which things become
+//! durable, `verify` finds what did not stay as it was. The engine knows trees, ids and bytes: not containers, schedules,
+//! retention or freezing, which are its callers' business, and it collects no garbage yet.
 
 mod backup;
 mod bundle;
