@@ -11,10 +11,11 @@ use super::registry::Registry;
 use crate::domain::Given;
 use crate::domain::container::{Command, Container};
 use crate::effects::{Change, Observation};
+use crate::events::{Exit, ProcessIdentity};
 use crate::types::{Category, ContainerId, OperationId, Principal, StreamName};
 
-/// How often an exit that could not be taken note of is told again.
-const TRIES: u32 = 20;
+/// How often what could not be taken note of is told again.
+const TRIES: u32 = 120;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -64,11 +65,24 @@ async fn report(registry: &Arc<Registry>, change: Change) {
         Observation::Running { init, ready: true } => {
             tell(registry, container, Command::ReportReady { init }, "ready").await;
         }
-        Observation::Exited { init, exit } => {
-            tell(registry, container, Command::ReportExit { init, exit }, "exit").await;
-        }
+        Observation::Exited { init, exit } => report_exit(registry, container, init, exit).await,
         Observation::Running { ready: false, .. } | Observation::Absent | Observation::Remains => {}
     }
+}
+
+/// Tells of an exit until it has been cleared away: an init may end before its start is recorded, or during a rename.
+async fn report_exit(registry: &Arc<Registry>, container: ContainerId, init: ProcessIdentity, exit: Exit) {
+    let told = Observation::Exited { init: init.clone(), exit };
+    for _ in 0..TRIES {
+        tell(registry, container, Command::ReportExit { init: init.clone(), exit }, "exit").await;
+        tokio::time::sleep(PAUSE).await;
+        let host = Arc::clone(&registry.house().host);
+        let seen = tokio::task::spawn_blocking(move || host.observe(container)).await;
+        if seen.ok().as_ref() != Some(&told) {
+            return;
+        }
+    }
+    tracing::error!(%container, "an exit is not taken note of");
 }
 
 /// Gives a command of the runtime itself; a stream that is busy is told again.
