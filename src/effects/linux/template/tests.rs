@@ -1,0 +1,124 @@
+//! Templates from directories: everything survives, drift is named, nothing is left of what failed.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use super::*;
+use crate::sys::fs::{Access, FileKind, make_node, open_beneath, set_owner};
+use crate::sys::xattr;
+
+struct Fixture {
+    place: tempfile::TempDir,
+    paths: StatePaths,
+    id: TemplateId,
+}
+
+fn fixture() -> Option<Fixture> {
+    if !crate::sys::capability::effective().is_ok_and(|held| held & 1 != 0) {
+        println!("skipped: making templates needs root");
+        return None;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let paths = StatePaths::with_runtime(place.path().join("state"), place.path().join("run"));
+    paths.ensure().unwrap();
+    build(&place.path().join("source"));
+    Some(Fixture { paths, id: TemplateId::from_bytes([3; 16]), place })
+}
+
+fn build(source: &Path) {
+    fs::create_dir_all(source.join("usr/lib/systemd")).unwrap();
+    fs::create_dir_all(source.join("usr/sbin")).unwrap();
+    fs::create_dir_all(source.join("private")).unwrap();
+    fs::write(source.join("usr/lib/systemd/systemd"), b"elf").unwrap();
+    fs::set_permissions(source.join("usr/lib/systemd/systemd"), fs::Permissions::from_mode(0o4755)).unwrap();
+    symlink("/usr/lib/systemd/systemd", source.join("usr/sbin/init")).unwrap();
+    fs::write(source.join("usr/lib/os-release"), "PRETTY_NAME=\"Test OS\"\n").unwrap();
+    fs::hard_link(source.join("usr/lib/os-release"), source.join("linked")).unwrap();
+    let sparse = fs::File::create(source.join("sparse")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    let root = open_root(source).unwrap();
+    let place = |name: &[u8]| open_beneath(root.as_fd(), name, Access::Place).unwrap();
+    set_owner(place(b"sparse").as_fd(), 70_000, 70_001).unwrap();
+    xattr::set(place(b"linked").as_fd(), b"user.colour", b"blue\n\xff").unwrap();
+    make_node(root.as_fd(), b"null", FileKind::CharDevice, 0o666, (1, 3)).unwrap();
+    make_node(root.as_fd(), b"pipe", FileKind::Fifo, 0o600, (0, 0)).unwrap();
+    make_node(root.as_fd(), b"socket", FileKind::Socket, 0o600, (0, 0)).unwrap();
+    fs::write(source.join(std::ffi::OsString::from_vec_bytes(b"odd-\xff\nname")), b"x").unwrap();
+    fs::set_permissions(source.join("private"), fs::Permissions::from_mode(0o500)).unwrap();
+}
+
+trait FromBytes {
+    fn from_vec_bytes(bytes: &[u8]) -> Self;
+}
+
+impl FromBytes for std::ffi::OsString {
+    fn from_vec_bytes(bytes: &[u8]) -> Self {
+        std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
+    }
+}
+
+fn digest_of(root: &Path) -> String {
+    let found = crate::repository::catalogue::tree_digest(
+        open_root(root).unwrap().as_fd(),
+        crate::repository::IdMap::IDENTITY,
+        &|| false,
+    );
+    found.unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Fixture {
+    fn source(&self) -> TemplateSource {
+        TemplateSource::Directory { path: self.place.path().join("source").to_string_lossy().into_owned() }
+    }
+
+    fn ensure(&self) -> Result<TemplateSummary, Failure> {
+        ensure_template(&self.paths, self.id, &self.source(), &Watch::NONE)
+    }
+}
+
+#[test]
+fn a_directory_becomes_a_template_with_the_same_digest() {
+    let Some(fixture) = fixture() else { return };
+    let summary = fixture.ensure().unwrap();
+    assert_eq!(summary.digest, digest_of(&fixture.place.path().join("source")));
+    assert_eq!(summary.digest, digest_of(&fixture.paths.template_root(fixture.id)));
+    assert_eq!((summary.init, summary.system.as_deref()), (Some(crate::events::InitKind::Systemd), Some("Test OS")));
+    let sparse = fs::metadata(fixture.paths.template_root(fixture.id).join("sparse")).unwrap();
+    assert!(sparse.blocks() < 128 && sparse.uid() == 70_000, "the hole stays a hole, the owner the owner");
+    assert_eq!(fixture.ensure().unwrap(), summary, "repeated, it is the same");
+    let verdict = verify_template(&fixture.paths, fixture.id, &summary.digest, &Watch::NONE).unwrap();
+    assert_eq!(verdict, Verdict::Intact);
+}
+
+#[test]
+fn drift_is_named_path_by_path() {
+    let Some(fixture) = fixture() else { return };
+    let summary = fixture.ensure().unwrap();
+    let root = fixture.paths.template_root(fixture.id);
+    fs::remove_file(root.join("pipe")).unwrap();
+    fs::write(root.join("added"), b"x").unwrap();
+    fs::set_permissions(root.join("usr/lib/systemd/systemd"), fs::Permissions::from_mode(0o755)).unwrap();
+    let verdict = verify_template(&fixture.paths, fixture.id, &summary.digest, &Watch::NONE).unwrap();
+    let Verdict::Drift { paths, count } = verdict else { panic!("no drift seen") };
+    // The root's own time changed too.
+    assert_eq!(paths, ["/", "/added", "/pipe", "/usr/lib/systemd/systemd"]);
+    assert_eq!(count, 4);
+    let wrong = verify_template(&fixture.paths, fixture.id, &"0".repeat(64), &Watch::NONE);
+    assert!(wrong.unwrap_err().reason.contains("not the one that was sealed"));
+}
+
+#[test]
+fn nothing_is_left_of_a_template_that_failed_was_called_off_or_is_gone() {
+    let Some(fixture) = fixture() else { return };
+    let missing = TemplateSource::Directory { path: "/does/not/exist".to_owned() };
+    let error = ensure_template(&fixture.paths, fixture.id, &missing, &Watch::NONE).unwrap_err();
+    assert!(error.reason.contains("/does/not/exist"), "{error}");
+    let own = TemplateSource::Directory { path: fixture.place.path().to_string_lossy().into_owned() };
+    assert!(ensure_template(&fixture.paths, fixture.id, &own, &Watch::NONE).unwrap_err().reason.contains("own state"));
+    let called_off = Watch { cancelled: &|| true, progress: &|_| {} };
+    let error = ensure_template(&fixture.paths, fixture.id, &fixture.source(), &called_off).unwrap_err();
+    assert_eq!(error.kind, crate::domain::effect::FailureKind::Cancelled);
+    fixture.ensure().unwrap();
+    ensure_template_gone(&fixture.paths, fixture.id).unwrap();
+    ensure_template_gone(&fixture.paths, fixture.id).unwrap();
+    assert_eq!(fs::read_dir(fixture.paths.templates()).unwrap().count(), 0);
+}
