@@ -17,6 +17,7 @@ pub mod poll;
 pub mod process;
 pub mod random;
 pub mod seccomp;
+pub mod service;
 pub mod signal;
 pub mod socket;
 pub mod tty;

@@ -1,0 +1,367 @@
+//! `berth tour`: the main job on real parts, in a throw-away state directory, in about a minute and a half.
+//!
+//! Every step runs the very command that a user would type, by starting this program again, and checks what came of it.
+//! On a machine that cannot start containers the rest is done on stopped ones, and the last lines say what was left out.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long the schedule may take to fire and its backups to end.
+const SCHEDULE_PATIENCE: Duration = Duration::from_secs(150);
+/// How long the daemon may take to come up or to go.
+const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
+/// What is shown of a long answer.
+const LINES_SHOWN: usize = 14;
+/// Whether the machine can start containers, as `berth doctor` names it.
+const FEATURE_START: &str = "start-containers";
+
+type Step = Result<(), String>;
+
+/// Runs the tour.
+pub(crate) fn run() -> ExitCode {
+    let mut guide = match Guide::begin() {
+        Ok(guide) => guide,
+        Err(reason) => {
+            eprintln!("error: the tour cannot begin: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let told = guide.all();
+    let cleared = guide.clear();
+    match told.and(cleared) {
+        Ok(()) => guide.farewell(),
+        Err(reason) => {
+            eprintln!("\nThe tour ended early: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Guide {
+    program: PathBuf,
+    place: PathBuf,
+    daemon: Option<Child>,
+    can_start: bool,
+    left_out: Vec<String>,
+    made: bool,
+    begun: Instant,
+}
+
+impl Guide {
+    fn begin() -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let place = std::env::temp_dir().join(format!("berth-tour-{}", std::process::id()));
+        std::fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+        Ok(Self {
+            program,
+            place,
+            daemon: None,
+            can_start: false,
+            left_out: vec![],
+            made: false,
+            begun: Instant::now(),
+        })
+    }
+
+    fn all(&mut self) -> Step {
+        println!("Everything here is real and lies in {}; it is removed at the end.", self.place.display());
+        self.look_at_the_machine()?;
+        self.start_the_daemon()?;
+        self.prepare()?;
+        self.boot()?;
+        self.write_files()?;
+        self.wait_for_the_schedule()?;
+        self.damage_and_restore()?;
+        self.look_back()?;
+        self.remove()
+    }
+
+    fn look_at_the_machine(&mut self) -> Step {
+        title("What this machine can do");
+        let report = self.quiet(&["doctor", "-o", "json"]).map(|output| json(&output))??;
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        let start = findings.iter().find(|finding| finding["feature"] == FEATURE_START);
+        self.can_start = start.is_some_and(|finding| finding["ok"] == true);
+        for finding in findings.iter().filter(|finding| finding["ok"] != true) {
+            println!("  missing: {}: {}", text(&finding["feature"]), text(&finding["reason"]));
+        }
+        if !self.can_start {
+            let reason = start.map_or("the doctor does not know", |finding| finding["reason"].as_str().unwrap_or("-"));
+            self.left_out.push(format!("starting containers, what runs inside, and the network between them: {reason}"));
+        }
+        Ok(())
+    }
+
+    fn start_the_daemon(&mut self) -> Step {
+        title("A daemon");
+        println!("$ berth daemon --state {} --key-dir {} &", self.state().display(), self.keys().display());
+        let words = std::fs::File::create(self.place.join("daemon.log")).map_err(|error| error.to_string())?;
+        let child = Command::new(&self.program)
+            .args(["daemon", "--state"])
+            .arg(self.state())
+            .arg("--key-dir")
+            .arg(self.keys())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(words)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        self.daemon = Some(child);
+        let patience = Instant::now() + DAEMON_PATIENCE;
+        while self.quiet(&["node", "status"]).is_err() {
+            if Instant::now() > patience {
+                let log = std::fs::read_to_string(self.place.join("daemon.log")).unwrap_or_default();
+                return Err(format!("the daemon does not answer:\n{log}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.show(&["node", "status"]).map(drop)
+    }
+
+    fn prepare(&mut self) -> Step {
+        title("A template of this very system, a store, and a schedule for the coming minute");
+        self.show(&["template", "create", "host", "--from-host"])?;
+        let vault = self.place.join("vault");
+        self.show(&["store", "create", "vault", &vault.display().to_string()])?;
+        let all = ["--action", "backup", "--select", "all", "--store", "vault", "--zone", "UTC"];
+        self.show(&[&["schedule", "create", "every-minute", "--cron", "* * * * *"], all.as_slice()].concat())?;
+        self.show(&["schedule", "next", "every-minute"]).map(drop)
+    }
+
+    fn boot(&mut self) -> Step {
+        title("Two containers");
+        let kind = if self.can_start { "image" } else { "directory" };
+        for name in ["web1", "web2"] {
+            let limits = ["--memory", "512M", "--cpus", "1", "--pids", "256", "--disk", "1G", "--disk-kind", kind];
+            self.made = true;
+            self.show(&[&["container", "create", name, "--template", "host"], limits.as_slice()].concat())?;
+        }
+        if !self.can_start {
+            return self.show(&["container", "list"]).map(drop);
+        }
+        self.show(&["container", "start", "web1", "web2"])?;
+        self.show(&["container", "list"])?;
+        self.show(&["exec", "web1", "--", "cat", "/proc/1/comm", "/etc/hostname"])?;
+        self.reach_each_other()
+    }
+
+    /// A refused connection proves the way there and back: nobody listens, but somebody answered.
+    fn reach_each_other(&mut self) -> Step {
+        let shown = json(&self.quiet(&["container", "show", "web2", "-o", "json"])?)?;
+        let Some(address) = find(&shown, "address") else {
+            self.left_out.push("the network between the containers: they have no addresses".to_owned());
+            return Ok(());
+        };
+        let probe = format!("(exec 3<>/dev/tcp/{address}/9) 2>&1 | grep -o 'Connection refused' && echo web2 answers");
+        let answer = self.show(&["exec", "web1", "--", "bash", "-c", &probe])?;
+        if answer.contains("web2 answers") { Ok(()) } else { Err("web1 cannot reach web2".to_owned()) }
+    }
+
+    fn write_files(&mut self) -> Step {
+        title("Some work inside");
+        if !self.can_start {
+            let root = self.state().join("containers");
+            println!("(the containers are stopped: the files are laid on their disks in {})", root.display());
+            let shown = json(&self.quiet(&["container", "show", "web1", "-o", "json"])?)?;
+            let id = find(&shown, "id").ok_or("web1 has no id")?;
+            let folder = root.join(id).join("disk/upper/srv");
+            std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+            return std::fs::write(folder.join("notes"), "precious\n").map_err(|error| error.to_string());
+        }
+        self.show(&["exec", "web1", "--", "sh", "-c", "mkdir -p /srv && echo precious > /srv/notes && cat /srv/notes"])
+            .map(drop)
+    }
+
+    fn wait_for_the_schedule(&mut self) -> Step {
+        title("The schedule fires while you watch");
+        let patience = Instant::now() + SCHEDULE_PATIENCE;
+        println!("(waiting for the minute to pass)");
+        while count(&self.quiet(&["backup", "list", "-o", "json"])?)? < 2 {
+            if Instant::now() > patience {
+                self.show(&["event", "list", "--limit", "20"])?;
+                return Err("the schedule did not fire in time".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        self.show(&["schedule", "disable", "every-minute"])?;
+        self.settle()?;
+        self.show(&["backup", "list"])?;
+        self.show(&["backup", "coverage"]).map(drop)
+    }
+
+    /// Waits until nothing is under way.
+    fn settle(&self) -> Step {
+        let patience = Instant::now() + SCHEDULE_PATIENCE;
+        while count(&self.quiet(&["operation", "list", "--open", "-o", "json"])?)? > 0 {
+            if Instant::now() > patience {
+                return Err("operations do not end".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    fn damage_and_restore(&mut self) -> Step {
+        title("Damage, and back: one file, then everything");
+        let rescued = self.place.join("rescued");
+        let into = rescued.display().to_string();
+        if self.can_start {
+            self.show(&["exec", "web1", "--", "sh", "-c", "rm -rf /srv /etc/passwd; ls /srv"]).ok();
+        } else {
+            println!("(the file is removed from the stopped container's disk)");
+        }
+        self.show(&["backup", "restore", "web1@latest", "--path", "/srv/notes", "--into", &into])?;
+        let found = std::fs::read_to_string(rescued.join("srv/notes")).map_err(|error| error.to_string())?;
+        println!("{}/srv/notes: {}", rescued.display(), found.trim_end());
+        if found != "precious\n" {
+            return Err("the restored file is not what was written".to_owned());
+        }
+        self.show(&["backup", "restore", "web1@latest", "--in-place", "-y"])?;
+        if self.can_start {
+            let cat = self.show(&["exec", "web1", "--", "sh", "-c", "cat /srv/notes; head -1 /etc/passwd"])?;
+            if !cat.contains("precious") || !cat.contains("root:") {
+                return Err("the container does not have its files back".to_owned());
+            }
+        }
+        self.show(&["backup", "restore", "web1@latest", "--to", "web3"])?;
+        self.show(&["container", "list"]).map(drop)
+    }
+
+    fn look_back(&mut self) -> Step {
+        title("What happened, and what was before");
+        self.show(&["container", "history", "web1"])?;
+        self.show(&["container", "list", "--as-of", "45s"])?;
+        self.show(&["audit", "verify"]).map(drop)
+    }
+
+    fn remove(&mut self) -> Step {
+        title("Everything removed");
+        if self.can_start {
+            self.show(&["container", "stop", "web1", "web2", "--grace", "5s"])?;
+        }
+        self.show(&["container", "delete", "web1", "web2", "web3"])?;
+        self.show(&["container", "purge", "web1", "web2", "web3", "-y"])?;
+        self.made = false;
+        self.show(&["network", "delete", "default"]).ok();
+        Ok(())
+    }
+
+    /// Ends the daemon and leaves nothing behind, however far the tour came.
+    fn clear(&mut self) -> Step {
+        if self.made {
+            for verb in [["container", "stop"], ["container", "delete"], ["container", "purge"]] {
+                for name in ["web1", "web2", "web3"] {
+                    let _ = self.quiet(&[verb.as_slice(), &[name, "-y"]].concat());
+                }
+            }
+            let _ = self.quiet(&["network", "delete", "default"]);
+        }
+        if let Some(mut child) = self.daemon.take() {
+            let asked = berth::sys::process::kill(child.id() as i32, 15);
+            asked.map_err(|error| error.to_string())?;
+            let status = child.wait().map_err(|error| error.to_string())?;
+            if !status.success() {
+                let log = std::fs::read_to_string(self.place.join("daemon.log")).unwrap_or_default();
+                return Err(format!("the daemon ended with {status}:\n{log}"));
+            }
+        }
+        std::fs::remove_dir_all(&self.place).map_err(|error| format!("{}: {error}", self.place.display()))
+    }
+
+    fn farewell(&self) -> ExitCode {
+        println!("\nDone in {} seconds; nothing is left.", self.begun.elapsed().as_secs());
+        if self.left_out.is_empty() {
+            println!("Every step of the tour was run.");
+        }
+        for step in &self.left_out {
+            println!("Left out: {step}");
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn state(&self) -> PathBuf {
+        self.place.join("state")
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.place.join("keys")
+    }
+
+    /// Prints the command as a user would type it, runs it, prints its answer.
+    fn show(&self, arguments: &[&str]) -> Result<String, String> {
+        println!("\n$ berth {}", arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
+        let output = self.call(arguments)?;
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        print_some(&answer);
+        print_some(&words);
+        if output.status.success() {
+            return Ok(answer);
+        }
+        Err(format!("`berth {}` ended with {}", arguments.join(" "), output.status))
+    }
+
+    fn quiet(&self, arguments: &[&str]) -> Result<Output, String> {
+        let output = self.call(arguments)?;
+        // Exit code 10 tells of findings, which is an answer too.
+        if output.status.success() || output.status.code() == Some(10) {
+            return Ok(output);
+        }
+        Err(format!("`berth {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    }
+
+    fn call(&self, arguments: &[&str]) -> Result<Output, String> {
+        Command::new(&self.program)
+            .args(arguments)
+            .env("BERTH_STATE", self.state())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn title(words: &str) {
+    println!("\n== {words}");
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
+}
+
+fn print_some(answer: &str) {
+    for line in answer.lines().take(LINES_SHOWN) {
+        println!("{line}");
+    }
+    let more = answer.lines().count().saturating_sub(LINES_SHOWN);
+    if more > 0 {
+        println!("… and {more} more lines");
+    }
+}
+
+fn json(output: &Output) -> Result<Value, String> {
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("no JSON: {error}"))
+}
+
+fn count(output: &Output) -> Result<usize, String> {
+    Ok(json(output)?["items"].as_array().map_or(0, Vec::len))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Finds the first text under that key, however deep.
+fn find(value: &Value, key: &str) -> Option<String> {
+    match value {
+        Value::Object(fields) => fields
+            .get(key)
+            .and_then(|found| found.as_str().map(str::to_owned))
+            .or_else(|| fields.values().find_map(|inner| find(inner, key))),
+        Value::Array(items) => items.iter().find_map(|inner| find(inner, key)),
+        _ => None,
+    }
+}
