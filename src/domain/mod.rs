@@ -6,13 +6,16 @@
 
 pub mod backup_group;
 pub mod backup_job;
+pub mod batch;
 pub mod container;
 pub mod directory;
 pub mod effect;
+pub mod maintenance;
 pub mod network;
 pub mod node;
 mod notice;
 pub mod refusal;
+pub mod schedule;
 pub mod session;
 pub mod store;
 pub mod template;

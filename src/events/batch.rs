@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BackupMode, Closing, DomainEvent, Mark, kinds};
-use crate::types::{BackupId, Category, ContainerId, Name, OperationId, RunId, StoreId};
+use crate::types::{BackupId, Category, ContainerId, Name, OperationId, RunId, StoreId, StreamName};
 
 /// Says what is to be done with each member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,11 @@ pub enum BatchEvent {
         schedule: Option<Name>,
         /// How many runs at the same time.
         parallel: u32,
+        /// The schedule's stream that waits for it.
+        parent: Option<StreamName>,
     },
+    /// Somebody called it off: runs under way end by themselves, no more begin.
+    BatchCancelRequested,
     /// A member's run has begun.
     ChildStarted {
         /// Which run.
@@ -71,27 +75,35 @@ pub enum BatchEvent {
         failed: u64,
         /// Of how many.
         total: u64,
+        /// How many succeeded only in part.
+        partial: u64,
     },
     /// None did.
     BatchFailed {
         /// Why.
         reason: String,
     },
+    /// It was called off; what had begun is over.
+    BatchCancelled,
+    /// The schedule that waited knows.
+    ParentNotified,
 }
 
 impl DomainEvent for BatchEvent {
     const CATEGORY: Category = Category::Batch;
-    const KINDS: &'static [&'static str] = kinds!(BatchEvent: BatchRequested, ChildStarted, ChildFinished,
-        BatchCompleted, BatchCompletedWithExceptions, BatchFailed);
+    const KINDS: &'static [&'static str] = kinds!(BatchEvent: BatchRequested, BatchCancelRequested, ChildStarted,
+        ChildFinished, BatchCompleted, BatchCompletedWithExceptions, BatchFailed, BatchCancelled, ParentNotified);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
         match self {
             Self::BatchRequested { .. } => Mark::Opened { verb: "batch" },
-            Self::ChildStarted { .. } | Self::ChildFinished { .. } => Mark::Fact,
+            Self::BatchCancelRequested => Mark::Phase { name: "ending" },
+            Self::BatchCancelled => closed(Closing::Cancelled),
+            Self::ChildStarted { .. } | Self::ChildFinished { .. } | Self::ParentNotified => Mark::Fact,
             Self::BatchCompleted => closed(Closing::Done),
-            Self::BatchCompletedWithExceptions { failed, total } => {
-                closed(Closing::DoneWithExceptions { reason: format!("{failed} of {total} did not succeed") })
+            Self::BatchCompletedWithExceptions { failed, total, partial } => {
+                closed(Closing::DoneWithExceptions { reason: exceptions(*failed, *total, *partial) })
             }
             Self::BatchFailed { reason } => closed(Closing::Failed { reason: reason.clone() }),
         }
@@ -103,8 +115,18 @@ impl DomainEvent for BatchEvent {
             Self::ChildStarted { run } => format!("run {} started", run.short()),
             Self::ChildFinished { run, outcome } => format!("run {} finished: {}", run.short(), outcome.words()),
             Self::BatchCompleted => "batch completed".to_owned(),
-            Self::BatchCompletedWithExceptions { failed, total } => format!("{failed} of {total} did not succeed"),
+            Self::BatchCompletedWithExceptions { failed, total, partial } => exceptions(*failed, *total, *partial),
             Self::BatchFailed { reason } => format!("batch failed: {reason}"),
+            Self::BatchCancelRequested => "called off".to_owned(),
+            Self::BatchCancelled => "batch cancelled".to_owned(),
+            Self::ParentNotified => "outcome told to the waiting schedule".to_owned(),
         }
+    }
+}
+
+fn exceptions(failed: u64, total: u64, partial: u64) -> String {
+    match partial {
+        0 => format!("{failed} of {total} did not succeed"),
+        _ => format!("{failed} of {total} did not succeed, {partial} only in part"),
     }
 }

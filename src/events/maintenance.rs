@@ -92,6 +92,10 @@ pub enum MaintenanceEvent {
     },
     /// Nobody else changes the container meanwhile.
     ContainerHeld,
+    /// The backup stays while it is read.
+    BackupPinned,
+    /// Somebody called it off.
+    MaintenanceCancelRequested,
     /// The work is done.
     WorkDone(MaintenanceResult),
     /// The work is not done.
@@ -108,6 +112,8 @@ pub enum MaintenanceEvent {
     GroupTold,
     /// The container is free for others.
     ContainerUnheld,
+    /// The backup is not read any more.
+    BackupUnpinned,
     /// All is as asked.
     MaintenanceCompleted,
     /// It found damage.
@@ -133,15 +139,16 @@ pub enum MaintenanceEvent {
 
 impl DomainEvent for MaintenanceEvent {
     const CATEGORY: Category = Category::Maintenance;
-    const KINDS: &'static [&'static str] = kinds!(MaintenanceEvent: MaintenanceRequested, ContainerHeld, WorkDone,
-        WorkFailed, WorkSkipped, GroupTold, ContainerUnheld, MaintenanceCompleted, MaintenanceCompletedWithFindings,
+    const KINDS: &'static [&'static str] = kinds!(MaintenanceEvent: MaintenanceRequested, ContainerHeld, BackupPinned,
+        MaintenanceCancelRequested, WorkDone, WorkFailed, WorkSkipped, GroupTold, ContainerUnheld, BackupUnpinned, MaintenanceCompleted, MaintenanceCompletedWithFindings,
         MaintenanceFailed, MaintenanceSkipped, MaintenanceCancelled, ParentNotified);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
         match self {
             Self::MaintenanceRequested { action, .. } => Mark::Opened { verb: action.verb() },
-            Self::ContainerHeld => Mark::Phase { name: "working" },
+            Self::ContainerHeld | Self::BackupPinned => Mark::Phase { name: "working" },
+            Self::MaintenanceCancelRequested => Mark::Phase { name: "ending" },
             Self::WorkDone(_) | Self::WorkFailed { .. } | Self::WorkSkipped { .. } => Mark::Phase { name: "finishing" },
             Self::MaintenanceCompleted => closed(Closing::Done),
             Self::MaintenanceCompletedWithFindings { reason } => {
@@ -150,7 +157,7 @@ impl DomainEvent for MaintenanceEvent {
             Self::MaintenanceFailed { reason } => closed(Closing::Failed { reason: reason.clone() }),
             Self::MaintenanceSkipped { reason } => closed(Closing::Skipped { reason: reason.clone() }),
             Self::MaintenanceCancelled => closed(Closing::Cancelled),
-            Self::GroupTold | Self::ContainerUnheld | Self::ParentNotified => Mark::Fact,
+            Self::GroupTold | Self::ContainerUnheld | Self::BackupUnpinned | Self::ParentNotified => Mark::Fact,
         }
     }
 
@@ -158,6 +165,9 @@ impl DomainEvent for MaintenanceEvent {
         match self {
             Self::MaintenanceRequested { action, .. } => format!("{} requested", action.verb()),
             Self::ContainerHeld => "container held".to_owned(),
+            Self::BackupPinned => "backup pinned".to_owned(),
+            Self::BackupUnpinned => "backup unpinned".to_owned(),
+            Self::MaintenanceCancelRequested => "called off".to_owned(),
             Self::WorkDone(result) => result.sentence(),
             Self::WorkFailed { reason } => format!("failing: {reason}"),
             Self::WorkSkipped { reason } => format!("nothing done: {reason}"),

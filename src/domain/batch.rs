@@ -1,0 +1,308 @@
+//! The rules of a batch: one request for many containers, one run each.
+//!
+//! ```text
+//!   member   waiting ── start-child ──▶ started ── its end is told ──▶ finished        (a refused start is an end, too)
+//!   batch    requested ▸ children, `parallel` at a time ▸ close ▸ completed, with exceptions, failed or cancelled
+//! ```
+//!
+//! Each run is an operation of its own, with an id that was drawn when the batch was. Its end is recorded under that
+//! operation; so the batch closes in a commit of its own, under its own. What a run does is the run's business.
+
+#[cfg(test)]
+mod tests;
+
+use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
+use super::notice::NOTIFY_PARENT;
+use super::refusal::{Refusal, RefusalClass};
+use super::{Aggregate, Given, Notice};
+use crate::events::{BatchAction, BatchEvent, BatchMember, Closing, DomainEvent, MaintenanceAction, Mark};
+use crate::types::{Category, Name, OperationId, RunId, StreamName, Timestamp};
+
+const START_CHILD: Step = "start-child";
+const CLOSE: Step = "close";
+
+/// Is everything the log tells about one batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    request: Option<Request>,
+    requested_at: Timestamp,
+    open: Option<OperationId>,
+    fates: Vec<Fate>,
+    called_off: bool,
+    notices: Vec<Notice>,
+}
+
+/// Is what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Its id, drawn at the edge.
+    pub id: RunId,
+    /// What.
+    pub action: BatchAction,
+    /// For whom, with the ids of their runs.
+    pub members: Vec<BatchMember>,
+    /// The schedule behind it.
+    pub schedule: Option<Name>,
+    /// How many runs at the same time; none is taken for one.
+    pub parallel: u32,
+    /// The stream that waits for it.
+    pub parent: Option<StreamName>,
+}
+
+/// Says how far a member's run is.
+#[derive(Debug, Clone, PartialEq)]
+enum Fate {
+    Waiting,
+    Started,
+    Finished(Closing),
+}
+
+/// Is a wish, a report, or the end of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Begin.
+    Request(Request),
+    /// A run is over.
+    FinishChild {
+        /// The run's stream.
+        child: StreamName,
+        /// How it ended.
+        outcome: Closing,
+    },
+    /// Begin no more runs.
+    Cancel {
+        /// Which operation.
+        operation: OperationId,
+    },
+    /// An effect's outcome.
+    Report(Report),
+}
+
+/// Is a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The id is taken by another request.
+    #[error("a batch with this id exists already")]
+    Exists,
+    /// The operation is over, or was never this batch's.
+    #[error("operation {operation} is not under way here", operation = operation.short())]
+    NoSuchOperation {
+        /// Which.
+        operation: OperationId,
+    },
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        let message = rejection.to_string();
+        match rejection {
+            Rejection::Exists => Self::new(RefusalClass::Conflict, "batch.exists", message),
+            Rejection::NoSuchOperation { .. } => {
+                Self::new(RefusalClass::NotFound, "operation.not-found", message).hinted("berth operation list")
+            }
+        }
+    }
+}
+
+impl From<Report> for Command {
+    fn from(report: Report) -> Self {
+        Self::Report(report)
+    }
+}
+
+impl TryFrom<Asked> for Command {
+    type Error = Asked;
+
+    fn try_from(asked: Asked) -> Result<Self, Asked> {
+        Ok(match asked.ask {
+            Ask::RequestBatch { id, action, members, schedule, parallel } => {
+                let (schedule, parent) = (Some(schedule), Some(asked.by));
+                Self::Request(Request { id, action, members, schedule, parallel, parent })
+            }
+            Ask::ChildFinished { child, outcome, .. } => Self::FinishChild { child, outcome },
+            _ => return Err(asked),
+        })
+    }
+}
+
+impl Request {
+    /// Returns the stream of a member's run.
+    fn child(&self, member: &BatchMember) -> StreamName {
+        let category = match self.action {
+            BatchAction::Backup { .. } => Category::BackupJob,
+            BatchAction::Defragment | BatchAction::UpdateCheck => Category::Maintenance,
+        };
+        StreamName::new(category, member.run)
+    }
+
+    fn wish(&self, member: &BatchMember) -> Ask {
+        let (id, container, schedule) = (member.run, member.container, self.schedule.clone());
+        match self.action {
+            BatchAction::Backup { store, mode } => {
+                Ask::RequestBackup { id, container, store, mode, backup: member.backup, schedule }
+            }
+            BatchAction::Defragment => {
+                Ask::RequestMaintenance { id, action: MaintenanceAction::Defragment { container } }
+            }
+            BatchAction::UpdateCheck => {
+                Ask::RequestMaintenance { id, action: MaintenanceAction::UpdateCheck { container } }
+            }
+        }
+    }
+}
+
+impl Batch {
+    fn request(&self, request: &Request) -> Result<Vec<BatchEvent>, Rejection> {
+        match &self.request {
+            None => {
+                let Request { id, action, members, schedule, parallel, parent } = request.clone();
+                Ok(vec![BatchEvent::BatchRequested { id, action, members, schedule, parallel, parent }])
+            }
+            Some(known) if known == request => Ok(vec![]),
+            Some(_) => Err(Rejection::Exists),
+        }
+    }
+
+    /// Records the end of a run, told by the run itself; the second telling is taken for the first.
+    fn finish(&self, child: &StreamName, outcome: &Closing) -> Vec<BatchEvent> {
+        let Some(request) = &self.request else { return vec![] };
+        let mut members = request.members.iter().zip(&self.fates);
+        let ended = members.find(|(member, fate)| request.child(member) == *child && fate.is_open());
+        ended.map(|(member, _)| finished(member, outcome.clone())).into_iter().collect()
+    }
+
+    fn cancel(&self, operation: OperationId) -> Result<Vec<BatchEvent>, Rejection> {
+        if self.open != Some(operation) {
+            return Err(Rejection::NoSuchOperation { operation });
+        }
+        Ok(if self.called_off { vec![] } else { vec![BatchEvent::BatchCancelRequested] })
+    }
+
+    fn decide_report(&self, report: &Report) -> Vec<BatchEvent> {
+        if !self.next_effect().is_some_and(|owed| owed.is_reported_by(report)) {
+            return vec![];
+        }
+        match (report.step, &report.outcome, self.next_child()) {
+            (NOTIFY_PARENT, ..) => vec![BatchEvent::ParentNotified],
+            (CLOSE, ..) => vec![self.over()],
+            (_, Outcome::Answered(_), Some((_, member))) => vec![BatchEvent::ChildStarted { run: member.run }],
+            (_, Outcome::Refused(refusal), Some((_, member))) => {
+                vec![finished(member, Closing::Failed { reason: refusal.message.clone() })]
+            }
+            (_, Outcome::Failed(failure), Some((_, member))) => {
+                vec![finished(member, Closing::Failed { reason: failure.reason.clone() })]
+            }
+            _ => vec![],
+        }
+    }
+
+    /// Returns the member to start next, if there is room for another run.
+    fn next_child(&self) -> Option<(&Request, &BatchMember)> {
+        let request = self.request.as_ref().filter(|_| !self.called_off)?;
+        let running = self.fates.iter().filter(|fate| **fate == Fate::Started).count();
+        if running >= request.parallel.max(1) as usize {
+            return None;
+        }
+        let mut members = request.members.iter().zip(&self.fates);
+        members.find(|(_, fate)| **fate == Fate::Waiting).map(|(member, _)| (request, member))
+    }
+
+    /// Says whether nothing is left to begin or to wait for.
+    fn is_done(&self) -> bool {
+        self.fates.iter().all(|fate| matches!(fate, Fate::Finished(_)) || (self.called_off && *fate == Fate::Waiting))
+    }
+
+    fn over(&self) -> BatchEvent {
+        let ends = || self.fates.iter().filter_map(Fate::end);
+        let failures: Vec<_> =
+            ends().filter(|end| !end.is_success() && !matches!(end, Closing::Skipped { .. })).collect();
+        let partial = ends().filter(|end| matches!(end, Closing::DoneWithExceptions { .. })).count() as u64;
+        let (failed, total) = (failures.len() as u64, self.fates.len() as u64);
+        match failures.first() {
+            _ if self.called_off => BatchEvent::BatchCancelled,
+            None if partial == 0 => BatchEvent::BatchCompleted,
+            Some(first) if failed == total => {
+                BatchEvent::BatchFailed { reason: format!("none of {total} succeeded; the first: {}", first.words()) }
+            }
+            _ => BatchEvent::BatchCompletedWithExceptions { failed, total, partial },
+        }
+    }
+
+    fn set(&mut self, run: RunId, fate: Fate) {
+        let Some(request) = &self.request else { return };
+        let members = request.members.iter().zip(&mut self.fates);
+        members.filter(|(member, _)| member.run == run).for_each(|(_, present)| *present = fate.clone());
+    }
+
+    fn close(&mut self, outcome: Closing) {
+        let (Some(operation), Some(request)) = (self.open.take(), &self.request) else { return };
+        let child = StreamName::new(Category::Batch, request.id);
+        self.notices.extend(request.parent.clone().map(|parent| Notice { parent, child, operation, outcome }));
+    }
+}
+
+impl Fate {
+    fn is_open(&self) -> bool {
+        self.end().is_none()
+    }
+
+    fn end(&self) -> Option<&Closing> {
+        if let Self::Finished(outcome) = self { Some(outcome) } else { None }
+    }
+}
+
+fn finished(member: &BatchMember, outcome: Closing) -> BatchEvent {
+    BatchEvent::ChildFinished { run: member.run, outcome }
+}
+
+impl Aggregate for Batch {
+    const CATEGORY: Category = Category::Batch;
+    type Command = Command;
+    type Event = BatchEvent;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, _given: Given) -> Result<Vec<BatchEvent>, Rejection> {
+        match command {
+            Command::Request(request) => self.request(request),
+            Command::FinishChild { child, outcome } => Ok(self.finish(child, outcome)),
+            Command::Cancel { operation } => self.cancel(*operation),
+            Command::Report(report) => Ok(self.decide_report(report)),
+        }
+    }
+
+    fn evolve(&mut self, event: &BatchEvent, given: Given) {
+        match event {
+            BatchEvent::BatchRequested { id, action, members, schedule, parallel, parent } => {
+                let (id, parallel, action) = (*id, *parallel, action.clone());
+                let (members, schedule, parent) = (members.clone(), schedule.clone(), parent.clone());
+                self.fates = vec![Fate::Waiting; members.len()];
+                self.request = Some(Request { id, action, members, schedule, parallel, parent });
+                self.requested_at = given.at;
+                self.open = Some(given.operation);
+            }
+            BatchEvent::BatchCancelRequested => self.called_off = true,
+            BatchEvent::ChildStarted { run } => self.set(*run, Fate::Started),
+            BatchEvent::ChildFinished { run, outcome } => self.set(*run, Fate::Finished(outcome.clone())),
+            BatchEvent::ParentNotified => self.notices.truncate(0),
+            BatchEvent::BatchCompleted
+            | BatchEvent::BatchCompletedWithExceptions { .. }
+            | BatchEvent::BatchFailed { .. }
+            | BatchEvent::BatchCancelled => {}
+        }
+        if let Mark::Closed { outcome } = event.mark() {
+            self.close(outcome);
+        }
+    }
+
+    fn next_effect(&self) -> Option<Effect> {
+        if let Some(notice) = self.notices.first() {
+            return Some(notice.effect());
+        }
+        let operation = self.open?;
+        if self.is_done() {
+            return Some(Effect::wake(operation, CLOSE, self.requested_at)); // long past: it comes at once
+        }
+        let (request, member) = self.next_child()?;
+        Some(Effect::ask(member.operation, START_CHILD, request.child(member), request.wish(member)))
+    }
+}

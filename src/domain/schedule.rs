@@ -1,0 +1,369 @@
+//! The rules of one schedule: what it is, and what became of each of its slots.
+//!
+//! ```text
+//!             create               disable
+//!   absent ──────────▶ enabled ◀────────────▶ disabled          either ── delete ──▶ gone
+//!      ▲    refused │              enable
+//!      └────────────┘
+//!
+//!   slot     fire ▸ start-batch ▸ the batch works ▸ its end is told        or: skip, miss
+//! ```
+//!
+//! A slot is handled once, in order: fired, skipped or missed. Which slots are due is decided in `scheduler::due`; here it
+//! is only made sure that none is handled twice. A batch that was fired goes on when its schedule is disabled or deleted.
+
+#[cfg(test)]
+mod tests;
+
+use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
+use super::refusal::{Refusal, RefusalClass};
+use super::{Aggregate, Given};
+use crate::events::{BatchAction, BatchMember, Closing, ScheduleDefinition, ScheduleEvent};
+use crate::types::{Category, Name, OperationId, RunId, ScheduleId, StreamName, Timestamp};
+
+const CLAIM_NAME: Step = "claim-name";
+const RELEASE_NAME: Step = "release-name";
+const START_BATCH: Step = "start-batch";
+
+/// Is everything the log tells about one schedule.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Schedule {
+    life: Life,
+    record: Option<Record>,
+    /// The moment up to which every slot is settled.
+    handled: Timestamp,
+    batches: Vec<Batch>,
+}
+
+/// Says what a schedule is.
+#[derive(Debug, Clone, Default, PartialEq)]
+enum Life {
+    #[default]
+    Absent,
+    Making(OperationId),
+    Enabled,
+    Disabled,
+    Deleting(OperationId),
+    Gone,
+}
+
+/// Is what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+struct Record {
+    id: ScheduleId,
+    name: Name,
+    definition: Box<ScheduleDefinition>,
+}
+
+/// Is a fired slot whose batch has not ended.
+#[derive(Debug, Clone, PartialEq)]
+struct Batch {
+    id: RunId,
+    operation: OperationId,
+    action: BatchAction,
+    members: Vec<BatchMember>,
+    started: bool,
+}
+
+/// Is a wish, a report, a slot's fate, or the end of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Make it.
+    Create {
+        /// Its id, drawn at the edge.
+        id: ScheduleId,
+        /// Its name.
+        name: Name,
+        /// What it is to do.
+        definition: Box<ScheduleDefinition>,
+        /// From when on its slots count.
+        from: Timestamp,
+    },
+    /// Let it fire again.
+    Enable {
+        /// From when on its slots count.
+        from: Timestamp,
+    },
+    /// Let it not fire.
+    Disable,
+    /// Remove it.
+    Delete,
+    /// Carry a slot out.
+    Fire {
+        /// The planned moment.
+        slot: Timestamp,
+        /// The batch, drawn at the edge.
+        batch: RunId,
+        /// Its operation.
+        operation: OperationId,
+        /// What it does.
+        action: BatchAction,
+        /// For whom, as selected at this moment.
+        members: Vec<BatchMember>,
+    },
+    /// Let a slot go.
+    Skip {
+        /// The planned moment.
+        slot: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Say that slots passed by.
+    Miss {
+        /// The last of them.
+        slot: Timestamp,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A batch is over.
+    FinishBatch {
+        /// The batch's stream.
+        child: StreamName,
+        /// How it ended.
+        outcome: Closing,
+    },
+    /// An effect's outcome.
+    Report(Report),
+}
+
+/// Is a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There is none, or not any more.
+    #[error("there is no such schedule")]
+    Unknown,
+    /// The id is taken.
+    #[error("a schedule with this id exists already")]
+    Exists,
+    /// It is still being made.
+    #[error("the schedule is not made yet")]
+    NotMade,
+    /// It does not fire.
+    #[error("the schedule is disabled")]
+    Disabled,
+    /// A later slot was handled already.
+    #[error("slots up to {handled} are handled; {slot} is too late")]
+    SlotHandled {
+        /// Which slot.
+        slot: Timestamp,
+        /// The last one that was handled.
+        handled: Timestamp,
+    },
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        use RefusalClass::{Conflict, NotFound};
+        let message = rejection.to_string();
+        let (class, code, hint) = match rejection {
+            Rejection::Unknown => (NotFound, "schedule.not-found", Some("berth schedule list")),
+            Rejection::Exists => (Conflict, "schedule.exists", None),
+            Rejection::NotMade => (Conflict, "schedule.not-made", Some("berth operation list")),
+            Rejection::Disabled => (Conflict, "schedule.disabled", Some("berth schedule enable NAME")),
+            Rejection::SlotHandled { .. } => (Conflict, "schedule.slot-handled", None),
+        };
+        Self { code: code.to_owned(), class, message, hint: hint.map(str::to_owned) }
+    }
+}
+
+impl From<Report> for Command {
+    fn from(report: Report) -> Self {
+        Self::Report(report)
+    }
+}
+
+impl TryFrom<Asked> for Command {
+    type Error = Asked;
+
+    fn try_from(asked: Asked) -> Result<Self, Asked> {
+        match asked.ask {
+            Ask::ChildFinished { child, outcome, .. } => Ok(Self::FinishBatch { child, outcome }),
+            _ => Err(asked),
+        }
+    }
+}
+
+type Decision = Result<Vec<ScheduleEvent>, Rejection>;
+
+impl Schedule {
+    /// Returns the definition, once there is one.
+    pub fn definition(&self) -> Option<&ScheduleDefinition> {
+        self.record.as_ref().map(|record| record.definition.as_ref())
+    }
+
+    /// Says whether a batch of it has not ended.
+    pub fn is_running(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    fn create(&self, id: ScheduleId, name: &Name, definition: &ScheduleDefinition, from: Timestamp) -> Decision {
+        if let Some(record) = &self.record {
+            let same = record.id == id && *record.definition == *definition && self.life != Life::Gone;
+            return if same { Ok(vec![]) } else { Err(Rejection::Exists) };
+        }
+        let (name, definition) = (name.clone(), Box::new(definition.clone()));
+        Ok(vec![ScheduleEvent::ScheduleRequested { id, name, definition, from }])
+    }
+
+    fn made(&self) -> Result<(), Rejection> {
+        match self.life {
+            Life::Enabled | Life::Disabled => Ok(()),
+            Life::Making(_) => Err(Rejection::NotMade),
+            Life::Absent | Life::Deleting(_) | Life::Gone => Err(Rejection::Unknown),
+        }
+    }
+
+    /// Records the fate of a slot unless it, or a later one, has one already.
+    fn settle(&self, slot: Timestamp, fate: ScheduleEvent) -> Decision {
+        self.made()?;
+        match self.life {
+            _ if slot == self.handled => Ok(vec![]),
+            _ if slot < self.handled => Err(Rejection::SlotHandled { slot, handled: self.handled }),
+            Life::Disabled => Err(Rejection::Disabled),
+            _ => Ok(vec![fate]),
+        }
+    }
+
+    fn enable(&self, from: Timestamp) -> Decision {
+        self.made()?;
+        Ok(if self.life == Life::Enabled { vec![] } else { vec![ScheduleEvent::ScheduleEnabled { from }] })
+    }
+
+    fn disable(&self) -> Decision {
+        self.made()?;
+        Ok(if self.life == Life::Disabled { vec![] } else { vec![ScheduleEvent::ScheduleDisabled] })
+    }
+
+    fn delete(&self) -> Decision {
+        if matches!(self.life, Life::Deleting(_) | Life::Gone) {
+            return Ok(vec![]);
+        }
+        self.made()?;
+        Ok(vec![ScheduleEvent::ScheduleDeleteRequested])
+    }
+
+    fn finish(&self, child: &StreamName, outcome: &Closing) -> Vec<ScheduleEvent> {
+        let ended = self.batches.iter().find(|batch| stream(batch.id) == *child);
+        let told = |batch: &Batch| ScheduleEvent::BatchFinished { batch: batch.id, outcome: outcome.clone() };
+        ended.map(told).into_iter().collect()
+    }
+
+    fn decide_report(&self, report: &Report) -> Vec<ScheduleEvent> {
+        if !self.next_effect().is_some_and(|owed| owed.is_reported_by(report)) {
+            return vec![];
+        }
+        let reason = match &report.outcome {
+            Outcome::Refused(refusal) => Some(refusal.message.clone()),
+            Outcome::Failed(failure) => Some(failure.reason.clone()),
+            Outcome::Answered(_) | Outcome::Done(_) | Outcome::Woken => None,
+        };
+        match (report.step, reason, self.unstarted()) {
+            // A release that fails for good is left to the sweep of the directory.
+            (RELEASE_NAME, ..) => vec![ScheduleEvent::ScheduleDeleted],
+            (CLAIM_NAME, None, _) => vec![ScheduleEvent::ScheduleCreated],
+            (CLAIM_NAME, Some(reason), _) => vec![ScheduleEvent::ScheduleCreateFailed { reason }],
+            (_, None, Some(batch)) => vec![ScheduleEvent::BatchStarted { batch: batch.id }],
+            (_, Some(reason), Some(batch)) => {
+                vec![ScheduleEvent::BatchFinished { batch: batch.id, outcome: Closing::Failed { reason } }]
+            }
+            (_, _, None) => vec![],
+        }
+    }
+
+    fn unstarted(&self) -> Option<&Batch> {
+        self.batches.iter().find(|batch| !batch.started)
+    }
+
+    fn start(&self, record: &Record, batch: &Batch) -> Effect {
+        let ask = Ask::RequestBatch {
+            id: batch.id,
+            action: batch.action.clone(),
+            members: batch.members.clone(),
+            schedule: record.name.clone(),
+            parallel: record.definition.parallel,
+        };
+        Effect::ask(batch.operation, START_BATCH, stream(batch.id), ask)
+    }
+}
+
+fn stream(batch: RunId) -> StreamName {
+    StreamName::new(Category::Batch, batch)
+}
+
+impl Aggregate for Schedule {
+    const CATEGORY: Category = Category::Schedule;
+    type Command = Command;
+    type Event = ScheduleEvent;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, _given: Given) -> Decision {
+        match command {
+            Command::Create { id, name, definition, from } => self.create(*id, name, definition, *from),
+            Command::Enable { from } => self.enable(*from),
+            Command::Disable => self.disable(),
+            Command::Delete => self.delete(),
+            Command::Fire { slot, batch, operation, action, members } => {
+                let (action, members) = (action.clone(), members.clone());
+                let (slot, batch, operation) = (*slot, *batch, *operation);
+                self.settle(slot, ScheduleEvent::SlotFired { slot, batch, operation, action, members })
+            }
+            Command::Skip { slot, reason } => {
+                self.settle(*slot, ScheduleEvent::SlotSkipped { slot: *slot, reason: reason.clone() })
+            }
+            Command::Miss { slot, count, reason } => {
+                let (count, reason) = (*count, reason.clone());
+                self.settle(*slot, ScheduleEvent::SlotMissed { slot: *slot, count, reason })
+            }
+            Command::FinishBatch { child, outcome } => Ok(self.finish(child, outcome)),
+            Command::Report(report) => Ok(self.decide_report(report)),
+        }
+    }
+
+    fn evolve(&mut self, event: &ScheduleEvent, given: Given) {
+        match event {
+            ScheduleEvent::ScheduleRequested { id, name, definition, from } => {
+                self.record = Some(Record { id: *id, name: name.clone(), definition: definition.clone() });
+                self.handled = *from;
+                self.life = Life::Making(given.operation);
+            }
+            ScheduleEvent::ScheduleCreated => self.life = Life::Enabled,
+            ScheduleEvent::ScheduleCreateFailed { .. } | ScheduleEvent::ScheduleDeleted => self.life = Life::Gone,
+            ScheduleEvent::ScheduleEnabled { from } => {
+                self.handled = self.handled.max(*from);
+                self.life = Life::Enabled;
+            }
+            ScheduleEvent::ScheduleDisabled => self.life = Life::Disabled,
+            ScheduleEvent::SlotFired { slot, batch, operation, action, members } => {
+                self.handled = *slot;
+                let (action, members) = (action.clone(), members.clone());
+                self.batches.push(Batch { id: *batch, operation: *operation, action, members, started: false });
+            }
+            ScheduleEvent::BatchStarted { batch } => {
+                let started = self.batches.iter_mut().filter(|known| known.id == *batch);
+                started.for_each(|known| known.started = true);
+            }
+            ScheduleEvent::BatchFinished { batch, .. } => self.batches.retain(|known| known.id != *batch),
+            ScheduleEvent::SlotSkipped { slot, .. } | ScheduleEvent::SlotMissed { slot, .. } => self.handled = *slot,
+            ScheduleEvent::ScheduleDeleteRequested => self.life = Life::Deleting(given.operation),
+        }
+    }
+
+    fn next_effect(&self) -> Option<Effect> {
+        let record = self.record.as_ref()?;
+        if let Some(batch) = self.unstarted() {
+            return Some(self.start(record, batch));
+        }
+        let directory = StreamName::new(Category::Directory, Category::Schedule);
+        match self.life {
+            Life::Making(operation) => {
+                Some(Effect::ask(operation, CLAIM_NAME, directory, Ask::ReserveName(record.name.clone())))
+            }
+            Life::Deleting(operation) => {
+                Some(Effect::ask(operation, RELEASE_NAME, directory, Ask::ReleaseName).undoing())
+            }
+            Life::Absent | Life::Enabled | Life::Disabled | Life::Gone => None,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The rules of a schedule, as given, when, then.
+
+use super::{Command, Schedule};
+use crate::domain::effect::{Answer, Failure, Outcome};
+use crate::domain::testing::{Decided, answers_everything, given, operation, report};
+use crate::domain::{Refusal, RefusalClass};
+use crate::events::{BatchAction, Closing, ScheduleDefinition, ScheduleEvent, ScheduledAction, Selection};
+use crate::types::{CatchUp, Category, RunId, ScheduleId, Span, StreamName, Timestamp};
+
+fn definition() -> Box<ScheduleDefinition> {
+    Box::new(ScheduleDefinition {
+        cron: "0 3 * * *".parse().unwrap(),
+        zone: "UTC".parse().unwrap(),
+        action: ScheduledAction::Defragment,
+        selection: Selection::All,
+        catch_up: CatchUp::Once,
+        jitter: Span::default(),
+        window: None,
+        parallel: 2,
+    })
+}
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn create() -> Command {
+    let id = ScheduleId::derived("s");
+    Command::Create { id, name: "nightly".parse().unwrap(), definition: definition(), from: at(10) }
+}
+
+fn requested() -> ScheduleEvent {
+    let id = ScheduleId::derived("s");
+    ScheduleEvent::ScheduleRequested { id, name: "nightly".parse().unwrap(), definition: definition(), from: at(10) }
+}
+
+fn enabled() -> Vec<ScheduleEvent> {
+    vec![requested(), ScheduleEvent::ScheduleCreated]
+}
+
+fn after(history: Vec<ScheduleEvent>, more: impl IntoIterator<Item = ScheduleEvent>) -> Vec<ScheduleEvent> {
+    history.into_iter().chain(more).collect()
+}
+
+fn fire(slot: i64) -> Command {
+    let (batch, operation) = (RunId::derived("b"), operation());
+    Command::Fire { slot: at(slot), batch, operation, action: BatchAction::Defragment, members: vec![] }
+}
+
+fn fired(slot: i64) -> ScheduleEvent {
+    let (batch, operation) = (RunId::derived("b"), operation());
+    ScheduleEvent::SlotFired { slot: at(slot), batch, operation, action: BatchAction::Defragment, members: vec![] }
+}
+
+fn finish(name: &str) -> Command {
+    let child = StreamName::new(Category::Batch, RunId::derived(name));
+    Command::FinishBatch { child, outcome: Closing::Done }
+}
+
+fn finished(outcome: Closing) -> ScheduleEvent {
+    ScheduleEvent::BatchFinished { batch: RunId::derived("b"), outcome }
+}
+
+fn accepted(step: &'static str) -> Command {
+    report(step, Outcome::Answered(Answer::Accepted))
+}
+
+fn failed(step: &'static str) -> Command {
+    report(step, Outcome::Failed(Failure::permanent("why")))
+}
+
+#[track_caller]
+fn when(history: Vec<ScheduleEvent>, command: Command) -> Decided<Schedule> {
+    given(history).when(command)
+}
+
+#[test]
+fn it_should_count_once_its_name_is_reserved() {
+    when(vec![], create()).then([requested()]).owing(Some("claim-name"));
+    when(vec![requested()], fire(20)).then_refused("schedule.not-made");
+    when(vec![requested()], accepted("claim-name")).then([ScheduleEvent::ScheduleCreated]).owing(None);
+    when(enabled(), create()).then_nothing();
+    let refusal = Refusal::new(RefusalClass::Conflict, "name.taken", "why");
+    let over = ScheduleEvent::ScheduleCreateFailed { reason: "why".to_owned() };
+    when(vec![requested()], report("claim-name", Outcome::Refused(refusal))).then([over.clone()]).owing(None);
+    when(vec![requested(), over.clone()], create()).then_refused("schedule.exists");
+    when(vec![requested(), over], fire(20)).then_refused("schedule.not-found");
+}
+
+#[test]
+fn it_should_handle_each_slot_once_and_in_order() {
+    when(enabled(), fire(20)).then([fired(20)]).owing(Some("start-batch"));
+    when(after(enabled(), [fired(20)]), fire(20)).then_nothing();
+    when(after(enabled(), [fired(20)]), fire(15)).then_refused("schedule.slot-handled");
+    when(enabled(), fire(5)).then_refused("schedule.slot-handled");
+    let skip = |slot| Command::Skip { slot: at(slot), reason: "why".to_owned() };
+    let skipped = ScheduleEvent::SlotSkipped { slot: at(30), reason: "why".to_owned() };
+    when(after(enabled(), [fired(20)]), skip(30)).then([skipped.clone()]);
+    when(after(enabled(), [skipped]), fire(30)).then_nothing();
+    let missed = ScheduleEvent::SlotMissed { slot: at(40), count: 3, reason: "why".to_owned() };
+    when(enabled(), Command::Miss { slot: at(40), count: 3, reason: "why".to_owned() }).then([missed.clone()]);
+    when(after(enabled(), [missed]), skip(30)).then_refused("schedule.slot-handled");
+}
+
+#[test]
+fn it_should_not_fire_while_disabled() {
+    when(enabled(), Command::Disable).then([ScheduleEvent::ScheduleDisabled]);
+    let disabled = after(enabled(), [ScheduleEvent::ScheduleDisabled]);
+    when(disabled.clone(), Command::Disable).then_nothing();
+    when(disabled.clone(), fire(20)).then_refused("schedule.disabled");
+    let on = ScheduleEvent::ScheduleEnabled { from: at(50) };
+    when(disabled.clone(), Command::Enable { from: at(50) }).then([on.clone()]);
+    when(enabled(), Command::Enable { from: at(50) }).then_nothing();
+    when(after(disabled.clone(), [on.clone()]), fire(40)).then_refused("schedule.slot-handled");
+    when(after(disabled, [on]), fire(60)).then([fired(60)]);
+    when(vec![], Command::Disable).then_refused("schedule.not-found");
+}
+
+#[test]
+fn it_should_follow_its_batch_to_the_end() {
+    let history = after(enabled(), [fired(20)]);
+    let started = ScheduleEvent::BatchStarted { batch: RunId::derived("b") };
+    when(history.clone(), accepted("start-batch")).then([started.clone()]).owing(None);
+    let failure = Closing::Failed { reason: "why".to_owned() };
+    when(history.clone(), failed("start-batch")).then([finished(failure)]).owing(None);
+    when(history.clone(), finish("b")).then([finished(Closing::Done)]).owing(None);
+    let running = after(history.clone(), [started]);
+    assert!(given::<Schedule>(running.clone()).state().is_running());
+    when(running.clone(), finish("b")).then([finished(Closing::Done)]).owing(None);
+    when(running.clone(), finish("stranger")).then_nothing();
+    let over = after(running, [finished(Closing::Done)]);
+    assert!(!given::<Schedule>(over.clone()).state().is_running());
+    when(over, finish("b")).then_nothing();
+}
+
+#[test]
+fn it_should_release_its_name_when_deleted() {
+    when(vec![], Command::Delete).then_refused("schedule.not-found");
+    when(vec![requested()], Command::Delete).then_refused("schedule.not-made");
+    when(enabled(), Command::Delete).then([ScheduleEvent::ScheduleDeleteRequested]).owing(Some("release-name"));
+    let history = after(enabled(), [ScheduleEvent::ScheduleDeleteRequested]);
+    when(history.clone(), fire(20)).then_refused("schedule.not-found");
+    when(history.clone(), accepted("release-name")).then([ScheduleEvent::ScheduleDeleted]).owing(None);
+    when(history.clone(), failed("release-name")).then([ScheduleEvent::ScheduleDeleted]).owing(None);
+    when(after(history, [ScheduleEvent::ScheduleDeleted]), Command::Delete).then_nothing();
+}
+
+#[test]
+fn it_should_start_a_fired_batch_though_it_is_being_deleted() {
+    let history = after(enabled(), [fired(20), ScheduleEvent::ScheduleDeleteRequested]);
+    when(history, accepted("start-batch"))
+        .then([ScheduleEvent::BatchStarted { batch: RunId::derived("b") }])
+        .owing(Some("release-name"));
+}
+
+#[test]
+fn every_command_has_an_answer_in_every_state() {
+    let histories = [
+        after(enabled(), [fired(20), ScheduleEvent::ScheduleDisabled, ScheduleEvent::ScheduleDeleteRequested]),
+        vec![requested(), ScheduleEvent::ScheduleCreateFailed { reason: "why".to_owned() }],
+    ];
+    let commands = [
+        create(),
+        Command::Enable { from: at(1) },
+        Command::Disable,
+        Command::Delete,
+        fire(30),
+        Command::Skip { slot: at(1), reason: "why".to_owned() },
+        Command::Miss { slot: at(1), count: 1, reason: "why".to_owned() },
+        finish("b"),
+        accepted("claim-name"),
+    ];
+    answers_everything::<Schedule>(&histories, &commands);
+}
