@@ -1,1 +1,133 @@
-pub const TESTS: &[crate::Test] = &[];
+//! What root inside a container tries against its host, and how it ends.
+
+use crate::check;
+use crate::fixture::{Outcome, Plan, TestContainer};
+
+pub const TESTS: &[crate::Test] = &[
+    ("host processes are neither seen nor signalled", processes),
+    ("the host's cgroups are out of reach and limits cannot be raised", cgroups),
+    ("devices, modules, clocks and foreign mounts are refused", kernel),
+    ("links in the root do not lead a start out of it", links),
+    ("the host's binary cannot be reached through proc", binary),
+    ("nested user namespaces need the nesting switch", nesting),
+];
+
+fn processes() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let (_, seen) = test.shell("ls /proc | grep -c '^[0-9]'")?;
+    check!(seen.trim().parse::<u32>().is_ok_and(|count| count < 10), "{seen} processes");
+    let own = std::process::id();
+    let (code, text) = test.shell(&format!("kill -0 {own}; kill -9 {own}"))?;
+    check!(code != 0 && text.contains("No such process"), "{text}");
+    let (_, text) = test.shell("kill -9 -1; echo alive; kill -STOP 1; cat /proc/1/comm")?;
+    check!(!text.contains("denied"), "{text}");
+    let (code, text) = test.shell("echo -1000 > /proc/self/oom_score_adj")?;
+    check!(code != 0, "{text}");
+    test.finish().map(drop)
+}
+
+fn cgroups() -> Outcome {
+    let mut plan = Plan::busybox()?;
+    plan.limits.pids = Some(200);
+    let test = TestContainer::start(plan)?;
+    let (_, text) = test.shell("cat /proc/self/cgroup; ls /sys/fs/cgroup")?;
+    check!(text.contains("0::/\n"), "{text}");
+    for attempt in [
+        "echo 1 > /sys/fs/cgroup/cgroup.freeze",
+        "echo max > /sys/fs/cgroup/pids.max",
+        "mkdir /sys/fs/cgroup/../escape",
+        "mount -t cgroup -o pids none /mnt && echo max > /mnt/pids.max",
+        "mount -t cgroup -o devices none /mnt && echo a > /mnt/devices.allow",
+        "mount -o remount,rw /sys && echo 1 > /sys/kernel/mm/ksm/run",
+    ] {
+        let (code, text) = test.shell(&format!("mkdir -p /mnt; {attempt}"))?;
+        check!(code != 0, "{attempt} worked: {text}");
+    }
+    test.finish().map(drop)
+}
+
+fn kernel() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    for attempt in [
+        "mknod /disk b 254 0 && head -c 1 /disk",
+        "mknod /memory c 1 1 && head -c 1 /memory",
+        "date -s 2001-01-01",
+        "dmesg",
+        "echo x > /proc/sys/kernel/core_pattern",
+        "echo b > /proc/sysrq-trigger",
+        "mkdir -p /mnt; mount -t ext4 /dev/loop0 /mnt",
+        "chroot /proc/1/root/../.. ls /work",
+        "swapon /dev/null",
+        "cat /dev/kmsg",
+        "nsenter -t 1 -m ls /work",
+    ] {
+        let (code, text) = test.shell(attempt)?;
+        check!(code != 0, "{attempt} worked: {text}");
+    }
+    for wanted in ["echo x > /dev/null", "head -c 4 /dev/urandom | wc -c", "mount -t tmpfs none /tmp && umount /tmp"] {
+        let (code, text) = test.shell(wanted)?;
+        check!(code == 0, "{wanted} failed: {text}");
+    }
+    test.finish().map(drop)
+}
+
+/// A container prepares its root so that the next start would write or mount elsewhere.
+fn links() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let victim = crate::fixture::scratch().join(format!("victim-{}", test.spec.id));
+    std::fs::create_dir_all(&victim)?;
+    let target = victim.display();
+    let (code, text) = test.shell(&format!(
+        "rm -f /etc/hostname /etc/resolv.conf; ln -s {target}/hostname /etc/hostname; \
+         ln -s /proc/self/fd/1 /etc/resolv.conf; ls -l /etc"
+    ))?;
+    check!(code == 0, "{text}");
+    let (directory, spec) = (test.directory.clone(), test.spec.clone());
+    test.finish()?;
+    let test = TestContainer::spawn_spec(directory.clone(), spec.clone())?;
+    test.client().create()?;
+    test.client().start()?;
+    let (_, text) = test.shell("cat /etc/hostname /etc/resolv.conf; ls -l /etc")?;
+    check!(text.contains("192.0.2.1") && !text.contains("->"), "{text}");
+    test.finish()?;
+    let upper = spec.disk.path().join("upper");
+    let _ = std::fs::remove_dir_all(upper.join("dev"));
+    std::os::unix::fs::symlink(&victim, upper.join("dev"))?;
+    let test = TestContainer::spawn_spec(directory, spec)?;
+    let error = test.client().create().err().map(|error| error.to_string()).unwrap_or_default();
+    check!(error.contains("/dev"), "a root with /dev as a link: {error:?}");
+    check!(std::fs::read_dir(&victim)?.next().is_none(), "something was written outside the root");
+    test.finish().map(drop)
+}
+
+fn binary() -> Outcome {
+    // Process 1 of a command container is the host's own binary, still in memory.
+    let test = TestContainer::start(Plan::command(&["sleep", "1000"])?)?;
+    for attempt in [
+        "cat /proc/1/exe | head -c 4",
+        "echo x > /proc/1/exe",
+        "ls /proc/1/fd",
+        "ls /proc/1/root/",
+        "cat /proc/1/environ",
+        "cat /proc/1/mem",
+    ] {
+        let (code, text) = test.shell(attempt)?;
+        check!(code != 0 || text.contains("denied"), "{attempt} worked: {text}");
+    }
+    let (_, text) = test.shell("cat /proc/1/comm; for i in /proc/[0-9]*/exe; do readlink $i; done")?;
+    check!(!text.contains("target/debug"), "{text}");
+    test.finish().map(drop)
+}
+
+fn nesting() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let (code, text) = test.shell("unshare -U true")?;
+    check!(code != 0 && text.contains("not permitted"), "{text}");
+    test.finish()?;
+    let mut plan = Plan::busybox()?;
+    plan.nesting = true;
+    let test = TestContainer::start(plan)?;
+    let (code, text) = test.shell("unshare -U -r id -u")?;
+    check!(code == 0 && text.trim() == "0", "{code} {text}");
+    test.finish().map(drop)
+}

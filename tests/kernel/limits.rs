@@ -1,1 +1,87 @@
-pub const TESTS: &[crate::Test] = &[];
+//! Limits hold, can be changed live, and their hits are counted.
+
+use berth::kernel::cgroup::{Cgroup, Layout};
+use berth::shim::protocol::Limits;
+
+use crate::check;
+use crate::fixture::{Outcome, Plan, Stop, TestContainer, skipped};
+
+pub const TESTS: &[crate::Test] = &[
+    ("exhausted memory kills inside and is counted", memory),
+    ("a fork bomb is contained by the process limit", pids),
+    ("a processor quota is kept and can be lifted live", cpu),
+    ("a full disk is the container's own", disk),
+];
+
+fn cgroup(test: &TestContainer) -> Result<Cgroup, Stop> {
+    Ok(Cgroup::at(&Layout::detect()?, None, &test.spec.cgroup.as_ref().unwrap().name)?)
+}
+
+fn with(limits: Limits) -> Result<TestContainer, Stop> {
+    let mut plan = Plan::busybox()?;
+    plan.limits = limits;
+    let test = TestContainer::spawn(plan)?;
+    let created = test.client().create().map(drop);
+    match created {
+        Err(error) if error.to_string().contains("no ") && error.to_string().contains("controller") => {
+            Err(skipped("cgroup controllers", error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            test.client().start()?;
+            Ok(test)
+        }
+    }
+}
+
+fn memory() -> Outcome {
+    let test = with(Limits { memory: Some(64 << 20), memory_and_swap: Some(64 << 20), ..Limits::default() })?;
+    let (code, _) = test.shell("head -c 200000000 /dev/zero | tail > /dev/null")?;
+    check!(code != 0, "200 MB fitted into 64 MiB");
+    let statistics = cgroup(&test)?.statistics();
+    check!(statistics.oom_kills.unwrap_or(0) >= 1, "{statistics:?}");
+    check!(statistics.memory_peak.unwrap_or(0) <= 64 << 20, "{statistics:?}");
+    let (code, _) = test.shell("true")?;
+    check!(code == 0, "the container did not survive");
+    test.finish().map(drop)
+}
+
+fn pids() -> Outcome {
+    let test = with(Limits { pids: Some(40), ..Limits::default() })?;
+    let (_, text) = test.shell("i=0; while [ $i -lt 100 ]; do sleep 5 & i=$((i+1)); done; wait")?;
+    check!(text.contains("can't fork"), "{text}");
+    let statistics = cgroup(&test)?.statistics();
+    check!(statistics.pids_refused.unwrap_or(0) >= 1, "{statistics:?}");
+    test.finish().map(drop)
+}
+
+fn cpu() -> Outcome {
+    let limits = Limits { cpu_millis: Some(200), ..Limits::default() };
+    let test = with(limits.clone())?;
+    let spin = "timeout 1 sh -c 'while :; do :; done'";
+    let group = cgroup(&test)?;
+    let used = |line: &str| -> Result<u64, Stop> {
+        let before = group.statistics().cpu_usec.unwrap_or(0);
+        test.shell(line)?;
+        Ok(group.statistics().cpu_usec.unwrap_or(0) - before)
+    };
+    let bounded = used(spin)?;
+    check!((100_000..450_000).contains(&bounded), "used {bounded} µs of a second at 20 %");
+    check!(group.statistics().throttled_periods.unwrap_or(0) > 0, "never throttled");
+    group.set_limits(&Limits { cpu_millis: None, ..limits })?;
+    let free = used(spin)?;
+    check!(free > bounded * 3 / 2, "used {free} µs without a limit, {bounded} with");
+    test.finish().map(drop)
+}
+
+fn disk() -> Outcome {
+    let mut plan = Plan::busybox()?;
+    plan.image_bytes = Some(32 << 20);
+    let test = TestContainer::start(plan)?;
+    let (code, text) = test.shell("df -k / | tail -1; dd if=/dev/zero of=/big bs=1M count=100; sync")?;
+    check!(text.contains("No space left"), "{code} {text}");
+    let (code, _) = test.shell("rm /big && echo ok > /small")?;
+    check!(code == 0, "the disk did not recover");
+    check!(test.finish()?, "the disk is still held");
+    Ok(())
+}

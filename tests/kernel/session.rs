@@ -1,1 +1,130 @@
-pub const TESTS: &[crate::Test] = &[];
+//! Commands beside the first process: pipes, terminals, users, tokens, profiles.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use berth::shim::attach::{self, SessionStreams};
+use berth::shim::protocol::{Command, SessionTarget, WindowSize};
+
+use crate::check;
+use crate::fixture::{Outcome, Plan, TestContainer, read_all};
+
+pub const TESTS: &[crate::Test] = &[
+    ("a command gets the profile of the init and its exit code is told", profile),
+    ("a command with a terminal sees it, its size and its user", terminal),
+    ("a token works once and a wrong one never", token),
+    ("the console can be attached and typed on", console),
+    ("commands run as users of the container", users),
+    ("a command that cannot run says so", missing),
+    ("a hundred commands leave no process behind", many),
+];
+
+fn command(argv: &[&str]) -> Command {
+    Command {
+        argv: argv.iter().map(|part| (*part).to_owned()).collect(),
+        environment: Vec::new(),
+        user: "root".into(),
+        directory: None,
+        terminal: None,
+    }
+}
+
+fn profile() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let wanted = "grep -E 'CapBnd|CapEff|Seccomp:|NoNewPrivs' /proc";
+    let (_, own) = test.shell(&format!("{wanted}/self/status"))?;
+    let (code, init) = test.shell(&format!("{wanted}/1/status; exit 9"))?;
+    check!(code == 9, "{code}");
+    check!(own == init, "the command has {own}, the init {init}");
+    check!(own.contains("00000000b5ecfdff") && own.contains("Seccomp:\t2"), "{own}");
+    let (_, descriptors) = test.shell("ls /proc/self/fd | sort -n | tr '\\n' ' '")?;
+    check!(descriptors.trim() == "0 1 2 3", "{descriptors}");
+    let (_, init) = test.shell("ls -l /proc/1/fd")?;
+    check!(!init.contains("socket"), "{init}");
+    test.finish().map(drop)
+}
+
+fn terminal() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let size = WindowSize { rows: 31, columns: 97 };
+    let mut order =
+        command(&["sh", "-c", "tty; stty size; id -un; ls -l $(tty); read line; echo got $line; stty size"]);
+    order.terminal = Some(size);
+    order.user = "ann".into();
+    test.client().open_session("tty", SessionTarget::Command(order))?;
+    let (session, streams) = attach::attach(&test.spec.session_socket, "tty")?;
+    let SessionStreams::Terminal(master) = streams else { return Err("no terminal".into()) };
+    session.resize(WindowSize { rows: 10, columns: 20 })?;
+    std::thread::sleep(Duration::from_millis(100));
+    std::fs::File::from(master.try_clone()?).write_all(b"word\n")?;
+    let text = read_all(SessionStreams::Terminal(master));
+    check!(session.wait()? == 0, "{text}");
+    for part in ["/dev/pts/1", "31 97", "ann", "got word", "10 20", "crw--w----"] {
+        check!(text.contains(part), "no {part} in {text}");
+    }
+    test.finish().map(drop)
+}
+
+fn token() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    test.client().open_session("good", SessionTarget::Command(command(&["true"])))?;
+    check!(attach::attach(&test.spec.session_socket, "bad").is_err(), "a wrong token worked");
+    check!(attach::attach(&test.spec.session_socket, "good").is_ok(), "the right token did not work");
+    check!(attach::attach(&test.spec.session_socket, "good").is_err(), "the token worked twice");
+    test.finish().map(drop)
+}
+
+fn console() -> Outcome {
+    let test = TestContainer::start(Plan::command(&["sh", "-c", "while read line; do echo heard $line; done"])?)?;
+    test.client().open_session("console", SessionTarget::Console)?;
+    let (_session, streams) = attach::attach(&test.spec.session_socket, "console")?;
+    let SessionStreams::Terminal(stream) = streams else { return Err("no stream".into()) };
+    std::fs::File::from(stream.try_clone()?).write_all(b"ping\n")?;
+    let (begun, mut seen) = (Instant::now(), String::new());
+    while !seen.contains("heard ping") {
+        check!(begun.elapsed() < Duration::from_secs(10), "seen {seen:?}, log {:?}", test.console());
+        let mut buffer = [0; 256];
+        let length = std::io::Read::read(&mut std::fs::File::from(stream.try_clone()?), &mut buffer)?;
+        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    check!(test.console().contains("heard ping"), "not in the log");
+    test.finish().map(drop)
+}
+
+fn users() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let mut order = command(&["sh", "-c", "id; pwd; grep CapEff /proc/self/status; echo $HOME"]);
+    order.user = "ann".into();
+    let (_, text) = test.run_inside(order.clone())?;
+    for part in ["uid=1000(ann)", "27(sudo)", "/tmp", "CapEff:\t0000000000000000"] {
+        check!(text.contains(part), "no {part} in {text}");
+    }
+    order.user = "eve".into();
+    let refused = test.run_inside(order);
+    check!(refused.is_err_and(|stop| format!("{stop:?}").contains("no user")), "eve was let in");
+    test.finish().map(drop)
+}
+
+fn missing() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let refused = test.run_inside(command(&["no-such-program"]));
+    check!(refused.is_err_and(|stop| format!("{stop:?}").contains("execute no-such-program")), "it ran");
+    check!(test.client().status()?.sessions == 0, "a session is counted");
+    test.finish().map(drop)
+}
+
+fn many() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let begun = Instant::now();
+        let (code, _) = test.run_inside(command(&["true"]))?;
+        times.push(begun.elapsed());
+        check!(code == 0, "{code}");
+    }
+    times.sort();
+    eprintln!("exec round trip, median of 100: {:?}", times[50]);
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", test.shim.id()))?;
+    check!(children.split_whitespace().count() == 1, "children of the shim: {children}");
+    test.finish().map(drop)
+}

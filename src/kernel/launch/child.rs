@@ -26,6 +26,8 @@ pub fn run(container: &Container, socket: OwnedFd) -> ! {
 
 fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Failure> {
     process::forbid_dump().step("close /proc of the first process")?;
+    // The upper layer becomes the container's `/`, which every user must be able to pass.
+    process::set_file_mode_mask(0o022);
     let layers = words::expect(socket, &Word::Layers, super::PATIENCE)?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
     // After the change of ids, which would forget it.

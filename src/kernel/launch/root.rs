@@ -12,10 +12,10 @@ use std::path::Path;
 use super::{CONTROL, NODES, OWN_NODES};
 use crate::kernel::disk::UPPER;
 use crate::kernel::failure::{Failure, Step as _};
+use crate::sys::descriptor;
 use crate::sys::mount::{self, Safety, TreeAttributes};
 use crate::sys::namespace::{self, Namespaces};
 use crate::sys::tty::{self, PseudoTerminal};
-use crate::sys::{descriptor, process};
 
 /// Mount point of the disk's idmapped copy.
 pub const UPPER_DISK: &str = "upper-disk";
@@ -153,6 +153,5 @@ fn make_console() -> Result<PseudoTerminal, Failure> {
     let console = tty::open_pair(format!("{ROOT}/dev/pts").as_ref()).step("open the console")?;
     let node = format!("{ROOT}/dev/pts/{}", console.number);
     bind_node(node.as_ref(), &format!("{ROOT}/dev/console"))?;
-    process::set_file_mode_mask(0o022);
     Ok(console)
 }
