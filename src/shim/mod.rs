@@ -25,10 +25,16 @@ use crate::sys::process;
 use protocol::Spec;
 use supervisor::Supervisor;
 
+/// In place of a runtime directory: prints what the host can do, as JSON, and ends.
+pub const PROBE: &str = "--probe";
+
 /// Runs the shim of the container whose specification lies in `runtime_dir`; returns when its work is done.
 ///
 /// What goes wrong before anybody can connect is left in `RUNTIME_DIR/failure.json` for the daemon.
 pub fn main(runtime_dir: &Path) -> ExitCode {
+    if runtime_dir == Path::new(PROBE) {
+        return print_probe();
+    }
     match run(runtime_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -36,6 +42,15 @@ pub fn main(runtime_dir: &Path) -> ExitCode {
             let _ = record::write(runtime_dir, record::FAILURE, &failure);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn print_probe() -> ExitCode {
+    use std::io::Write as _;
+    let features = serde_json::to_vec_pretty(&crate::kernel::probe::probe());
+    match features.map_err(std::io::Error::from).and_then(|text| std::io::stdout().write_all(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

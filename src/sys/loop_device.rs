@@ -94,6 +94,15 @@ fn simple(file: &File, request: libc::c_ulong, value: libc::c_ulong) -> io::Resu
     check::int(unsafe { libc::ioctl(file.as_raw_fd(), request as _, value) })
 }
 
+/// Tells whether the host gives out loop devices.
+///
+/// # Errors
+/// Why not.
+pub fn control_answers() -> io::Result<()> {
+    let control = open_device(Path::new("/dev/loop-control"))?;
+    simple(&control, LOOP_CTL_GET_FREE, 0).map(drop)
+}
+
 /// Attaches a file to a free device; the device lets go when its last user is gone (`LO_FLAGS_AUTOCLEAR`).
 ///
 /// Direct I/O is tried first and left away where the file system refuses it.

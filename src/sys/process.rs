@@ -151,6 +151,17 @@ pub fn reap() -> io::Result<Option<(i32, WaitStatus)>> {
     }
 }
 
+/// Waits for this child to end and reaps it.
+pub fn reap_one(pid: i32) -> io::Result<WaitStatus> {
+    let mut status = 0;
+    // SAFETY: `status` lives across the call.
+    check::int(unsafe { libc::waitpid(pid, &raw mut status, 0) })?;
+    if libc::WIFEXITED(status) {
+        return Ok(WaitStatus::Exited(libc::WEXITSTATUS(status)));
+    }
+    Ok(WaitStatus::Signaled(libc::WTERMSIG(status)))
+}
+
 /// Sends a signal to a process, or with a negative pid to a process group (kill(2)).
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: plain numbers.

@@ -142,3 +142,28 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
 pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
+
+/// Asks nf_tables for its generation (`NFT_MSG_GETGEN` over netlink): an answer shows that the kernel has it.
+///
+/// # Errors
+/// What the kernel answered; `EINVAL` stands for a netfilter without nf_tables.
+pub fn nf_tables_answers() -> io::Result<()> {
+    const GET_GENERATION: u16 = 10 << 8 | 16;
+    const REQUEST: u16 = 1;
+    let socket = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(rustix::net::netlink::NETFILTER),
+    )?;
+    set_timeout(&socket, Duration::from_secs(2))?;
+    let mut message = Vec::from(20_u32.to_ne_bytes());
+    message.extend(GET_GENERATION.to_ne_bytes());
+    message.extend(REQUEST.to_ne_bytes());
+    message.extend([0; 12]);
+    rustix::net::send(&socket, &message, SendFlags::empty())?;
+    let answer = receive(&socket, 4096)?.bytes;
+    let error = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_ne_bytes);
+    let is_error = answer.get(4..6) == Some(&2_u16.to_ne_bytes());
+    if is_error && error != 0 { Err(io::Error::from_raw_os_error(-error)) } else { Ok(()) }
+}

@@ -51,7 +51,7 @@ fn kernel() -> Outcome {
     for attempt in [
         "mknod /disk b 254 0 && head -c 1 /disk",
         "mknod /memory c 1 1 && head -c 1 /memory",
-        "date -s 2001-01-01",
+        "date -s 2001-01-01 2>&1 | grep -v 'not permitted' | grep -v 2001",
         "dmesg",
         "echo x > /proc/sys/kernel/core_pattern",
         "echo b > /proc/sysrq-trigger",

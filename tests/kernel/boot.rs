@@ -13,6 +13,7 @@ pub const TESTS: &[crate::Test] = &[
     ("a Debian systemd root boots to running without failed units and halts", debian),
     ("a command runs under the built-in init and its exit code is told", command),
     ("a program that is not there fails the start and leaves nothing", missing_program),
+    ("a privileged container runs with the host's ids and its network switched off", privileged),
     ("a reboot from inside is told apart from a halt", reboot),
 ];
 
@@ -27,6 +28,7 @@ fn busybox() -> Outcome {
     check!(text.contains("192.0.2.1") && text.contains(&test.spec.id), "{text}");
     let (_, mounts) = test.shell("cat /proc/self/mountinfo")?;
     check!(!mounts.contains("/tmp/berth"), "the host's paths are seen: {mounts}");
+    test.wait_console("berth-sysinit")?;
     test.client().signal(signal::USER_2)?;
     let exit = test.wait_exit()?;
     check!(exit.exit == Exit::PowerOff, "{exit:?}");
@@ -59,7 +61,8 @@ fn command() -> Outcome {
     check!(exit.exit == Exit::Exited { code: 7 }, "{exit:?} {}", test.words());
     check!(test.console().contains("hello"), "{}", test.words());
     test.finish()?;
-    let test = TestContainer::start(Plan::command(&["sleep", "1000"])?)?;
+    let test = TestContainer::start(Plan::command(&["sh", "-c", "echo up; exec sleep 1000"])?)?;
+    test.wait_console("up")?;
     test.client().signal(signal::TERMINATE)?;
     let exit = test.wait_exit()?;
     check!(exit.exit == Exit::Exited { code: 143 }, "{exit:?}");
@@ -84,8 +87,23 @@ fn missing_program() -> Outcome {
 
 fn reboot() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
+    // Before it has its handlers, the first process of a pid namespace ignores the signal.
+    test.wait_console("berth-sysinit")?;
     test.client().signal(signal::TERMINATE)?;
     let exit = test.wait_exit()?;
     check!(exit.exit == Exit::Reboot, "{exit:?}");
+    test.finish().map(drop)
+}
+
+fn privileged() -> Outcome {
+    let mut plan = Plan::busybox()?;
+    plan.privileged = true;
+    let test = TestContainer::start(plan)?;
+    let (_, map) = test.shell("cat /proc/self/uid_map; ls /sys/class/net; grep CapEff /proc/self/status")?;
+    check!(map.split_whitespace().take(3).eq(["0", "0", "4294967295"]), "{map}");
+    check!(map.contains("00000000b5ecfdff"), "{map}");
+    let (_, text) = test.shell("readlink /proc/1/exe; head -c 1 /dev/vda; mknod /disk b 7 0; head -c 1 /disk")?;
+    check!(!text.contains("berth"), "{text}");
+    check!(test.wait_console("berth-sysinit").is_ok(), "{}", test.words());
     test.finish().map(drop)
 }

@@ -48,16 +48,22 @@ fn terminal() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
     let size = WindowSize { rows: 31, columns: 97 };
     let mut order =
-        command(&["sh", "-c", "tty; stty size; id -un; ls -l $(tty); read line; echo got $line; stty size"]);
+        command(&["sh", "-c", "tty; stty size; id -un; ls -l $(tty); echo go; read line; echo got $line; stty size"]);
     order.terminal = Some(size);
     order.user = "ann".into();
     test.client().open_session("tty", SessionTarget::Command(order))?;
     let (session, streams) = attach::attach(&test.spec.session_socket, "tty")?;
     let SessionStreams::Terminal(master) = streams else { return Err("no terminal".into()) };
+    let (mut terminal, mut text) = (std::fs::File::from(master.try_clone()?), String::new());
+    while !text.contains("go") {
+        let mut buffer = [0; 256];
+        let length = std::io::Read::read(&mut terminal, &mut buffer)?;
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
     session.resize(WindowSize { rows: 10, columns: 20 })?;
     std::thread::sleep(Duration::from_millis(100));
-    std::fs::File::from(master.try_clone()?).write_all(b"word\n")?;
-    let text = read_all(SessionStreams::Terminal(master));
+    terminal.write_all(b"word\n")?;
+    text.push_str(&read_all(SessionStreams::Terminal(master)));
     check!(session.wait()? == 0, "{text}");
     for part in ["/dev/pts/1", "31 97", "ann", "got word", "10 20", "crw--w----"] {
         check!(text.contains(part), "no {part} in {text}");

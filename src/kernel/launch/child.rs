@@ -24,6 +24,18 @@ pub fn run(container: &Container, socket: OwnedFd) -> ! {
     process::exit_now(EXIT_FAILED)
 }
 
+/// Runs the child of a rehearsal: the layers and nothing more; never returns.
+pub fn rehearse(socket: OwnedFd) -> ! {
+    let tried = words::expect(&socket, &Word::Layers, super::PATIENCE).and_then(|layers| {
+        process::become_user(0, 0, &[]).step("become root of the container")?;
+        root::mount_overlay(layers)
+    });
+    if let Err(failure) = tried {
+        let _ = Word::Failed(failure).send(&socket, &[]);
+    }
+    process::exit_now(0)
+}
+
 fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Failure> {
     process::forbid_dump().step("close /proc of the first process")?;
     // The upper layer becomes the container's `/`, which every user must be able to pass.

@@ -154,3 +154,33 @@ fn copy_layers(container: &Container, pid: i32) -> Result<Vec<OwnedFd>, Failure>
     layers.push(copy(DISK.as_ref(), false)?);
     Ok(layers)
 }
+
+/// Tries the layers of a start once, at the staging place: an overlay of `lower` and the mounted disk, in a user
+/// namespace with this range. For the probe; the mounts end with the caller.
+///
+/// # Errors
+/// Names the step that the kernel refused.
+pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Result<(), Failure> {
+    let container = Container {
+        hostname: String::new(),
+        ids: Some(range),
+        lowers: vec![lower.to_owned()],
+        init: Init::Builtin { argv: Vec::new() },
+        environment: Vec::new(),
+        nesting: false,
+        network: Network::Host,
+        resolv_conf: None,
+    };
+    make_stage(&container)?;
+    let (ours, theirs) = socket::pair().step("make the launch socket")?;
+    let options = ForkOptions { namespaces: Namespaces::USER.and(Namespaces::MOUNT), cgroup: None, as_sibling: false };
+    let child = match process::fork(options).step("fork into the namespaces")? {
+        Forked::Child => child::rehearse(theirs),
+        Forked::Parent(child) => child,
+    };
+    drop(theirs);
+    write_id_maps(child.pid, range)?;
+    let layers = copy_layers(&container, child.pid)?;
+    Word::Layers.send(&ours, &layers.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+    words::wait_for_end(&ours, PATIENCE)
+}

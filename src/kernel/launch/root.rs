@@ -55,7 +55,8 @@ pub fn assemble(layers: Vec<OwnedFd>) -> Result<PseudoTerminal, Failure> {
     Ok(console)
 }
 
-fn mount_overlay(layers: Vec<OwnedFd>) -> Result<(), Failure> {
+/// Attaches the layers and mounts the overlay over them.
+pub fn mount_overlay(layers: Vec<OwnedFd>) -> Result<(), Failure> {
     let lowers = layers.len().saturating_sub(1);
     for (index, layer) in layers.into_iter().enumerate() {
         let target = if index < lowers { lower_name(index) } else { UPPER_DISK.to_owned() };

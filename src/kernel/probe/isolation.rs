@@ -1,0 +1,88 @@
+//! Namespaces and the overlay inside a user namespace, by doing it once.
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use super::{Feature, Weight};
+use crate::kernel::cgroup::{Cgroup, Layout};
+use crate::kernel::failure::{Failure, Step as _};
+use crate::kernel::launch::{self, IdRange};
+use crate::sys::namespace::Namespaces;
+use crate::sys::process::{self, ForkOptions, Forked};
+use crate::sys::{poll, signal};
+
+const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user namespace"];
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+pub(super) fn probe() -> Vec<Feature> {
+    if !process::is_single_threaded() {
+        let reason = "needs a process with one thread: `berth shim --probe`";
+        return NAMES.map(|name| Feature::unknown(name, Weight::Required, reason)).into();
+    }
+    let outcomes = [namespaces(), birth_in_cgroup(), overlay()];
+    NAMES
+        .into_iter()
+        .zip(outcomes)
+        .map(|(name, outcome)| {
+            let outcome = outcome.map(|()| String::new()).map_err(|failure| failure.to_string());
+            Feature::new(name, Weight::Required, outcome)
+        })
+        .collect()
+}
+
+/// Forks a child that does this, and waits for it.
+fn in_child(options: ForkOptions<'_>, work: impl FnOnce() -> bool) -> Result<(), Failure> {
+    match process::fork(options).step("fork")? {
+        Forked::Child => process::exit_now(i32::from(!work())),
+        Forked::Parent(child) => {
+            if !poll::wait_readable(child.pidfd.as_fd(), PATIENCE).step("wait")? {
+                let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
+            }
+            match process::reap_one(child.pid).step("reap")? {
+                process::WaitStatus::Exited(0) => Ok(()),
+                status => Err(Failure::new("try it in a child", format!("{status:?}"))),
+            }
+        }
+    }
+}
+
+fn namespaces() -> Result<(), Failure> {
+    let all = [
+        Namespaces::USER,
+        Namespaces::MOUNT,
+        Namespaces::PID,
+        Namespaces::NETWORK,
+        Namespaces::UTS,
+        Namespaces::IPC,
+        Namespaces::CGROUP,
+    ];
+    let namespaces = all.into_iter().fold(Namespaces::default(), Namespaces::and);
+    in_child(ForkOptions { namespaces, ..ForkOptions::default() }, || true)
+}
+
+fn birth_in_cgroup() -> Result<(), Failure> {
+    let group = Cgroup::at(&Layout::detect()?, None, &format!("berth-probe-birth-{}", process::own_pid()))?;
+    group.ensure()?;
+    let born = group
+        .open()
+        .and_then(|place| in_child(ForkOptions { cgroup: Some(place.as_fd()), ..ForkOptions::default() }, || true));
+    born.and(group.remove())
+}
+
+/// Rehearses the layers of a start, in a child whose mounts end with it.
+fn overlay() -> Result<(), Failure> {
+    let place = std::env::temp_dir().join(format!("berth-probe-{}", process::own_pid()));
+    let (lower, disk) = (place.join("lower"), place.join("disk"));
+    for folder in [&lower, &disk] {
+        std::fs::create_dir_all(folder).step("make a directory for the probe")?;
+    }
+    let tried = in_child(ForkOptions::default(), || rehearse(&place, &lower, &disk).is_ok());
+    std::fs::remove_dir_all(&place).step("remove the probe's directory")?;
+    tried
+}
+
+fn rehearse(place: &Path, lower: &Path, disk: &Path) -> Result<(), Failure> {
+    crate::kernel::disk::enter_private_stage(&place.join("stage"))?;
+    crate::kernel::disk::mount_disk(&crate::kernel::disk::Disk::Directory { path: disk.to_owned() })?;
+    launch::rehearse_overlay(lower, IdRange { base: 1_000_000_000, count: 65_536 })
+}
