@@ -24,8 +24,9 @@ use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::{self, PseudoTerminal, WindowSize};
 use crate::sys::{descriptor, signal, socket};
 
-/// How long the helper may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the helper may take. The shim does nothing else meanwhile, so a container that blocks the helper (by a
+/// file system of its own over /dev/pts) must not hold it for long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,18 +95,26 @@ pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<E
             let _ = Word::Failed(failure).send(&theirs, &[]);
             process::exit_now(127)
         }
-        Forked::Parent(_) => {
+        Forked::Parent(helper) => {
             drop(theirs);
             let outer = pipes.map(|pipes| pipes.outer);
-            take_over(&ours, outer)
+            take_over(&ours, outer).inspect_err(|_| {
+                // It may hang in something the container put in its way; one that has ended needs no signal.
+                let _ = process::signal_pidfd(&helper.pidfd, signal::KILL);
+            })
         }
     }
 }
 
 fn take_over(socket: &OwnedFd, pipes: Option<[OwnedFd; 3]>) -> Result<Entered, Failure> {
     let (pid, mut descriptors) = words::expect_entered(socket, PATIENCE)?;
-    words::wait_for_end(socket, PATIENCE)?;
     let missing = || Failure::new("enter the container", "the helper sent no descriptor");
+    if let Err(failure) = words::wait_for_end(socket, PATIENCE) {
+        if let Some(pidfd) = descriptors.first() {
+            let _ = process::signal_pidfd(pidfd, signal::KILL);
+        }
+        return Err(failure);
+    }
     let streams = match pipes {
         Some(pipes) => Streams::Pipes(pipes),
         None => Streams::Terminal(descriptors.pop().ok_or_else(missing)?),

@@ -23,7 +23,7 @@ const OFFSET_ARGUMENT_1: u32 = 24;
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const EPERM: u32 = ERRNO | 1;
-const ENOSYS: u32 = ERRNO | 38;
+const ENOSYS: u32 = ERRNO | 0x26;
 
 const CLONE_NEWUSER: u32 = 0x1000_0000;
 /// Pushing input into a terminal one does not own, and the console's paste buffer.
@@ -155,7 +155,7 @@ mod tests {
     fn new_user_namespaces_need_the_nesting_switch() {
         let nesting = FilterOptions { nesting: true, ..SYSTEM };
         assert_eq!(call(SYSTEM, CLONE3, [0, 0]), ENOSYS);
-        assert_eq!(call(SYSTEM, CLONE, [CLONE_NEWUSER | 17, 0]), EPERM);
+        assert_eq!(call(SYSTEM, CLONE, [CLONE_NEWUSER | 0x11, 0]), EPERM);
         assert_eq!(call(SYSTEM, UNSHARE, [CLONE_NEWUSER, 0]), EPERM);
         assert_eq!(call(nesting, CLONE3, [0, 0]), ALLOW);
         assert_eq!(call(nesting, UNSHARE, [CLONE_NEWUSER, 0]), ALLOW);

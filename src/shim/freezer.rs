@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// The longest lease.
-const LEASE_MAX: Duration = Duration::from_secs(600);
+const LEASE_MAX: Duration = Duration::from_mins(10);
 
 /// A freeze with an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod freezer;
 mod notify;
 pub mod protocol;
 pub mod record;
+mod sealed;
 mod session;
 mod supervisor;
 
@@ -57,6 +58,9 @@ fn print_probe() -> ExitCode {
 fn run(runtime_dir: &Path) -> Result<(), Failure> {
     let runtime_dir = runtime_dir.canonicalize().step("find the runtime directory")?;
     let spec = Spec::load(&runtime_dir)?;
+    if spec.container.as_ref().is_some_and(|container| container.ids.is_none()) {
+        sealed::run_from_read_only_copy(&runtime_dir)?;
+    }
     // Already the leader of a session when the daemon made one for it.
     let _ = process::new_session();
     process::set_file_mode_mask(0o077);

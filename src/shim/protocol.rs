@@ -305,7 +305,7 @@ pub enum Event {
     /// The container has started up.
     Ready,
     /// Its first process ended.
-    Exited(ExitRecord),
+    Exited(Box<ExitRecord>),
     /// A freeze ended by itself.
     LeaseExpired {
         /// Its name.

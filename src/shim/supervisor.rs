@@ -336,7 +336,7 @@ impl Supervisor {
         let _ = record::write(&self.directory, record::EXIT, &record);
         self.life = Life::Exited(record.clone());
         self.sessions.container_ended();
-        self.announce(&Event::Exited(record));
+        self.announce(&Event::Exited(Box::new(record)));
     }
 
     /// Kills what is left in the cgroup and removes it.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::shim::attach::{self, SessionStreams};
 use berth::shim::client::{Client, Events, prepare_runtime_directory};
 use berth::shim::protocol::{
@@ -72,7 +73,7 @@ fn probe_misses(feature: &str) -> io::Result<bool> {
 pub fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
-        let path = PathBuf::from(format!("/tmp/berth-kernel-{}", instance()));
+        let path = std::env::temp_dir().join(format!("berth-kernel-{}", instance()));
         fs::create_dir_all(&path).unwrap();
         path
     })
@@ -92,7 +93,8 @@ pub fn busybox_root() -> Result<PathBuf, Stop> {
 }
 
 fn make_busybox_root() -> io::Result<PathBuf> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+    let cached = concat!(env!("CARGO_MANIFEST_DIR"), "/target/fixtures/busybox");
+    let busybox = ["/bin/busybox", "/usr/bin/busybox", cached].into_iter().find(|path| Path::new(path).exists());
     let busybox = busybox.ok_or_else(|| io::Error::other("no busybox on this host"))?;
     let root = scratch().join("busybox-root");
     for folder in ["bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "usr/bin"] {
@@ -145,6 +147,15 @@ pub fn run(command: &mut Command) -> io::Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+/// Where the groups of containers go: on pure v2 this process makes room first.
+pub fn parent() -> Result<Option<String>, Stop> {
+    static PARENT: OnceLock<Result<Option<String>, String>> = OnceLock::new();
+    let made = PARENT.get_or_init(|| {
+        Layout::detect().and_then(|layout| Cgroup::make_room(&layout, "harness")).map_err(|error| error.to_string())
+    });
+    made.clone().map_err(Stop::Failed)
 }
 
 /// How a test container is to be.
@@ -228,7 +239,7 @@ impl TestContainer {
             session_group: None,
             disk,
             container: Some(container),
-            cgroup: Some(CgroupPlace { parent: None, name: format!("berth-{}/{name}", instance()) }),
+            cgroup: Some(CgroupPlace { parent: parent()?, name: format!("berth-{}/{name}", instance()) }),
             limits: plan.limits,
             readiness: plan.readiness,
             log_bytes_max: 256 * 1024,
@@ -301,7 +312,7 @@ impl TestContainer {
                 return Ok(exit);
             }
             if let Some(Event::Exited(record)) = events.next(Duration::from_millis(500))? {
-                return Ok(record);
+                return Ok(*record);
             }
             check!(Instant::now() < deadline, "did not end in time: {}", self.words());
         }
@@ -324,6 +335,11 @@ impl TestContainer {
         let (session, streams) = attach::attach(&self.spec.session_socket, &token)?;
         let output = read_all(streams);
         Ok((session.wait()?, output))
+    }
+
+    pub fn cgroup(&self) -> Result<Cgroup, Stop> {
+        let place = self.spec.cgroup.as_ref().unwrap();
+        Ok(Cgroup::at(&Layout::detect()?, place.parent.as_deref(), &place.name)?)
     }
 
     pub fn wait_console(&self, words: &str) -> Outcome {

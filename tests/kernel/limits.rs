@@ -1,6 +1,5 @@
 //! Limits hold, can be changed live, and their hits are counted.
 
-use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::shim::protocol::Limits;
 
 use crate::check;
@@ -12,10 +11,6 @@ pub const TESTS: &[crate::Test] = &[
     ("a processor quota is kept and can be lifted live", cpu),
     ("a full disk is the container's own", disk),
 ];
-
-fn cgroup(test: &TestContainer) -> Result<Cgroup, Stop> {
-    Ok(Cgroup::at(&Layout::detect()?, None, &test.spec.cgroup.as_ref().unwrap().name)?)
-}
 
 fn with(limits: Limits) -> Result<TestContainer, Stop> {
     let mut plan = Plan::busybox()?;
@@ -38,7 +33,7 @@ fn memory() -> Outcome {
     let test = with(Limits { memory: Some(64 << 20), memory_and_swap: Some(64 << 20), ..Limits::default() })?;
     let (code, _) = test.shell("head -c 200000000 /dev/zero | tail > /dev/null")?;
     check!(code != 0, "200 MB fitted into 64 MiB");
-    let statistics = cgroup(&test)?.statistics();
+    let statistics = test.cgroup()?.statistics();
     check!(statistics.oom_kills.unwrap_or(0) >= 1, "{statistics:?}");
     check!(statistics.memory_peak.unwrap_or(0) <= 64 << 20, "{statistics:?}");
     let (code, _) = test.shell("true")?;
@@ -50,7 +45,7 @@ fn pids() -> Outcome {
     let test = with(Limits { pids: Some(40), ..Limits::default() })?;
     let (_, text) = test.shell("i=0; while [ $i -lt 100 ]; do sleep 5 & i=$((i+1)); done; wait")?;
     check!(text.contains("can't fork"), "{text}");
-    let statistics = cgroup(&test)?.statistics();
+    let statistics = test.cgroup()?.statistics();
     check!(statistics.pids_refused.unwrap_or(0) >= 1, "{statistics:?}");
     test.finish().map(drop)
 }
@@ -59,7 +54,7 @@ fn cpu() -> Outcome {
     let limits = Limits { cpu_millis: Some(200), ..Limits::default() };
     let test = with(limits.clone())?;
     let spin = "timeout 1 sh -c 'while :; do :; done'";
-    let group = cgroup(&test)?;
+    let group = test.cgroup()?;
     let used = |line: &str| -> Result<u64, Stop> {
         let before = group.statistics().cpu_usec.unwrap_or(0);
         test.shell(line)?;

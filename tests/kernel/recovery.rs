@@ -3,7 +3,6 @@
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::kernel::identity::ProcessIdentity;
 use berth::shim::protocol::{Directory, Exit, Phase};
 use berth::shim::record;
@@ -30,14 +29,10 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) -> Outcome {
     Ok(())
 }
 
-fn cgroup(test: &TestContainer) -> Result<Cgroup, Stop> {
-    Ok(Cgroup::at(&Layout::detect()?, None, &test.spec.cgroup.as_ref().unwrap().name)?)
-}
-
 fn creator_gone() -> Outcome {
     let mut test = TestContainer::spawn(Plan::busybox()?)?;
     let created = test.client().create()?;
-    let group = cgroup(&test)?;
+    let group = test.cgroup()?;
     check!(created.init.is_alive() && group.exists(), "nothing was created");
     test.client = None;
     wait_until("the first process is gone", || !created.init.is_alive())?;
@@ -78,7 +73,7 @@ fn shim_killed() -> Outcome {
     plan.image_bytes = Some(32 << 20);
     let mut test = TestContainer::start(plan)?;
     let init: ProcessIdentity = test.client().status()?.init.unwrap();
-    let group = cgroup(&test)?;
+    let group = test.cgroup()?;
     test.shim.kill()?;
     test.shim.wait()?;
     wait_until("the container died with its shim", || !init.is_alive())?;
@@ -136,6 +131,6 @@ fn create_fails() -> Outcome {
     let test = TestContainer::spawn(plan)?;
     let error = test.client().create().err().map(|error| error.to_string()).unwrap_or_default();
     check!(error.contains("/no/such/root"), "{error}");
-    check!(!cgroup(&test)?.exists(), "the cgroup stayed");
+    check!(!test.cgroup()?.exists(), "the cgroup stayed");
     test.finish().map(drop)
 }

@@ -62,6 +62,30 @@ impl Cgroup {
         !self.v1.is_empty()
     }
 
+    /// Makes room for the groups of containers: on a pure v2 host a group that passes controllers on may have no
+    /// processes, so those of the caller's own group (the service's) move into its leaf `leaf`. Returns what is to be
+    /// given as parent from then on; none on a hybrid host, where nothing is to be done.
+    ///
+    /// # Errors
+    /// The group is not delegated to the caller.
+    pub fn make_room(layout: &Layout, leaf: &str) -> Result<Option<String>, Failure> {
+        if !layout.v1.is_empty() {
+            return Ok(None);
+        }
+        let own = own_paths().step("read the own cgroup")?.remove("").unwrap_or_default();
+        let below = own.trim_matches('/');
+        if below.is_empty() || below.rsplit('/').next() == Some(leaf) {
+            return Ok(Some(below.strip_suffix(leaf).unwrap_or(below).to_owned()));
+        }
+        let group = layout.unified.join(below);
+        tree::make(&group.join(leaf))?;
+        let processes = tree::read(&group, "cgroup.procs").step("read the processes of the own cgroup")?;
+        for pid in processes.lines().filter_map(|line| line.parse().ok()) {
+            tree::join(&group.join(leaf), pid)?;
+        }
+        Ok(Some(below.to_owned()))
+    }
+
     fn v1_path(&self, controller: &str) -> Option<&Path> {
         self.v1.iter().find(|(hierarchy, _)| hierarchy.has(controller)).map(|(_, path)| path.as_path())
     }

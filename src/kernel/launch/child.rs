@@ -15,10 +15,7 @@ const EXIT_FAILED: i32 = 70;
 
 /// Runs the child; never returns.
 pub fn run(container: &Container, socket: OwnedFd) -> ! {
-    let socket = match descriptor::keep_only(socket) {
-        Ok(socket) => socket,
-        Err(_) => process::exit_now(EXIT_FAILED),
-    };
+    let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
     let Err(failure) = become_init(container, &socket);
     let _ = Word::Failed(failure).send(&socket, &[]);
     process::exit_now(EXIT_FAILED)
