@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::protocol::{Failure, MESSAGE_MAX, SessionReply, SessionRequest, VERSION, WindowSize};
+pub use super::relay::{RelayEnd, relay};
 use crate::sys::socket;
 
 /// Why a session did not come about or broke.

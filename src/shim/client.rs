@@ -10,6 +10,7 @@ use super::protocol::{
     VERSION, VERSION_OLDEST,
 };
 use super::record;
+pub use super::record::{ShimRecord, forget_exit, living_shim, unacknowledged_exit};
 use crate::sys::socket;
 
 /// Why a call to a shim failed.

@@ -14,6 +14,7 @@ mod freezer;
 mod notify;
 pub mod protocol;
 pub mod record;
+mod relay;
 mod sealed;
 mod session;
 mod supervisor;

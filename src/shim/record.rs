@@ -59,6 +59,11 @@ pub fn unacknowledged_exit(directory: &Path) -> io::Result<Option<ExitRecord>> {
     read(directory, EXIT)
 }
 
+/// Removes the exit record of a shim that died before it was acknowledged.
+pub fn forget_exit(directory: &Path) -> io::Result<()> {
+    remove(directory, EXIT)
+}
+
 /// Removes a record; one that is gone is no error.
 pub fn remove(directory: &Path, name: &str) -> io::Result<()> {
     match fs::remove_file(directory.join(name)) {
