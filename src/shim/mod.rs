@@ -10,6 +10,7 @@ pub mod client;
 mod connection;
 mod console;
 mod control;
+mod ending;
 mod freezer;
 mod notify;
 pub mod protocol;

@@ -190,6 +190,9 @@ impl Supervisor {
         match self.sessions.redeem(&token) {
             None => self.refuse_session(number, refused("the token is unknown, used or too old")),
             Some(SessionTarget::Console) => self.attach_console(number),
+            Some(SessionTarget::Command(_)) if self.freezer.is_paused() => {
+                self.refuse_session(number, refused("the container is paused"));
+            }
             Some(SessionTarget::Command(command)) if self.freezer.is_frozen() => {
                 self.sessions.set_stage(number, Stage::Waiting { token, command });
             }

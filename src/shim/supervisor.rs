@@ -7,7 +7,7 @@
 //! ```
 //! A shim without a container (New, or the disk of a stopped one) ends by itself when nobody has been connected for
 //! 30 s; one with a container ends only by `AcknowledgeExit`. Requests are answered in `control`, sessions in
-//! `session`.
+//! `session`, ends recorded in `ending`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -17,22 +17,18 @@ use super::connection::Connection;
 use super::console::{Console, ConsoleLog};
 use super::freezer::Freezer;
 use super::notify::NotifySocket;
-use super::protocol::{
-    Event, Exit, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION,
-};
+use super::protocol::{Event, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION};
 use super::record::{self, ShimRecord};
 use super::session::Sessions;
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::kernel::disk;
 use crate::kernel::launch::Gate;
 use crate::sys::poll::{self, Interest};
-use crate::sys::process::{self, Child, WaitStatus};
+use crate::sys::process::{self, Child};
 use crate::sys::{descriptor, signal, socket};
 
 /// How long a created container waits to be started, and a shim without a container for a client.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a killed first process may take to be reaped.
-const REAP_PATIENCE: Duration = Duration::from_secs(10);
 /// The folder of the runtime directory on which the staging place is mounted, in the shim's own namespace.
 const STAGE: &str = "stage";
 /// The most connections at once, so that a client gone wild cannot use up the descriptors.
@@ -81,13 +77,13 @@ pub(super) struct Supervisor {
     pub(super) sessions: Sessions,
     pub(super) connections: Vec<Connection>,
     pub(super) ending: bool,
-    log: ConsoleLog,
+    pub(super) log: ConsoleLog,
     notify: NotifySocket,
-    signals: OwnedFd,
+    pub(super) signals: OwnedFd,
     control_listener: OwnedFd,
     session_listener: OwnedFd,
     last_connection: u64,
-    alone_since: Instant,
+    pub(super) alone_since: Instant,
 }
 
 /// What can wake the shim.
@@ -284,104 +280,6 @@ impl Supervisor {
         }
     }
 
-    /// Takes signals to the shim: a child ended, or the host asks for an end, which is passed on to the container.
-    fn take_signals(&mut self) {
-        while let Ok(Some(number)) = signal::next(&self.signals) {
-            if number == signal::TERMINATE {
-                self.ask_init_to_stop();
-            }
-        }
-        self.reap();
-    }
-
-    fn ask_init_to_stop(&mut self) {
-        use crate::kernel::launch::Init;
-        let stop = match self.spec.container.as_ref().map(|container| &container.init) {
-            Some(Init::Own { stop_signal, .. }) => *stop_signal,
-            _ => signal::TERMINATE,
-        };
-        match &self.life {
-            Life::Running { child, .. } => drop(process::signal_pidfd(&child.pidfd, stop)),
-            Life::New => self.ending = true,
-            Life::Created { .. } | Life::Exited(_) => {}
-        }
-    }
-
-    /// Reaps every child that has ended. A command that is not reaped would keep the container from ending.
-    fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = process::reap() {
-            if self.life.init().is_some_and(|(_, child)| child.pid == pid) {
-                self.init_ended(status);
-            } else {
-                self.sessions.ended(pid, status);
-            }
-        }
-    }
-
-    /// Records the end of the first process: the kernel has killed everything else in its pid namespace.
-    fn init_ended(&mut self, status: WaitStatus) {
-        let Some((init, _)) = self.life.init() else { return };
-        let mut record = ExitRecord {
-            init: init.clone(),
-            exit: exit_of(status),
-            statistics: self.cgroup.as_ref().map(Cgroup::statistics).unwrap_or_default(),
-            leftover: None,
-        };
-        if let Some(mut console) = self.console.take() {
-            console.drain(&mut self.log);
-        }
-        self.freezer.clear();
-        record.leftover = self.remove_cgroup().err();
-        // Without the record a later daemon learns "exit unknown"; this one is told all the same.
-        let _ = record::write(&self.directory, record::EXIT, &record);
-        self.life = Life::Exited(record.clone());
-        self.sessions.container_ended();
-        self.announce(&Event::Exited(Box::new(record)));
-    }
-
-    /// Kills what is left in the cgroup and removes it.
-    pub(super) fn remove_cgroup(&self) -> Result<(), Failure> {
-        match &self.cgroup {
-            Some(cgroup) if cgroup.exists() => {
-                cgroup.kill()?;
-                cgroup.thaw()?;
-                cgroup.remove()?;
-                cgroup.remove_empty_parent();
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends a first process that was never started, with all that was made for it.
-    pub(super) fn undo_creation(&mut self) {
-        if let Life::Created { child, .. } = std::mem::replace(&mut self.life, Life::New) {
-            self.end_child(&child);
-            self.announce(&Event::CreationUndone);
-        }
-    }
-
-    /// Kills and reaps a child of a launch that came to nothing, and removes its cgroup.
-    pub(super) fn end_child(&mut self, child: &Child) {
-        let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
-        self.reap_until(child.pid);
-        self.console = None;
-        // What stays is found by the daemon by the name of the cgroup.
-        let _ = self.remove_cgroup();
-        self.alone_since = Instant::now();
-    }
-
-    fn reap_until(&mut self, wanted: i32) {
-        let deadline = Instant::now() + REAP_PATIENCE;
-        while Instant::now() < deadline {
-            match process::reap() {
-                Ok(Some((pid, _))) if pid == wanted => return,
-                Ok(Some((pid, status))) => self.sessions.ended(pid, status),
-                _ => std::thread::sleep(Duration::from_millis(1)),
-            }
-        }
-    }
-
     /// Brings the kernel's freezer in line with the bookkeeping.
     pub(super) fn settle_freeze(&mut self) {
         if !self.freezer.is_frozen() {
@@ -400,16 +298,5 @@ impl Supervisor {
             let _ = disk::unmount_disk();
         }
         let _ = record::remove(&self.directory, record::SHIM);
-    }
-}
-
-/// The kernel ends the init of a pid namespace by `SIGHUP` for a restart and by `SIGINT` for halt and power-off
-/// (reboot(2), "Behavior inside PID namespaces").
-fn exit_of(status: WaitStatus) -> Exit {
-    match status {
-        WaitStatus::Signaled(signal::HANGUP) => Exit::Reboot,
-        WaitStatus::Signaled(signal::INTERRUPT) => Exit::PowerOff,
-        WaitStatus::Signaled(number) => Exit::Signaled { number },
-        WaitStatus::Exited(code) => Exit::Exited { code },
     }
 }

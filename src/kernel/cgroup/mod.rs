@@ -62,6 +62,23 @@ impl Cgroup {
         !self.v1.is_empty()
     }
 
+    /// Returns the names of the groups directly below this one: for an instance's group, the containers that left a
+    /// mark on the host.
+    pub fn names_below(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.unified) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// Makes room for the groups of containers: on a pure v2 host a group that passes controllers on may have no
     /// processes, so those of the caller's own group (the service's) move into its leaf `leaf`. Returns what is to be
     /// given as parent from then on; none on a hybrid host, where nothing is to be done.

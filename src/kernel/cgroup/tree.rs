@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::kernel::failure::{Failure, Step as _};
@@ -30,13 +31,14 @@ pub(super) fn join(group: &Path, pid: i32) -> Result<(), Failure> {
     write(group, "cgroup.procs", &pid.to_string())
 }
 
-/// Makes a directory if it is not there.
+/// Makes a directory if it is not there, open to be passed by everybody whatever the file mode mask: a kernel such
+/// as 6.12 walks down from the root of the tree with the rights of whoever mounts cgroup2 in a namespace.
 pub(super) fn make(path: &Path) -> Result<(), Failure> {
+    let step = || format!("make the cgroup {}", path.display());
     match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(error).step(&format!("make the cgroup {}", path.display()))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error).step(&step()),
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)).step(&step()),
     }
 }
 
