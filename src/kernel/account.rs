@@ -97,6 +97,8 @@ fn groups_of(name: &str, group: &str) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
@@ -112,6 +114,14 @@ mod tests {
     fn a_number_need_not_be_known_and_a_group_can_be_given() {
         let someone = find_in("4711:5", PASSWD, GROUP).unwrap();
         assert_eq!((someone.user, someone.group, someone.home.as_str()), (4711, 5, "/"));
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_account_files_never_panic(wanted in ".*", passwd in ".*", group in "[a-z:,0-9\n]*") {
+            let _ = find_in(&wanted, &passwd, &group);
+            let _ = find_in("ann", &passwd, &group);
+        }
     }
 
     #[test]

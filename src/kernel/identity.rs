@@ -49,7 +49,16 @@ impl ProcessIdentity {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_strange_stat_line_never_panics(text in ".*") {
+            let _ = parse_stat(&text);
+        }
+    }
 
     #[test]
     fn the_name_of_a_process_cannot_fake_its_fields() {

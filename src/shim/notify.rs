@@ -71,7 +71,17 @@ fn parse(bytes: &[u8]) -> Notification {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_bring_no_control_characters(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let text = parse(&bytes).text.unwrap_or_default();
+            prop_assert!(text.chars().count() <= TEXT_MAX && !text.chars().any(char::is_control));
+        }
+    }
 
     #[test]
     fn ready_and_status_are_understood_and_control_characters_are_not_kept() {

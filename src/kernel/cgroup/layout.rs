@@ -92,7 +92,17 @@ pub fn parse_paths(text: &str) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn strange_mounts_never_panic(mounts in ".*( - .*)?", groups in "[0-9:a-z/\n]*") {
+            let names: Vec<String> = parse_paths(&groups).into_keys().collect();
+            let _ = Layout::parse(&mounts, &names);
+        }
+    }
 
     const HYBRID: &str = "\
 38 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
