@@ -307,7 +307,11 @@ fn may_be_linked(inside: &[u8], metadata: &fs::Metadata, attributes: &Attributes
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effects::linux::paths::StatePaths;
+    use crate::effects::linux::template::{Verdict, ensure_template, ensure_template_gone, verify_template};
+    use crate::events::TemplateSource;
     use crate::sys::fs::open_root;
+    use crate::types::TemplateId;
     use std::time::Instant;
 
     /// In `/var/tmp`, which is on the root file system more often than `/tmp`.
@@ -348,6 +352,32 @@ mod tests {
         if let (Ok(own), Ok(theirs)) = (fs::metadata(own), fs::metadata(theirs)) {
             assert_ne!(own.ino(), theirs.ino(), "a setuid program is never linked");
         }
+    }
+
+    #[test]
+    fn a_whole_template_of_the_host_is_sealed_and_intact() {
+        if !crate::sys::capability::effective().is_ok_and(|held| held & 1 != 0) {
+            println!("skipped: making a template from the host needs root");
+            return;
+        }
+        let place = tree();
+        let paths = StatePaths::with_runtime(place.path().join("state"), place.path().join("run"));
+        let id = TemplateId::from_bytes([9; 16]);
+        let before = Instant::now();
+        let summary = ensure_template(&paths, id, &TemplateSource::Host, &Watch::NONE).unwrap();
+        println!("{summary:?} took {:?}", before.elapsed());
+        assert_eq!(
+            summary.init.is_some(),
+            Path::new("/sbin/init").exists() && Path::new("/var/lib/dpkg/status").exists()
+        );
+        let before = Instant::now();
+        let verdict = verify_template(&paths, id, &summary.digest, &Watch::NONE).unwrap();
+        println!("verified in {:?}", before.elapsed());
+        assert_eq!(verdict, Verdict::Intact);
+        let installed = run(&paths.template_root(id), &["dpkg", "-l", "dpkg"]).unwrap();
+        let expected = Path::new("/var/lib/dpkg/status").exists();
+        assert_eq!(installed.status.success(), expected, "{installed:?}");
+        ensure_template_gone(&paths, id).unwrap();
     }
 
     #[test]
