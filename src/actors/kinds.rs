@@ -6,10 +6,13 @@ use super::message::AskMessage;
 use super::registry::Registry;
 use crate::domain::backup_group::BackupGroup;
 use crate::domain::backup_job::BackupJob;
+use crate::domain::batch::Batch;
 use crate::domain::container::Container;
 use crate::domain::directory::Directory;
+use crate::domain::maintenance::Maintenance;
 use crate::domain::network::Network;
 use crate::domain::node::Node;
+use crate::domain::schedule::Schedule;
 use crate::domain::session::Session;
 use crate::domain::store::Store;
 use crate::domain::template::Template;
@@ -53,6 +56,18 @@ macro_rules! with_aggregate {
             }
             Category::BackupJob => {
                 type $kind = BackupJob;
+                $then
+            }
+            Category::Maintenance => {
+                type $kind = Maintenance;
+                $then
+            }
+            Category::Batch => {
+                type $kind = Batch;
+                $then
+            }
+            Category::Schedule => {
+                type $kind = Schedule;
                 $then
             }
             _ => {}

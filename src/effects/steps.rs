@@ -67,10 +67,8 @@ pub fn steps_of(effect: &HostEffect) -> &'static [StepName] {
     match effect {
         HostEffect::EnsureTemplate { .. } => &["copy", "seal"],
         HostEffect::EnsureDisk { .. } => &["folder", "disk"],
-        HostEffect::EnsureRunning(_) => {
-            &["runtime-folder", "disk", "control-group", "supervisor", "namespaces", "link", "init"]
-        }
-        HostEffect::EnsureStopped { .. } => &["kill", "link", "supervisor", "control-group", "disk", "runtime-folder"],
+        HostEffect::EnsureRunning(_) => &["runtime-folder", "supervisor", "namespaces", "link", "init"],
+        HostEffect::EnsureStopped { .. } => &["kill", "link", "supervisor", "control-group", "runtime-folder"],
         HostEffect::EnsureNetwork { .. } => &["bridge", "filter"],
         HostEffect::EnsureNetworkGone { .. } => &["filter", "bridge"],
         HostEffect::EnsureStore { .. } => &["repository", "place"],

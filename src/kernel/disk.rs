@@ -75,6 +75,9 @@ pub fn mount_disk(disk: &Disk) -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
     match disk {
         Disk::Image { path, filesystem, options } => {
+            if mount_shared(path, target, filesystem, flags, options) {
+                return Ok(());
+            }
             let device = loop_device::attach_until_closed(path, false).step("attach the loop device")?;
             mount::mount(&device.path.to_string_lossy(), target, filesystem, flags, options).step("mount the disk")
         }
@@ -86,6 +89,13 @@ pub fn mount_disk(disk: &Disk) -> Result<(), Failure> {
             mount::set_flags(target, flags).step("restrict the disk directory")
         }
     }
+}
+
+/// Mounts the device that holds the image already, if another supervisor of the same container has it: two devices over
+/// one image would be two file systems that destroy each other, one device is one file system seen twice.
+fn mount_shared(image: &Path, target: &Path, filesystem: &str, flags: MountFlags, options: &str) -> bool {
+    let attached = loop_device::Backing::of(image).and_then(loop_device::attached_to).unwrap_or_default();
+    attached.iter().any(|device| mount::mount(&device.to_string_lossy(), target, filesystem, flags, options).is_ok())
 }
 
 /// Unmounts the disk. Where somebody still holds a descriptor on it, it is only taken out of the tree, and `false`

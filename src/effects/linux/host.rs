@@ -12,8 +12,8 @@ use super::paths::StatePaths;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};
-use crate::shim::client::Client;
 use crate::repository::Repository;
+use crate::shim::client::Client;
 use crate::types::{Clock, ContainerId, NodeId, RunId, StoreId};
 
 /// Is what a host needs to know of the machine and of its daemon.
@@ -144,7 +144,9 @@ impl Steps for Work<'_> {
         match effect {
             HostEffect::EnsureRunning(run) => self.host.undo_start(run.container, step),
             HostEffect::FrozenPass { run, container } if step == "freeze" => self.host.thaw(*run, *container),
-            HostEffect::EnsureNetwork { bridge, .. } if step == "bridge" => self.host.networks.ensure_network_gone(bridge),
+            HostEffect::EnsureNetwork { bridge, .. } if step == "bridge" => {
+                self.host.networks.ensure_network_gone(bridge)
+            }
             _ => Ok(()), // the others leave nothing behind, or their plan has an undo of its own
         }
     }

@@ -301,9 +301,7 @@ impl LinuxHost {
 
     pub(super) fn limit(&self, container: ContainerId, limits: &Limits) -> Result<Facts, Failure> {
         let cgroup = self.cgroup(container)?.ok_or_else(|| Failure::permanent("this host has no control groups"))?;
-        cgroup
-            .set_limits(&shim_limits(limits))
-            .map_err(|failure| Failure::permanent(failure.to_string()))?;
+        cgroup.set_limits(&shim_limits(limits)).map_err(|failure| Failure::permanent(failure.to_string()))?;
         Ok(Facts::None)
     }
 

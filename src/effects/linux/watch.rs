@@ -67,4 +67,3 @@ fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Opt
         }
     }
 }
-
