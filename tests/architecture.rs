@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Narrower doors where a whole room would be too much: importer, room, the only paths in it.
 const ONLY: &[(&str, &str, &[&str])] = &[
-    ("effects", "shim", &["shim::protocol", "shim::client", "shim::attach", "shim::{"]),
+    ("effects", "shim", &["shim::protocol", "shim::client", "shim::attach", "shim::record", "shim::{"]),
     ("api", "scheduler", &["scheduler::due"]),
     ("cli", "projections", &["projections::query", "projections::rows", "projections::{"]),
     ("cli", "shim", &["shim::protocol", "shim::attach", "shim::{"]),
@@ -47,8 +47,8 @@ const BANNED: &[(&str, &[&str])] = &[
     ("FIXME", &[]),
     (".unwrap()", &[]),
     ("cfg!(test)", &[]),
-    ("effects::linux", &["main"]),
-    ("effects::sim", &[]),
+    ("effects::linux", &["effects", "main"]),
+    ("effects::sim", &["effects"]),
 ];
 
 /// Returns every Rust file below `src` with its path from there.
