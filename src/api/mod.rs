@@ -1,1 +1,3 @@
-//! L6: the HTTP interface over a Unix socket.
+//! L6: the HTTP API on a Unix socket.
+
+pub mod resources;

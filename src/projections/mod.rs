@@ -1,1 +1,3 @@
-//! L4: read models as pure row folds, and the only read API.
+//! L4: read models as pure row folds, and `query`, the only read API.
+
+pub mod rows;
