@@ -245,9 +245,11 @@ pub struct ContainerRow {
     pub name: Name,
     /// The names it had before, oldest first.
     pub former_names: Vec<Name>,
-    /// What it is.
+    /// What it is, or what is being done with it.
     pub state: ContainerState,
-    /// Since when, by whom, why.
+    /// What it is apart from what is being done with it: `stopped`, `running`, `paused`, `deleted` …
+    pub rest: ContainerState,
+    /// Since when it is in that state, by whom, why.
     pub change: Change,
     /// Why it is stuck or failed, if so.
     pub reason: Option<String>,
@@ -645,6 +647,28 @@ pub struct SlotRow {
     pub outcome: Option<Closing>,
     /// When this was recorded.
     pub recorded_at: Timestamp,
+}
+
+impl SlotRow {
+    /// Returns a slot that was let go.
+    pub(super) fn skipped(slot: Timestamp, reason: &str) -> Self {
+        Self { fate: SlotFate::Skipped, ..Self::missed(slot, 1, reason) }
+    }
+
+    /// Returns slots that nobody fired.
+    pub(super) fn missed(slot: Timestamp, count: u64, reason: &str) -> Self {
+        Self {
+            slot,
+            fate: SlotFate::Missed,
+            count,
+            reason: Some(reason.to_owned()),
+            batch: None,
+            operation: None,
+            started: false,
+            outcome: None,
+            recorded_at: slot,
+        }
+    }
 }
 
 /// Is one schedule.

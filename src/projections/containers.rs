@@ -1,0 +1,207 @@
+//! Containers: what each is, since when, by whom and why, what it was given, who holds it, and what is under way.
+//!
+//! What it *is* (`rest`) and what is being *done* with it (`operation`) are folded apart; `state` is one word for both.
+
+use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
+use crate::types::Category;
+
+use super::model::{self, Model, table};
+use super::rows::{ContainerRow, ContainerState, HoldRow, IdRangeRow, OpenOperation};
+
+/// Is the read model.
+pub struct Containers;
+
+impl Model for Containers {
+    const NAME: &'static str = "containers";
+    const VERSION: u32 = 1;
+    const CATEGORY: Category = Category::Container;
+    const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
+    const INDEXES: &'static str =
+        "CREATE INDEX {table}_name ON {table} (name); CREATE INDEX {table}_state ON {table} (state)";
+    type Row = ContainerRow;
+
+    fn fold(_: &str, row: Option<ContainerRow>, event: &Envelope) -> Option<ContainerRow> {
+        let Some(fact) = model::decoded::<ContainerEvent>(event) else { return row };
+        let mut row = match row {
+            Some(row) => row,
+            None => begin(&fact, event)?,
+        };
+        let before = row.state;
+        operation(&mut row, &fact, event);
+        life(&mut row, &fact, event);
+        belongings(&mut row, &fact);
+        holds(&mut row, &fact, event);
+        row.state = row.operation.as_ref().and_then(|open| under_way(&open.verb)).unwrap_or(row.rest);
+        if row.state != before || row.position == event.position {
+            row.change = model::change(event, fact.sentence());
+        }
+        row.position = event.position;
+        Some(row)
+    }
+}
+
+fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
+    let ContainerEvent::CreateRequested { id, name, configuration, .. } = fact else { return None };
+    Some(ContainerRow {
+        id: *id,
+        name: name.clone(),
+        former_names: vec![],
+        state: ContainerState::Creating,
+        rest: ContainerState::Creating,
+        change: model::change(event, fact.sentence()),
+        reason: None,
+        configuration: configuration.clone(),
+        template_digest: None,
+        init_kind: None,
+        ids: None,
+        lease: None,
+        init: None,
+        started_at: None,
+        ready: false,
+        last_exit: None,
+        holds: vec![],
+        operation: None,
+        deleted_until: None,
+        restored_from: None,
+        created_at: event.recorded_at,
+        created_by: event.context.principal.who.clone(),
+        position: event.position,
+        template_name: None,
+        network_name: None,
+        last_backup: None,
+        usage: None,
+    })
+}
+
+fn under_way(verb: &str) -> Option<ContainerState> {
+    Some(match verb {
+        "create" => ContainerState::Creating,
+        "start" => ContainerState::Starting,
+        "stop" => ContainerState::Stopping,
+        "restart" => ContainerState::Restarting,
+        "pause" => ContainerState::Pausing,
+        "resume" => ContainerState::Resuming,
+        "delete" => ContainerState::Deleting,
+        "undelete" => ContainerState::Undeleting,
+        "purge" => ContainerState::Purging,
+        _ => return None,
+    })
+}
+
+/// Opens, moves on and closes what is under way. An exit nobody asked for opens a stop by itself.
+fn operation(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
+    match (fact.mark(), fact) {
+        (Mark::Opened { verb }, _) => row.operation = Some(opened(verb, event)),
+        (Mark::Closed { .. }, _) => row.operation = None,
+        (Mark::Phase { name }, _) => {
+            if let Some(open) = &mut row.operation {
+                open.phase = Some(name.to_owned());
+            }
+        }
+        (Mark::Fact, ContainerEvent::InitExited { exit }) if row.operation.is_none() => {
+            row.operation = Some(opened(if *exit == Exit::Reboot { "restart" } else { "stop" }, event));
+        }
+        (Mark::Fact, _) => {}
+    }
+}
+
+fn opened(verb: &str, event: &Envelope) -> OpenOperation {
+    OpenOperation { operation: event.context.operation, verb: verb.to_owned(), phase: None, since: event.recorded_at }
+}
+
+fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
+    match fact {
+        ContainerEvent::ContainerCreated
+        | ContainerEvent::StartFailed { .. }
+        | ContainerEvent::ContainerStopped { .. }
+        | ContainerEvent::ContainerHalted { .. }
+        | ContainerEvent::ContainerInterrupted { .. } => halted(row),
+        ContainerEvent::ContainerUndeleted => {
+            row.deleted_until = None;
+            halted(row);
+        }
+        ContainerEvent::ContainerStarted { init, .. } => {
+            row.rest = ContainerState::Running;
+            row.init = Some(init.clone());
+            row.started_at = Some(event.recorded_at);
+            row.ready = false;
+        }
+        ContainerEvent::ContainerReady => row.ready = true,
+        ContainerEvent::ContainerPaused => row.rest = ContainerState::Paused,
+        ContainerEvent::ContainerResumed => row.rest = ContainerState::Running,
+        ContainerEvent::ContainerBuried { until } => {
+            row.rest = ContainerState::Deleted;
+            row.deleted_until = Some(*until);
+        }
+        ContainerEvent::CreateUndone { reason } => {
+            row.rest = ContainerState::Failed;
+            row.reason = Some(reason.clone());
+        }
+        ContainerEvent::ContainerPurged => {
+            row.rest = ContainerState::Purged;
+            row.deleted_until = None;
+        }
+        ContainerEvent::UndoStuck { reason } | ContainerEvent::PurgeStuck { reason } => {
+            row.rest = ContainerState::Stuck;
+            row.reason = Some(reason.clone());
+        }
+        _ => {}
+    }
+    if let ContainerEvent::InitExited { exit } | ContainerEvent::ContainerStopped { exit, .. } = fact {
+        row.last_exit = Some(*exit);
+    }
+}
+
+fn halted(row: &mut ContainerRow) {
+    row.rest = ContainerState::Stopped;
+    row.init = None;
+    row.started_at = None;
+    row.ready = false;
+}
+
+fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
+    match fact {
+        ContainerEvent::IdRangeClaimed { base, count } => row.ids = Some(IdRangeRow { base: *base, count: *count }),
+        ContainerEvent::IdRangeReleased => row.ids = None,
+        ContainerEvent::TemplateClaimed { digest, init } => {
+            row.template_digest = Some(digest.clone());
+            row.init_kind = *init;
+        }
+        ContainerEvent::AddressClaimed(lease) => row.lease = Some(lease.clone()),
+        ContainerEvent::AddressReleased => row.lease = None,
+        ContainerEvent::DiskGrown { size } => row.configuration.limits.disk = *size,
+        ContainerEvent::LimitsSet { limits } => row.configuration.limits = *limits,
+        ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => {
+            if row.name != *name {
+                let former = std::mem::replace(&mut row.name, name.clone());
+                row.former_names.retain(|known| *known != former);
+                row.former_names.push(former);
+            }
+        }
+        ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
+        ContainerEvent::LabelSet { key, value } => {
+            row.configuration.labels.insert(key.clone(), value.clone());
+        }
+        ContainerEvent::LabelRemoved { key } => {
+            row.configuration.labels.remove(key);
+        }
+        ContainerEvent::ContainerRestored { backup } => row.restored_from = Some(*backup),
+        _ => {}
+    }
+}
+
+fn holds(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
+    match fact {
+        ContainerEvent::HoldPlaced { operation, kind } => {
+            row.holds.retain(|hold| hold.operation != *operation);
+            row.holds.push(HoldRow {
+                operation: *operation,
+                kind: *kind,
+                since: event.recorded_at,
+                by: event.context.principal.who.clone(),
+            });
+        }
+        ContainerEvent::HoldReleased { operation } => row.holds.retain(|hold| hold.operation != *operation),
+        _ => {}
+    }
+}

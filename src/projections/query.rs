@@ -1,0 +1,213 @@
+//! The only read API: typed rows, filtered and resolved by name, now or at any earlier moment.
+//!
+//! It works on a [`Reader`] and nothing else, so the server uses it beside the writer and the CLI with the daemon down.
+//! A look at the past folds the log again with the very folds that keep the present.
+
+mod coverage;
+mod events;
+mod lists;
+mod operations;
+mod resolve;
+
+use std::path::Path;
+
+use rusqlite::ToSql;
+use serde_json::Value;
+
+pub use coverage::selects;
+pub use events::{EVENT_PAGE, EVENT_PAGE_MAX, EventFilter, hexadecimal};
+pub use lists::{BackupFilter, ContainerFilter, MaintenanceFilter, glob_matches};
+pub use operations::OperationFilter;
+pub use resolve::Named;
+
+use super::containers::Containers;
+use super::model::{Inline, Model};
+use super::rows::{AsOf, ContainerRow};
+use crate::events::Envelope;
+use crate::storage::{ReadError, Reader, table_of};
+use crate::types::{ContainerId, InvalidSpan, Position, Span, Timestamp};
+
+/// Says why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no such thing.
+    #[error("there is no {noun} {reference:?}")]
+    NotFound {
+        /// What kind of thing.
+        noun: &'static str,
+        /// What was given.
+        reference: String,
+        /// What may have been meant.
+        suggestion: Option<String>,
+    },
+    /// Several things fit.
+    #[error("{reference:?} may be any of these {noun}s: {}", candidates.join(", "))]
+    Ambiguous {
+        /// What kind of thing.
+        noun: &'static str,
+        /// What was given.
+        reference: String,
+        /// What fits, by id.
+        candidates: Vec<String>,
+    },
+    /// The text names no moment.
+    #[error(
+        "cannot read the moment {text:?}; write 2026-11-23T10:00:00Z, a span such as 2h for \"ago\", or a position"
+    )]
+    Moment {
+        /// What was given.
+        text: String,
+    },
+    /// A stored row does not fit its type.
+    #[error("the row {key} of {model} does not read: {source}")]
+    Row {
+        /// Of which read model.
+        model: &'static str,
+        /// Which row.
+        key: String,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+}
+
+/// Is the moment that a read is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The present.
+    Now,
+    /// Right after the event at that position.
+    At(Position),
+}
+
+/// Answers questions about what was recorded.
+#[derive(Clone)]
+pub struct Query {
+    reader: Reader,
+}
+
+/// Is what stands behind a list's filter: SQL after WHERE, and its values.
+pub(super) struct Where<'a> {
+    pub(super) sql: String,
+    pub(super) values: Vec<&'a dyn ToSql>,
+}
+
+impl Query {
+    /// Makes queries of a reader.
+    pub const fn new(reader: Reader) -> Self {
+        Self { reader }
+    }
+
+    /// Opens the log of a state directory, whether a daemon runs or not.
+    ///
+    /// # Errors
+    /// The log is missing, damaged or not readable for the caller.
+    pub fn open(state: &Path) -> Result<Self, QueryError> {
+        Ok(Self::new(Reader::open(state)?))
+    }
+
+    /// Returns the reader.
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Reads what a user wrote for a moment: a time (RFC 3339), a span (that long ago) or a position.
+    ///
+    /// # Errors
+    /// The text is none of these.
+    pub fn moment(&self, text: Option<&str>, now: Timestamp) -> Result<Moment, QueryError> {
+        let Some(text) = text else { return Ok(Moment::Now) };
+        let head = self.reader.position()?;
+        if let Ok(position) = text.parse::<u64>() {
+            return Ok(Moment::At(Position::new(position).min(head)));
+        }
+        let at = self.instant(text, now)?;
+        Ok(Moment::At(self.reader.position_at(at)?))
+    }
+
+    /// Reads a time (RFC 3339) or a span (that long ago).
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn instant(&self, text: &str, now: Timestamp) -> Result<Timestamp, QueryError> {
+        let span: Result<Span, InvalidSpan> = text.parse();
+        if let Ok(span) = span {
+            return Ok(Timestamp::from_micros(now.as_micros().saturating_sub(span.as_micros())));
+        }
+        let time = chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc().into());
+        time.map_err(|_| QueryError::Moment { text: text.chars().take(64).collect() })
+    }
+
+    /// Tells up to where an answer about `moment` goes.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn as_of(&self, moment: Moment) -> Result<AsOf, QueryError> {
+        let position = match moment {
+            Moment::Now => self.reader.position()?,
+            Moment::At(position) => position,
+        };
+        let time = self.event_at(position)?.map(|event| event.recorded_at);
+        Ok(AsOf { position, time })
+    }
+
+    /// Reads the event at a position.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn event_at(&self, position: Position) -> Result<Option<Envelope>, QueryError> {
+        let Some(before) = position.get().checked_sub(1) else { return Ok(None) };
+        Ok(self.reader.read_all(Position::new(before), 1)?.pop().filter(|event| event.position == position))
+    }
+
+    /// Returns one row.
+    pub(super) fn one<M: Model>(&self, key: &str, moment: Moment) -> Result<Option<M::Row>, QueryError> {
+        let row = match moment {
+            Moment::Now => self.reader.row(M::NAME, key)?,
+            Moment::At(position) => self.reader.row_at(&Inline::<M>::new(), key, position)?,
+        };
+        row.map(|row| read::<M>(key, row)).transpose()
+    }
+
+    /// Returns every row, in the order of their keys.
+    pub(super) fn all<M: Model>(&self, moment: Moment) -> Result<Vec<M::Row>, QueryError> {
+        match moment {
+            Moment::Now => self.select::<M>(&Where { sql: "1 ORDER BY key".to_owned(), values: vec![] }),
+            Moment::At(position) => {
+                let rows = self.reader.rows_at(&Inline::<M>::new(), position)?;
+                rows.into_iter().map(|(key, row)| read::<M>(&key, row)).collect()
+            }
+        }
+    }
+
+    /// Returns the present rows that SQL finds; `{table}` stands for the model's table.
+    pub(super) fn select<M: Model>(&self, filter: &Where<'_>) -> Result<Vec<M::Row>, QueryError> {
+        let table = table_of(M::NAME);
+        let sql = format!("SELECT key, row FROM {table} WHERE {}", filter.sql.replace("{table}", &table));
+        let found: Vec<(String, String)> = self.reader.query(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows =
+                statement.query_map(filter.values.as_slice(), |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let parsed = found.into_iter().map(|(key, row)| {
+            serde_json::from_str(&row).map_err(|source| QueryError::Row { model: M::NAME, key, source })
+        });
+        parsed.collect()
+    }
+
+    /// Returns the name a container had at a moment.
+    pub(super) fn container_names(
+        &self,
+        moment: Moment,
+    ) -> Result<std::collections::HashMap<ContainerId, crate::types::Name>, QueryError> {
+        let rows: Vec<ContainerRow> = self.all::<Containers>(moment)?;
+        Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
+    }
+}
+
+fn read<M: Model>(key: &str, row: Value) -> Result<M::Row, QueryError> {
+    serde_json::from_value(row).map_err(|source| QueryError::Row { model: M::NAME, key: key.to_owned(), source })
+}

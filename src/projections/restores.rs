@@ -1,0 +1,83 @@
+//! Runs of restores: where to, how far, and whether the files of before are still kept.
+
+use crate::events::{DomainEvent, Envelope, Mark, RestoreEvent, RestoreTarget};
+use crate::types::Category;
+
+use super::model::{self, Model, table};
+use super::rows::{OperationState, RestoreRow};
+
+/// Is the read model.
+pub struct Restores;
+
+impl Model for Restores {
+    const NAME: &'static str = "restores";
+    const VERSION: u32 = 1;
+    const CATEGORY: Category = Category::RestoreJob;
+    const TABLE: &'static str = table!("state TEXT" => "$.state", "source TEXT" => "$.source");
+    type Row = RestoreRow;
+
+    fn fold(_: &str, row: Option<RestoreRow>, event: &Envelope) -> Option<RestoreRow> {
+        let Some(fact) = model::decoded::<RestoreEvent>(event) else { return row };
+        let mut row = match row {
+            Some(row) => row,
+            None => begin(&fact, event)?,
+        };
+        follow(&mut row, &fact.mark(), event);
+        match &fact {
+            RestoreEvent::FilesRestored { entries, written } => {
+                row.entries = Some(*entries);
+                row.written = Some(*written);
+            }
+            RestoreEvent::RootExchanged => row.old_files_kept = matches!(row.target, RestoreTarget::InPlace { .. }),
+            RestoreEvent::FilesRemoved => row.old_files_kept = false,
+            RestoreEvent::RestoreConfirmed => {
+                row.old_files_kept = false;
+                row.confirmed = true;
+            }
+            _ => {}
+        }
+        row.position = event.position;
+        Some(row)
+    }
+}
+
+fn begin(fact: &RestoreEvent, event: &Envelope) -> Option<RestoreRow> {
+    let RestoreEvent::RestoreRequested { id, backup, source, store, target, start } = fact else { return None };
+    Some(RestoreRow {
+        id: *id,
+        backup: *backup,
+        source: *source,
+        store: *store,
+        target: target.clone(),
+        start: *start,
+        state: OperationState::Running,
+        phase: None,
+        reason: None,
+        entries: None,
+        written: None,
+        old_files_kept: false,
+        confirmed: false,
+        by: event.context.principal.who.clone(),
+        requested_at: event.recorded_at,
+        ended_at: None,
+        operation: event.context.operation,
+        position: event.position,
+        source_name: None,
+    })
+}
+
+fn follow(row: &mut RestoreRow, mark: &Mark, event: &Envelope) {
+    match mark {
+        Mark::Opened { .. } => {
+            row.state = OperationState::Running;
+            row.operation = event.context.operation;
+            row.ended_at = None;
+        }
+        Mark::Phase { name } => row.phase = Some((*name).to_owned()),
+        Mark::Closed { outcome } => {
+            (row.state, row.reason) = OperationState::of(outcome);
+            row.ended_at = Some(event.recorded_at);
+        }
+        Mark::Fact => {}
+    }
+}

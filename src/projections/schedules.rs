@@ -1,0 +1,136 @@
+//! Schedules: what each does and when, and what became of its newest slots.
+
+use crate::events::{DomainEvent, Envelope, ScheduleEvent};
+use crate::types::Category;
+
+use super::model::{self, Model, table};
+use super::rows::{ScheduleRow, ScheduleState, SlotFate, SlotRow};
+
+/// How many slots a row keeps; the log has them all.
+const SLOTS_HELD: usize = 32;
+
+/// Is the read model.
+pub struct Schedules;
+
+impl Model for Schedules {
+    const NAME: &'static str = "schedules";
+    const VERSION: u32 = 1;
+    const CATEGORY: Category = Category::Schedule;
+    const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
+    type Row = ScheduleRow;
+
+    fn fold(_: &str, row: Option<ScheduleRow>, event: &Envelope) -> Option<ScheduleRow> {
+        let Some(fact) = model::decoded::<ScheduleEvent>(event) else { return row };
+        let mut row = match row {
+            Some(row) => row,
+            None => begin(&fact, event)?,
+        };
+        life(&mut row, &fact, event);
+        slots(&mut row, &fact, event);
+        model::track(&mut row.operation, &fact.mark(), event);
+        row.position = event.position;
+        Some(row)
+    }
+}
+
+fn begin(fact: &ScheduleEvent, event: &Envelope) -> Option<ScheduleRow> {
+    let ScheduleEvent::ScheduleRequested { id, name, definition, from } = fact else { return None };
+    Some(ScheduleRow {
+        id: *id,
+        name: name.clone(),
+        state: ScheduleState::Creating,
+        change: model::change(event, fact.sentence()),
+        reason: None,
+        definition: (**definition).clone(),
+        revision: 1,
+        from: *from,
+        last_slot: None,
+        slots: vec![],
+        fired: 0,
+        skipped: 0,
+        missed: 0,
+        operation: None,
+        created_at: event.recorded_at,
+        created_by: event.context.principal.who.clone(),
+        position: event.position,
+        next: None,
+        store_name: None,
+    })
+}
+
+fn life(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
+    let state = match fact {
+        ScheduleEvent::ScheduleCreated => ScheduleState::Enabled,
+        ScheduleEvent::ScheduleCreateFailed { reason } => {
+            row.reason = Some(reason.clone());
+            ScheduleState::Failed
+        }
+        ScheduleEvent::ScheduleEnabled { from } => {
+            row.from = *from;
+            row.revision += 1;
+            ScheduleState::Enabled
+        }
+        ScheduleEvent::ScheduleDisabled => ScheduleState::Disabled,
+        ScheduleEvent::ScheduleDeleteRequested => ScheduleState::Deleting,
+        ScheduleEvent::ScheduleDeleted => ScheduleState::Deleted,
+        _ => row.state,
+    };
+    if state != row.state {
+        row.state = state;
+        row.change = model::change(event, fact.sentence());
+    }
+}
+
+fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
+    match fact {
+        ScheduleEvent::SlotFired { slot, batch, operation, .. } => {
+            let fired = SlotRow {
+                slot: *slot,
+                fate: SlotFate::Fired,
+                count: 1,
+                reason: None,
+                batch: Some(*batch),
+                operation: Some(*operation),
+                started: false,
+                outcome: None,
+                recorded_at: event.recorded_at,
+            };
+            row.fired += 1;
+            settle(row, fired);
+        }
+        ScheduleEvent::SlotSkipped { slot, reason } => {
+            row.skipped += 1;
+            settle(row, passed(SlotRow::skipped(*slot, reason), event));
+        }
+        ScheduleEvent::SlotMissed { slot, count, reason } => {
+            row.missed += count;
+            settle(row, passed(SlotRow::missed(*slot, *count, reason), event));
+        }
+        ScheduleEvent::BatchStarted { batch } => {
+            row.slots.iter_mut().filter(|slot| slot.batch == Some(*batch)).for_each(|slot| slot.started = true);
+        }
+        ScheduleEvent::BatchFinished { batch, outcome } => {
+            for slot in row.slots.iter_mut().filter(|slot| slot.batch == Some(*batch)) {
+                slot.started = true;
+                slot.outcome = Some(outcome.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn passed(slot: SlotRow, event: &Envelope) -> SlotRow {
+    SlotRow { recorded_at: event.recorded_at, ..slot }
+}
+
+/// Adds a slot and forgets the oldest that is over, if there are too many.
+fn settle(row: &mut ScheduleRow, slot: SlotRow) {
+    row.last_slot = Some(row.last_slot.map_or(slot.slot, |last| last.max(slot.slot)));
+    row.slots.push(slot);
+    if row.slots.len() > SLOTS_HELD {
+        let over = |slot: &SlotRow| slot.fate != SlotFate::Fired || slot.outcome.is_some();
+        if let Some(oldest) = row.slots.iter().position(over) {
+            row.slots.remove(oldest);
+        }
+    }
+}
