@@ -15,6 +15,7 @@ pub mod network;
 pub mod node;
 mod notice;
 pub mod refusal;
+pub mod restore_job;
 pub mod schedule;
 pub mod session;
 pub mod store;

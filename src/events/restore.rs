@@ -52,6 +52,13 @@ pub enum RestoreEvent {
     },
     /// The backup stays while it is read.
     BackupPinned,
+    /// The target is there, and nobody deletes it while this runs.
+    TargetFound {
+        /// Whether it runs.
+        running: bool,
+    },
+    /// The target took the request; its end is awaited.
+    TargetAsked,
     /// The new container is there, empty.
     TargetCreated,
     /// The target stood still before its files are replaced.
@@ -75,18 +82,30 @@ pub enum RestoreEvent {
         /// Why.
         reason: String,
     },
+    /// Somebody called it off.
+    RestoreCancelRequested,
     /// The unfinished files are gone, the old ones in place.
     FilesRemoved,
     /// Others may touch the target.
     TargetUnheld,
-    /// The new container that was made for it is gone again.
+    /// There is no new container, or none any more.
     TargetRemoved,
     /// The container runs again.
     TargetStarted,
+    /// The container does not run though it should.
+    TargetStartFailed {
+        /// Why.
+        reason: String,
+    },
     /// The backup may be pruned again.
     BackupUnpinned,
     /// All is as asked.
     RestoreCompleted,
+    /// The files are as asked, but not everything around them.
+    RestoreCompletedWithExceptions {
+        /// What is not.
+        reason: String,
+    },
     /// Nothing was restored.
     RestoreFailed {
         /// Why.
@@ -108,11 +127,31 @@ pub enum RestoreEvent {
         /// Why.
         reason: String,
     },
+    /// Somebody wants the old files back.
+    RollBackRequested,
+    /// Nobody else touches the container while its files change places.
+    RollBackHeld,
+    /// The old files are the container's files again.
+    RootReverted,
+    /// The old files cannot be put back.
+    RollBackFailing {
+        /// Why.
+        reason: String,
+    },
+    /// The container is what it was before the restore.
+    RestoreRolledBack,
+    /// The container is still what the restore made of it.
+    RollBackFailed {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl DomainEvent for RestoreEvent {
     const CATEGORY: Category = Category::RestoreJob;
-    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetCreated,
+    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetFound,
+        TargetAsked, TargetStartFailed, RestoreCancelRequested, RestoreCompletedWithExceptions, RollBackRequested,
+        RollBackHeld, RootReverted, RollBackFailing, RestoreRolledBack, RollBackFailed, TargetCreated,
         TargetStopped, TargetHeld, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
         TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
         ConfirmRequested, RestoreConfirmed, ConfirmFailed);
@@ -122,16 +161,27 @@ impl DomainEvent for RestoreEvent {
         match self {
             Self::RestoreRequested { .. } => Mark::Opened { verb: "restore" },
             Self::ConfirmRequested => Mark::Opened { verb: "restore confirm" },
+            Self::RollBackRequested => Mark::Opened { verb: "restore roll-back" },
+            Self::RollBackHeld => Mark::Phase { name: "putting back" },
             Self::TargetHeld => Mark::Phase { name: "restoring files" },
             Self::FilesRestored { .. } => Mark::Phase { name: "finishing" },
-            Self::RestoreFailing { .. } => Mark::Phase { name: "undoing" },
-            Self::RestoreCompleted | Self::RestoreConfirmed => closed(Closing::Done),
-            Self::RestoreFailed { reason } | Self::ConfirmFailed { reason } => {
+            Self::RestoreFailing { .. } | Self::RestoreCancelRequested | Self::RollBackFailing { .. } => {
+                Mark::Phase { name: "undoing" }
+            }
+            Self::RestoreCompleted | Self::RestoreConfirmed | Self::RestoreRolledBack => closed(Closing::Done),
+            Self::RestoreCompletedWithExceptions { reason } => {
+                closed(Closing::DoneWithExceptions { reason: reason.clone() })
+            }
+            Self::RestoreFailed { reason } | Self::ConfirmFailed { reason } | Self::RollBackFailed { reason } => {
                 closed(Closing::Failed { reason: reason.clone() })
             }
             Self::RestoreStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
             Self::RestoreCancelled => closed(Closing::Cancelled),
             Self::BackupPinned
+            | Self::TargetFound { .. }
+            | Self::TargetAsked
+            | Self::TargetStartFailed { .. }
+            | Self::RootReverted
             | Self::TargetCreated
             | Self::TargetStopped { .. }
             | Self::RootExchanged
@@ -147,6 +197,18 @@ impl DomainEvent for RestoreEvent {
         match self {
             Self::RestoreRequested { backup, .. } => format!("restore of backup {} requested", backup.short()),
             Self::BackupPinned => "backup pinned".to_owned(),
+            Self::TargetFound { running: true } => "container found running".to_owned(),
+            Self::TargetFound { running: false } => "container found stopped".to_owned(),
+            Self::TargetAsked => "waiting for the container".to_owned(),
+            Self::TargetStartFailed { reason } => format!("container could not be started: {reason}"),
+            Self::RestoreCancelRequested => "called off".to_owned(),
+            Self::RestoreCompletedWithExceptions { reason } => format!("restore completed, but {reason}"),
+            Self::RollBackRequested => "roll-back requested".to_owned(),
+            Self::RollBackHeld => "container held for the roll-back".to_owned(),
+            Self::RootReverted => "old files put back in place".to_owned(),
+            Self::RollBackFailing { reason } => format!("roll-back failing: {reason}"),
+            Self::RestoreRolledBack => "restore rolled back".to_owned(),
+            Self::RollBackFailed { reason } => format!("roll-back failed: {reason}"),
             Self::TargetCreated => "new container made".to_owned(),
             Self::TargetStopped { .. } => "container stopped".to_owned(),
             Self::TargetHeld => "container held".to_owned(),
@@ -155,7 +217,7 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreFailing { reason } => format!("failing: {reason}"),
             Self::FilesRemoved => "unfinished files removed".to_owned(),
             Self::TargetUnheld => "container no longer held".to_owned(),
-            Self::TargetRemoved => "new container removed".to_owned(),
+            Self::TargetRemoved => "no new container is left".to_owned(),
             Self::TargetStarted => "container started".to_owned(),
             Self::BackupUnpinned => "backup unpinned".to_owned(),
             Self::RestoreCompleted => "restore completed".to_owned(),

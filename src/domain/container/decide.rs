@@ -10,7 +10,7 @@ type Decision = Result<Vec<ContainerEvent>, Rejection>;
 pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Decision {
     match command {
         Command::Create { id, name, configuration, parent } => create(state, *id, name, configuration, parent.as_ref()),
-        Command::Start { parent } => start(state, parent.as_ref()),
+        Command::Start { parent } => start(state, parent.as_ref(), given),
         Command::Stop { grace, parent } => stop(state, *grace, parent.as_ref(), given),
         Command::Restart { grace } => restart(state, *grace, given),
         Command::Pause => pause(state),
@@ -102,8 +102,16 @@ fn limits_make_sense(limits: Limits, disk: DiskKind) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn start(state: &Container, parent: Option<&StreamName>) -> Decision {
+/// Says whether the open operation is the asker's own: recovery asks again while the first ask is being carried out.
+fn is_own(state: &Container, given: Given, fits: impl Fn(&Work) -> bool) -> bool {
+    state.open.as_ref().is_some_and(|open| open.operation == given.operation && fits(&open.work))
+}
+
+fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decision {
     let record = made(state)?;
+    if is_own(state, given, |work| matches!(work, Work::Start { .. })) {
+        return Ok(vec![]);
+    }
     match (&state.life, &state.open) {
         (Life::Running(_), None) => return Ok(vec![]),
         (Life::Paused(_), None) => return Err(Rejection::Paused),
@@ -125,7 +133,8 @@ fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Give
             return Ok(vec![ContainerEvent::GraceExpired]);
         }
     }
-    if state.open.is_none() && state.life == Life::Stopped {
+    let own = is_own(state, given, |work| matches!(work, Work::Stop(_)));
+    if own || (state.open.is_none() && state.life == Life::Stopped) {
         return Ok(vec![]);
     }
     not_busy(state)?;

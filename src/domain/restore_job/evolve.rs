@@ -1,0 +1,73 @@
+//! Folds facts into the state. Judges nothing.
+
+use super::{Life, Open, Progress, Request, RestoreJob, Work};
+use crate::domain::Given;
+use crate::events::{DomainEvent, Mark, RestoreEvent};
+
+pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given) {
+    let mut begin = |work| state.open = Some(Open { operation: given.operation, work });
+    match event {
+        RestoreEvent::RestoreRequested { .. } => begin(Work::Restore),
+        RestoreEvent::ConfirmRequested => begin(Work::Confirm),
+        RestoreEvent::RollBackRequested => begin(Work::RollBack { held: false, reverted: false, failing: None }),
+        _ => {}
+    }
+    if let RestoreEvent::RestoreRequested { id, backup, source, store, target, start } = event {
+        let (id, backup, source, store, start) = (*id, *backup, *source, *store, *start);
+        state.request = Some(Request { id, backup, source, store, target: target.clone(), start });
+    }
+    progress(&mut state.progress, event);
+    if let Some(open) = &mut state.open {
+        rolling_back(&mut open.work, event);
+    }
+    match event {
+        RestoreEvent::RestoreCompleted | RestoreEvent::RestoreCompletedWithExceptions { .. } => {
+            state.life = Life::Completed;
+        }
+        RestoreEvent::RestoreConfirmed => state.life = Life::Confirmed,
+        RestoreEvent::RestoreRolledBack => state.life = Life::RolledBack,
+        RestoreEvent::RestoreFailed { .. } | RestoreEvent::RestoreCancelled | RestoreEvent::RestoreStuck { .. } => {
+            state.life = Life::Failed;
+        }
+        _ => {}
+    }
+    if let Mark::Closed { .. } = event.mark() {
+        state.open = None;
+    }
+}
+
+fn progress(progress: &mut Progress, event: &RestoreEvent) {
+    // Whatever is told next ends the waiting, but for a wish to call it off.
+    progress.waiting = match event {
+        RestoreEvent::TargetAsked => true,
+        RestoreEvent::RestoreCancelRequested => progress.waiting,
+        _ => false,
+    };
+    match event {
+        RestoreEvent::BackupPinned => progress.pinned = true,
+        RestoreEvent::TargetFound { running } => progress.was_running = Some(*running),
+        RestoreEvent::TargetCreated => progress.created = true,
+        RestoreEvent::TargetStopped { .. } => progress.stopped = true,
+        RestoreEvent::TargetHeld => progress.held = true,
+        RestoreEvent::FilesRestored { .. } => progress.files = true,
+        RestoreEvent::RootExchanged => progress.exchanged = true,
+        RestoreEvent::RestoreFailing { reason } => progress.failing = Some(reason.clone()),
+        RestoreEvent::RestoreCancelRequested => progress.cancelled = true,
+        RestoreEvent::FilesRemoved => progress.reverted = true,
+        RestoreEvent::TargetUnheld => progress.unheld = true,
+        RestoreEvent::TargetRemoved => progress.removed = true,
+        RestoreEvent::TargetStarted => progress.started = true,
+        RestoreEvent::TargetStartFailed { reason } => progress.start_failure = Some(reason.clone()),
+        _ => {}
+    }
+}
+
+fn rolling_back(work: &mut Work, event: &RestoreEvent) {
+    let Work::RollBack { held, reverted, failing } = work else { return };
+    match event {
+        RestoreEvent::RollBackHeld => *held = true,
+        RestoreEvent::RootReverted => *reverted = true,
+        RestoreEvent::RollBackFailing { reason } => *failing = Some(reason.clone()),
+        _ => {}
+    }
+}

@@ -1,0 +1,266 @@
+//! The rules of one run of a restore, and of what may follow it.
+//!
+//! ```text
+//!   new         pin ▸ create … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ unpin ▸ completed
+//!                   failure: revert ▸ unhold ▸ remove ▸ unpin ▸ failed
+//!   in place    pin ▸ look ▸ stop … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ unpin ▸ completed
+//!                   failure: revert ▸ unhold ▸ [start again …] ▸ unpin ▸ failed
+//!   directory   pin ▸ extract ▸ unpin ▸ completed
+//!   afterwards  confirm: discard-old        roll-back: hold-again ▸ put-back ▸ unhold-again
+//! ```
+//!
+//! At `…` the container works on an operation of its own and tells its end. Its answer is recorded, so that nothing is
+//! asked twice while it works; an end that comes before the answer counts, and an ask repeated after a crash is answered
+//! with *already so*. Whether the container ran is recorded before it is stopped: afterwards nobody could tell. Once the
+//! files have changed places the way is only forward, and a container that does not start is no failed restore.
+
+mod evolve;
+mod plan;
+mod rejection;
+#[cfg(test)]
+mod tests;
+
+pub use rejection::Rejection;
+
+use super::effect::{Ask, Asked, Effect, Report};
+use super::{Aggregate, Given};
+use crate::events::{Closing, RestoreEvent, RestoreTarget};
+use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
+
+/// Is everything the log tells about one run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RestoreJob {
+    request: Option<Request>,
+    life: Life,
+    open: Option<Open>,
+    progress: Progress,
+}
+
+/// Is what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Its id, drawn at the edge.
+    pub id: RunId,
+    /// Which backup.
+    pub backup: BackupId,
+    /// The container it is of.
+    pub source: ContainerId,
+    /// The store that has it.
+    pub store: StoreId,
+    /// Where to.
+    pub target: RestoreTarget,
+    /// Whether the container is to run afterwards, even if it did not before.
+    pub start: bool,
+}
+
+/// Says what came of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Life {
+    #[default]
+    Pending,
+    Completed,
+    Confirmed,
+    RolledBack,
+    /// It failed, was called off, or is stuck.
+    Failed,
+}
+
+/// Is the operation under way.
+#[derive(Debug, Clone, PartialEq)]
+struct Open {
+    operation: OperationId,
+    work: Work,
+}
+
+/// Says what the operation does.
+#[derive(Debug, Clone, PartialEq)]
+enum Work {
+    Restore,
+    Confirm,
+    RollBack { held: bool, reverted: bool, failing: Option<String> },
+}
+
+/// Says how far the run is; a step back undoes nothing here, it is a fact of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Progress {
+    pinned: bool,
+    was_running: Option<bool>,
+    /// The container works on what it was asked, and will tell its end.
+    waiting: bool,
+    created: bool,
+    stopped: bool,
+    held: bool,
+    files: bool,
+    exchanged: bool,
+    cancelled: bool,
+    failing: Option<String>,
+    reverted: bool,
+    unheld: bool,
+    removed: bool,
+    started: bool,
+    start_failure: Option<String>,
+}
+
+/// Is a wish, a report, or the end of what a container was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Begin.
+    Request(Request),
+    /// The container is done with what it was asked.
+    FinishChild {
+        /// The container's stream.
+        child: StreamName,
+        /// The operation under which it was asked.
+        operation: OperationId,
+        /// How it ended.
+        outcome: Closing,
+    },
+    /// Let the old files go.
+    Confirm,
+    /// Put the old files back.
+    RollBack,
+    /// Call the restore off.
+    Cancel {
+        /// Which operation.
+        operation: OperationId,
+    },
+    /// An effect's outcome.
+    Report(Report),
+}
+
+impl From<Report> for Command {
+    fn from(report: Report) -> Self {
+        Self::Report(report)
+    }
+}
+
+impl TryFrom<Asked> for Command {
+    type Error = Asked;
+
+    fn try_from(asked: Asked) -> Result<Self, Asked> {
+        match asked.ask {
+            Ask::ChildFinished { child, operation, outcome } => Ok(Self::FinishChild { child, operation, outcome }),
+            _ => Err(asked),
+        }
+    }
+}
+
+type Decision = Result<Vec<RestoreEvent>, Rejection>;
+
+impl Request {
+    /// Returns the container whose files are replaced, if it is one.
+    fn container(&self) -> Option<ContainerId> {
+        match &self.target {
+            RestoreTarget::New { container, .. } | RestoreTarget::InPlace { container } => Some(*container),
+            RestoreTarget::Directory { .. } => None,
+        }
+    }
+
+    fn event(self) -> RestoreEvent {
+        let Self { id, backup, source, store, target, start } = self;
+        RestoreEvent::RestoreRequested { id, backup, source, store, target, start }
+    }
+}
+
+impl Progress {
+    /// Says whether the run turns back. One that was called off first waits for what the container was asked.
+    fn is_turning_back(&self, target: &RestoreTarget) -> bool {
+        let asked = self.pinned
+            && match target {
+                RestoreTarget::New { .. } => !self.created,
+                RestoreTarget::InPlace { .. } => self.was_running.is_some() && !self.stopped,
+                RestoreTarget::Directory { .. } => false,
+            };
+        self.failing.is_some() || (self.cancelled && !asked)
+    }
+}
+
+impl RestoreJob {
+    fn request(&self, request: &Request) -> Decision {
+        match &self.request {
+            None => Ok(vec![request.clone().event()]),
+            Some(known) if known == request => Ok(vec![]),
+            Some(_) => Err(Rejection::Exists),
+        }
+    }
+
+    /// Refuses unless old files lie beside the container's own.
+    fn kept(&self) -> Result<(), Rejection> {
+        match (&self.request, self.life) {
+            (None, _) => Err(Rejection::Unknown),
+            (Some(Request { target: RestoreTarget::InPlace { .. }, .. }), life) => match life {
+                Life::Completed => Ok(()),
+                Life::Confirmed => Err(Rejection::Confirmed),
+                Life::RolledBack => Err(Rejection::RolledBack),
+                Life::Pending | Life::Failed => Err(Rejection::NotCompleted),
+            },
+            (Some(_), _) => Err(Rejection::NothingKept),
+        }
+    }
+
+    fn not_busy(&self) -> Result<(), Rejection> {
+        self.open.as_ref().map_or(Ok(()), |open| Err(Rejection::Busy { operation: open.operation }))
+    }
+
+    fn confirm(&self) -> Decision {
+        let confirming = matches!(&self.open, Some(Open { work: Work::Confirm, .. }));
+        if confirming || self.life == Life::Confirmed {
+            return Ok(vec![]);
+        }
+        self.kept()?;
+        self.not_busy()?;
+        Ok(vec![RestoreEvent::ConfirmRequested])
+    }
+
+    fn roll_back(&self) -> Decision {
+        let rolling = matches!(&self.open, Some(Open { work: Work::RollBack { .. }, .. }));
+        if rolling || self.life == Life::RolledBack {
+            return Ok(vec![]);
+        }
+        self.kept()?;
+        self.not_busy()?;
+        Ok(vec![RestoreEvent::RollBackRequested])
+    }
+
+    fn cancel(&self, operation: OperationId) -> Decision {
+        let Some(open) = self.open.as_ref().filter(|open| open.operation == operation) else {
+            return Err(Rejection::NoSuchOperation { operation });
+        };
+        let in_a_directory = self.request.as_ref().is_some_and(|request| request.container().is_none());
+        let progress = &self.progress;
+        let written = progress.exchanged || (in_a_directory && progress.files);
+        if written || open.work != Work::Restore {
+            return Err(Rejection::TooLate);
+        }
+        let turned = progress.cancelled || progress.failing.is_some();
+        Ok(if turned { vec![] } else { vec![RestoreEvent::RestoreCancelRequested] })
+    }
+}
+
+impl Aggregate for RestoreJob {
+    const CATEGORY: Category = Category::RestoreJob;
+    type Command = Command;
+    type Event = RestoreEvent;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, _given: Given) -> Decision {
+        match command {
+            Command::Request(request) => self.request(request),
+            Command::FinishChild { child, operation, outcome } => {
+                Ok(plan::decide_end(self, child, *operation, outcome))
+            }
+            Command::Confirm => self.confirm(),
+            Command::RollBack => self.roll_back(),
+            Command::Cancel { operation } => self.cancel(*operation),
+            Command::Report(report) => Ok(plan::decide_report(self, report)),
+        }
+    }
+
+    fn evolve(&mut self, event: &RestoreEvent, given: Given) {
+        evolve::evolve(self, event, given);
+    }
+
+    fn next_effect(&self) -> Option<Effect> {
+        plan::next_effect(self)
+    }
+}

@@ -1,0 +1,271 @@
+//! The saga of a restore: what the open operation owes next, and what reports and ends mean.
+
+use super::{Open, Progress, Request, RestoreJob, Work};
+use crate::domain::backup_group;
+use crate::domain::effect::{Answer, Ask, Effect, Facts, HostEffect, Outcome, Report, Step};
+use crate::events::{Closing, HoldKind, RestoreEvent, RestoreTarget};
+use crate::types::{Category, ContainerId, OperationId, StreamName};
+
+const PIN: Step = "pin";
+const CREATE: Step = "create";
+const LOOK: Step = "look";
+const STOP: Step = "stop";
+const HOLD: Step = "hold";
+const RESTORE: Step = "restore";
+const EXTRACT: Step = "extract";
+const EXCHANGE: Step = "exchange";
+const REVERT: Step = "revert";
+const UNHOLD: Step = "unhold";
+const REMOVE: Step = "remove";
+const START: Step = "start";
+const UNPIN: Step = "unpin";
+const DISCARD_OLD: Step = "discard-old";
+const HOLD_AGAIN: Step = "hold-again";
+const PUT_BACK: Step = "put-back";
+const UNHOLD_AGAIN: Step = "unhold-again";
+
+/// Returns what the state owes; nothing while a container works on what it was asked.
+pub(super) fn next_effect(state: &RestoreJob) -> Option<Effect> {
+    if state.progress.waiting { None } else { owed(state) }
+}
+
+fn owed(state: &RestoreJob) -> Option<Effect> {
+    let (open, request) = (state.open.as_ref()?, state.request.as_ref()?);
+    let steps = Steps { operation: open.operation, request };
+    let progress = &state.progress;
+    match (&open.work, request.container()) {
+        (Work::Restore, None) => Some(steps.into_directory(progress)),
+        (Work::Restore, Some(container)) if progress.is_turning_back(&request.target) => {
+            Some(steps.back(progress, container))
+        }
+        (Work::Restore, Some(container)) => Some(steps.forward(progress, container)),
+        (Work::Confirm, Some(container)) => {
+            let work = HostEffect::DiscardOldRoot { run: request.id, container };
+            Some(Effect::host(open.operation, DISCARD_OLD, work))
+        }
+        (Work::RollBack { held, reverted, failing }, Some(container)) => {
+            Some(steps.roll_back(container, *held, *reverted || failing.is_some()))
+        }
+        (Work::Confirm | Work::RollBack { .. }, None) => None,
+    }
+}
+
+/// Makes the effects of one operation.
+struct Steps<'a> {
+    operation: OperationId,
+    request: &'a Request,
+}
+
+impl Steps<'_> {
+    fn into_directory(&self, progress: &Progress) -> Effect {
+        let RestoreTarget::Directory { paths, into } = &self.request.target else { return self.unpin() };
+        if progress.failing.is_some() || progress.cancelled || progress.files {
+            return self.unpin();
+        }
+        if !progress.pinned {
+            return self.pin();
+        }
+        let Request { id: run, backup, store, .. } = *self.request;
+        let work = HostEffect::ExtractFiles { run, backup, store, paths: paths.clone(), into: into.clone() };
+        Effect::host(self.operation, EXTRACT, work)
+    }
+
+    fn forward(&self, progress: &Progress, container: ContainerId) -> Effect {
+        let Request { id: run, backup, store, .. } = *self.request;
+        if !progress.pinned {
+            return self.pin();
+        }
+        if let Some(effect) = self.readiness(progress, container) {
+            return effect;
+        }
+        if !progress.held {
+            return self.ask(HOLD, container, Ask::Hold(HoldKind::Writing));
+        }
+        if !progress.files {
+            return self.host(RESTORE, HostEffect::RestoreFiles { run, backup, store, container });
+        }
+        if !progress.exchanged {
+            return self.host(EXCHANGE, HostEffect::ExchangeRoot { run, container });
+        }
+        if !progress.unheld {
+            return self.ask(UNHOLD, container, Ask::Unhold).undoing();
+        }
+        let wanted = self.request.start || progress.was_running == Some(true);
+        if wanted && !progress.started && progress.start_failure.is_none() {
+            return self.ask(START, container, Ask::StartContainer);
+        }
+        self.unpin()
+    }
+
+    /// Returns what is missing until the target is there and stands still.
+    fn readiness(&self, progress: &Progress, container: ContainerId) -> Option<Effect> {
+        match &self.request.target {
+            RestoreTarget::New { name, configuration, .. } if !progress.created => {
+                let (name, configuration) = (name.clone(), configuration.clone());
+                Some(self.ask(CREATE, container, Ask::CreateContainer { id: container, name, configuration }))
+            }
+            RestoreTarget::InPlace { .. } if progress.was_running.is_none() => {
+                Some(self.ask(LOOK, container, Ask::Hold(HoldKind::Reading)))
+            }
+            RestoreTarget::InPlace { .. } if !progress.stopped => Some(self.ask(STOP, container, Ask::StopContainer)),
+            _ => None,
+        }
+    }
+
+    fn back(&self, progress: &Progress, container: ContainerId) -> Effect {
+        if !progress.pinned {
+            return self.unpin();
+        }
+        if progress.held && !progress.reverted {
+            let work = HostEffect::RevertRoot { run: self.request.id, container };
+            return self.host(REVERT, work).undoing();
+        }
+        if !progress.unheld {
+            return self.ask(UNHOLD, container, Ask::Unhold).undoing();
+        }
+        let made_for_it = matches!(self.request.target, RestoreTarget::New { .. });
+        if made_for_it && !progress.removed {
+            return self.ask(REMOVE, container, Ask::RemoveContainer).undoing();
+        }
+        let again = progress.was_running == Some(true) && !progress.started && progress.start_failure.is_none();
+        if again { self.ask(START, container, Ask::StartContainer).undoing() } else { self.unpin() }
+    }
+
+    fn roll_back(&self, container: ContainerId, held: bool, settled: bool) -> Effect {
+        if settled {
+            return self.ask(UNHOLD_AGAIN, container, Ask::Unhold).undoing();
+        }
+        if !held {
+            return self.ask(HOLD_AGAIN, container, Ask::Hold(HoldKind::Writing));
+        }
+        self.host(PUT_BACK, HostEffect::RevertRoot { run: self.request.id, container })
+    }
+
+    fn pin(&self) -> Effect {
+        Effect::ask(self.operation, PIN, self.group(), Ask::PinBackup(self.request.backup))
+    }
+
+    fn unpin(&self) -> Effect {
+        Effect::ask(self.operation, UNPIN, self.group(), Ask::UnpinBackup(self.request.backup)).undoing()
+    }
+
+    fn group(&self) -> StreamName {
+        backup_group::stream(self.request.store, self.request.source)
+    }
+
+    fn host(&self, step: Step, work: HostEffect) -> Effect {
+        Effect::host(self.operation, step, work)
+    }
+
+    fn ask(&self, step: Step, container: ContainerId, wish: Ask) -> Effect {
+        Effect::ask(self.operation, step, StreamName::new(Category::Container, container), wish)
+    }
+}
+
+/// Says what follows when a container tells the end of what it was asked. It may come before the answer to the ask.
+pub(super) fn decide_end(
+    state: &RestoreJob,
+    child: &StreamName,
+    operation: OperationId,
+    outcome: &Closing,
+) -> Vec<RestoreEvent> {
+    let container = state.request.as_ref().and_then(Request::container);
+    let ours = container.is_some_and(|id| StreamName::new(Category::Container, id) == *child);
+    match owed(state) {
+        Some(owed) if ours && owed.operation == operation => {
+            let failure = if outcome.is_success() { None } else { Some(outcome.words()) };
+            ended(state, owed.step, failure)
+        }
+        _ => vec![],
+    }
+}
+
+fn ended(state: &RestoreJob, step: Step, failure: Option<String>) -> Vec<RestoreEvent> {
+    let was_running = state.progress.was_running.unwrap_or_default();
+    match (step, failure) {
+        (CREATE, None) => vec![RestoreEvent::TargetCreated],
+        (STOP, None) => vec![RestoreEvent::TargetStopped { was_running }],
+        (START, None) => vec![RestoreEvent::TargetStarted],
+        (START, Some(reason)) => vec![RestoreEvent::TargetStartFailed { reason }],
+        (CREATE | STOP, Some(reason)) => vec![RestoreEvent::RestoreFailing { reason }],
+        _ => vec![],
+    }
+}
+
+/// Says what follows from a report. One that fits no effect owed now is stale: nothing follows.
+pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreEvent> {
+    let awaited = next_effect(state).is_some_and(|owed| owed.is_reported_by(report));
+    let Some(open) = state.open.as_ref().filter(|_| awaited) else { return vec![] };
+    match (report.step, &report.outcome) {
+        (UNPIN, Outcome::Failed(_)) => vec![over(&state.progress)], // left to the sweep of the group
+        (UNPIN, _) => vec![RestoreEvent::BackupUnpinned, over(&state.progress)],
+        (UNHOLD_AGAIN, outcome) => unheld_again(open, outcome),
+        (UNHOLD, Outcome::Refused(_)) => vec![RestoreEvent::TargetUnheld], // it knows of no hold
+        (CREATE | STOP | START, Outcome::Answered(Answer::AlreadySo)) => ended(state, report.step, None),
+        (CREATE | STOP | START, Outcome::Answered(_)) => vec![RestoreEvent::TargetAsked],
+        (CREATE, Outcome::Refused(refusal)) => {
+            // Nothing was made, so nothing of that id is ours to remove.
+            vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreFailing { reason: refusal.message.clone() }]
+        }
+        (step, Outcome::Answered(answer)) => answered(step, answer),
+        (step, Outcome::Done(facts)) => done(step, facts),
+        (step, Outcome::Refused(refusal)) => failed(step, refusal.message.clone()),
+        (step, Outcome::Failed(failure)) => failed(step, failure.reason.clone()),
+        (_, Outcome::Woken) => vec![],
+    }
+}
+
+fn answered(step: Step, answer: &Answer) -> Vec<RestoreEvent> {
+    match (step, answer) {
+        (PIN, _) => vec![RestoreEvent::BackupPinned],
+        (LOOK, Answer::Held { running, .. }) => vec![RestoreEvent::TargetFound { running: *running }],
+        (HOLD, _) => vec![RestoreEvent::TargetHeld],
+        (HOLD_AGAIN, _) => vec![RestoreEvent::RollBackHeld],
+        (UNHOLD, _) => vec![RestoreEvent::TargetUnheld],
+        (REMOVE, _) => vec![RestoreEvent::TargetRemoved],
+        _ => vec![],
+    }
+}
+
+fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
+    match (step, facts) {
+        (RESTORE | EXTRACT, Facts::Restored { entries, written }) => {
+            vec![RestoreEvent::FilesRestored { entries: *entries, written: *written }]
+        }
+        (EXCHANGE, _) => vec![RestoreEvent::RootExchanged],
+        (REVERT, _) => vec![RestoreEvent::FilesRemoved],
+        (PUT_BACK, _) => vec![RestoreEvent::RootReverted],
+        (DISCARD_OLD, _) => vec![RestoreEvent::RestoreConfirmed],
+        _ => vec![],
+    }
+}
+
+fn failed(step: Step, reason: String) -> Vec<RestoreEvent> {
+    vec![match step {
+        START => RestoreEvent::TargetStartFailed { reason },
+        REVERT | UNHOLD | REMOVE => RestoreEvent::RestoreStuck { reason },
+        DISCARD_OLD => RestoreEvent::ConfirmFailed { reason },
+        HOLD_AGAIN | PUT_BACK => RestoreEvent::RollBackFailing { reason },
+        _ => RestoreEvent::RestoreFailing { reason },
+    }]
+}
+
+fn unheld_again(open: &Open, outcome: &Outcome) -> Vec<RestoreEvent> {
+    let over = match &open.work {
+        Work::RollBack { failing: Some(reason), .. } => RestoreEvent::RollBackFailed { reason: reason.clone() },
+        Work::RollBack { .. } | Work::Restore | Work::Confirm => RestoreEvent::RestoreRolledBack,
+    };
+    // A hold that cannot be let go is left to the sweep of the container.
+    if let Outcome::Failed(_) = outcome { vec![over] } else { vec![RestoreEvent::TargetUnheld, over] }
+}
+
+fn over(progress: &Progress) -> RestoreEvent {
+    let not_started = progress.start_failure.as_ref().map(|why| format!("the container could not be started: {why}"));
+    match (&progress.failing, not_started) {
+        _ if progress.cancelled => RestoreEvent::RestoreCancelled,
+        (Some(reason), None) => RestoreEvent::RestoreFailed { reason: reason.clone() },
+        (Some(reason), Some(too)) => RestoreEvent::RestoreFailed { reason: format!("{reason}; {too}") },
+        (None, Some(reason)) => RestoreEvent::RestoreCompletedWithExceptions { reason },
+        (None, None) => RestoreEvent::RestoreCompleted,
+    }
+}

@@ -1,0 +1,347 @@
+//! The rules of a restore, as given, when, then.
+
+use super::{Command, Request, RestoreJob};
+use crate::domain::effect::{Answer, Facts, Failure, Outcome};
+use crate::domain::testing::{Decided, answers_everything, configuration, given, operation, report};
+use crate::domain::{Refusal, RefusalClass};
+use crate::events::{Closing, RestoreEvent, RestoreTarget};
+use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, Size, StoreId, StreamName};
+
+type Way = Vec<(&'static str, Command, RestoreEvent)>;
+
+fn container() -> ContainerId {
+    ContainerId::derived("web1")
+}
+
+fn request(target: RestoreTarget) -> Request {
+    let (id, backup, store) = (RunId::derived("r"), BackupId::derived("a"), StoreId::derived("local"));
+    Request { id, backup, source: container(), store, target, start: false }
+}
+
+fn in_place() -> Request {
+    request(RestoreTarget::InPlace { container: container() })
+}
+
+fn new() -> Request {
+    let name = "web2".parse().unwrap();
+    let configuration = Box::new(configuration());
+    Request { start: true, ..request(RestoreTarget::New { container: container(), name, configuration }) }
+}
+
+fn directory() -> Request {
+    request(RestoreTarget::Directory { paths: vec!["etc".to_owned()], into: "/tmp/x".to_owned() })
+}
+
+fn accepted(step: &'static str) -> Command {
+    report(step, Outcome::Answered(Answer::Accepted))
+}
+
+fn done(step: &'static str) -> Command {
+    report(step, Outcome::Done(Facts::None))
+}
+
+fn failed(step: &'static str) -> Command {
+    report(step, Outcome::Failed(Failure::permanent("why")))
+}
+
+fn refused(step: &'static str) -> Command {
+    report(step, Outcome::Refused(Refusal::new(RefusalClass::Conflict, "container.held", "why")))
+}
+
+fn ended(outcome: Closing) -> Command {
+    let child = StreamName::new(Category::Container, container());
+    Command::FinishChild { child, operation: operation(), outcome }
+}
+
+fn files() -> RestoreEvent {
+    RestoreEvent::FilesRestored { entries: 3, written: Size::from_mib(1) }
+}
+
+fn restored(step: &'static str) -> Command {
+    report(step, Outcome::Done(Facts::Restored { entries: 3, written: Size::from_mib(1) }))
+}
+
+fn found(running: bool) -> Command {
+    let (name, configuration) = ("web1".parse().unwrap(), Box::new(configuration()));
+    let answer = Answer::Held { name, configuration, template_digest: "d".to_owned(), running };
+    report("look", Outcome::Answered(answer))
+}
+
+fn writing() -> Way {
+    vec![
+        ("hold", accepted("hold"), RestoreEvent::TargetHeld),
+        ("restore", restored("restore"), files()),
+        ("exchange", done("exchange"), RestoreEvent::RootExchanged),
+        ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
+        ("start", accepted("start"), RestoreEvent::TargetAsked),
+        ("", ended(Closing::Done), RestoreEvent::TargetStarted),
+    ]
+}
+
+fn in_place_way() -> Way {
+    let mut way = vec![
+        ("pin", accepted("pin"), RestoreEvent::BackupPinned),
+        ("look", found(true), RestoreEvent::TargetFound { running: true }),
+        ("stop", accepted("stop"), RestoreEvent::TargetAsked),
+        ("", ended(Closing::Done), RestoreEvent::TargetStopped { was_running: true }),
+    ];
+    way.extend(writing());
+    way
+}
+
+fn new_way() -> Way {
+    let mut way = vec![
+        ("pin", accepted("pin"), RestoreEvent::BackupPinned),
+        ("create", accepted("create"), RestoreEvent::TargetAsked),
+        ("", ended(Closing::Done), RestoreEvent::TargetCreated),
+    ];
+    way.extend(writing());
+    way
+}
+
+/// Returns the history of a run that is about to take the step.
+fn before(request: Request, way: Way, step: &str) -> Vec<RestoreEvent> {
+    let facts = way.into_iter().take_while(|(known, ..)| *known != step).map(|(.., fact)| fact);
+    [request.event()].into_iter().chain(facts).collect()
+}
+
+fn before_in_place(step: &str) -> Vec<RestoreEvent> {
+    before(in_place(), in_place_way(), step)
+}
+
+fn completed() -> Vec<RestoreEvent> {
+    after(before_in_place("unpin"), [RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCompleted])
+}
+
+fn after(history: Vec<RestoreEvent>, more: impl IntoIterator<Item = RestoreEvent>) -> Vec<RestoreEvent> {
+    history.into_iter().chain(more).collect()
+}
+
+fn failing() -> RestoreEvent {
+    RestoreEvent::RestoreFailing { reason: "why".to_owned() }
+}
+
+#[track_caller]
+fn when(history: Vec<RestoreEvent>, command: Command) -> Decided<RestoreJob> {
+    given(history).when(command)
+}
+
+/// Walks a history on by commands and returns what followed.
+#[track_caller]
+fn walk(mut history: Vec<RestoreEvent>, way: &[(&str, Command, Vec<RestoreEvent>)]) {
+    for (step, command, facts) in way {
+        let owed = given::<RestoreJob>(history.clone()).owes().map(|effect| effect.step);
+        assert_eq!(owed.unwrap_or_default(), *step);
+        when(history.clone(), command.clone()).then(facts.clone());
+        history.extend(facts.clone());
+    }
+    assert_eq!(given::<RestoreJob>(history).owes(), None);
+}
+
+fn one(way: Way) -> Vec<(&'static str, Command, Vec<RestoreEvent>)> {
+    way.into_iter().map(|(step, command, fact)| (step, command, vec![fact])).collect()
+}
+
+#[test]
+fn it_should_restore_in_place_and_start_what_ran() {
+    when(vec![], Command::Request(in_place())).then([in_place().event()]);
+    when(vec![in_place().event()], Command::Request(in_place())).then_nothing();
+    when(vec![in_place().event()], Command::Request(new())).then_refused("restore.exists");
+    let mut way = one(in_place_way());
+    way.push(("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCompleted]));
+    walk(vec![in_place().event()], &way);
+}
+
+#[test]
+fn it_should_restore_as_new() {
+    let mut way = one(new_way());
+    way.push(("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCompleted]));
+    walk(vec![new().event()], &way);
+}
+
+#[test]
+fn it_should_restore_into_a_directory() {
+    let over = |event| vec![RestoreEvent::BackupUnpinned, event];
+    let way = [
+        ("pin", accepted("pin"), vec![RestoreEvent::BackupPinned]),
+        ("extract", restored("extract"), vec![files()]),
+        ("unpin", accepted("unpin"), over(RestoreEvent::RestoreCompleted)),
+    ];
+    walk(vec![directory().event()], &way);
+    let way = [
+        ("pin", accepted("pin"), vec![RestoreEvent::BackupPinned]),
+        ("extract", failed("extract"), vec![failing()]),
+        ("unpin", accepted("unpin"), over(RestoreEvent::RestoreFailed { reason: "why".to_owned() })),
+    ];
+    walk(vec![directory().event()], &way);
+}
+
+#[test]
+fn it_should_put_everything_back_and_start_again_what_ran() {
+    let over = RestoreEvent::RestoreFailed { reason: "why".to_owned() };
+    let way = [
+        ("restore", failed("restore"), vec![failing()]),
+        ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
+        ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
+        ("start", accepted("start"), vec![RestoreEvent::TargetAsked]),
+        ("", ended(Closing::Done), vec![RestoreEvent::TargetStarted]),
+        ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
+    ];
+    walk(before_in_place("restore"), &way);
+}
+
+#[test]
+fn it_should_remove_the_container_that_was_made_for_it() {
+    let over = RestoreEvent::RestoreFailed { reason: "why".to_owned() };
+    let way = [
+        ("exchange", failed("exchange"), vec![failing()]),
+        ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
+        ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
+        ("remove", accepted("remove"), vec![RestoreEvent::TargetRemoved]),
+        ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
+    ];
+    walk(before(new(), new_way(), "exchange"), &way);
+    when(before(new(), new_way(), "create"), refused("create"))
+        .then([RestoreEvent::TargetRemoved, failing()])
+        .owing(Some("unhold"));
+}
+
+#[test]
+fn it_should_turn_back_when_the_container_cannot_do_its_part() {
+    let words = RestoreEvent::RestoreFailing { reason: "failed: why".to_owned() };
+    let failure = || ended(Closing::Failed { reason: "why".to_owned() });
+    let waiting = |history| after(history, [RestoreEvent::TargetAsked]);
+    when(waiting(before_in_place("stop")), failure()).then([words.clone()]).owing(Some("unhold"));
+    when(waiting(before(new(), new_way(), "create")), failure()).then([words]).owing(Some("unhold"));
+    for step in ["look", "stop"] {
+        when(before_in_place(step), refused(step)).then([failing()]).owing(Some("unhold"));
+    }
+    when(before_in_place("hold"), refused("hold")).then([failing()]).owing(Some("unhold"));
+    when(before_in_place("pin"), refused("pin")).then([failing()]).owing(Some("unpin"));
+}
+
+#[test]
+fn it_should_be_complete_though_the_container_does_not_start() {
+    let exception = |why: &str| RestoreEvent::RestoreCompletedWithExceptions {
+        reason: format!("the container could not be started: {why}"),
+    };
+    let not_started = |reason: &str| RestoreEvent::TargetStartFailed { reason: reason.to_owned() };
+    when(before_in_place("start"), refused("start")).then([not_started("why")]).owing(Some("unpin"));
+    let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
+    when(waiting, ended(Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
+    let history = after(before_in_place("start"), [not_started("why")]);
+    when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, exception("why")]);
+}
+
+#[test]
+fn it_should_not_wait_for_what_is_so_already_or_was_told_before_the_answer() {
+    let already = report("stop", Outcome::Answered(Answer::AlreadySo));
+    let stopped = RestoreEvent::TargetStopped { was_running: true };
+    when(before_in_place("stop"), already).then([stopped.clone()]).owing(Some("hold"));
+    when(before_in_place("stop"), ended(Closing::Done)).then([stopped.clone()]).owing(Some("hold"));
+    let history = after(before_in_place("stop"), [stopped]);
+    when(history.clone(), accepted("stop")).then_nothing();
+    when(history, ended(Closing::Done)).then_nothing();
+}
+
+#[test]
+fn it_should_be_stuck_when_a_step_back_does_not_work() {
+    let stuck = RestoreEvent::RestoreStuck { reason: "why".to_owned() };
+    when(after(before_in_place("restore"), [failing()]), failed("revert")).then([stuck.clone()]).owing(None);
+    let unheld = [failing(), RestoreEvent::TargetUnheld];
+    when(after(before(new(), new_way(), "hold"), unheld), refused("remove")).then([stuck]).owing(None);
+}
+
+#[test]
+fn it_should_be_called_off_until_the_files_are_in_place() {
+    let cancel = Command::Cancel { operation: operation() };
+    let called_off = RestoreEvent::RestoreCancelRequested;
+    when(before_in_place("restore"), cancel.clone()).then([called_off.clone()]).owing(Some("revert"));
+    when(before_in_place("unhold"), cancel.clone()).then_refused("operation.too-late");
+    let history = after(before_in_place("restore"), [called_off]);
+    when(history.clone(), cancel.clone()).then_nothing();
+    let back = [RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld, RestoreEvent::TargetStarted];
+    when(after(history, back), accepted("unpin"))
+        .then([RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCancelled])
+        .owing(None);
+    when(completed(), cancel).then_refused("operation.not-found");
+}
+
+#[test]
+fn it_should_wait_for_the_container_before_it_turns_back() {
+    let cancel = Command::Cancel { operation: operation() };
+    when(before_in_place("stop"), cancel.clone()).owing(Some("stop"));
+    let waiting = after(before_in_place("stop"), [RestoreEvent::TargetAsked]);
+    when(waiting.clone(), cancel).then([RestoreEvent::RestoreCancelRequested]).owing(None);
+    let history = after(waiting, [RestoreEvent::RestoreCancelRequested]);
+    when(history, ended(Closing::Done)).then([RestoreEvent::TargetStopped { was_running: true }]).owing(Some("unhold"));
+}
+
+#[test]
+fn it_should_keep_the_old_files_until_confirmed() {
+    when(completed(), Command::Confirm).then([RestoreEvent::ConfirmRequested]).owing(Some("discard-old"));
+    let history = after(completed(), [RestoreEvent::ConfirmRequested]);
+    when(history.clone(), Command::Confirm).then_nothing();
+    when(history.clone(), Command::RollBack).then_refused("restore.busy");
+    when(history.clone(), failed("discard-old"))
+        .then([RestoreEvent::ConfirmFailed { reason: "why".to_owned() }])
+        .owing(None);
+    when(history.clone(), done("discard-old")).then([RestoreEvent::RestoreConfirmed]).owing(None);
+    let confirmed = after(history, [RestoreEvent::RestoreConfirmed]);
+    when(confirmed.clone(), Command::Confirm).then_nothing();
+    when(confirmed, Command::RollBack).then_refused("restore.confirmed");
+}
+
+#[test]
+fn it_should_roll_back_under_a_hold() {
+    let way = [
+        ("hold-again", accepted("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
+        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld, RestoreEvent::RestoreRolledBack]),
+    ];
+    when(completed(), Command::RollBack).then([RestoreEvent::RollBackRequested]);
+    walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
+    let back = after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RestoreRolledBack]);
+    when(back.clone(), Command::RollBack).then_nothing();
+    when(back, Command::Confirm).then_refused("restore.rolled-back");
+}
+
+#[test]
+fn it_should_stay_as_restored_when_it_cannot_roll_back() {
+    let over = RestoreEvent::RollBackFailed { reason: "why".to_owned() };
+    let failing_back = RestoreEvent::RollBackFailing { reason: "why".to_owned() };
+    let way = [
+        ("hold-again", refused("hold-again"), vec![failing_back]),
+        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld, over]),
+    ];
+    walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
+}
+
+#[test]
+fn it_should_refuse_what_makes_no_sense_afterwards() {
+    for command in [Command::Confirm, Command::RollBack] {
+        when(vec![], command.clone()).then_refused("restore.not-found");
+        when(before_in_place("restore"), command.clone()).then_refused("restore.not-completed");
+        let new_one = after(before(new(), new_way(), "unpin"), [RestoreEvent::RestoreCompleted]);
+        when(new_one, command).then_refused("restore.nothing-kept");
+    }
+}
+
+#[test]
+fn every_command_has_an_answer_in_every_state() {
+    let histories = [
+        after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RollBackHeld]),
+        after(before(new(), new_way(), "exchange"), [failing(), RestoreEvent::FilesRemoved]),
+        vec![directory().event(), RestoreEvent::BackupPinned, files()],
+    ];
+    let commands = [
+        Command::Request(in_place()),
+        ended(Closing::Done),
+        Command::Confirm,
+        Command::RollBack,
+        Command::Cancel { operation: operation() },
+        Command::Cancel { operation: OperationId::derived("other") },
+        failed("restore"),
+    ];
+    answers_everything::<RestoreJob>(&histories, &commands);
+}
