@@ -10,6 +10,7 @@ pub mod batch;
 pub mod container;
 pub mod directory;
 pub mod effect;
+pub mod laws;
 pub mod maintenance;
 pub mod network;
 pub mod node;
