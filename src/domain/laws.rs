@@ -181,7 +181,9 @@ where
     /// Gives a command. A refusal changes nothing, which is all there is to know of it here.
     fn tell(&mut self, command: &A::Command, given: Given) {
         let events = self.state.decide(command, given).unwrap_or_default();
-        events.into_iter().for_each(|event| self.record(event, given));
+        for event in events {
+            self.record(event, given);
+        }
         assert_eq!(self.replayed(), self.state, "the replayed state is another");
     }
 

@@ -166,13 +166,6 @@ impl Maintenance {
         }
     }
 
-    fn claim(&self, operation: OperationId, action: &MaintenanceAction) -> Effect {
-        match subject(action) {
-            Subject::Container(container) => Effect::ask(operation, HOLD, container, Ask::Hold(HoldKind::Reading)),
-            Subject::Backup(group, backup) => Effect::ask(operation, PIN, group, Ask::PinBackup(backup)),
-        }
-    }
-
     fn finish(&self, operation: OperationId, action: &MaintenanceAction, end: &End) -> Effect {
         match subject(action) {
             Subject::Container(container) => Effect::ask(operation, UNHOLD, container, Ask::Unhold).undoing(),
@@ -222,6 +215,13 @@ impl Maintenance {
         let (Some(operation), Some((id, _, parent))) = (self.open.take(), &self.request) else { return };
         let child = StreamName::new(Category::Maintenance, id);
         self.notices.extend(parent.clone().map(|parent| Notice { parent, child, operation, outcome }));
+    }
+}
+
+fn claim(operation: OperationId, action: &MaintenanceAction) -> Effect {
+    match subject(action) {
+        Subject::Container(container) => Effect::ask(operation, HOLD, container, Ask::Hold(HoldKind::Reading)),
+        Subject::Backup(group, backup) => Effect::ask(operation, PIN, group, Ask::PinBackup(backup)),
     }
 }
 
@@ -297,7 +297,7 @@ impl Aggregate for Maintenance {
         Some(match &self.end {
             Some(end) => self.finish(operation, action, end),
             None if self.claimed => Effect::host(operation, WORK, work(action)),
-            None => self.claim(operation, action),
+            None => claim(operation, action),
         })
     }
 }

@@ -275,17 +275,17 @@ impl Schedule {
     fn unstarted(&self) -> Option<&Batch> {
         self.batches.iter().find(|batch| !batch.started)
     }
+}
 
-    fn start(&self, record: &Record, batch: &Batch) -> Effect {
-        let ask = Ask::RequestBatch {
-            id: batch.id,
-            action: batch.action.clone(),
-            members: batch.members.clone(),
-            schedule: record.name.clone(),
-            parallel: record.definition.parallel,
-        };
-        Effect::ask(batch.operation, START_BATCH, stream(batch.id), ask)
-    }
+fn start(record: &Record, batch: &Batch) -> Effect {
+    let ask = Ask::RequestBatch {
+        id: batch.id,
+        action: batch.action.clone(),
+        members: batch.members.clone(),
+        schedule: record.name.clone(),
+        parallel: record.definition.parallel,
+    };
+    Effect::ask(batch.operation, START_BATCH, stream(batch.id), ask)
 }
 
 fn stream(batch: RunId) -> StreamName {
@@ -353,7 +353,7 @@ impl Aggregate for Schedule {
     fn next_effect(&self) -> Option<Effect> {
         let record = self.record.as_ref()?;
         if let Some(batch) = self.unstarted() {
-            return Some(self.start(record, batch));
+            return Some(start(record, batch));
         }
         let directory = StreamName::new(Category::Directory, Category::Schedule);
         match self.life {

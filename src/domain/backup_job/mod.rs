@@ -28,8 +28,8 @@ pub struct BackupJob {
     open: Option<OperationId>,
     held: Option<Box<Held>>,
     store_open: bool,
-    /// The base, once the group expects the run.
-    admitted: Option<Option<BackupId>>,
+    admitted: bool,
+    base: Option<BackupId>,
     live: bool,
     frozen: bool,
     sealed: Option<Box<BackupSummary>>,
@@ -206,7 +206,10 @@ impl Aggregate for BackupJob {
                 self.held = Some(Box::new(Held { name, configuration: (**configuration).clone(), template_digest }));
             }
             BackupJobEvent::StoreOpened => self.store_open = true,
-            BackupJobEvent::GroupAdmitted { base } => self.admitted = Some(*base),
+            BackupJobEvent::GroupAdmitted { base } => {
+                self.admitted = true;
+                self.base = *base;
+            }
             BackupJobEvent::LivePassCompleted { .. } => self.live = true,
             BackupJobEvent::FrozenPassCompleted { .. } => self.frozen = true,
             BackupJobEvent::BackupSealed(summary) => self.sealed = Some(Box::new(summary.clone())),

@@ -48,9 +48,10 @@ fn reading(state: &BackupJob, operation: OperationId, request: &Request) -> Effe
     if !state.store_open {
         return Effect::ask(operation, OPEN_STORE, store_stream(request), Ask::OpenWriter);
     }
-    let Some(base) = state.admitted else {
+    if !state.admitted {
         return Effect::ask(operation, ADMIT, backup_group::stream(store, container), Ask::AdmitBackup);
-    };
+    }
+    let base = state.base;
     if !state.live {
         return Effect::host(operation, LIVE_PASS, HostEffect::LivePass { run, container, store, mode, base });
     }

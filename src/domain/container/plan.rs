@@ -330,7 +330,7 @@ fn failed(state: &Container, step: Step, reason: &str) -> Vec<ContainerEvent> {
     vec![match (&open.work, step) {
         (Work::Create, _) => ContainerEvent::CreateFailed { reason },
         (Work::Start { failing: None }, _) => ContainerEvent::StartFailing { reason },
-        (Work::Start { failing: Some(_) }, _) | (Work::Undelete { failing: Some(_), .. }, _) => {
+        (Work::Start { failing: Some(_) } | Work::Undelete { failing: Some(_), .. }, _) => {
             ContainerEvent::UndoStuck { reason }
         }
         // An init that cannot be told to end is not waited for.

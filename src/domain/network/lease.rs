@@ -64,6 +64,7 @@ impl Network {
 /// Derives the link address: locally administered, the same for the same network and address.
 fn mac(network: NetworkId, address: IpAddr) -> MacAddress {
     let seed = NetworkId::derived(&format!("{network}/{address}"));
-    let [_, b, c, d, e, f, ..] = *seed.as_bytes();
-    MacAddress::local([2, b, c, d, e, f])
+    let mut bytes = [2; 6];
+    bytes[1..].copy_from_slice(&seed.as_bytes()[1..6]);
+    MacAddress::local(bytes)
 }

@@ -34,7 +34,7 @@ fn owed(state: &RestoreJob) -> Option<Effect> {
     let steps = Steps { operation: open.operation, request };
     let progress = &state.progress;
     match (&open.work, request.container()) {
-        (Work::Restore, None) => Some(steps.into_directory(progress)),
+        (Work::Restore, None) => Some(steps.directory(progress)),
         (Work::Restore, Some(container)) if progress.is_turning_back(&request.target) => {
             Some(steps.back(progress, container))
         }
@@ -57,7 +57,7 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn into_directory(&self, progress: &Progress) -> Effect {
+    fn directory(&self, progress: &Progress) -> Effect {
         let RestoreTarget::Directory { paths, into } = &self.request.target else { return self.unpin() };
         if progress.failing.is_some() || progress.cancelled || progress.files {
             return self.unpin();
