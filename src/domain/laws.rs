@@ -11,12 +11,12 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 
-use super::effect::{Action, Effect, Failure, Outcome, Report};
+use super::effect::{Action, Effect, Failure, Outcome, Report, Step};
 use super::refusal::{Refusal, RefusalClass};
 use super::testing::operation;
 use super::{Aggregate, Given};
 use crate::events::{Closing, DomainEvent, Mark, decode, encode};
-use crate::types::Timestamp;
+use crate::types::{OperationId, Timestamp};
 
 /// The most steps that a plan may take: one that needs more owes for ever.
 const STEPS_MAX: usize = 200;
@@ -51,6 +51,8 @@ pub struct Story<A: Aggregate> {
 enum Disturbance {
     /// The effect fails for good.
     Fails,
+    /// It fails now and whenever it is owed again.
+    Broken,
     /// The other aggregate refuses.
     Refused,
     /// The report comes twice.
@@ -61,8 +63,14 @@ enum Disturbance {
     Early,
 }
 
-const ALL: [Disturbance; 5] =
-    [Disturbance::Fails, Disturbance::Refused, Disturbance::Twice, Disturbance::Lost, Disturbance::Early];
+const ALL: [Disturbance; 6] = [
+    Disturbance::Fails,
+    Disturbance::Broken,
+    Disturbance::Refused,
+    Disturbance::Twice,
+    Disturbance::Lost,
+    Disturbance::Early,
+];
 
 /// Is a saga under way in its world.
 struct Walk<'a, A: Aggregate> {
@@ -73,6 +81,7 @@ struct Walk<'a, A: Aggregate> {
     closings: Vec<Closing>,
     open: i32,
     undo_failed: bool,
+    broken: Vec<(OperationId, Step)>,
     steps: usize,
 }
 
@@ -92,7 +101,7 @@ where
             let first = BTreeMap::from([(step, disturbance)]);
             let walk = Walk::through(story, &first);
             walk.ends_well(&calm, &first);
-            let breaks = matches!(disturbance, Disturbance::Fails | Disturbance::Refused);
+            let breaks = matches!(disturbance, Disturbance::Fails | Disturbance::Broken | Disturbance::Refused);
             for second in (step + 1..walk.steps).filter(|_| breaks) {
                 for another in ALL {
                     let both = BTreeMap::from([(step, disturbance), (second, another)]);
@@ -116,6 +125,7 @@ where
             closings: vec![],
             open: 0,
             undo_failed: false,
+            broken: vec![],
             steps: 0,
         };
         let given = Given { operation: operation(), at: Timestamp::from_micros(1_000_000) };
@@ -138,6 +148,11 @@ where
         let reaction = (self.story.world)(&effect);
         let Some(outcome) = reaction.outcome else { return false };
         let disturbance = disturbances.get(&self.steps).copied();
+        if disturbance == Some(Disturbance::Broken) {
+            self.broken.push((effect.operation, effect.step));
+        }
+        let broken = self.broken.contains(&(effect.operation, effect.step));
+        let disturbance = if broken { Some(Disturbance::Fails) } else { disturbance };
         self.steps += 1;
         let waits = matches!(effect.action, Action::WakeAt(_));
         let asks = matches!(effect.action, Action::Ask(..));
@@ -164,7 +179,7 @@ where
                 reaction.later.iter().for_each(|command| self.tell(command, given));
                 self.report(&effect, outcome);
             }
-            Some(Disturbance::Fails | Disturbance::Refused) | None => {
+            Some(Disturbance::Fails | Disturbance::Broken | Disturbance::Refused) | None => {
                 self.later.extend(reaction.later);
                 self.report(&effect, outcome);
             }
@@ -219,8 +234,10 @@ where
         assert!(self.open <= 0, "an operation stays open under {under:?}: {:?}", self.log);
         let stuck = self.closings.iter().any(|closing| matches!(closing, Closing::Stuck { .. }));
         assert!(!stuck || self.undo_failed, "stuck though nothing was taken back under {under:?}: {:?}", self.log);
-        let breaks =
-            under.values().next_back().is_some_and(|last| matches!(last, Disturbance::Fails | Disturbance::Refused));
+        let breaks = under
+            .values()
+            .next_back()
+            .is_some_and(|last| matches!(last, Disturbance::Fails | Disturbance::Broken | Disturbance::Refused));
         if !breaks {
             assert_eq!(self.state, calm.state, "another end under {under:?}");
             assert_eq!(self.closings, calm.closings, "another outcome under {under:?}");
