@@ -134,10 +134,11 @@ impl Open {
         }
         let mut rest = &buffer[..length];
         while let Some(input) = self.input.as_ref().filter(|_| !rest.is_empty()) {
-            match descriptor::write_some(input, rest) {
-                Ok(written) => rest = &rest[written..],
+            if let Ok(written) = descriptor::write_some(input, rest) {
+                rest = &rest[written..];
+            } else {
                 // Nobody reads any more: the command's own end tells the rest.
-                Err(_) => (self.typing, self.input) = (false, None),
+                (self.typing, self.input) = (false, None);
             }
         }
         Ok(false)
