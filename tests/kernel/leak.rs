@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use berth::kernel::cgroup::{Cgroup, Layout};
+
 use crate::check;
-use crate::fixture::{Outcome, instance, scratch};
+use crate::fixture::{Outcome, instance, parent, scratch};
 
 pub const TESTS: &[crate::Test] = &[("nothing is left behind", nothing)];
 
@@ -11,11 +13,8 @@ fn nothing() -> Outcome {
     let mark = scratch().to_string_lossy().into_owned();
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     check!(!mounts.contains(&mark), "mounts: {mounts}");
-    let group = format!("berth-{}", instance());
-    for hierarchy in fs::read_dir("/sys/fs/cgroup")? {
-        let path = hierarchy?.path().join(&group);
-        check!(!path.exists(), "the cgroup {} is left", path.display());
-    }
+    let group = Cgroup::at(&Layout::detect()?, parent()?.as_deref(), &format!("berth-{}", instance()))?;
+    check!(group.directories().is_empty(), "cgroups: {:?}", group.directories());
     for process in fs::read_dir("/proc")?.filter_map(Result::ok) {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         check!(!String::from_utf8_lossy(&line).contains(&mark), "the process {} is left", process.path().display());

@@ -215,6 +215,12 @@ impl Cgroup {
         self.unified.exists()
     }
 
+    /// Returns the directories of the group that are there, in any hierarchy.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let all = self.v1.iter().map(|(_, path)| path).chain([&self.unified]);
+        all.filter(|path| path.exists()).cloned().collect()
+    }
+
     /// Reads what the group uses and what its limits did.
     pub fn statistics(&self) -> Statistics {
         if self.is_hybrid() {
