@@ -12,6 +12,7 @@ use crate::domain::directory::Directory;
 use crate::domain::maintenance::Maintenance;
 use crate::domain::network::Network;
 use crate::domain::node::Node;
+use crate::domain::restore_job::RestoreJob;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::Session;
 use crate::domain::store::Store;
@@ -58,6 +59,10 @@ macro_rules! with_aggregate {
                 type $kind = BackupJob;
                 $then
             }
+            Category::RestoreJob => {
+                type $kind = RestoreJob;
+                $then
+            }
             Category::Maintenance => {
                 type $kind = Maintenance;
                 $then
@@ -70,7 +75,6 @@ macro_rules! with_aggregate {
                 type $kind = Schedule;
                 $then
             }
-            _ => {}
         }
     };
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Closing, DomainEvent, Mark, kinds};
 use crate::types::{
-    BackupId, Category, ContainerId, Cpus, MacAddress, Name, NetworkId, OperationId, Size, Span, StreamName, Subnet, TemplateId,
-    Timestamp,
+    BackupId, Category, ContainerId, Cpus, MacAddress, Name, NetworkId, OperationId, Size, Span, StreamName, Subnet,
+    TemplateId, Timestamp,
 };
 
 /// Says which program a template starts as process 1.
@@ -460,9 +460,10 @@ impl DomainEvent for ContainerEvent {
                 Mark::Phase { name: "claiming" }
             }
             Self::AddressClaimed(_) => Mark::Phase { name: "preparing the disk" },
-            Self::CreateFailed { .. } | Self::StartFailing { .. } | Self::LimitChangeFailing { .. } | Self::UndeleteFailing { .. } => {
-                Mark::Phase { name: "undoing" }
-            }
+            Self::CreateFailed { .. }
+            | Self::StartFailing { .. }
+            | Self::LimitChangeFailing { .. }
+            | Self::UndeleteFailing { .. } => Mark::Phase { name: "undoing" },
             Self::ContainerHalted { .. } => Mark::Phase { name: "starting again" },
             Self::StopSignalled => Mark::Phase { name: "waiting for init" },
             Self::GraceExpired => Mark::Phase { name: "killing" },
@@ -480,7 +481,9 @@ impl DomainEvent for ContainerEvent {
             Self::InitExited { exit } => format!("init ended: {}", exit.words()),
             Self::ContainerStopped { reason: StopReason::Killed, .. } => "stopped: killed".to_owned(),
             Self::ContainerStopped { reason: StopReason::Requested, .. } => "stopped as requested".to_owned(),
-            Self::ContainerStopped { reason: StopReason::Exited, exit } => format!("stopped by itself: {}", exit.words()),
+            Self::ContainerStopped { reason: StopReason::Exited, exit } => {
+                format!("stopped by itself: {}", exit.words())
+            }
             Self::ContainerHalted { exit } => format!("halted, starting again: {}", exit.words()),
             Self::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
             Self::DiskGrown { size } => format!("disk grown to {size}"),
@@ -491,8 +494,12 @@ impl DomainEvent for ContainerEvent {
             Self::AutostartSet { autostart: false } => "does not start with the node".to_owned(),
             Self::LabelSet { key, value } => format!("label {key}={value} set"),
             Self::LabelRemoved { key } => format!("label {key} removed"),
-            Self::HoldPlaced { operation, kind: HoldKind::Reading } => format!("held for reading by {}", operation.short()),
-            Self::HoldPlaced { operation, kind: HoldKind::Writing } => format!("held for writing by {}", operation.short()),
+            Self::HoldPlaced { operation, kind: HoldKind::Reading } => {
+                format!("held for reading by {}", operation.short())
+            }
+            Self::HoldPlaced { operation, kind: HoldKind::Writing } => {
+                format!("held for writing by {}", operation.short())
+            }
             Self::HoldReleased { operation } => format!("no longer held by {}", operation.short()),
             Self::ContainerBuried { until } => format!("deleted; can be taken back until {until}"),
             Self::ContainerRestored { backup } => format!("restored from backup {}", backup.short()),

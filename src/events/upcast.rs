@@ -27,7 +27,8 @@ pub fn current_schema(category: Category, kind: &str) -> u16 {
 pub fn raise(category: Category, kind: &str, schema: u16, body: Value) -> Value {
     let mut raised = body;
     for from in schema..current_schema(category, kind) {
-        let step = UPCASTERS.iter().find(|known| known.category == category && known.kind == kind && known.from == from);
+        let step =
+            UPCASTERS.iter().find(|known| known.category == category && known.kind == kind && known.from == from);
         if let Some(known) = step {
             raised = (known.step)(raised);
         }

@@ -1,0 +1,15 @@
+//! Verifies a log without the daemon: for its owner, or for a stranger with a copy.
+
+use std::path::Path;
+
+use berth::cli::ports::AuditReport;
+use berth::storage::{Evidence, Reader, verify};
+
+/// Recomputes the whole log of a state directory and says in words what that shows.
+pub(crate) fn run(state: &Path, checkpoint: Option<&Path>) -> Result<AuditReport, String> {
+    let reader = Reader::open(state).map_err(|error| error.to_string())?;
+    let note = checkpoint.map(|path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())));
+    let evidence = Evidence { checkpoint: note.transpose()?, key: None };
+    let report = verify(&reader, &evidence).map_err(|error| error.to_string())?;
+    Ok(AuditReport::from(&report))
+}

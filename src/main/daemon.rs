@@ -1,0 +1,243 @@
+//! The daemon: puts the concrete parts together, makes what is shown true, opens the API, and ends in order.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use actix::{Arbiter, System};
+use berth::actors::{House, Registry, RetryPolicy, reconcile, recover};
+use berth::api::ports::{LogPorts, NodeFacts, Ports};
+use berth::effects::Host;
+use berth::effects::clock::SystemClock;
+use berth::effects::linux::network::{Networks, choose_subnet, host_subnets};
+use berth::effects::linux::paths::StatePaths;
+use berth::effects::linux::{HostOptions, LinuxHost};
+use berth::effects::steps::Immortal;
+use berth::kernel::cgroup::{Cgroup, Layout};
+use berth::projections::query::Query;
+use berth::storage::{EventStore, Options, SqliteStore};
+use berth::types::{Clock, Subnet};
+use tokio::sync::watch;
+
+use super::identity::{self, Identity};
+use super::{doctor, start};
+
+/// Is what the parts need to know before any of them is made.
+pub(crate) struct Setup {
+    pub(crate) state: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) keys: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) boot: String,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Runs the daemon until it is told to end.
+pub(crate) fn run(state: &Path, key_dir: Option<&Path>) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG").unwrap_or_else(|_| "info,actix_server=warn".into()),
+        )
+        .init();
+    match begin(state, key_dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refused) => {
+            eprintln!("error: {}", refused.reason);
+            if let Some(hint) = refused.hint {
+                eprintln!("  {hint}");
+            }
+            ExitCode::from(refused.code)
+        }
+    }
+}
+
+/// Says why the daemon does not run.
+pub(crate) struct Refused {
+    reason: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl<E: std::fmt::Display> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self { reason: error.to_string(), hint: None, code: 1 }
+    }
+}
+
+fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
+    let identity = identity::of(state).map_err(|error| format!("the state directory {}: {error}", state.display()))?;
+    let keys = key_dir.map_or_else(identity::key_directory, Path::to_path_buf);
+    let setup = Setup {
+        run: identity::run_directory(state, &identity),
+        state: absolute(state)?,
+        keys,
+        identity,
+        boot: berth::kernel::identity::boot_id()?,
+        clock: Arc::new(SystemClock),
+    };
+    let store = open_log(&setup)?;
+    // What the host makes needs the log's own place for keys, so the log comes first.
+    let parent = Layout::detect().ok().and_then(|layout| match Cgroup::make_room(&layout, "daemon") {
+        Ok(parent) => parent,
+        Err(failure) => {
+            tracing::warn!(%failure, "no room for the control groups of containers");
+            None
+        }
+    });
+    let host = LinuxHost::open(HostOptions {
+        paths: StatePaths::with_runtime(&setup.state, &setup.run),
+        instance: setup.identity.instance.clone(),
+        key_dir: setup.keys.join(store.head().log.to_string()),
+        node: setup.identity.node,
+        executable: std::env::current_exe()?,
+        cgroup_parent: parent,
+        clock: Arc::clone(&setup.clock),
+        crash: Arc::new(Immortal),
+    })?;
+    System::new().block_on(serve(setup, store, host))
+}
+
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
+}
+
+fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
+    let space = Arc::new(|path: &Path| {
+        let root = berth::sys::fs::open_root(path)?;
+        berth::sys::fs::free_bytes(std::os::fd::AsFd::as_fd(&root))
+    });
+    let mut options = Options::new(Arc::clone(&setup.clock), &setup.keys, space);
+    options.projections = berth::projections::all();
+    let opened = SqliteStore::open(&setup.state, options);
+    opened.map(Arc::new).map_err(|error| {
+        let in_use = matches!(error, berth::storage::OpenError::InUse { .. });
+        let hint = in_use.then(|| "another daemon runs on it: berth node status".to_owned());
+        Refused { reason: error.to_string(), hint, code: if in_use { 6 } else { 1 } }
+    })
+}
+
+async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> Result<(), Refused> {
+    let log: Arc<dyn EventStore> = Arc::<SqliteStore>::clone(&store);
+    let world: Arc<dyn Host> = Arc::<LinuxHost>::clone(&host);
+    let house = House::new(
+        log,
+        world,
+        Arc::clone(&setup.clock),
+        setup.identity.node,
+        setup.boot.clone(),
+        RetryPolicy::default(),
+    );
+    let arbiter = Arbiter::new();
+    let registry = Registry::new(Arc::new(house), arbiter.handle());
+    let query = Query::new(store.reader());
+    let findings = doctor::report();
+    start::introduce(&registry, &setup).await;
+    recover(&registry, &query.owing_streams()?);
+    start::settle(&registry, &query).await?;
+    start::default_network(&registry, &query, &setup, doctor::can_start(&findings)).await;
+    reconcile::follow(Arc::clone(&registry));
+
+    let (end, ending) = watch::channel(false);
+    let ticker = berth::scheduler::ticker::run(Arc::clone(&registry), query.clone(), ending.clone());
+    let ticking = actix::spawn(ticker);
+    let socket = setup.run.join("api.sock");
+    write_instance(&setup, &socket)?;
+    let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
+    let serving = berth::api::serve(ports, &socket);
+    actix::spawn(end_on_signal(end));
+    berth::sys::service::notify("READY=1")?;
+    tracing::info!(socket = %socket.display(), "the daemon is ready");
+    let autostart = Arc::clone(&registry);
+    actix::spawn(async move { start::autostart(&autostart, &query).await });
+    let served = serving.await;
+
+    let _ = berth::sys::service::notify("STOPPING=1");
+    ticking.abort();
+    start::take_leave(&registry, &setup).await;
+    host.close();
+    registry.close();
+    arbiter.stop();
+    let _ = fs::remove_file(setup.state.join(INSTANCE_FILE));
+    tokio::task::spawn_blocking(move || store.close()).await?;
+    Ok(served?)
+}
+
+const INSTANCE_FILE: &str = "instance.json";
+
+/// Tells the command line where the socket is: the state directory's own path may be too long for one.
+fn write_instance(setup: &Setup, socket: &Path) -> io::Result<()> {
+    let told = serde_json::json!({
+        "instance": setup.identity.instance,
+        "run_dir": setup.run,
+        "socket": socket,
+        "pid": std::process::id(),
+        "started_at": setup.clock.now(),
+    });
+    fs::write(setup.state.join(INSTANCE_FILE), serde_json::to_vec(&told)?)
+}
+
+type Rules = (Arc<Registry>, Query);
+
+fn ports(
+    setup: &Setup,
+    store: &Arc<SqliteStore>,
+    host: &Arc<LinuxHost>,
+    (registry, query): Rules,
+    (findings, shutdown): (berth::api::resources::DoctorReport, watch::Receiver<bool>),
+) -> Ports {
+    let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let networks = Networks::new(&setup.identity.instance, &setup.run);
+    let seed = setup.identity.instance.clone();
+    let image_disks = findings.findings.iter().any(|finding| finding.feature == "loop devices" && finding.ok)
+        && findings.findings.iter().any(|finding| finding.feature == "mkfs.ext4" && finding.ok);
+    Ports {
+        registry,
+        query,
+        access: Arc::<LinuxHost>::clone(host),
+        doctor: Arc::new(doctor::report),
+        clock: Arc::clone(&setup.clock),
+        log: LogPorts {
+            level: Arc::new(move || level.level()),
+            read_only: Arc::new(move || read_only.read_only()),
+            checkpoint: Arc::new(move || sealing.seal()),
+        },
+        node: NodeFacts {
+            id: setup.identity.node,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            image_disks: image_disks && doctor::can_start(&findings),
+            can_start: doctor::can_start(&findings),
+            bridge_name: Arc::new(move |network| networks.bridge_name(network)),
+            free_subnet: Arc::new(move |taken| free_subnet(taken, &seed)),
+        },
+        shutdown,
+    }
+}
+
+/// Finds a range of addresses that is in nobody's way: not on this host, not in another network of ours.
+pub(crate) fn free_subnet(taken: &[Subnet], seed: &str) -> Result<Subnet, berth::domain::Failure> {
+    let failed = |error: io::Error| berth::domain::Failure::transient(format!("cannot look at the host's addresses: {error}"));
+    let mut netlink = berth::sys::netlink::Netlink::open().map_err(failed)?;
+    let mut all = host_subnets(&mut netlink).map_err(failed)?;
+    all.extend(taken.iter().map(|subnet| match subnet {
+        Subnet::V4(subnet) => *subnet,
+    }));
+    choose_subnet(&all, seed).ok_or_else(|| berth::domain::Failure::permanent("no private range of addresses is free"))
+}
+
+/// Ends the daemon at SIGTERM or SIGINT; containers go on.
+async fn end_on_signal(end: watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending; containers go on");
+    let _ = end.send(true);
+}

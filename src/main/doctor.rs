@@ -1,0 +1,76 @@
+//! What this host can do and what it lacks, each with what to do about it.
+
+use std::path::Path;
+use std::process::Command;
+
+use berth::api::resources::{DoctorFinding, DoctorReport};
+use berth::kernel::probe::{Feature, State, Weight};
+
+/// The finding that says whether containers can start at all.
+pub(crate) const START: &str = "start-containers";
+
+/// What to do about a missing feature, by its name.
+const CURES: &[(&str, &str)] = &[
+    ("root", "run the daemon as root to start containers; everything else works without"),
+    ("loop devices", "load the module loop, or use --disk-kind directory"),
+    ("mkfs.ext4", "install the package e2fsprogs, or use --disk-kind directory"),
+    ("nft", "install the package nftables for masquerading and anti-spoofing"),
+    ("CAP_SYS_RESOURCE", "disks in use cannot grow here; stop a container before growing its disk"),
+    ("VLAN", "nothing needs it yet"),
+];
+
+/// Looks at the host. The probe forks, so it runs in a process of one thread.
+pub(crate) fn report() -> DoctorReport {
+    let features = match probe() {
+        Ok(features) => features,
+        Err(reason) => {
+            return DoctorReport { findings: vec![finding(START, false, reason, None)] };
+        }
+    };
+    let missing: Vec<_> = features.iter().filter(|feature| required_and_missing(feature)).collect();
+    let reason = missing.iter().map(|feature| format!("{}: {}", feature.name, reason_of(feature))).collect::<Vec<_>>();
+    let mut findings = vec![finding(START, missing.is_empty(), reason.join("; "), None)];
+    findings.extend(features.iter().filter(|feature| feature.weight != Weight::Fact).map(|feature| {
+        let cure = CURES.iter().find(|(name, _)| *name == feature.name).map(|(_, cure)| (*cure).to_owned());
+        finding(&feature.name, feature.is_there(), reason_of(feature), cure.filter(|_| !feature.is_there()))
+    }));
+    findings.push(limits_inside());
+    DoctorReport { findings }
+}
+
+/// Says whether containers can start here.
+pub(crate) fn can_start(report: &DoctorReport) -> bool {
+    report.findings.iter().any(|finding| finding.feature == START && finding.ok)
+}
+
+/// The same without a daemon; the state directory plays no part in it yet.
+pub(crate) fn offline(_state: &Path) -> DoctorReport {
+    report()
+}
+
+fn probe() -> Result<Vec<Feature>, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(program).args(["shim", "--probe"]).output().map_err(|error| error.to_string())?;
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("the probe said nothing sensible: {error}"))
+}
+
+fn required_and_missing(feature: &Feature) -> bool {
+    feature.weight == Weight::Required && !feature.is_there()
+}
+
+fn reason_of(feature: &Feature) -> String {
+    match &feature.state {
+        State::Present { detail } => detail.clone(),
+        State::Missing { reason } | State::Unknown { reason } => reason.clone(),
+    }
+}
+
+fn finding(feature: &str, ok: bool, reason: String, fix: Option<String>) -> DoctorFinding {
+    DoctorFinding { feature: feature.to_owned(), ok, reason, fix }
+}
+
+/// A container sees the host's figures in `/proc/meminfo`: said plainly instead of hidden.
+fn limits_inside() -> DoctorFinding {
+    let reason = "free and nproc inside a container show the host's figures; its limits hold all the same";
+    finding("limits visible inside", false, reason.to_owned(), None)
+}

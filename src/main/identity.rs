@@ -1,0 +1,62 @@
+//! Who this daemon is on this host: a file in the state directory that is written once.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use berth::types::NodeId;
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "node";
+
+/// Names a daemon for the log and for the host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The node in the log.
+    pub(crate) node: NodeId,
+    /// The eight hexadecimal digits that every name on the host carries.
+    pub(crate) instance: String,
+}
+
+/// Reads who this is, or decides it at the first start.
+pub(crate) fn of(state: &Path) -> io::Result<Identity> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
+    let path = state.join(FILE);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => decide(state, &path),
+        Err(error) => Err(error),
+    }
+}
+
+fn decide(state: &Path, path: &Path) -> io::Result<Identity> {
+    let drawn = berth::sys::random::bytes()?;
+    let instance = drawn[..4].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let identity = Identity { node: NodeId::from_bytes(berth::sys::random::bytes()?), instance };
+    let temporary = state.join("node.new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&serde_json::to_vec(&identity)?)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    fs::File::open(state)?.sync_all()?;
+    Ok(identity)
+}
+
+/// Returns where sockets and other things lie that end with the boot.
+pub(crate) fn run_directory(state: &Path, identity: &Identity) -> PathBuf {
+    if berth::sys::process::effective_user() == 0 {
+        return Path::new("/run/berth").join(&identity.instance);
+    }
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join("berth").join(&identity.instance));
+    own.filter(|path| path.parent().and_then(Path::parent).is_some_and(Path::is_dir)).unwrap_or_else(|| state.join("run"))
+}
+
+/// Returns where keys are kept unless somebody says otherwise: outside of the state directory.
+pub(crate) fn key_directory() -> PathBuf {
+    if berth::sys::process::effective_user() == 0 {
+        return PathBuf::from("/etc/berth/keys");
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    std::env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from).join("berth/keys")
+}

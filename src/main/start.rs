@@ -1,0 +1,108 @@
+//! What a daemon does before and after it serves: introduces itself, makes what is shown true, starts what starts with
+//! the node, and takes leave.
+
+use std::sync::Arc;
+
+use berth::actors::{CommandError, Mode, Order, Registry, reconcile};
+use berth::domain::{Aggregate, Given, network, node};
+use berth::effects::linux::network::Networks;
+use berth::projections::query::{ContainerFilter, Moment, Query, QueryError};
+use berth::projections::rows::ContainerRow;
+use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
+
+use super::daemon::{Setup, free_subnet};
+
+/// The network that is there from the first start on.
+const DEFAULT_NETWORK: &str = "default";
+
+/// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
+async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
+    let drawn = berth::sys::random::bytes().unwrap_or_default();
+    let order = Order {
+        command,
+        given: Given { operation: OperationId::from_bytes(drawn), at: registry.house().clock.now() },
+        principal: Principal::runtime(),
+        idempotency: None,
+        annex: None,
+        mode: Mode::Commit,
+    };
+    match registry.perform::<A>(stream, order).await {
+        Ok(_) => {}
+        Err(CommandError::Refused(refusal)) => tracing::debug!(%stream, %refusal, "refused"),
+        Err(error) => tracing::warn!(%stream, %error, "not recorded"),
+    }
+}
+
+fn own_stream(registry: &Registry) -> StreamName {
+    StreamName::new(Category::Node, registry.house().node)
+}
+
+/// Records who runs here, under which boot, and which ids belong to others.
+pub(crate) async fn introduce(registry: &Arc<Registry>, setup: &Setup) {
+    let stream = own_stream(registry);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let instance = setup.identity.instance.clone();
+    let hostname = read("/proc/sys/kernel/hostname");
+    tell::<node::Node>(registry, &stream, node::Command::Initialise { hostname, instance }).await;
+    let kernel = read("/proc/sys/kernel/osrelease");
+    tell::<node::Node>(registry, &stream, node::Command::ReportBoot { boot: setup.boot.clone(), kernel }).await;
+    let foreign = foreign_ranges(&read("/etc/subuid"));
+    tell::<node::Node>(registry, &stream, node::Command::ForbidRanges(foreign)).await;
+    let berth = env!("CARGO_PKG_VERSION").to_owned();
+    tell::<node::Node>(registry, &stream, node::Command::ReportDaemonStarted { berth }).await;
+}
+
+/// Reads the ranges that subuid(5) gives to others.
+fn foreign_ranges(subuid: &str) -> Vec<(u32, u32)> {
+    let range = |line: &str| {
+        let mut fields = line.split(':').skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    subuid.lines().filter_map(range).collect()
+}
+
+/// Looks at everything that the log says is running, so that every state shown is true when the API opens.
+pub(crate) async fn settle(registry: &Arc<Registry>, query: &Query) -> Result<(), QueryError> {
+    let boot = registry.house().boot.clone();
+    for row in query.networks(false, Moment::Now)? {
+        let stream = StreamName::new(Category::Network, row.id);
+        tell::<network::Network>(registry, &stream, network::Command::ReportBoot { boot: boot.clone() }).await;
+    }
+    let rows = query.containers(&ContainerFilter::default(), Moment::Now)?;
+    let running: Vec<ContainerId> = rows.iter().map(|row| row.id).collect();
+    reconcile::settle(registry, &running).await;
+    Ok(())
+}
+
+/// Starts what starts with the node and does not run.
+pub(crate) async fn autostart(registry: &Arc<Registry>, query: &Query) {
+    let rows = query.containers(&ContainerFilter::default(), Moment::Now).unwrap_or_default();
+    let wanted: Vec<ContainerId> = rows.iter().filter(|row| starts(row)).map(|row| row.id).collect();
+    reconcile::autostart(registry, &wanted).await;
+}
+
+fn starts(row: &ContainerRow) -> bool {
+    row.configuration.autostart && row.interrupted
+}
+
+/// Makes the NAT network that containers join unless told otherwise.
+pub(crate) async fn default_network(registry: &Arc<Registry>, query: &Query, setup: &Setup, can_start: bool) {
+    let there = query.networks(true, Moment::Now).is_ok_and(|rows| !rows.is_empty());
+    if there || !can_start {
+        return;
+    }
+    let subnet = match free_subnet(&[], &setup.identity.instance) {
+        Ok(subnet) => subnet,
+        Err(failure) => return tracing::warn!(%failure, "no default network"),
+    };
+    let id = NetworkId::derived(&format!("{}/{DEFAULT_NETWORK}", setup.identity.node));
+    let bridge = Networks::new(&setup.identity.instance, &setup.run).bridge_name(id);
+    let Ok(name) = DEFAULT_NETWORK.parse() else { return };
+    let command = network::Command::Define { id, name, subnet, bridge };
+    tell::<network::Network>(registry, &StreamName::new(Category::Network, id), command).await;
+}
+
+/// Records that the daemon ends in order.
+pub(crate) async fn take_leave(registry: &Arc<Registry>, _: &Setup) {
+    tell::<node::Node>(registry, &own_stream(registry), node::Command::ReportDaemonStopped).await;
+}
