@@ -134,6 +134,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let registry = Registry::new(Arc::new(house), arbiter.handle());
     let query = Query::new(store.reader());
     let findings = doctor::report();
+    let rebooted = start::has_rebooted(&query, &setup);
     start::introduce(&registry, &setup).await;
     recover(&registry, &query.owing_streams()?);
     start::settle(&registry, &query).await?;
@@ -150,8 +151,10 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     actix::spawn(end_on_signal(end));
     berth::sys::service::notify("READY=1")?;
     tracing::info!(socket = %socket.display(), "the daemon is ready");
-    let autostart = Arc::clone(&registry);
-    actix::spawn(async move { start::autostart(&autostart, &query).await });
+    if rebooted {
+        let starting = Arc::clone(&registry);
+        actix::spawn(async move { start::autostart(&starting, &query).await });
+    }
     let served = serving.await;
 
     let _ = berth::sys::service::notify("STOPPING=1");

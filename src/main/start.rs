@@ -7,7 +7,6 @@ use berth::actors::{CommandError, Mode, Order, Registry, reconcile};
 use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, Query, QueryError};
-use berth::projections::rows::ContainerRow;
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
 
 use super::daemon::{Setup, free_subnet};
@@ -69,20 +68,22 @@ pub(crate) async fn settle(registry: &Arc<Registry>, query: &Query) -> Result<()
         tell::<network::Network>(registry, &stream, network::Command::ReportBoot { boot: boot.clone() }).await;
     }
     let rows = query.containers(&ContainerFilter::default(), Moment::Now)?;
-    let running: Vec<ContainerId> = rows.iter().map(|row| row.id).collect();
+    let running: Vec<ContainerId> = rows.iter().filter(|row| row.init.is_some()).map(|row| row.id).collect();
     reconcile::settle(registry, &running).await;
     Ok(())
 }
 
-/// Starts what starts with the node and does not run.
+/// Starts what starts with the node; what runs already takes it for done.
 pub(crate) async fn autostart(registry: &Arc<Registry>, query: &Query) {
     let rows = query.containers(&ContainerFilter::default(), Moment::Now).unwrap_or_default();
-    let wanted: Vec<ContainerId> = rows.iter().filter(|row| starts(row)).map(|row| row.id).collect();
+    let wanted: Vec<ContainerId> = rows.iter().filter(|row| row.configuration.autostart).map(|row| row.id).collect();
     reconcile::autostart(registry, &wanted).await;
 }
 
-fn starts(row: &ContainerRow) -> bool {
-    row.configuration.autostart && row.interrupted
+/// Says whether the node went down since the log was last written: then what starts with it is to start.
+pub(crate) fn has_rebooted(query: &Query, setup: &Setup) -> bool {
+    let known = query.node(Moment::Now).ok().flatten().and_then(|row| row.boot);
+    known.is_some_and(|boot| boot != setup.boot)
 }
 
 /// Makes the NAT network that containers join unless told otherwise.

@@ -9,6 +9,7 @@ mod attack;
 mod boot;
 mod fixture;
 mod freeze;
+mod host;
 mod leak;
 mod limits;
 mod recovery;
@@ -30,7 +31,7 @@ fn trial((name, test): Test) -> Trial {
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    let all = [boot::TESTS, session::TESTS, freeze::TESTS, limits::TESTS, recovery::TESTS, attack::TESTS];
+    let all = [boot::TESTS, session::TESTS, freeze::TESTS, limits::TESTS, recovery::TESTS, attack::TESTS, host::TESTS];
     let trials = all.into_iter().flatten().copied().map(trial).collect();
     // Boots take all of the machine; two at a time keeps their times honest.
     arguments.test_threads = arguments.test_threads.or(Some(2));
