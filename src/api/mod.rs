@@ -1,3 +1,32 @@
-//! L6: the HTTP API on a Unix socket.
+//! L6: the HTTP API on a Unix socket: resources, operations, events. One file per noun, handlers small.
+//!
+//! The edge ([`edge`]) draws what rules must not: ids, time, names resolved to ids, defaults. Reads go to
+//! `projections::query`, changes to the actors; whatever reaches into what is there (sessions, consoles, files of
+//! backups) goes through `effects::access`. Nothing here decides anything.
 
+mod backups;
+mod console_log;
+mod containers;
+mod edge;
+mod events;
+mod forecast;
+mod maintenance;
+mod networks;
+mod node;
+mod operations;
+mod peer;
+mod ports;
+mod problem;
 pub mod resources;
+mod restores;
+mod schedules;
+mod server;
+mod sessions;
+mod sse;
+mod stores;
+mod templates;
+#[cfg(test)]
+mod tests;
+
+pub use ports::{LogPorts, NodeFacts, Ports};
+pub use server::serve;

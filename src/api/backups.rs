@@ -1,0 +1,246 @@
+//! Backups: lists, runs, what is inside, verification.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::containers::reach;
+use super::edge::{Edge, Look, Room, Subject, draw};
+use super::problem::{ApiError, ApiResult};
+use super::resources::RunBackup;
+use super::sse;
+use crate::domain::backup_job::{self, BackupJob};
+use crate::domain::batch::{self, Batch};
+use crate::domain::maintenance::{self, Maintenance};
+use crate::domain::{Failure, Refusal, RefusalClass};
+use crate::events::{BackupMode, BatchAction, BatchMember, MaintenanceAction, Selection};
+use crate::projections::query::{BackupFilter, Moment};
+use crate::projections::rows::ContainerRow;
+use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
+
+/// How many pieces of a file wait for a slow reader.
+const PIECES_HELD: usize = 16;
+/// Pieces are gathered up to this size, so that a thousand small writes are not a thousand chunks.
+const PIECE_SIZE: usize = 64 << 10;
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/backups", web::get().to(list))
+        .route("/backups", web::post().to(run))
+        .route("/backups/{reference}", web::get().to(show))
+        .route("/backups/{reference}/files", web::get().to(files))
+        .route("/backups/{reference}/content", web::get().to(content))
+        .route("/backups/{reference}/verify", web::post().to(verify));
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    container: Option<String>,
+    store: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
+    let wanted = wanted.into_inner();
+    look.list("backup", move |query, moment| {
+        let container = wanted.container.map(|reference| query.container(&reference, moment)).transpose()?;
+        let store = wanted.store.map(|reference| query.store(&reference, moment)).transpose()?;
+        let (container, store) = (container.map(|row| row.id), store.map(|row| row.id));
+        query.backups(&BackupFilter { container, store, limit: wanted.limit }, moment)
+    })
+    .await
+}
+
+async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
+    look.show(move |query, moment| query.backup(&reference, moment)).await
+}
+
+async fn run(mut edge: Edge) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let wish: RunBackup = edge.body()?;
+    let store = only_store(&edge, wish.store).await?;
+    let mode = wish.mode.unwrap_or(BackupMode::Incremental);
+    if let Some(note) = wish.note {
+        edge.annex.insert("note".to_owned(), note.into());
+    }
+    let id = RunId::from_bytes(draw()?);
+    match members(&edge, wish.containers, wish.all).await? {
+        Members::One(row) => {
+            let command = backup_job::Command::Request {
+                id,
+                container: row.id,
+                store,
+                mode,
+                backup: BackupId::from_bytes(draw()?),
+                schedule: None,
+                parent: None,
+            };
+            let subject = Subject::new(StreamName::new(Category::BackupJob, id), Some(&row.name));
+            edge.perform::<BackupJob>(subject, command).await
+        }
+        Members::Many(rows) => {
+            let request = batch::Request {
+                id,
+                action: BatchAction::Backup { store, mode },
+                members: batch_members(rows.iter().map(|row| row.id))?,
+                schedule: None,
+                parallel: wish.parallel.unwrap_or(1).max(1),
+                parent: None,
+            };
+            let subject = Subject::new(StreamName::new(Category::Batch, id), None::<&str>);
+            edge.perform::<Batch>(subject, batch::Command::Request(request)).await
+        }
+    }
+}
+
+/// Is whom a request means.
+pub(super) enum Members {
+    /// One container, by name.
+    One(Box<ContainerRow>),
+    /// Several, or all.
+    Many(Vec<ContainerRow>),
+}
+
+/// Finds the containers that a request means.
+pub(super) async fn members(edge: &Edge, references: Vec<String>, all: bool) -> ApiResult<Members> {
+    if all == !references.is_empty() {
+        return Err(ApiError::invalid(
+            "selection.invalid",
+            "name containers, or all of them, not both and not neither",
+        ));
+    }
+    let mut rows = edge
+        .ask(move |query| {
+            if all {
+                return query.selected(&Selection::All);
+            }
+            references.iter().map(|reference| query.container(reference, Moment::Now)).collect()
+        })
+        .await?;
+    let mut seen = BTreeSet::new();
+    rows.retain(|row| seen.insert(row.id));
+    match rows.len() {
+        0 => Err(Refusal::new(RefusalClass::NotFound, "selection.empty", "there is no container").into()),
+        1 if !all => Ok(Members::One(Box::new(rows.remove(0)))),
+        _ => Ok(Members::Many(rows)),
+    }
+}
+
+/// Draws the ids of the runs of a batch.
+pub(super) fn batch_members(containers: impl Iterator<Item = ContainerId>) -> ApiResult<Vec<BatchMember>> {
+    let member = |container| {
+        let (run, operation) = (RunId::from_bytes(draw()?), OperationId::from_bytes(draw()?));
+        Ok(BatchMember { container, run, operation, backup: BackupId::from_bytes(draw()?) })
+    };
+    containers.map(member).collect()
+}
+
+/// Finds the store that is named, or the only one there is.
+pub(super) async fn only_store(edge: &Edge, reference: Option<String>) -> ApiResult<StoreId> {
+    if let Some(reference) = reference {
+        return Ok(edge.ask(move |query| query.store(&reference, Moment::Now)).await?.id);
+    }
+    let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
+    match stores.as_slice() {
+        [only] => Ok(only.id),
+        [] => {
+            let refusal = Refusal::new(RefusalClass::NotFound, "store.not-found", "there is no backup store");
+            Err(refusal.hinted("berth store create NAME PATH").into())
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|row| row.name.to_string()).collect();
+            Err(ApiError::invalid("store.ambiguous", format!("name one of the stores: {}", names.join(", "))))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Below {
+    below: Option<String>,
+}
+
+async fn files(look: Look, reference: web::Path<String>, wanted: web::Query<Below>) -> ApiResult {
+    let row = look.ask(move |query, moment| query.backup(&reference, moment)).await?;
+    let below = wanted.into_inner().below.unwrap_or_else(|| "/".to_owned());
+    let files = reach(&look.ports, move |access| access.backup_files(row.store, row.id, &below)).await?;
+    look.list("file", move |_, _| Ok(files)).await
+}
+
+#[derive(Deserialize)]
+struct At {
+    path: String,
+}
+
+/// Streams one file. The first piece is waited for, so that a failure before it is a proper problem.
+async fn content(look: Look, reference: web::Path<String>, wanted: web::Query<At>) -> ApiResult {
+    let row = look.ask(move |query, moment| query.backup(&reference, moment)).await?;
+    let path = wanted.into_inner().path;
+    let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Failure>>(PIECES_HELD);
+    let access = look.ports.access.clone();
+    drop(tokio::task::spawn_blocking(move || {
+        let mut pieces = Pieces { sender, held: Vec::new() };
+        let written = access.backup_file(row.store, row.id, &path, &mut pieces);
+        match written {
+            Ok(()) => drop(pieces.flush()),
+            Err(failure) => drop(pieces.sender.blocking_send(Err(failure))),
+        }
+    }));
+    let first = match receiver.recv().await {
+        Some(Err(failure)) => return Err(failure.into()),
+        Some(Ok(piece)) => piece,
+        None => Bytes::new(),
+    };
+    let (pieces, rest) = mpsc::channel(PIECES_HELD);
+    actix_web::rt::spawn(async move {
+        let mut next = Some(Ok(first));
+        while let Some(Ok(piece)) = next {
+            if pieces.send(Ok(piece)).await.is_err() {
+                return;
+            }
+            next = receiver.recv().await;
+        }
+        if let Some(Err(failure)) = next {
+            let _ = pieces.send(Err(ApiError::from(failure))).await; // breaks the body off: it must not look whole
+        }
+    });
+    Ok(HttpResponse::Ok().content_type("application/octet-stream").streaming(sse::passing(rest)))
+}
+
+/// Writes into a channel.
+struct Pieces {
+    sender: mpsc::Sender<Result<Bytes, Failure>>,
+    held: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() >= PIECE_SIZE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let piece = Bytes::from(std::mem::take(&mut self.held));
+        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody reads any more");
+        self.sender.blocking_send(Ok(piece)).map_err(gone)
+    }
+}
+
+async fn verify(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::Some)?;
+    let row = edge.ask(move |query| query.backup(&reference, Moment::Now)).await?;
+    let id = RunId::from_bytes(draw()?);
+    let action = MaintenanceAction::Verify { container: row.container, store: row.store, backup: row.id };
+    let subject = Subject::new(StreamName::new(Category::Maintenance, id), Some(&row.container_name));
+    edge.perform::<Maintenance>(subject, maintenance::Command::Request { id, action, parent: None }).await
+}

@@ -1,0 +1,333 @@
+//! Containers: lists, and the commands of their lives.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::console_log;
+use super::edge::{Edge, Look, Room, Subject, block, draw};
+use super::problem::{ApiError, ApiResult};
+use super::resources::{
+    CreateContainer, DeleteRequest, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest,
+};
+use crate::actors::Receipt;
+use crate::domain::container::{Command, Container};
+use crate::events::{AddressRequest, Configuration, ContainerEvent, DiskKind, LimitChange, Limits};
+use crate::projections::query::{ContainerFilter, Moment, Query, QueryError};
+use crate::projections::rows::{ContainerRow, TemplateRow, UsageRow};
+use crate::types::{Category, ContainerId, Label, Name, NetworkId, Size, Span, StreamName};
+
+/// What a disk has if nobody says.
+const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
+/// How long an init may take to end if nobody says.
+const GRACE_DEFAULT: Span = Span::from_secs(30);
+/// How long a deleted container can be taken back if nobody says.
+const GRAVE_DEFAULT: Span = Span::from_secs(7 * 24 * 3_600);
+/// The network that containers join if nobody says.
+const NETWORK_DEFAULT: &str = "default";
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/containers", web::get().to(list))
+        .route("/containers", web::post().to(create))
+        .route("/containers/{reference}", web::get().to(show))
+        .route("/containers/{reference}/history", web::get().to(history))
+        .route("/containers/{reference}/log", web::get().to(console_log::stream))
+        .route("/containers/{reference}/start", web::post().to(start))
+        .route("/containers/{reference}/stop", web::post().to(stop))
+        .route("/containers/{reference}/restart", web::post().to(restart))
+        .route("/containers/{reference}/pause", web::post().to(pause))
+        .route("/containers/{reference}/resume", web::post().to(resume))
+        .route("/containers/{reference}/delete", web::post().to(delete))
+        .route("/containers/{reference}/undelete", web::post().to(undelete))
+        .route("/containers/{reference}/purge", web::post().to(purge))
+        .route("/containers/{reference}/rename", web::post().to(rename))
+        .route("/containers/{reference}/set", web::post().to(set));
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    state: Option<String>,
+    template: Option<String>,
+    label: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    all: bool,
+}
+
+async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
+    let wanted = wanted.into_inner();
+    let labels = labels(wanted.label.iter().flat_map(|labels| labels.split(',')))?;
+    let (access, live) = (look.ports.access.clone(), look.is_now());
+    look.list("container", move |query, moment| {
+        let template = wanted.template.map(|reference| query.template(&reference, moment)).transpose()?;
+        let filter = ContainerFilter {
+            states: wanted.state.iter().flat_map(|words| words.split(',')).map(str::to_owned).collect(),
+            template: template.map(|row| row.id),
+            labels,
+            name: wanted.name,
+            all: wanted.all,
+        };
+        let mut rows = query.containers(&filter, moment)?;
+        if live {
+            rows.iter_mut().for_each(|row| add_usage(row, &*access));
+        }
+        Ok(rows)
+    })
+    .await
+}
+
+async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
+    let (access, live) = (look.ports.access.clone(), look.is_now());
+    look.show(move |query, moment| {
+        let mut row = query.container(&reference, moment)?;
+        if live {
+            add_usage(&mut row, &*access);
+        }
+        Ok(row)
+    })
+    .await
+}
+
+async fn history(look: Look, reference: web::Path<String>) -> ApiResult {
+    look.list("event", move |query, moment| query.history(query.container(&reference, moment)?.id, moment)).await
+}
+
+fn add_usage(row: &mut ContainerRow, access: &dyn crate::effects::access::Access) {
+    let usage = row.init.as_ref().and_then(|_| access.usage(row.id));
+    row.usage = usage.map(|usage| UsageRow {
+        memory: usage.memory,
+        out_of_memory_kills: usage.out_of_memory_kills,
+        cpu_micros: usage.cpu_micros,
+        pids: usage.pids,
+        disk: usage.disk,
+    });
+}
+
+fn labels<'a>(texts: impl Iterator<Item = &'a str>) -> ApiResult<BTreeMap<String, String>> {
+    let read = |text: &str| {
+        let label: Label = text.parse().map_err(|error| ApiError::invalid("label.invalid", error))?;
+        Ok((label.key.as_str().to_owned(), label.value.as_str().to_owned()))
+    };
+    texts.filter(|text| !text.is_empty()).map(read).collect()
+}
+
+/// Reads what a user wrote, in the words of its type's own errors.
+pub(super) fn read<T>(code: &str, text: &str) -> ApiResult<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| ApiError::invalid(code, error))
+}
+
+fn read_some<T>(code: &str, text: Option<&str>) -> ApiResult<Option<T>>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.map(|text| read(code, text)).transpose()
+}
+
+async fn create(edge: Edge) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let wish: CreateContainer = edge.body()?;
+    let name: Name = read("name.invalid", &wish.name)?;
+    let limits = limits(&wish)?;
+    let address = address(wish.address.as_deref())?;
+    let own_labels = wish.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let own_labels = labels(own_labels.iter().map(String::as_str))?;
+    let hostname = read_some("hostname.invalid", wish.hostname.as_deref())?.unwrap_or_else(|| name.clone());
+    let (reference, wanted) = (wish.template.clone(), wish.network.clone());
+    let joins = edge.ports.node.can_start;
+    let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
+    let default_disk = if edge.ports.node.image_disks { DiskKind::Image } else { DiskKind::Directory };
+    let configuration = Configuration {
+        hostname,
+        template: template.id,
+        limits,
+        disk: wish.disk_kind.unwrap_or(default_disk),
+        network,
+        address,
+        labels: own_labels,
+        autostart: wish.autostart,
+        privileged: wish.privileged,
+        nesting: wish.nesting,
+        command: wish.command,
+    };
+    let id = ContainerId::from_bytes(draw()?);
+    let subject = Subject::new(StreamName::new(Category::Container, id), Some(&name));
+    let configuration = Box::new(configuration);
+    edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
+}
+
+fn limits(wish: &CreateContainer) -> ApiResult<Limits> {
+    Ok(Limits {
+        memory: read_some("memory.invalid", wish.memory.as_deref())?,
+        cpus: read_some("cpus.invalid", wish.cpus.as_deref())?,
+        pids: wish.pids,
+        disk: read_some("disk.invalid", wish.disk.as_deref())?.unwrap_or(DISK_DEFAULT),
+    })
+}
+
+fn address(text: Option<&str>) -> ApiResult<AddressRequest> {
+    let Some(text) = text else { return Ok(AddressRequest::Auto) };
+    let address: Result<IpAddr, _> = text.parse();
+    let invalid =
+        |_| ApiError::invalid("address.invalid", format!("{text:?} is no IP address; write one such as 10.0.3.7"));
+    address.map(AddressRequest::Fixed).map_err(invalid)
+}
+
+/// Finds the template, and the network: the one named, none, or the default one where containers can run.
+fn origins(
+    query: &Query,
+    template: &str,
+    network: Option<&str>,
+    joins: bool,
+) -> Result<(TemplateRow, Option<NetworkId>), QueryError> {
+    let template = query.template(template, Moment::Now)?;
+    let network = match network {
+        Some("none") => None,
+        Some(reference) => Some(query.network(reference, Moment::Now)?.id),
+        None if joins => match query.network(NETWORK_DEFAULT, Moment::Now) {
+            Ok(row) => Some(row.id),
+            Err(QueryError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        },
+        None => None,
+    };
+    Ok((template, network))
+}
+
+/// Finds the container that a request is about.
+pub(super) async fn find(edge: &Edge, reference: web::Path<String>) -> ApiResult<(ContainerRow, Subject)> {
+    let row = edge.ask(move |query| query.container(&reference, Moment::Now)).await?;
+    let subject = Subject::new(StreamName::new(Category::Container, row.id), Some(&row.name));
+    Ok((row, subject))
+}
+
+async fn command(edge: Edge, reference: web::Path<String>, room: Room, command: Command) -> ApiResult {
+    edge.check_room(room)?;
+    let (_, subject) = find(&edge, reference).await?;
+    edge.perform::<Container>(subject, command).await
+}
+
+async fn start(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    command(edge, reference, Room::Some, Command::Start { parent: None }).await
+}
+
+async fn stop(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let wish: StopRequest = edge.body()?;
+    let grace = if wish.kill { Span::default() } else { grace(wish.grace.as_deref())? };
+    command(edge, reference, Room::None, Command::Stop { grace, parent: None }).await
+}
+
+async fn restart(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let wish: RestartRequest = edge.body()?;
+    let grace = grace(wish.grace.as_deref())?;
+    command(edge, reference, Room::Some, Command::Restart { grace }).await
+}
+
+fn grace(text: Option<&str>) -> ApiResult<Span> {
+    Ok(read_some("grace.invalid", text)?.unwrap_or(GRACE_DEFAULT))
+}
+
+async fn pause(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    command(edge, reference, Room::Some, Command::Pause).await
+}
+
+async fn resume(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    command(edge, reference, Room::None, Command::Resume).await
+}
+
+async fn delete(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let wish: DeleteRequest = edge.body()?;
+    let grave = read_some("grave.invalid", wish.grave.as_deref())?.unwrap_or(GRAVE_DEFAULT);
+    command(edge, reference, Room::None, Command::Delete { grave }).await
+}
+
+async fn undelete(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let wish: UndeleteRequest = edge.body()?;
+    let name = read_some("name.invalid", wish.name.as_deref())?;
+    command(edge, reference, Room::Some, Command::Undelete { name }).await
+}
+
+async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    command(edge, reference, Room::None, Command::Purge).await
+}
+
+async fn rename(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let wish: RenameRequest = edge.body()?;
+    let name = read("name.invalid", &wish.name)?;
+    command(edge, reference, Room::Some, Command::Rename(name)).await
+}
+
+/// Sets limits, autostart and labels: several facts of one operation. Limits come first, so that a refusal of them
+/// leaves everything as it was; the last command carries the request's own key, so that its repetition is known whole.
+async fn set(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::Some)?;
+    let commands = changes(&edge.body()?)?;
+    let (_, subject) = find(&edge, reference).await?;
+    let mut all = Receipt::<ContainerEvent> { events: vec![], recorded: vec![], repeated: false };
+    let last = commands.len() - 1;
+    for (index, command) in commands.into_iter().enumerate() {
+        let part = (index < last).then(|| index.to_string());
+        let receipt = edge.give::<Container>(&subject, command, part.as_deref()).await?;
+        all.events.extend(receipt.events);
+        all.recorded.extend(receipt.recorded);
+    }
+    edge.answer::<Container>(&subject, all).await
+}
+
+fn changes(wish: &SetLimits) -> ApiResult<Vec<Command>> {
+    let mut commands = vec![];
+    let change = LimitChange {
+        memory: lifted("memory.invalid", wish.memory.as_deref())?,
+        cpus: lifted("cpus.invalid", wish.cpus.as_deref())?,
+        pids: lifted("pids.invalid", wish.pids.as_deref())?,
+        disk: read_some("disk.invalid", wish.disk.as_deref())?,
+    };
+    if change != LimitChange::default() {
+        commands.push(Command::ChangeLimits(change));
+    }
+    commands.extend(wish.autostart.map(Command::SetAutostart));
+    let texts: Vec<String> = wish.labels_set.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let set = labels(texts.iter().map(String::as_str))?;
+    commands.extend(set.into_iter().map(|(key, value)| Command::SetLabel { key, value }));
+    commands.extend(wish.labels_remove.iter().cloned().map(|key| Command::RemoveLabel { key }));
+    if commands.is_empty() {
+        return Err(ApiError::invalid("set.nothing", "nothing was named that is to be set"));
+    }
+    Ok(commands)
+}
+
+/// Reads a limit; `none` lifts it.
+#[allow(clippy::option_option)] // nothing: as it is; an inner nothing: no limit
+fn lifted<T>(code: &str, text: Option<&str>) -> ApiResult<Option<Option<T>>>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    match text {
+        None => Ok(None),
+        Some("none") => Ok(Some(None)),
+        Some(text) => Ok(Some(Some(read(code, text)?))),
+    }
+}
+
+/// Answers 201 with a body.
+pub(super) fn created(body: &impl serde::Serialize) -> HttpResponse {
+    HttpResponse::Created().json(body)
+}
+
+/// Runs work of the access port on a thread that may block.
+pub(super) async fn reach<T: Send + 'static>(
+    edge_or_look: &web::Data<super::ports::Ports>,
+    work: impl FnOnce(&dyn crate::effects::access::Access) -> Result<T, crate::domain::Failure> + Send + 'static,
+) -> ApiResult<T> {
+    let access = edge_or_look.access.clone();
+    Ok(block(move || work(&*access)).await??)
+}

@@ -1,0 +1,388 @@
+//! The edge: where everything that is not a rule is drawn, and a command is handed to its actor.
+//!
+//! [`Look`] is what a read needs, [`Edge`] what a change needs: who asks, the key that makes a repetition recognisable,
+//! the reason, the operation's id and the time.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::forecast;
+use super::peer::Caller;
+use super::ports::Ports;
+use super::problem::{ApiError, ApiResult};
+use super::resources::{Accepted, DryRun, ListEnvelope, RecordedFact};
+use crate::actors::{Idempotency, Mode, Order, Receipt};
+use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
+use crate::events::{self, DomainEvent, Envelope};
+use crate::projections::query::{Moment, Query, QueryError};
+use crate::projections::told;
+use crate::storage::Level;
+use crate::sys;
+use crate::types::{OperationId, Principal, StreamName, Timestamp};
+
+/// The longest idempotency key, in bytes.
+const KEY_LENGTH_MAX: usize = 200;
+
+/// Is what a read needs.
+pub struct Look {
+    /// The daemon.
+    pub ports: web::Data<Ports>,
+    as_of: Option<String>,
+}
+
+/// Is what a change needs.
+pub struct Edge {
+    /// The daemon.
+    pub ports: web::Data<Ports>,
+    /// Who asks.
+    pub principal: Principal,
+    /// The operation that begins here.
+    pub operation: OperationId,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// What stands beside the first event: the reason and what else may be redacted.
+    pub annex: Map<String, Value>,
+    mode: Mode,
+    key: Option<String>,
+    request: [u8; 32],
+    body: Bytes,
+}
+
+/// Is the thing that a command is about, as the answer names it.
+pub struct Subject {
+    /// Its stream.
+    pub stream: StreamName,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+}
+
+/// Says how much room in the log a command needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It takes space for long: create, backup, import.
+    Much,
+    /// It changes something.
+    Some,
+    /// It frees something or ends it: it is taken to the last.
+    None,
+}
+
+impl Subject {
+    /// Makes it.
+    pub fn new(stream: StreamName, name: Option<impl ToString>) -> Self {
+        Self { stream, name: name.map(|name| name.to_string()) }
+    }
+}
+
+/// Draws sixteen random bytes for an id.
+pub fn draw() -> ApiResult<[u8; 16]> {
+    sys::random::bytes().map_err(|error| ApiError::Internal(format!("no randomness: {error}")))
+}
+
+/// Asks the read models on a thread that may block.
+pub async fn ask<T: Send + 'static>(
+    ports: &web::Data<Ports>,
+    question: impl FnOnce(&Query) -> Result<T, QueryError> + Send + 'static,
+) -> ApiResult<T> {
+    let query = ports.query.clone();
+    block(move || question(&query)).await?.map_err(ApiError::from)
+}
+
+/// Runs what may block on a thread that may.
+pub async fn block<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
+    web::block(work).await.map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+fn ports(request: &HttpRequest) -> ApiResult<web::Data<Ports>> {
+    let ports = request.app_data::<web::Data<Ports>>().cloned();
+    ports.ok_or_else(|| ApiError::Internal("the server has no ports".to_owned()))
+}
+
+impl FromRequest for Look {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        #[derive(serde::Deserialize)]
+        struct At {
+            as_of: Option<String>,
+        }
+        let at = web::Query::<At>::from_query(request.query_string());
+        let as_of = at.ok().and_then(|at| at.into_inner().as_of);
+        std::future::ready(ports(request).map(|ports| Self { ports, as_of }))
+    }
+}
+
+impl Look {
+    /// Asks about the moment that the request names.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Query, Moment) -> Result<T, QueryError> + Send + 'static,
+    ) -> ApiResult<T> {
+        let (text, now) = (self.as_of.clone(), self.ports.clock.now());
+        ask(&self.ports, move |query| question(query, query.moment(text.as_deref(), now)?)).await
+    }
+
+    /// Answers with a list.
+    pub async fn list<T: Serialize + Send + 'static>(
+        &self,
+        noun: &str,
+        question: impl FnOnce(&Query, Moment) -> Result<Vec<T>, QueryError> + Send + 'static,
+    ) -> ApiResult {
+        let schema = format!("berth.{noun}.list/v1");
+        let listed = self.ask(move |query, moment| {
+            let items = question(query, moment)?;
+            Ok(ListEnvelope { schema, as_of: query.as_of(moment)?, items })
+        });
+        Ok(HttpResponse::Ok().json(listed.await?))
+    }
+
+    /// Answers with one row.
+    pub async fn show<T: Serialize + Send + 'static>(
+        &self,
+        question: impl FnOnce(&Query, Moment) -> Result<T, QueryError> + Send + 'static,
+    ) -> ApiResult {
+        Ok(HttpResponse::Ok().json(self.ask(question).await?))
+    }
+
+    /// Says whether the present is asked about.
+    pub const fn is_now(&self) -> bool {
+        self.as_of.is_none()
+    }
+}
+
+impl FromRequest for Edge {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Bytes::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let body = body.await.map_err(|error| ApiError::invalid("request.body", error))?;
+            let edge = Self::new(&request, body)?;
+            edge.recall().await?;
+            Ok(edge)
+        })
+    }
+}
+
+impl Edge {
+    fn new(request: &HttpRequest, body: Bytes) -> ApiResult<Self> {
+        let ports = ports(request)?;
+        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| ApiError::Internal("the caller is not known".to_owned()))?;
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let key = header("idempotency-key").map(|key| scoped_key(&caller.principal, key)).transpose()?;
+        let mut annex = Map::new();
+        if let Some(reason) = header("berth-reason") {
+            annex.insert("reason".to_owned(), Value::String(percent_decoded(reason)));
+        }
+        let dry = header("berth-dry-run") == Some("true");
+        let at = ports.clock.now();
+        Ok(Self {
+            principal: caller.principal,
+            operation: OperationId::from_bytes(draw()?),
+            at,
+            annex,
+            mode: if dry { Mode::DryRun } else { Mode::Commit },
+            key,
+            request: request_hash(request.method(), request.path(), &body),
+            ports,
+            body,
+        })
+    }
+
+    /// Answers a request that was carried out before with what was recorded then, before anything is looked up again.
+    async fn recall(&self) -> ApiResult<()> {
+        let Some(key) = self.key.clone().filter(|_| self.mode == Mode::Commit) else { return Ok(()) };
+        let (store, request) = (self.ports.registry.house().store.clone(), self.request);
+        let Some(committed) = block(move || store.recall(&key, request)).await?? else { return Ok(()) };
+        let Some(first) = committed.events.first() else { return Ok(()) };
+        let subject = Subject { stream: first.stream.clone(), name: None };
+        let facts = committed.events.iter().map(|event| recorded(event)).collect();
+        let accepted = self.accepted(&subject, first.context.operation, facts, true).await?;
+        Err(ApiError::Repeated(Box::new(accepted)))
+    }
+
+    /// Reads the body of the request; none is an empty one.
+    pub fn body<T: DeserializeOwned>(&self) -> ApiResult<T> {
+        let bytes: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        serde_json::from_slice(bytes).map_err(|error| ApiError::invalid("request.body", error))
+    }
+
+    /// Forgets the key: for what cannot be repeated.
+    pub fn forget_key(&mut self) {
+        self.key = None;
+    }
+
+    /// Says whether nothing is meant.
+    pub fn is_dry_run(&self) -> bool {
+        self.mode == Mode::DryRun
+    }
+
+    /// Asks the read models about the present.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Query) -> Result<T, QueryError> + Send + 'static,
+    ) -> ApiResult<T> {
+        ask(&self.ports, question).await
+    }
+
+    /// Refuses what the log has no room for.
+    pub fn check_room(&self, room: Room) -> ApiResult<()> {
+        let level = (self.ports.log.level)();
+        let refused = match room {
+            Room::Much => level >= Level::Tight,
+            Room::Some => level >= Level::Critical,
+            Room::None => false,
+        };
+        if !refused {
+            return Ok(());
+        }
+        let message = format!("the log's file system is too full for this (space is {})", level.as_str());
+        let refusal = Refusal::new(RefusalClass::Limit, "log.no-space", message);
+        Err(refusal.hinted("free space, or delete what is not needed: berth container delete NAME").into())
+    }
+
+    /// Gives a command and answers with what came of it.
+    pub async fn perform<A: Aggregate + Unpin>(&self, subject: Subject, command: A::Command) -> ApiResult {
+        let receipt = self.give::<A>(&subject, command, None).await?;
+        self.answer::<A>(&subject, receipt).await
+    }
+
+    /// Gives a command; `part` tells the commands of one request apart.
+    pub async fn give<A: Aggregate + Unpin>(
+        &self,
+        subject: &Subject,
+        command: A::Command,
+        part: Option<&str>,
+    ) -> ApiResult<Receipt<A::Event>> {
+        let key = self.key.as_ref().map(|key| part.map_or_else(|| key.clone(), |part| format!("{key}#{part}")));
+        let annex = (!self.annex.is_empty()).then(|| serde_json::to_vec(&self.annex)).transpose();
+        let order = Order {
+            command,
+            given: Given { operation: self.operation, at: self.at },
+            principal: self.principal.clone(),
+            idempotency: key.map(|key| Idempotency { key, request: self.request }),
+            annex: annex.map_err(|error| ApiError::Internal(error.to_string()))?,
+            mode: self.mode,
+        };
+        let performed = self.ports.registry.perform::<A>(&subject.stream, order).await;
+        performed.map_err(|error| ApiError::from(error).named(subject.name.as_deref()))
+    }
+
+    /// Answers with what came of the last command of a request.
+    pub async fn answer<A: Aggregate>(&self, subject: &Subject, receipt: Receipt<A::Event>) -> ApiResult {
+        if self.mode == Mode::DryRun {
+            return self.dry_run::<A>(subject, receipt.events).await;
+        }
+        let operation = receipt.recorded.first().map_or(self.operation, |event| event.context.operation);
+        let facts = receipt.recorded.iter().map(|event| recorded(event)).collect();
+        Ok(HttpResponse::Accepted().json(self.accepted(subject, operation, facts, receipt.repeated).await?))
+    }
+
+    async fn dry_run<A: Aggregate>(&self, subject: &Subject, facts: Vec<A::Event>) -> ApiResult {
+        let given = Given { operation: self.operation, at: self.at };
+        let (store, stream) = (self.ports.registry.house().store.clone(), subject.stream.clone());
+        let events = facts.iter().map(wished).collect::<Result<_, _>>();
+        let events = events.map_err(|error| ApiError::Internal(error.to_string()))?;
+        let expected = block(move || forecast::expected::<A>(&*store, &stream, &facts, given)).await?;
+        Ok(HttpResponse::Ok().json(DryRun { dry_run: true, events, expected }))
+    }
+
+    /// Puts the answer together; whether anything is left to wait for is what the read model says right now.
+    async fn accepted(
+        &self,
+        subject: &Subject,
+        operation: OperationId,
+        events: Vec<RecordedFact>,
+        repeated: bool,
+    ) -> ApiResult<Accepted> {
+        let stream = subject.stream.clone();
+        let open = self.ask(move |query| {
+            let rows = query.operation_rows(&operation.to_string(), Moment::Now)?;
+            Ok(rows.iter().any(|row| row.stream == stream && !row.state.is_over()))
+        });
+        let done = events.is_empty() || !open.await?;
+        let (id, name) = (subject.stream.key().to_owned(), subject.name.clone());
+        Ok(Accepted { operation, stream: subject.stream.clone(), id, name, events, done, repeated })
+    }
+}
+
+fn wished<E: DomainEvent>(fact: &E) -> Result<RecordedFact, serde_json::Error> {
+    let event = events::encode(fact, None)?;
+    let body = Some(serde_json::from_slice(&event.body)?);
+    Ok(RecordedFact { kind: event.kind, sentence: fact.sentence(), body, position: None })
+}
+
+fn recorded(event: &Envelope) -> RecordedFact {
+    let sentence = told(event).map(|told| told.sentence).unwrap_or_default();
+    RecordedFact { kind: event.kind.clone(), sentence, body: None, position: Some(event.position) }
+}
+
+/// One caller's keys are not another's.
+fn scoped_key(principal: &Principal, key: &str) -> ApiResult<String> {
+    if key.is_empty() || key.len() > KEY_LENGTH_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("an Idempotency-Key has 1 to {KEY_LENGTH_MAX} printable ASCII characters without spaces");
+        return Err(ApiError::invalid("idempotency.key-invalid", message));
+    }
+    Ok(format!("{}/{key}", principal.who))
+}
+
+/// What makes two requests the same: method, path, body, each with its length before it.
+fn request_hash(method: &Method, path: &str, body: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Reads a header that carries UTF-8 as RFC 3986 writes it; what is not encoded stands for itself.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = bytes.get(at + 1..at + 3).filter(|code| bytes[at] == b'%' && code.iter().all(u8::is_ascii_hexdigit));
+        let code =
+            code.and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| u8::from_str_radix(code, 16).ok());
+        decoded.push(code.unwrap_or(bytes[at]));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_reason_survives_its_header() {
+        assert_eq!(percent_decoded("caf%C3%A9%20100%25 %zz%"), "café 100% %zz%");
+    }
+
+    #[test]
+    fn requests_that_differ_anywhere_hash_apart() {
+        let hash = |path: &str, body: &str| request_hash(&Method::POST, path, body.as_bytes());
+        assert_ne!(hash("/v1/a", "b"), hash("/v1/ab", ""));
+        assert_eq!(hash("/v1/a", "b"), hash("/v1/a", "b"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(text in ".{0,60}") {
+            let _ = percent_decoded(&text);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a plan would do after a dry run: the same plan, walked with answers as they usually come.
+//!
+//! The first commit of a dry run is exact. The later steps are the plan's own, but what the world will say is assumed;
+//! they are shown as *expected*.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::domain::effect::{Action, Answer, Ask, Effect, Facts, HostEffect, Outcome, Report};
+use crate::domain::{Aggregate, Given};
+use crate::events::{
+    self, BackupOutcome, BackupSummary, InitKind, Lease, MaintenanceResult, ProcessIdentity, TemplateSummary,
+};
+use crate::storage::EventStore;
+use crate::types::{Ipv4Subnet, MacAddress, NetworkId, Size, Span, StreamName, Version};
+
+/// The most steps that are foreseen.
+const STEPS_MAX: usize = 40;
+const PAGE: usize = 1_000;
+
+/// Walks the plan of `stream` from what is recorded and `facts`, and names its steps.
+pub fn expected<A: Aggregate>(
+    store: &dyn EventStore,
+    stream: &StreamName,
+    facts: &[A::Event],
+    given: Given,
+) -> Vec<String> {
+    let mut state = replayed::<A>(store, stream);
+    facts.iter().for_each(|fact| state.evolve(fact, given));
+    let mut steps: Vec<String> = vec![];
+    while let Some(effect) = state.next_effect().filter(|_| steps.len() < STEPS_MAX) {
+        steps.push(words(&effect));
+        let Some(outcome) = usual(&effect) else { break };
+        let report = Report { operation: effect.operation, step: effect.step, attempt: 1, outcome };
+        let given = Given { operation: effect.operation, at: given.at };
+        let Ok(next) = state.decide(&A::Command::from(report), given) else { break };
+        next.iter().for_each(|fact| state.evolve(fact, given));
+        if next.is_empty() || state.next_effect().as_ref() == Some(&effect) {
+            break;
+        }
+    }
+    steps
+}
+
+fn replayed<A: Aggregate>(store: &dyn EventStore, stream: &StreamName) -> A {
+    let (mut state, mut after) = (A::default(), Version::default());
+    while let Ok(page) = store.read_stream(stream, after, PAGE) {
+        for envelope in &page {
+            after = envelope.version;
+            if let Ok(event) = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body) {
+                state.evolve(&event, Given { operation: envelope.context.operation, at: envelope.recorded_at });
+            }
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    state
+}
+
+fn words(effect: &Effect) -> String {
+    match &effect.action {
+        Action::WakeAt(at) => format!("{} (at the latest {at})", effect.step),
+        Action::Ask(to, _) => format!("{} ({})", effect.step, to.category()),
+        Action::Host(_) => format!("{} (host)", effect.step),
+    }
+}
+
+/// Returns what the world usually says; nothing where the wait has no foreseeable end.
+fn usual(effect: &Effect) -> Option<Outcome> {
+    Some(match &effect.action {
+        Action::WakeAt(_) => return None,
+        Action::Ask(_, ask) => Outcome::Answered(answer(ask)?),
+        Action::Host(work) => Outcome::Done(facts(work)),
+    })
+}
+
+fn answer(ask: &Ask) -> Option<Answer> {
+    Some(match ask {
+        Ask::ClaimIdRange => Answer::IdRange { base: 0, count: 65_536 },
+        Ask::ClaimTemplate => Answer::Template { digest: String::new(), init: Some(InitKind::Other) },
+        Ask::LeaseAddress(_) => Answer::Lease(Box::new(lease()?)),
+        Ask::AdmitBackup => Answer::Base(None),
+        Ask::Hold(_) => return None, // what follows depends on what the container is
+        _ => Answer::Accepted,
+    })
+}
+
+fn lease() -> Option<Lease> {
+    let address = Ipv4Addr::UNSPECIFIED;
+    let subnet = Ipv4Subnet::around(address, 24)?;
+    Some(Lease {
+        network: NetworkId::from_bytes([0; 16]),
+        bridge: String::new(),
+        subnet: subnet.to_string().parse().ok()?,
+        address: IpAddr::V4(address),
+        gateway: IpAddr::V4(address),
+        mac: "02:00:00:00:00:01".parse::<MacAddress>().ok()?,
+    })
+}
+
+fn facts(work: &HostEffect) -> Facts {
+    let size = Size::default();
+    match work {
+        HostEffect::EnsureTemplate { .. } => {
+            Facts::Template(TemplateSummary { digest: String::new(), size, entries: 0, init: None, system: None })
+        }
+        HostEffect::EnsureRunning(_) => {
+            Facts::Started { init: ProcessIdentity { boot: String::new(), pid: 0, started: 0 }, took: Span::default() }
+        }
+        HostEffect::EnsureStore { .. } => {
+            Facts::Repository { repository: String::new(), recovery_fingerprint: String::new() }
+        }
+        HostEffect::LivePass { .. } => Facts::LivePass { entries: 0, read: size },
+        HostEffect::FrozenPass { .. } => Facts::FrozenPass { frozen: Span::default() },
+        HostEffect::SealBackup(seal) => Facts::Sealed(Box::new(BackupSummary {
+            backup: seal.backup,
+            run: seal.run,
+            container: seal.container,
+            container_name: seal.container_name.clone(),
+            store: seal.store,
+            taken_at: crate::types::Timestamp::default(),
+            mode: seal.mode,
+            base: seal.base,
+            outcome: BackupOutcome::Complete,
+            entries: 0,
+            read: size,
+            new: size,
+            stored: size,
+            frozen: Span::default(),
+            unreadable: 0,
+            schedule: seal.schedule.clone(),
+        })),
+        HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
+            Facts::Restored { entries: 0, written: size }
+        }
+        HostEffect::VerifyBackup { .. } => Facts::Maintenance(MaintenanceResult::Verified),
+        HostEffect::Defragment { .. } => Facts::Maintenance(MaintenanceResult::Defragmented {
+            fragments_before: 0,
+            fragments_after: 0,
+            allocated_before: size,
+            allocated_after: size,
+        }),
+        _ => Facts::None,
+    }
+}

@@ -1,0 +1,57 @@
+//! Networks: lists with their leases, creation, removal.
+
+use actix_web::web;
+
+use super::containers::read;
+use super::edge::{Edge, Look, Room, Subject, block, draw};
+use super::problem::ApiResult;
+use super::resources::CreateNetwork;
+use super::templates::All;
+use crate::domain::network::{Command, Network};
+use crate::projections::query::Moment;
+use crate::types::{Category, Name, NetworkId, StreamName, Subnet};
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/networks", web::get().to(list))
+        .route("/networks", web::post().to(create))
+        .route("/networks/{reference}", web::get().to(show))
+        .route("/networks/{reference}/delete", web::post().to(delete));
+}
+
+async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
+    look.list("network", move |query, moment| query.networks(wanted.all, moment)).await
+}
+
+async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
+    look.show(move |query, moment| query.network(&reference, moment)).await
+}
+
+async fn create(edge: Edge) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let wish: CreateNetwork = edge.body()?;
+    let name: Name = read("name.invalid", &wish.name)?;
+    let subnet = match &wish.subnet {
+        Some(text) => read("subnet.invalid", text)?,
+        None => free_subnet(&edge).await?,
+    };
+    let id = NetworkId::from_bytes(draw()?);
+    let bridge = (edge.ports.node.bridge_name)(id);
+    let subject = Subject::new(StreamName::new(Category::Network, id), Some(&name));
+    edge.perform::<Network>(subject, Command::Define { id, name, subnet, bridge }).await
+}
+
+/// Finds addresses that neither another network nor the host has.
+async fn free_subnet(edge: &Edge) -> ApiResult<Subnet> {
+    let taken = edge.ask(|query| query.networks(false, Moment::Now)).await?;
+    let taken: Vec<Subnet> = taken.into_iter().map(|row| row.subnet).collect();
+    let find = edge.ports.node.free_subnet.clone();
+    Ok(block(move || find(&taken)).await??)
+}
+
+async fn delete(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let row = edge.ask(move |query| query.network(&reference, Moment::Now)).await?;
+    let subject = Subject::new(StreamName::new(Category::Network, row.id), Some(&row.name));
+    edge.perform::<Network>(subject, Command::Delete).await
+}

@@ -1,0 +1,61 @@
+//! What the API needs of the rest of the daemon; `main` puts it together.
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use super::resources::DoctorReport;
+use crate::actors::Registry;
+use crate::domain::Failure;
+use crate::effects::access::Access;
+use crate::projections::query::Query;
+use crate::storage::{AppendError, Level};
+use crate::types::{Clock, NetworkId, NodeId, Subnet};
+
+/// Is everything that the handlers use.
+pub struct Ports {
+    /// The actors; through their house the log and the progress.
+    pub registry: Arc<Registry>,
+    /// The read models.
+    pub query: Query,
+    /// Sessions, consoles, usage, files in backups.
+    pub access: Arc<dyn Access>,
+    /// Looks at the host; may take a while.
+    pub doctor: Arc<dyn Fn() -> DoctorReport + Send + Sync>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What the log alone can tell.
+    pub log: LogPorts,
+    /// What is known of this host.
+    pub node: NodeFacts,
+    /// Becomes true when the daemon ends: streams end, the server drains.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Is what the embedded log tells beside its events.
+#[derive(Clone)]
+pub struct LogPorts {
+    /// How much room is left.
+    pub level: Arc<dyn Fn() -> Level + Send + Sync>,
+    /// Why the log cannot be written, if so.
+    pub read_only: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Signs the present root and returns the note; nothing for an empty log.
+    pub checkpoint: Arc<dyn Fn() -> oneshot::Receiver<Result<Option<String>, AppendError>> + Send + Sync>,
+}
+
+/// Is what the edge must know of the host to fill in defaults.
+#[derive(Clone)]
+pub struct NodeFacts {
+    /// The id of the node.
+    pub id: NodeId,
+    /// The version of this program.
+    pub version: String,
+    /// Whether disk images can be mounted here; else directories are the default.
+    pub image_disks: bool,
+    /// Whether containers can be started here, and so joined to the default network.
+    pub can_start: bool,
+    /// Names the bridge of a network.
+    pub bridge_name: Arc<dyn Fn(NetworkId) -> String + Send + Sync>,
+    /// Finds a range of addresses that collides with none of these and with nothing on the host.
+    pub free_subnet: Arc<dyn Fn(&[Subnet]) -> Result<Subnet, Failure> + Send + Sync>,
+}

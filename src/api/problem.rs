@@ -1,0 +1,159 @@
+//! Errors as they leave the server: RFC 9457, with a stable code and the next command to type.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+
+use super::resources::{Accepted, Problem};
+use crate::actors::CommandError;
+use crate::domain::{Failure, FailureKind, Refusal, RefusalClass};
+use crate::projections::query::QueryError;
+use crate::storage::AppendError;
+
+/// Says why a request is not answered as wished, or that it was answered before.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The rules, or the edge, refuse.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too many wait for the same thing.
+    #[error("{0}")]
+    Busy(String),
+    /// The log cannot be read or written.
+    #[error("{0}")]
+    Log(String),
+    /// The server is at fault.
+    #[error("{0}")]
+    Internal(String),
+    /// This very request was carried out before: no error, but no need to look any further.
+    #[error("carried out before")]
+    Repeated(Box<Accepted>),
+}
+
+/// Is the result of every handler.
+pub type ApiResult<T = HttpResponse> = Result<T, ApiError>;
+
+impl ApiError {
+    /// Refuses what makes no sense, in the words of the type that could not read it.
+    pub fn invalid(code: &str, error: impl std::fmt::Display) -> Self {
+        Self::Refused(Refusal::new(RefusalClass::Invalid, code, error.to_string()))
+    }
+
+    /// Puts the name of the thing where a hint says `NAME`.
+    pub fn named(self, name: Option<&str>) -> Self {
+        match (self, name) {
+            (Self::Refused(refusal), Some(name)) => {
+                let hint = refusal.hint.map(|hint| hint.replace("NAME", name));
+                Self::Refused(Refusal { hint, ..refusal })
+            }
+            (error, _) => error,
+        }
+    }
+
+    fn problem(&self) -> Problem {
+        let status = self.status_code();
+        let (code, hint, class) = match self {
+            Self::Refused(refusal) => (refusal.code.clone(), refusal.hint.clone(), Some(refusal.class)),
+            Self::Busy(_) => ("busy".to_owned(), None, Some(RefusalClass::Conflict)),
+            Self::Log(_) => ("log.unavailable".to_owned(), Some("berth doctor".to_owned()), None),
+            Self::Internal(_) | Self::Repeated(_) => ("internal".to_owned(), None, None),
+        };
+        Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code,
+            detail: self.to_string(),
+            hint,
+            class,
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) => match refusal.class {
+                RefusalClass::Invalid => StatusCode::BAD_REQUEST,
+                RefusalClass::NotFound => StatusCode::NOT_FOUND,
+                RefusalClass::Conflict => StatusCode::CONFLICT,
+                RefusalClass::Limit => StatusCode::INSUFFICIENT_STORAGE,
+                RefusalClass::NotAllowed => StatusCode::FORBIDDEN,
+                RefusalClass::Unsupported => StatusCode::NOT_IMPLEMENTED,
+            },
+            Self::Busy(_) => StatusCode::CONFLICT,
+            Self::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Repeated(_) => StatusCode::ACCEPTED,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let Self::Repeated(accepted) = self {
+            return HttpResponse::Accepted().json(accepted);
+        }
+        HttpResponse::build(self.status_code()).content_type("application/problem+json").json(self.problem())
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        let message = error.to_string();
+        match error {
+            CommandError::Refused(refusal) => Self::Refused(refusal),
+            CommandError::Busy { .. } | CommandError::Log(AppendError::Busy { .. }) => Self::Busy(message),
+            CommandError::Parked { .. } => {
+                Self::Refused(Refusal::new(RefusalClass::Unsupported, "stream.parked", message).hinted("berth doctor"))
+            }
+            CommandError::Log(error) => error.into(),
+            CommandError::Stopping => Self::Log(message),
+        }
+    }
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> Self {
+        let message = error.to_string();
+        let refused = |class, code| Self::Refused(Refusal::new(class, code, message.clone()));
+        match error {
+            AppendError::KeyReused { .. } => refused(RefusalClass::Conflict, "idempotency.key-reused"),
+            AppendError::Busy { .. } | AppendError::Conflict { .. } => Self::Busy(message),
+            AppendError::TooLarge { .. } => refused(RefusalClass::Invalid, "event.too-large"),
+            AppendError::NoSpace { .. } => refused(RefusalClass::Limit, "log.no-space"),
+            AppendError::ReadOnly { .. } | AppendError::Unavailable { .. } => Self::Log(message),
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::NotFound { noun, suggestion, .. } => {
+                let code = format!("{}.not-found", noun.replace(' ', "-"));
+                let refusal = Refusal::new(RefusalClass::NotFound, &code, message);
+                Self::Refused(match suggestion {
+                    Some(name) => refusal.hinted(format!("did you mean {name}?")),
+                    None => refusal,
+                })
+            }
+            QueryError::Ambiguous { noun, .. } => {
+                let code = format!("{}.ambiguous", noun.replace(' ', "-"));
+                Self::Refused(Refusal::new(RefusalClass::Conflict, &code, message))
+            }
+            QueryError::Moment { .. } => Self::invalid("moment.invalid", message),
+            QueryError::Read(_) | QueryError::Row { .. } => Self::Log(message),
+        }
+    }
+}
+
+impl From<Failure> for ApiError {
+    /// Access that fails is a matter of the state or of the host, not of the server.
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Permanent => {
+                Self::Refused(Refusal::new(RefusalClass::Conflict, "access.failed", failure.reason))
+            }
+            _ => Self::Busy(failure.reason),
+        }
+    }
+}

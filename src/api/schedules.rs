@@ -1,0 +1,194 @@
+//! Schedules: lists with what comes next, creation, and running one now.
+
+use actix_web::web;
+use serde::Deserialize;
+
+use super::backups::{batch_members, only_store};
+use super::containers::read;
+use super::edge::{Edge, Look, Room, Subject, draw};
+use super::problem::{ApiError, ApiResult};
+use super::resources::{CreateSchedule, NextSlot};
+use super::templates::All;
+use crate::domain::batch::{self, Batch};
+use crate::domain::schedule::{Command, Schedule};
+use crate::domain::{Refusal, RefusalClass};
+use crate::events::{BackupMode, BatchAction, ScheduleDefinition, ScheduledAction};
+use crate::projections::query::Moment;
+use crate::projections::rows::{ScheduleRow, ScheduleState};
+use crate::scheduler::due::{self, Plan, Planned};
+use crate::types::{CatchUp, Category, Name, RunId, ScheduleId, Span, StreamName, Timestamp, Zone};
+
+/// How many slots are shown if nobody says.
+const NEXT_DEFAULT: usize = 5;
+/// The most slots that are shown.
+const NEXT_MAX: usize = 1_000;
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/schedules", web::get().to(list))
+        .route("/schedules", web::post().to(create))
+        .route("/schedules/{reference}", web::get().to(show))
+        .route("/schedules/{reference}/next", web::get().to(next_slots))
+        .route("/schedules/{reference}/enable", web::post().to(enable))
+        .route("/schedules/{reference}/disable", web::post().to(disable))
+        .route("/schedules/{reference}/delete", web::post().to(delete))
+        .route("/schedules/{reference}/run-now", web::post().to(run_now));
+}
+
+async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
+    let now = look.ports.clock.now();
+    look.list("schedule", move |query, moment| {
+        let mut rows = query.schedules(wanted.all, moment)?;
+        rows.iter_mut().for_each(|row| row.next = next(row, now));
+        Ok(rows)
+    })
+    .await
+}
+
+async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
+    let now = look.ports.clock.now();
+    look.show(move |query, moment| {
+        let mut row = query.schedule(&reference, moment)?;
+        row.next = next(&row, now);
+        Ok(row)
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+struct Count {
+    count: Option<usize>,
+}
+
+async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query<Count>) -> ApiResult {
+    let now = look.ports.clock.now();
+    let count = wanted.count.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
+    look.list("slot", move |query, moment| {
+        let row = query.schedule(&reference, moment)?;
+        Ok(due::preview(&plan(&row), now, count).into_iter().map(shown).collect())
+    })
+    .await
+}
+
+fn shown(planned: Planned) -> NextSlot {
+    NextSlot { slot: planned.slot, at: planned.at, skipped: planned.skipped.map(|why| why.to_string()) }
+}
+
+/// Returns when a schedule runs next, jitter included; nothing if it does not.
+pub(super) fn next(row: &ScheduleRow, now: Timestamp) -> Option<Timestamp> {
+    if row.state != ScheduleState::Enabled {
+        return None;
+    }
+    let slots = due::preview(&plan(row), now, NEXT_DEFAULT);
+    slots.iter().find(|planned| planned.skipped.is_none()).map(|planned| planned.at)
+}
+
+/// Returns a schedule as the decision about its slots needs it.
+fn plan(row: &ScheduleRow) -> Plan {
+    Plan {
+        schedule: row.id,
+        revision: row.revision,
+        expression: row.definition.cron.clone(),
+        zone: row.definition.zone,
+        is_enabled: row.state == ScheduleState::Enabled,
+        since: row.from,
+        catch_up: row.definition.catch_up,
+        jitter: row.definition.jitter,
+        window: row.definition.window,
+        last_slot: row.last_slot,
+        previous_running: row.running().next().is_some(),
+    }
+}
+
+async fn create(edge: Edge) -> ApiResult {
+    edge.check_room(Room::Some)?;
+    let wish: CreateSchedule = edge.body()?;
+    let name: Name = read("name.invalid", &wish.name)?;
+    let definition = Box::new(definition(&edge, &wish).await?);
+    let id = ScheduleId::from_bytes(draw()?);
+    let subject = Subject::new(StreamName::new(Category::Schedule, id), Some(&name));
+    edge.perform::<Schedule>(subject, Command::Create { id, name, definition, from: edge.at }).await
+}
+
+async fn definition(edge: &Edge, wish: &CreateSchedule) -> ApiResult<ScheduleDefinition> {
+    let zone = wish.zone.as_deref().unwrap_or("UTC");
+    Ok(ScheduleDefinition {
+        cron: read("cron.invalid", &wish.cron)?,
+        zone: read::<Zone>("zone.invalid", zone)?,
+        action: action(edge, wish).await?,
+        selection: wish.select.clone(),
+        catch_up: wish.catch_up.as_deref().map_or(Ok(CatchUp::Once), |text| read("catch-up.invalid", text))?,
+        jitter: wish.jitter.as_deref().map_or(Ok(Span::default()), |text| read("jitter.invalid", text))?,
+        window: wish.window.as_deref().map(|text| read("window.invalid", text)).transpose()?,
+        parallel: wish.parallel.unwrap_or(1).max(1),
+    })
+}
+
+async fn action(edge: &Edge, wish: &CreateSchedule) -> ApiResult<ScheduledAction> {
+    match wish.action.as_str() {
+        "backup" => {
+            let store = only_store(edge, wish.store.clone()).await?;
+            Ok(ScheduledAction::Backup { store, mode: wish.mode.unwrap_or(BackupMode::Incremental) })
+        }
+        "defragment" => Ok(ScheduledAction::Defragment),
+        "update-check" => Ok(ScheduledAction::UpdateCheck),
+        other => {
+            let message = format!("{other:?} is no action of a schedule; write backup, defragment or update-check");
+            Err(ApiError::invalid("schedule.action", message))
+        }
+    }
+}
+
+async fn find(edge: &Edge, reference: web::Path<String>) -> ApiResult<(ScheduleRow, Subject)> {
+    let row = edge.ask(move |query| query.schedule(&reference, Moment::Now)).await?;
+    let subject = Subject::new(StreamName::new(Category::Schedule, row.id), Some(&row.name));
+    Ok((row, subject))
+}
+
+async fn enable(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let (_, subject) = find(&edge, reference).await?;
+    edge.perform::<Schedule>(subject, Command::Enable { from: edge.at }).await
+}
+
+async fn disable(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let (_, subject) = find(&edge, reference).await?;
+    edge.perform::<Schedule>(subject, Command::Disable).await
+}
+
+async fn delete(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    let (_, subject) = find(&edge, reference).await?;
+    edge.perform::<Schedule>(subject, Command::Delete).await
+}
+
+/// Carries out what the schedule does, now and once; its slots are as they were.
+async fn run_now(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let (row, _) = find(&edge, reference).await?;
+    let selection = row.definition.selection.clone();
+    let selected = edge.ask(move |query| query.selected(&selection)).await?;
+    if selected.is_empty() {
+        let message = format!("the schedule {} selects no container at this moment", row.name);
+        return Err(Refusal::new(RefusalClass::Conflict, "schedule.selects-nothing", message).into());
+    }
+    let id = RunId::from_bytes(draw()?);
+    let request = batch::Request {
+        id,
+        action: batch_action(&row.definition.action),
+        members: batch_members(selected.iter().map(|row| row.id))?,
+        schedule: Some(row.name.clone()),
+        parallel: row.definition.parallel,
+        parent: None,
+    };
+    let subject = Subject::new(StreamName::new(Category::Batch, id), Some(&row.name));
+    edge.perform::<Batch>(subject, batch::Command::Request(request)).await
+}
+
+/// Returns what a batch of a schedule does.
+fn batch_action(action: &ScheduledAction) -> BatchAction {
+    match action {
+        ScheduledAction::Backup { store, mode } => BatchAction::Backup { store: *store, mode: *mode },
+        ScheduledAction::Defragment => BatchAction::Defragment,
+        ScheduledAction::UpdateCheck => BatchAction::UpdateCheck,
+    }
+}

@@ -1,0 +1,83 @@
+//! Sessions: a ticket for whoever enters a container. The fact is recorded before the door opens; the arguments stand
+//! beside it in the annex, where they can be redacted.
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::containers::{created, find, reach};
+use super::edge::{Edge, Look, Room, Subject, draw};
+use super::problem::{ApiError, ApiResult};
+use super::resources::{CloseSession, SessionRequest};
+use crate::domain::session::{Command, Session};
+use crate::domain::{Refusal, RefusalClass};
+use crate::projections::query::Moment;
+use crate::types::{Category, SessionId, StreamName};
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/containers/{reference}/sessions", web::get().to(list))
+        .route("/containers/{reference}/sessions", web::post().to(open))
+        .route("/containers/{reference}/sessions/{session}/close", web::post().to(close));
+}
+
+async fn list(look: Look, reference: web::Path<String>) -> ApiResult {
+    look.list("session", move |query, moment| {
+        let container = query.container(&reference, moment)?;
+        query.sessions(Some(container.id), moment)
+    })
+    .await
+}
+
+async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::None)?;
+    let request: SessionRequest = edge.body()?;
+    if request.argv.is_empty() {
+        return Err(ApiError::invalid("session.argv", "there is no command to run"));
+    }
+    let (container, _) = find(&edge, reference).await?;
+    if container.init.is_none() {
+        let message = format!("the container {} is not running", container.name);
+        let refusal = Refusal::new(RefusalClass::Conflict, "container.not-running", message);
+        return Err(refusal.hinted(format!("berth container start {}", container.name)).into());
+    }
+    let id = SessionId::from_bytes(draw()?);
+    let user = request.user.clone().unwrap_or_else(|| "root".to_owned());
+    edge.annex.insert("argv".to_owned(), json!(request.argv));
+    edge.forget_key(); // a ticket is valid once: a repeated request is another session
+    let subject = Subject::new(StreamName::new(Category::Session, id), Some(&container.name));
+    let terminal = request.terminal.is_some();
+    let (own, command) = (container.id, Command::Open { id, container: container.id, user, terminal });
+    let receipt = edge.give::<Session>(&subject, command, None).await?;
+    if edge.is_dry_run() {
+        return edge.answer::<Session>(&subject, receipt).await;
+    }
+    match reach(&edge.ports, move |access| access.open_session(own, id, &request)).await {
+        Ok(ticket) => Ok(created(&ticket)),
+        Err(error) => {
+            edge.give::<Session>(&subject, Command::Close { code: None }, None).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn close(edge: Edge, path: web::Path<(String, String)>) -> ApiResult {
+    let wish: CloseSession = edge.body()?;
+    let (reference, session) = path.into_inner();
+    let row = edge.ask(move |query| {
+        let container = query.container(&reference, Moment::Now)?;
+        let row = query.session(&session, Moment::Now)?;
+        Ok((row.container == container.id).then_some(row))
+    });
+    let Some(row) = row.await? else {
+        let message = "the container has no such session";
+        return Err(Refusal::new(RefusalClass::NotFound, "session.not-found", message).into());
+    };
+    if row.closed_at.is_some() {
+        return Ok(HttpResponse::Ok().json(row));
+    }
+    let mut edge = edge;
+    edge.operation = row.operation; // the close belongs to what was opened
+    let subject = Subject::new(StreamName::new(Category::Session, row.id), None::<&str>);
+    edge.perform::<Session>(subject, Command::Close { code: wish.code }).await
+}

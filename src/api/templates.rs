@@ -1,0 +1,73 @@
+//! Templates: lists, import, verification, removal.
+
+use actix_web::web;
+use serde::Deserialize;
+
+use super::containers::read;
+use super::edge::{Edge, Look, Room, Subject, draw};
+use super::problem::{ApiError, ApiResult};
+use super::resources::ImportTemplate;
+use crate::domain::template::{Command, Template};
+use crate::events::TemplateSource;
+use crate::projections::query::Moment;
+use crate::types::{Category, Name, StreamName, TemplateId};
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/templates", web::get().to(list))
+        .route("/templates", web::post().to(import))
+        .route("/templates/{reference}", web::get().to(show))
+        .route("/templates/{reference}/verify", web::post().to(verify))
+        .route("/templates/{reference}/delete", web::post().to(delete));
+}
+
+/// Says whether what is gone is wanted too.
+#[derive(Deserialize)]
+pub(super) struct All {
+    #[serde(default)]
+    pub(super) all: bool,
+}
+
+async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
+    look.list("template", move |query, moment| query.templates(wanted.all, moment)).await
+}
+
+async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
+    look.show(move |query, moment| query.template(&reference, moment)).await
+}
+
+async fn import(edge: Edge) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let wish: ImportTemplate = edge.body()?;
+    let name: Name = read("name.invalid", &wish.name)?;
+    if let TemplateSource::Directory { path } | TemplateSource::Archive { path } = &wish.source {
+        absolute(path)?;
+    }
+    let id = TemplateId::from_bytes(draw()?);
+    let subject = Subject::new(StreamName::new(Category::Template, id), Some(&name));
+    edge.perform::<Template>(subject, Command::Import { id, name, source: wish.source }).await
+}
+
+/// Refuses a path that means something else to the daemon than to its caller.
+pub(super) fn absolute(path: &str) -> ApiResult<()> {
+    if path.starts_with('/') && !path.contains('\0') {
+        return Ok(());
+    }
+    Err(ApiError::invalid("path.not-absolute", format!("{path:?} is no absolute path")))
+}
+
+async fn command(edge: Edge, reference: web::Path<String>, command: Command) -> ApiResult {
+    let row = edge.ask(move |query| query.template(&reference, Moment::Now)).await?;
+    let subject = Subject::new(StreamName::new(Category::Template, row.id), Some(&row.name));
+    edge.perform::<Template>(subject, command).await
+}
+
+async fn verify(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::Some)?;
+    command(edge, reference, Command::Verify).await
+}
+
+async fn delete(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    command(edge, reference, Command::Delete).await
+}
