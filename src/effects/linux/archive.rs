@@ -118,7 +118,7 @@ impl Unpacking<'_, '_> {
                 at += count as u64;
             }
         }
-        self.writer.finish_file(path, file.as_fd(), attributes)
+        TreeWriter::finish_file(path, file.as_fd(), attributes)
     }
 }
 

@@ -83,7 +83,7 @@ fn tool(program: &str, arguments: &[&str], accepted: i32) -> Result<(), Failure>
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    let said = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(program)).last();
+    let said = text.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with(program));
     Err(Failure::permanent(format!("{program} failed: {}", said.unwrap_or("it gave no reason"))))
 }
 
@@ -172,11 +172,10 @@ fn grow_idle(image: &Path) -> Result<(), Failure> {
 /// Refuses while the image is attached: what runs on it would go on with deleted blocks.
 pub fn ensure_disk_gone(paths: &StatePaths, container: ContainerId) -> Result<(), Failure> {
     let image = paths.disk_image(container);
-    if image.exists() {
-        if let Some(device) = attached(&image)? {
-            let path = device.path.display();
-            return Err(Failure::transient(format!("the disk is still in use as {path}")));
-        }
+    if image.exists()
+        && let Some(device) = attached(&image)?
+    {
+        return Err(Failure::transient(format!("the disk is still in use as {}", device.path.display())));
     }
     match open_root(&paths.containers()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -145,7 +145,7 @@ impl<'a, 'w> Building<'a, 'w> {
                 self.place(&record)?;
             }
         }
-        let status: String = system.iter().map(|package| format!("{}\n\n", package.paragraph)).collect();
+        let status: String = system.iter().flat_map(|package| [package.paragraph.as_str(), "\n\n"]).collect();
         self.writer.file_of(b"var/lib/dpkg/status", status.as_bytes(), &Attributes::of_root(0o644))?;
         self.writer.file_of(b"var/lib/dpkg/available", b"", &Attributes::of_root(0o644))?;
         for path in ["/var/lib/dpkg/info/format", "/var/lib/dpkg/arch"] {
@@ -236,7 +236,7 @@ impl<'a, 'w> Building<'a, 'w> {
             return Ok(());
         }
         if let Some(parent) = place.parent().filter(|parent| *parent != Path::new("/")) {
-            self.place(&parent.to_owned())?;
+            self.place(parent)?;
         }
         let source = self.host_path(&place);
         let metadata = match source.symlink_metadata() {
@@ -278,7 +278,7 @@ impl<'a, 'w> Building<'a, 'w> {
         }
         let copy = self.writer.file(inside)?;
         copy_content(file.as_fd(), copy.as_fd(), self.watch).map_err(cannot("copy", shown()))?;
-        self.writer.finish_file(inside, copy.as_fd(), &attributes)
+        TreeWriter::finish_file(inside, copy.as_fd(), &attributes)
     }
 }
 
@@ -309,7 +309,8 @@ mod tests {
     use super::*;
     use crate::effects::linux::paths::StatePaths;
     use crate::effects::linux::template::{Verdict, ensure_template, ensure_template_gone, verify_template};
-    use crate::events::TemplateSource;
+    use crate::effects::linux::update_check::{Output, update_check};
+    use crate::events::{MaintenanceResult, TemplateSource};
     use crate::sys::fs::open_root;
     use crate::types::TemplateId;
     use std::time::Instant;
@@ -377,7 +378,23 @@ mod tests {
         let installed = run(&paths.template_root(id), &["dpkg", "-l", "dpkg"]).unwrap();
         let expected = Path::new("/var/lib/dpkg/status").exists();
         assert_eq!(installed.status.success(), expected, "{installed:?}");
+        if expected {
+            asks_apt(&paths.template_root(id));
+        }
         ensure_template_gone(&paths, id).unwrap();
+    }
+
+    /// In a network namespace of its own, where no list can be fetched: apt's own words must come back, and its answer.
+    fn asks_apt(root: &Path) {
+        let nowhere = crate::sys::netlink::new_namespace().unwrap();
+        let mut ask = |argv: &[&str]| {
+            let output = run(root, argv).unwrap();
+            Ok(Output { code: output.status.code().unwrap(), stdout: output.stdout, stderr: output.stderr })
+        };
+        let checked = crate::sys::netlink::in_namespace(nowhere.as_fd(), || update_check(&mut ask)).unwrap().unwrap();
+        println!("{checked:?}");
+        assert!(checked.stale.is_some_and(|words| words.contains("E:") || words.contains("W:")));
+        assert!(matches!(checked.result, MaintenanceResult::UpdatesListed { .. }));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Networks {
         let bridge = netlink.link(&lease.bridge).map_err(cannot("look for", &lease.bridge))?;
         let bridge = bridge.ok_or_else(|| Failure::transient(format!("the bridge {} is not there", lease.bridge)))?;
         let mut inside = Netlink::open_in(namespace.as_fd()).map_err(cannot("enter the network namespace of", port))?;
-        let near = self.ensure_pair(&mut netlink, &mut inside, lease, namespace.as_fd(), port, bridge.mtu)?;
+        let near = ensure_pair(&mut netlink, &mut inside, lease, namespace.as_fd(), port, bridge.mtu)?;
         let warnings = self.ensure_lease(lease, port)?;
         configure_inside(&mut inside, lease).map_err(cannot("set up eth0 behind", port))?;
         // Last, so that the first packet meets a lease and an address.
@@ -143,37 +143,36 @@ impl Networks {
             Err(error) => Err(cannot("record the lease of", port)(error)),
         }
     }
+}
 
-    fn ensure_pair(
-        &self,
-        netlink: &mut Netlink,
-        inside: &mut Netlink,
-        lease: &Lease,
-        namespace: BorrowedFd<'_>,
-        port: &str,
-        mtu: u32,
-    ) -> Result<Link, Failure> {
-        let alias = format!("berth {}", lease.mac);
-        if let Some(near) = netlink.link(port).map_err(cannot("look for", port))? {
-            let ours = near.alias.as_deref() == Some(alias.as_str());
-            let far = inside.link(INSIDE).map_err(cannot("look for eth0 behind", port))?;
-            if ours && far.is_some_and(|far| far.mac == Some(*lease.mac.as_bytes())) {
-                return Ok(near);
-            }
-            if near.alias.is_some() && !ours {
-                return Err(Failure::permanent(format!("the link {port} belongs to something else on this host")));
-            }
-            // A rest of an earlier run: its far end is in a namespace that is not this one.
-            netlink.delete_link(port).map_err(cannot("remove the stale", port))?;
+fn ensure_pair(
+    netlink: &mut Netlink,
+    inside: &mut Netlink,
+    lease: &Lease,
+    namespace: BorrowedFd<'_>,
+    port: &str,
+    mtu: u32,
+) -> Result<Link, Failure> {
+    let alias = format!("berth {}", lease.mac);
+    if let Some(near) = netlink.link(port).map_err(cannot("look for", port))? {
+        let ours = near.alias.as_deref() == Some(alias.as_str());
+        let far = inside.link(INSIDE).map_err(cannot("look for eth0 behind", port))?;
+        if ours && far.is_some_and(|far| far.mac == Some(*lease.mac.as_bytes())) {
+            return Ok(near);
         }
-        let peer = VethPeer { name: INSIDE, mac: *lease.mac.as_bytes(), namespace };
-        netlink.create_veth(port, &peer, mtu).map_err(cannot("make", port))?;
-        let near = netlink.link(port).map_err(cannot("look for", port))?;
-        let near = near.ok_or_else(|| Failure::transient(format!("the link {port} vanished")))?;
-        let change = LinkChange { alias: Some(alias), ..LinkChange::default() };
-        netlink.change_link(near.index, &change).map_err(cannot("name", port))?;
-        Ok(near)
+        if near.alias.is_some() && !ours {
+            return Err(Failure::permanent(format!("the link {port} belongs to something else on this host")));
+        }
+        // A rest of an earlier run: its far end is in a namespace that is not this one.
+        netlink.delete_link(port).map_err(cannot("remove the stale", port))?;
     }
+    let peer = VethPeer { name: INSIDE, mac: *lease.mac.as_bytes(), namespace };
+    netlink.create_veth(port, &peer, mtu).map_err(cannot("make", port))?;
+    let near = netlink.link(port).map_err(cannot("look for", port))?;
+    let near = near.ok_or_else(|| Failure::transient(format!("the link {port} vanished")))?;
+    let change = LinkChange { alias: Some(alias), ..LinkChange::default() };
+    netlink.change_link(near.index, &change).map_err(cannot("name", port))?;
+    Ok(near)
 }
 
 fn open() -> Result<Netlink, Failure> {

@@ -3,6 +3,7 @@
 //! Nothing in an archive is believed: sizes are limits, names are bytes, and what is not understood is refused by name. The
 //! `tar` crate reads the fields of a header; the rest is here, because binary attribute values and pax sparse files need it.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use tar::{EntryType, Header};
@@ -197,7 +198,7 @@ impl<R: Read> Reader<R> {
     fn kind(&mut self, header: &Header, extra: &Extra, name: &[u8]) -> io::Result<Kind> {
         let link = || {
             let long = extra.get(b"linkpath").or(extra.link.as_deref()).map(<[u8]>::to_vec);
-            let target = long.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
+            let target = long.or_else(|| header.link_name_bytes().map(Cow::into_owned));
             target.ok_or_else(|| invalid("a link of the archive has no target"))
         };
         let numbers = || match (header.device_major(), header.device_minor()) {

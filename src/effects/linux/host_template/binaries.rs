@@ -29,11 +29,9 @@ pub(super) fn files(root: &Path) -> BTreeSet<PathBuf> {
             continue;
         }
         // A link on the way is needed too: libc.so.6 is found by that name.
-        if let Ok(target) = fs::canonicalize(root.join(strip(&path))) {
-            if let Some(inside) = target.strip_prefix(root).ok().map(|inside| Path::new("/").join(inside)) {
-                open.push(inside);
-            }
-        }
+        let target = fs::canonicalize(root.join(strip(&path))).ok();
+        let inside = target.and_then(|target| Some(Path::new("/").join(target.strip_prefix(root).ok()?)));
+        open.extend(inside);
         let Some(needs) = fs::read(root.join(strip(&path))).ok().and_then(|bytes| elf::needs(&bytes)) else { continue };
         open.extend(needs.interpreter.map(PathBuf::from).filter(|path| path.is_absolute()));
         let origin = path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();

@@ -145,10 +145,10 @@ fn package(paragraph: &str) -> Option<Package> {
     for line in paragraph.lines() {
         if let Some(continuation) = line.strip_prefix(' ') {
             let mut words = continuation.split_whitespace();
-            if let (true, Some(path), Some(sum)) = (in_conffiles, words.next(), words.next()) {
-                if words.next().is_none() {
-                    package.conffiles.push((path.to_owned(), sum.to_owned())); // "obsolete" ones have a third word.
-                }
+            let words = [words.next(), words.next(), words.next()];
+            // "obsolete" ones have a third word.
+            if let (true, [Some(path), Some(sum), None]) = (in_conffiles, words) {
+                package.conffiles.push((path.to_owned(), sum.to_owned()));
             }
             continue;
         }

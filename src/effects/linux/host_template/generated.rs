@@ -53,8 +53,9 @@ pub(super) fn write(host: &Path, writer: &mut TreeWriter) -> Result<(), Failure>
     let names =
         |text: &str| text.lines().filter_map(|line| line.split(':').next().map(str::to_owned)).collect::<Vec<_>>();
     let group: String = group.iter().map(|line| group_line(line)).collect();
-    let shadow: String = names(&passwd).iter().map(|name| format!("{name}:*:19000:0:99999:7:::\n")).collect();
-    let gshadow: String = names(&group).iter().map(|name| format!("{name}:*::\n")).collect();
+    let lines = |names: Vec<String>, rest: &str| names.iter().flat_map(|name| [name, rest]).collect::<String>();
+    let shadow = lines(names(&passwd), ":*:19000:0:99999:7:::\n");
+    let gshadow = lines(names(&group), ":*::\n");
     let shadow_group = group.lines().find_map(|line| line.strip_prefix("shadow:x:")?.split(':').next()?.parse().ok());
     let mut put = |path: &str, text: &str, mode: u32, gid: u32| {
         let attributes = Attributes { gid, ..Attributes::of_root(mode) };

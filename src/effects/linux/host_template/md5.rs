@@ -10,7 +10,11 @@ pub(super) fn md5(bytes: &[u8]) -> String {
     padded.resize((padded.len() + 8).next_multiple_of(64) - 8, 0);
     padded.extend_from_slice(&(bytes.len() as u64).wrapping_mul(8).to_le_bytes());
     padded.chunks_exact(64).for_each(|block| round(&mut state, block));
-    state.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
+    let mut sum = [0; 16];
+    for (place, word) in sum.chunks_exact_mut(4).zip(state) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    format!("{:032x}", u128::from_be_bytes(sum))
 }
 
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];

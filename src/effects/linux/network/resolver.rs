@@ -36,7 +36,9 @@ fn resolv_conf_from(host: &str, behind_the_stub: &[String]) -> String {
         text.push_str("# The host names no resolver that can be reached from outside itself.\n");
     }
     for server in found {
-        text.push_str(&format!("nameserver {server}\n"));
+        text.push_str("nameserver ");
+        text.push_str(&server.to_string());
+        text.push('\n');
     }
     for line in host.lines().filter(|line| keeps(line)) {
         text.push_str(line.trim_end());

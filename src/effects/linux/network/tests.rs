@@ -195,3 +195,19 @@ fn the_host_s_subnets_are_not_chosen() {
     let taken = host_subnets(&mut netlink).unwrap();
     assert!(taken.contains(&"10.77.3.0/24".parse().unwrap()) && taken.contains(&"192.0.2.0/24".parse().unwrap()));
 }
+
+#[test]
+fn a_foreign_chain_that_drops_forwarded_packets_is_reported_with_its_cure() {
+    let Some(fixture) = fixture() else { return };
+    let warnings = fixture.on_host(|networks| {
+        let rules = "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
+        for command in ["add table ip filter", rules] {
+            assert!(std::process::Command::new("nft").arg(command).status().unwrap().success());
+        }
+        networks.ensure_network(BRIDGE, subnet()).unwrap()
+    });
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("iptables -I FORWARD -i b00c0ffeenet000 -j ACCEPT"), "{warnings:?}");
+    let (one, ..) = fixture.container(2);
+    assert_eq!(reaches(&one, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7030), None, "as the warning says");
+}

@@ -74,7 +74,7 @@ pub(super) fn seal(root: BorrowedFd<'_>, path: &Path, watch: &Watch<'_>) -> Resu
     })?;
     let file = out.into_inner().map_err(|error| cannot("write", path.display())(error.into_error()))?;
     file.sync_all().map_err(cannot("write", path.display()))?;
-    let digest = digest.finish().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = blake3::Hash::from_bytes(digest.finish()).to_hex().to_string();
     Ok(Sealed { digest, size: Size::from_bytes(size), entries })
 }
 

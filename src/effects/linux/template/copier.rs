@@ -58,7 +58,7 @@ fn copy_entry(
         (Node::File(_), Some(content)) => {
             let file = writer.file(&found.path)?;
             copy_content(content.as_fd(), file.as_fd(), watch).map_err(cannot("copy", shown()))?;
-            writer.finish_file(&found.path, file.as_fd(), &attributes)
+            TreeWriter::finish_file(&found.path, file.as_fd(), &attributes)
         }
         (node, _) => {
             let (kind, numbers) = kind_of(node);

@@ -62,7 +62,7 @@ fn digest_of(root: &Path) -> String {
         crate::repository::IdMap::IDENTITY,
         &|| false,
     );
-    found.unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+    blake3::Hash::from_bytes(found.unwrap()).to_hex().to_string()
 }
 
 impl Fixture {

@@ -91,14 +91,14 @@ impl TreeWriter {
     pub fn file_of(&mut self, path: &[u8], bytes: &[u8], attributes: &Attributes) -> Result<(), Failure> {
         let file = self.file(path)?;
         crate::sys::fs::write_at(file.as_fd(), bytes, 0).map_err(cannot("write", display_path(path)))?;
-        self.finish_file(path, file.as_fd(), attributes)
+        Self::finish_file(path, file.as_fd(), attributes)
     }
 
     /// Gives a file that has its content everything else.
     ///
     /// # Errors
     /// What the kernel says, with the path.
-    pub fn finish_file(&self, path: &[u8], file: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Failure> {
+    pub fn finish_file(path: &[u8], file: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Failure> {
         dress(file, attributes, true).map_err(cannot("set the attributes of", display_path(path)))
     }
 
