@@ -24,11 +24,19 @@ pub struct RetryPolicy {
     pub pause: Duration,
     /// The longest pause.
     pub pause_max: Duration,
+    /// Pause before an actor that broke down is made anew, so that a fault in its stream does not spin.
+    pub revival: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { forward: 5, undo: 12, pause: Duration::from_millis(50), pause_max: Duration::from_secs(5) }
+        Self {
+            forward: 5,
+            undo: 12,
+            pause: Duration::from_millis(50),
+            pause_max: Duration::from_secs(5),
+            revival: Duration::from_millis(200),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::{Actor, Addr, ArbiterHandle};
@@ -21,8 +20,6 @@ use crate::types::{Category, StreamName};
 
 /// The key by which a rule names the node it runs on, whose id it does not know.
 const SELF: &str = "self";
-/// The pause before an actor that broke down is made anew, so that a fault in its stream does not spin.
-const REVIVAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Knows the actor of every live stream. They all run on one arbiter: no command hops between threads.
 pub struct Registry {
@@ -125,9 +122,9 @@ impl Registry {
         if self.is_closing() {
             return;
         }
-        let registry = Arc::clone(self);
+        let (registry, pause) = (Arc::clone(self), self.house.retry.revival);
         self.arbiter.spawn(async move {
-            tokio::time::sleep(REVIVAL_PAUSE).await;
+            tokio::time::sleep(pause).await;
             registry.wake(&stream);
         });
     }

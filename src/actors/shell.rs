@@ -37,6 +37,8 @@ pub(super) struct Shell<A: Aggregate> {
     principal: Principal,
     in_flight: Option<InFlight>,
     parked: Option<String>,
+    /// Whether an append failed: what the log has now is not known here.
+    lost: bool,
     orderly: bool,
 }
 
@@ -61,6 +63,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
             principal: Principal::runtime(),
             in_flight: None,
             parked: None,
+            lost: false,
             orderly: false,
         }
     }
@@ -171,6 +174,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
             }
             Err(error) => {
                 tracing::error!(stream = %self.stream, %error, "append failed; the actor is made anew from the log");
+                self.lost = true;
                 ctx.stop();
                 Err(CommandError::Log(error))
             }
@@ -280,8 +284,10 @@ impl<A: Aggregate + Unpin> Actor for Shell<A> {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        // An actor that ends owing something is made anew; one that owes nothing when it is next needed.
-        self.orderly = self.registry.is_closing() || self.state.next_effect().is_none();
+        // An actor that ends owing something is made anew; one that owes nothing when it is next needed. After a failed
+        // append the log may owe what this state does not: it is looked at again.
+        let owes = self.lost || self.state.next_effect().is_some();
+        self.orderly = self.registry.is_closing() || !owes;
     }
 }
 

@@ -11,9 +11,9 @@ use super::steps::{self, CrashPoint, Ending, Moment, StepName, Steps};
 use super::{Change, EffectContext, Host, Observation};
 use crate::domain::effect::{Facts, Failure, HostEffect, SealSpecification};
 use crate::events::{
-    BackupOutcome, BackupSummary, Exit, InitKind, MaintenanceResult, ProcessIdentity, TemplateSummary,
+    BackupOutcome, BackupSummary, Exit, InitKind, Limits, MaintenanceResult, ProcessIdentity, TemplateSummary,
 };
-use crate::types::{ContainerId, Size, Span, Timestamp};
+use crate::types::{BackupId, ContainerId, RunId, Size, Span, Timestamp};
 
 /// Is the world: what survives a crash of the daemon.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -22,8 +22,16 @@ pub struct World {
     pub marks: BTreeMap<String, BTreeSet<&'static str>>,
     /// The init of each running container.
     pub inits: BTreeMap<ContainerId, ProcessIdentity>,
-    /// Containers that stand still.
+    /// Containers that stand still while a backup reads them.
     pub frozen: BTreeSet<ContainerId>,
+    /// Containers that stand still because somebody wanted it so; a backup that lets go leaves them alone.
+    pub paused: BTreeSet<ContainerId>,
+    /// What the kernel holds each running container to.
+    pub limits: BTreeMap<ContainerId, Limits>,
+    /// The size of each disk.
+    pub disks: BTreeMap<ContainerId, Size>,
+    /// The backups that are whole.
+    pub backups: BTreeSet<BackupId>,
     /// Inits that ended without anyone taking note.
     pub exits: BTreeMap<ContainerId, (ProcessIdentity, Exit)>,
     /// Inits that do not listen to signals.
@@ -70,6 +78,8 @@ pub struct SimulatedHost {
     world: Arc<Mutex<World>>,
     faults: Mutex<Vec<Fault>>,
     died: Arc<Mutex<bool>>,
+    /// Backups under way: they live in the daemon's memory and die with it.
+    runs: Mutex<BTreeSet<RunId>>,
     changes: Mutex<Receiver<Option<Change>>>,
     sender: Sender<Option<Change>>,
 }
@@ -78,7 +88,8 @@ impl SimulatedHost {
     /// Makes a host on `world` where `faults` will happen.
     pub fn new(world: Arc<Mutex<World>>, faults: Vec<Fault>) -> Self {
         let (sender, receiver) = channel();
-        Self { world, faults: Mutex::new(faults), died: Arc::default(), changes: Mutex::new(receiver), sender }
+        let (faults, changes) = (Mutex::new(faults), Mutex::new(receiver));
+        Self { world, faults, died: Arc::default(), runs: Mutex::default(), changes, sender }
     }
 
     /// Says whether the host died at a crash point.
@@ -174,48 +185,15 @@ impl Steps for SimulatedHost {
         if let Some(failure) = self.fault(effect, step) {
             return Err(failure);
         }
-        let mut world = lock(&self.world);
-        let key = object(effect);
         match effect {
-            HostEffect::EnsureStopped { container } => {
-                stop_step(&mut world, *container, &key, step);
-            }
-            HostEffect::EnsureTemplateGone { .. }
-            | HostEffect::EnsureDiskGone { .. }
-            | HostEffect::DiscardBackup { .. }
-            | HostEffect::RevertRoot { .. }
-            | HostEffect::DiscardOldRoot { .. }
-            | HostEffect::EnsureNetworkGone { .. } => {
-                world.marks.remove(&key);
-            }
-            HostEffect::EnsureRunning(run) if step == "init" => {
-                world.marks.entry(key).or_default().insert(step);
-                begin_init(&mut world, run.container);
-            }
-            HostEffect::EnsureTemplate { .. }
-            | HostEffect::EnsureDisk { .. }
-            | HostEffect::EnsureRunning(_)
-            | HostEffect::EnsureNetwork { .. }
-            | HostEffect::EnsureStore { .. } => {
-                world.marks.entry(key).or_default().insert(step);
-            }
-            HostEffect::EnsurePaused { container } => {
-                world.frozen.insert(*container);
-            }
-            HostEffect::EnsureResumed { container } => {
-                world.frozen.remove(container);
-            }
-            HostEffect::FrozenPass { container, .. } => match step {
-                "freeze" => drop(world.frozen.insert(*container)),
-                "thaw" => drop(world.frozen.remove(container)),
-                _ => {}
-            },
-            HostEffect::SignalInit { container, .. } => {
-                drop(world);
-                self.hear(*container);
-            }
+            HostEffect::SignalInit { container, .. } => self.hear(*container),
+            HostEffect::LivePass { run, .. } => drop(lock(&self.runs).insert(*run)),
+            HostEffect::FrozenPass { run, .. } if !lock(&self.runs).contains(run) => return Err(lost()),
+            HostEffect::SealBackup(seal) => self.seal(seal)?,
+            HostEffect::DiscardBackup { run, .. } => drop(lock(&self.runs).remove(run)),
             _ => {}
         }
+        act(&mut lock(&self.world), effect, step);
         Ok(())
     }
 
@@ -235,24 +213,86 @@ impl Steps for SimulatedHost {
                 if empty {
                     world.marks.remove(&key);
                 }
+                take_back(&mut world, effect, step);
             }
             HostEffect::FrozenPass { container, .. } => {
                 world.frozen.remove(container);
             }
             _ => {}
         }
-        if let (HostEffect::EnsureRunning(run), "init") = (effect, step) {
-            world.inits.remove(&run.container);
-        }
         Ok(())
     }
 }
 
 impl SimulatedHost {
+    /// A seal that is repeated finds its backup; one whose run died with the daemon fails for good.
+    fn seal(&self, seal: &SealSpecification) -> Result<(), Failure> {
+        let known = lock(&self.runs).remove(&seal.run);
+        let sealed = known && lock(&self.world).backups.insert(seal.backup);
+        if sealed || lock(&self.world).backups.contains(&seal.backup) { Ok(()) } else { Err(lost()) }
+    }
+
     fn hear(&self, container: ContainerId) {
         if !lock(&self.world).deaf.contains(&container) {
             self.end_init(container, Exit::PowerOff);
         }
+    }
+}
+
+fn lost() -> Failure {
+    Failure::permanent("the run is not known any more")
+}
+
+/// Does one step to the world.
+fn act(world: &mut World, effect: &HostEffect, step: StepName) {
+    let key = object(effect);
+    match effect {
+        HostEffect::EnsureStopped { container } => stop_step(world, *container, &key, step),
+        HostEffect::EnsureTemplateGone { .. }
+        | HostEffect::RevertRoot { .. }
+        | HostEffect::DiscardOldRoot { .. }
+        | HostEffect::EnsureNetworkGone { .. } => drop(world.marks.remove(&key)),
+        HostEffect::EnsureDiskGone { container } => {
+            world.marks.remove(&key);
+            world.disks.remove(container);
+        }
+        HostEffect::EnsureDisk { container, size, .. } => {
+            mark(world, key, step);
+            world.disks.entry(*container).or_insert(*size);
+        }
+        HostEffect::EnsureDiskSize { container, size, .. } => drop(world.disks.insert(*container, *size)),
+        HostEffect::EnsureRunning(run) => {
+            mark(world, key, step);
+            match step {
+                "init" => begin_init(world, run.container),
+                "control-group" => drop(world.limits.insert(run.container, run.configuration.limits)),
+                _ => {}
+            }
+        }
+        HostEffect::EnsureLimits { container, limits } => drop(world.limits.insert(*container, *limits)),
+        HostEffect::EnsureTemplate { .. } | HostEffect::EnsureNetwork { .. } | HostEffect::EnsureStore { .. } => {
+            mark(world, key, step);
+        }
+        HostEffect::EnsurePaused { container } => drop(world.paused.insert(*container)),
+        HostEffect::EnsureResumed { container } => drop(world.paused.remove(container)),
+        HostEffect::FrozenPass { container, .. } if step == "freeze" => drop(world.frozen.insert(*container)),
+        HostEffect::FrozenPass { container, .. } if step == "thaw" => drop(world.frozen.remove(container)),
+        HostEffect::DiscardBackup { container, .. } => drop(world.frozen.remove(container)),
+        _ => {}
+    }
+}
+
+fn mark(world: &mut World, key: String, step: StepName) {
+    world.marks.entry(key).or_default().insert(step);
+}
+
+/// Takes back what a step did besides leaving its mark.
+fn take_back(world: &mut World, effect: &HostEffect, step: StepName) {
+    match (effect, step) {
+        (HostEffect::EnsureRunning(run), "init") => drop(world.inits.remove(&run.container)),
+        (HostEffect::EnsureRunning(run), "control-group") => drop(world.limits.remove(&run.container)),
+        (HostEffect::EnsureDisk { container, .. }, "disk") => drop(world.disks.remove(container)),
+        _ => {}
     }
 }
 
@@ -271,7 +311,11 @@ fn stop_step(world: &mut World, container: ContainerId, key: &str, step: StepNam
     if step == "kill" {
         world.inits.remove(&container);
         world.frozen.remove(&container);
+        world.paused.remove(&container);
         return;
+    }
+    if step == "control-group" {
+        world.limits.remove(&container);
     }
     if step == "runtime-folder" {
         world.exits.remove(&container);

@@ -1,0 +1,17 @@
+//! The runtime as a whole: the real log, the real actors, and a simulated host in a world that outlives daemons.
+//!
+//! * `daemon` – a daemon that can be killed at any append and at any step of the host, and the scene that survives it;
+//! * `picture` – what the log and the world tell, in a form that two runs can be compared by;
+//! * `plans` – every plan, each as "prepare, then order";
+//! * `laws` – crash, failure and repetition at every point of every plan;
+//! * `shell` – what the actor around an aggregate promises;
+//! * `claims` – races for what exists once, and the sweep of what the dead left;
+//! * `operations` – which operation may start while which runs: the table in `docs/operations.md`.
+
+mod claims;
+mod daemon;
+mod laws;
+mod operations;
+mod picture;
+mod plans;
+mod shell;

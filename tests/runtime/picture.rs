@@ -1,0 +1,177 @@
+//! What the log and the world tell, in a form that two runs can be compared by.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use berth::domain::backup_group::BackupGroup;
+use berth::domain::backup_job::BackupJob;
+use berth::domain::container::Container;
+use berth::domain::directory::Directory;
+use berth::domain::network::Network;
+use berth::domain::node::Node;
+use berth::domain::session::Session;
+use berth::domain::store::Store;
+use berth::domain::template::Template;
+use berth::domain::{Aggregate, Effect, Given};
+use berth::effects::sim::World;
+use berth::events::{self, Closing, DomainEvent, Envelope, Mark};
+use berth::storage::EventStore;
+use berth::types::{Category, ContainerId, OperationId, Position, StreamName};
+
+/// Is the state of one stream, whatever its aggregate.
+trait State {
+    fn fold(&mut self, envelope: &Envelope) -> Option<Mark>;
+    fn owes(&self) -> Option<Effect>;
+    fn text(&self) -> String;
+    fn any(&self) -> &dyn Any;
+}
+
+impl<A: Aggregate + Debug> State for A {
+    fn fold(&mut self, envelope: &Envelope) -> Option<Mark> {
+        let event = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body).ok()?;
+        self.evolve(&event, Given { operation: envelope.context.operation, at: envelope.recorded_at });
+        Some(event.mark())
+    }
+
+    fn owes(&self) -> Option<Effect> {
+        self.next_effect()
+    }
+
+    fn text(&self) -> String {
+        timeless(&format!("{self:#?}"))
+    }
+
+    fn any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn state_of(category: Category) -> Box<dyn State> {
+    match category {
+        Category::Node => Box::new(Node::default()),
+        Category::Directory => Box::new(Directory::default()),
+        Category::Container => Box::new(Container::default()),
+        Category::Session => Box::new(Session::default()),
+        Category::Template => Box::new(Template::default()),
+        Category::Network => Box::new(Network::default()),
+        Category::Store => Box::new(Store::default()),
+        Category::BackupGroup => Box::new(BackupGroup::default()),
+        Category::BackupJob => Box::new(BackupJob::default()),
+        other => panic!("{other} has no aggregate yet"),
+    }
+}
+
+/// Is every stream of a log, folded.
+#[derive(Default)]
+pub struct Picture {
+    streams: BTreeMap<StreamName, Box<dyn State>>,
+    open: BTreeMap<StreamName, OperationId>,
+    closed: BTreeMap<OperationId, Closing>,
+    seen: Position,
+}
+
+impl Picture {
+    /// Folds what came since.
+    pub fn catch_up(&mut self, store: &dyn EventStore) {
+        loop {
+            let page = store.read_all(self.seen, 1_000).unwrap();
+            let Some(last) = page.last() else { return };
+            self.seen = last.position;
+            page.iter().for_each(|envelope| self.fold(envelope));
+        }
+    }
+
+    fn fold(&mut self, envelope: &Envelope) {
+        let stream = &envelope.stream;
+        let state = self.streams.entry(stream.clone()).or_insert_with(|| state_of(stream.category()));
+        match state.fold(envelope) {
+            Some(Mark::Opened { .. }) => drop(self.open.insert(stream.clone(), envelope.context.operation)),
+            Some(Mark::Closed { outcome }) => {
+                self.open.remove(stream);
+                self.closed.insert(envelope.context.operation, outcome);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn get<A: Aggregate + Debug>(&self, stream: &StreamName) -> Option<&A> {
+        self.streams.get(stream)?.any().downcast_ref()
+    }
+
+    /// Returns what is owed by whom.
+    pub fn owed(&self) -> Vec<(StreamName, Effect)> {
+        self.streams.iter().filter_map(|(stream, state)| Some((stream.clone(), state.owes()?))).collect()
+    }
+
+    pub fn owing(&self) -> Vec<StreamName> {
+        self.owed().into_iter().map(|(stream, _)| stream).collect()
+    }
+
+    /// Returns the operations that are under way.
+    pub fn open(&self) -> Vec<OperationId> {
+        self.open.values().copied().collect()
+    }
+
+    pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
+        self.streams.keys()
+    }
+
+    pub fn closed(&self, operation: &str) -> Option<&Closing> {
+        self.closed.get(&OperationId::derived(operation))
+    }
+
+    /// Returns the containers that the log says are running or paused.
+    pub fn running(&self) -> Vec<ContainerId> {
+        let runs = |stream: &StreamName| self.get::<Container>(stream)?.init().and(stream.key().parse().ok());
+        self.streams.keys().filter_map(runs).collect()
+    }
+
+    /// Returns the states of the streams that fit, without times and process numbers.
+    pub fn texts(&self, fits: impl Fn(&StreamName) -> bool) -> BTreeMap<StreamName, String> {
+        let fitting = self.streams.iter().filter(|(stream, _)| fits(stream));
+        fitting.map(|(stream, state)| (stream.clone(), state.text())).collect()
+    }
+
+    /// Demands that log and world agree on what runs and what stands still.
+    #[track_caller]
+    pub fn agrees_with(&self, world: &World) {
+        let containers = self.streams.keys().filter(|stream| stream.category() == Category::Container);
+        for stream in containers {
+            let id: ContainerId = stream.key().parse().unwrap();
+            let init = self.get::<Container>(stream).and_then(Container::init);
+            assert_eq!(init, world.inits.get(&id), "{stream}: log and world disagree on its init");
+            let marks = world.marks.contains_key(&format!("running/{id}"));
+            assert_eq!(init.is_some(), marks, "{stream}: something is left in the kernel, or missing");
+        }
+        assert!(world.frozen.is_empty(), "frozen: {:?}", world.frozen);
+        assert!(world.exits.is_empty(), "nobody took note of {:?}", world.exits);
+    }
+}
+
+/// Tells the world without process numbers and counters.
+pub fn world_text(world: &World) -> String {
+    let World { marks, inits, frozen, paused, exits, limits, disks, backups, .. } = world;
+    let inits: Vec<_> = inits.keys().collect();
+    let exits: Vec<_> = exits.keys().collect();
+    format!(
+        "marks {marks:#?}\ninits {inits:?}\nfrozen {frozen:?}\npaused {paused:?}\nexits {exits:?}\nlimits {limits:#?}\n\
+         disks {disks:?}\nbackups {backups:?}"
+    )
+}
+
+/// Leaves out what differs between two runs of the same: moments, process numbers, operations.
+fn timeless(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let word = line.trim_start();
+        let moment = word.as_bytes().iter().take(4).all(u8::is_ascii_digit) && word.contains("T") && word.contains("Z");
+        let number = ["pid: ", "started: ", "until: ", "deadline: "].iter().any(|field| word.starts_with(field));
+        if moment || number { "…" } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns what a stream of that kind tells before its first event.
+pub fn empty_text(category: Category) -> String {
+    state_of(category).text()
+}
