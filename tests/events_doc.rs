@@ -1,0 +1,280 @@
+//! Keeps `docs/events.md` true: the catalogue of everything that can be recorded, made of the sources and checked.
+//!
+//! Meaning and fields come from the doc comments in `src/events`; what an event does to its operation, and its words, come
+//! from the code itself, asked with a made-up event of each kind. `UPDATE_DOCS=1 cargo test --test events_doc` rewrites
+//! the page.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{any, env, fs};
+
+use berth::events::{self, DomainEvent, Mark};
+use berth::types::{ContainerId, Size, Span, Timestamp};
+use serde_json::{Value, json};
+
+/// Is a type as its source shows it.
+#[derive(Default)]
+struct Definition {
+    is_enum: bool,
+    kebab: bool,
+    tag: Option<String>,
+    fields: Vec<Field>,
+    variants: Vec<Variant>,
+}
+
+struct Field {
+    name: String,
+    kind: String,
+}
+
+#[derive(Default)]
+struct Variant {
+    name: String,
+    meaning: String,
+    /// The only, nameless field.
+    inner: Option<String>,
+    fields: Vec<Field>,
+}
+
+type Sources = BTreeMap<String, Definition>;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let listed = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = listed.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
+    found.sort();
+    found
+}
+
+fn field(line: &str) -> Option<Field> {
+    let (name, kind) = line.trim().trim_start_matches("pub ").trim_end_matches(',').split_once(": ")?;
+    let plain = name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    plain.then(|| Field { name: name.to_owned(), kind: kind.to_owned() })
+}
+
+/// Reads the structs and enums of one formatted file: the formatter's indents stand in for a parser.
+fn read_definitions(text: &str, found: &mut Sources) {
+    let mut lines = text.lines();
+    let mut attributes = String::new();
+    while let Some(line) = lines.next() {
+        let opened = line.strip_suffix(" {").and_then(|line| {
+            let name = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "))?;
+            Some((name.to_owned(), line.starts_with("pub enum ")))
+        });
+        if let Some((name, is_enum)) = opened {
+            let body: Vec<_> = lines.by_ref().take_while(|line| *line != "}").collect();
+            let tag = attributes.split("tag = \"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
+            let mut definition =
+                Definition { is_enum, kebab: attributes.contains("kebab-case"), tag, ..Definition::default() };
+            if is_enum {
+                definition.variants = variants(&body);
+            } else {
+                definition.fields = body.iter().filter(|line| !line.contains("///")).filter_map(|l| field(l)).collect();
+            }
+            found.insert(name, definition);
+        } else if line.starts_with("#[") {
+            attributes.push_str(line);
+        }
+        if !line.starts_with("#[") && !line.starts_with("///") {
+            attributes.clear();
+        }
+    }
+}
+
+fn variants(body: &[&str]) -> Vec<Variant> {
+    let mut found: Vec<Variant> = vec![];
+    let mut meaning = String::new();
+    for line in body {
+        let depth = line.len() - line.trim_start().len();
+        let words = line.trim();
+        match (depth, words.strip_prefix("///")) {
+            (4, Some(text)) => {
+                meaning.push_str(text);
+            }
+            (4, None) if words.starts_with(char::is_uppercase) => {
+                let name: String = words.chars().take_while(char::is_ascii_alphanumeric).collect();
+                let inner = words.split_once('(').map(|(_, rest)| rest.trim_end_matches(',').trim_end_matches(')'));
+                let meaning = std::mem::take(&mut meaning).trim().to_owned();
+                found.push(Variant { name, meaning, inner: inner.map(str::to_owned), fields: vec![] });
+            }
+            (8, None) => found.iter_mut().last().into_iter().for_each(|variant| variant.fields.extend(field(line))),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn kebab(name: &str) -> String {
+    let mut written = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !written.is_empty() {
+            written.push('-');
+        }
+        written.push(letter.to_ascii_lowercase());
+    }
+    written
+}
+
+fn generic<'a>(kind: &'a str, outer: &str) -> Option<&'a str> {
+    kind.strip_prefix(outer)?.strip_prefix('<')?.strip_suffix('>')
+}
+
+/// Makes up a value of a type: the least one, and for a choice the first.
+fn sample(sources: &Sources, kind: &str) -> Value {
+    let kind = kind.rsplit_once("super::").map_or(kind, |(before, after)| if before.is_empty() { after } else { kind });
+    if let Some(inner) = generic(kind, "Box") {
+        return sample(sources, inner);
+    }
+    if generic(kind, "Option").is_some() {
+        return Value::Null;
+    }
+    if generic(kind, "Vec").is_some() || generic(kind, "BTreeSet").is_some() {
+        return json!([]);
+    }
+    match kind {
+        kind if kind.starts_with("BTreeMap<") => json!({}),
+        "String" => json!("…"),
+        "Name" | "LabelKey" | "LabelValue" => json!("name"),
+        "bool" => json!(false),
+        "u16" | "u32" | "u64" | "i32" | "i64" => json!(0),
+        "Category" | "StreamName" => json!("container/name"),
+        "Timestamp" => json!(Timestamp::from(chrono::DateTime::UNIX_EPOCH)),
+        "Size" => json!(Size::default()),
+        "Span" => json!(Span::default()),
+        "IpAddr" => json!("10.0.0.2"),
+        "Subnet" => json!("10.0.0.0/24"),
+        "MacAddress" => json!("02:00:00:00:00:01"),
+        "CronExpression" => json!("@daily"),
+        "Zone" => json!("UTC"),
+        kind if kind.ends_with("Id") => {
+            json!("a".repeat(json!(ContainerId::from_bytes([0; 16])).as_str().unwrap().len()))
+        }
+        kind => composed(sources, sources.get(kind).unwrap_or_else(|| panic!("no sample of the type {kind} is known"))),
+    }
+}
+
+fn composed(sources: &Sources, definition: &Definition) -> Value {
+    if !definition.is_enum {
+        return object(sources, &definition.fields);
+    }
+    let first = definition.variants.first().unwrap();
+    let name = if definition.kebab { kebab(&first.name) } else { first.name.clone() };
+    if let Some(tag) = &definition.tag {
+        let mut value = object(sources, &first.fields);
+        value[tag] = json!(name);
+        return value;
+    }
+    match (&first.inner, first.fields.is_empty()) {
+        (Some(inner), _) => json!({ name: sample(sources, inner) }),
+        (None, true) => json!(name),
+        (None, false) => json!({ name: object(sources, &first.fields) }),
+    }
+}
+
+fn object(sources: &Sources, fields: &[Field]) -> Value {
+    fields.iter().map(|field| (field.name.clone(), sample(sources, &field.kind))).collect()
+}
+
+fn made_up<E: DomainEvent>(sources: &Sources, variant: &Variant) -> E {
+    let body = match (&variant.inner, variant.fields.is_empty()) {
+        (Some(inner), _) => sample(sources, inner),
+        (None, true) => Value::Null,
+        (None, false) => object(sources, &variant.fields),
+    };
+    let bytes = serde_json::to_vec(&body).unwrap();
+    events::decode(&variant.name, 1, &bytes)
+        .unwrap_or_else(|error| panic!("{}: {error}: {:?}: {body}", variant.name, std::error::Error::source(&error)))
+}
+
+fn mark_in_words(mark: &Mark) -> String {
+    match mark {
+        Mark::Opened { verb } => format!("opens `{verb}`"),
+        Mark::Phase { name } => format!("phase: {name}"),
+        Mark::Closed { outcome } => {
+            format!("closes: {}", outcome.words().split(':').next().unwrap_or_default())
+        }
+        Mark::Fact => "–".to_owned(),
+    }
+}
+
+fn carried(variant: &Variant) -> String {
+    let names: Vec<_> = variant.fields.iter().map(|field| format!("`{}`", field.name)).collect();
+    let inner = variant.inner.as_ref().map(|inner| format!("{inner}, see the source"));
+    inner.unwrap_or_else(|| if names.is_empty() { "–".to_owned() } else { names.join(", ") })
+}
+
+/// Writes the table of one kind of stream.
+fn chapter<E: DomainEvent>(sources: &Sources, page: &mut String) {
+    let name = any::type_name::<E>().rsplit("::").next().unwrap();
+    let definition = &sources[name];
+    let written: Vec<_> = definition.variants.iter().map(|variant| variant.name.as_str()).collect();
+    let mut known = E::KINDS.to_vec();
+    known.sort_unstable();
+    let mut listed = written.clone();
+    listed.sort_unstable();
+    assert_eq!(listed, known, "{name}: the source was not read as the compiler reads it");
+    writeln!(page, "\n## {}\n", E::CATEGORY).unwrap();
+    writeln!(page, "| event | what it says | its operation | carries | as a line of history |\n|---|---|---|---|---|")
+        .unwrap();
+    for variant in &definition.variants {
+        let event = made_up::<E>(sources, variant);
+        let (mark, sentence) = (mark_in_words(&event.mark()), event.sentence());
+        assert!(!variant.meaning.is_empty() && !sentence.is_empty(), "{name}::{} says nothing", variant.name);
+        let meaning = variant.meaning.replace('|', "\\|");
+        writeln!(page, "| `{}` | {meaning} | {mark} | {} | {sentence} |", variant.name, carried(variant)).unwrap();
+    }
+}
+
+fn catalogue() -> String {
+    let mut sources = Sources::new();
+    for path in files("src/types").into_iter().chain(files("src/events")) {
+        read_definitions(&fs::read_to_string(path).unwrap(), &mut sources);
+    }
+    let mut page = "\
+# Events
+
+Everything that can be recorded, by kind of stream. This page is made of `src/events` by `tests/events_doc.rs` and checked
+by `cargo test`; `UPDATE_DOCS=1 cargo test --test events_doc` writes it anew.
+
+*Its operation* says what an event does to the operation it belongs to: it opens one, tells of another phase, or closes it;
+a dash is a fact beside that. Where an outcome depends on what is carried, an example is shown. The *line of history* is
+what `event list` prints, here with made-up values: `…` for words, `aaaa` for ids. Around each event stands the same
+envelope: position, stream, version, time, principal, operation, cause, node, boot (`src/events/envelope.rs`; as bytes:
+`formats/log.md`).
+"
+    .to_owned();
+    chapter::<events::NodeEvent>(&sources, &mut page);
+    chapter::<events::DirectoryEvent>(&sources, &mut page);
+    chapter::<events::ContainerEvent>(&sources, &mut page);
+    chapter::<events::SessionEvent>(&sources, &mut page);
+    chapter::<events::TemplateEvent>(&sources, &mut page);
+    chapter::<events::NetworkEvent>(&sources, &mut page);
+    chapter::<events::StoreEvent>(&sources, &mut page);
+    chapter::<events::BackupGroupEvent>(&sources, &mut page);
+    chapter::<events::BackupJobEvent>(&sources, &mut page);
+    chapter::<events::RestoreEvent>(&sources, &mut page);
+    chapter::<events::MaintenanceEvent>(&sources, &mut page);
+    chapter::<events::BatchEvent>(&sources, &mut page);
+    chapter::<events::ScheduleEvent>(&sources, &mut page);
+    page
+}
+
+#[test]
+fn the_catalogue_of_events_is_what_the_code_says() {
+    let page: &Path = &root().join("docs/events.md");
+    let true_now = catalogue();
+    if env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        fs::write(page, &true_now).unwrap();
+    }
+    let written = fs::read_to_string(page).unwrap_or_default();
+    let differs = written.lines().zip(true_now.lines()).find(|(written, now)| written != now);
+    assert!(
+        written == true_now,
+        "docs/events.md is not what the code says{}; UPDATE_DOCS=1 cargo test --test events_doc writes it anew",
+        differs.map(|(_, now)| format!(" (first: {now})")).unwrap_or_default()
+    );
+}
