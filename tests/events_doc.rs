@@ -278,3 +278,38 @@ fn the_catalogue_of_events_is_what_the_code_says() {
         differs.map(|(_, now)| format!(" (first: {now})")).unwrap_or_default()
     );
 }
+
+/// Returns what a page names between backquotes that is a path of this project.
+fn places(text: &str) -> Vec<String> {
+    let quoted = text.split('`').skip(1).step_by(2).map(str::to_owned);
+    quoted
+        .filter(|word| ["src/", "tests/", "docs/", "bench/", "packaging/"].iter().any(|at| word.starts_with(at)))
+        .collect()
+}
+
+fn is_there(place: &str) -> bool {
+    let (path, name) = place.split_once("::").map_or((place, None), |(path, name)| (path, Some(name)));
+    let path = root().join(path.split(' ').next().unwrap_or_default());
+    let Some(name) = name else { return path.exists() };
+    let text = fs::read_to_string(path).unwrap_or_default();
+    ["fn ", "struct ", "enum ", "trait ", "const ", "macro_rules! "].iter().any(|word| {
+        text.match_indices(&format!("{word}{name}")).any(|(at, found)| {
+            !text[at + found.len()..].starts_with(|letter: char| letter.is_alphanumeric() || letter == '_')
+        })
+    })
+}
+
+#[test]
+fn pages_name_only_places_that_are_there() {
+    let mut wrong = vec![];
+    for page in ["README.md", "docs/architecture.md", "docs/operating.md", "docs/runtime.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap_or_default();
+        wrong
+            .extend(places(&text).into_iter().filter(|place| !is_there(place)).map(|place| format!("{page}: {place}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        !is_there("src/actors/shell.rs::no_such_name") && !is_there("src/no/such/file.rs"),
+        "the check sees nothing"
+    );
+}
