@@ -1,12 +1,38 @@
-//! Wires the concrete parts together; the only file that names adapters.
+//! Wires the concrete parts together; the only file (with its folder) that names adapters.
+
+#[path = "main/audit.rs"]
+mod audit;
+#[path = "main/daemon.rs"]
+mod daemon;
+#[path = "main/doctor.rs"]
+mod doctor;
+#[path = "main/identity.rs"]
+mod identity;
+#[path = "main/start.rs"]
+mod start;
+#[path = "main/tour.rs"]
+mod tour;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use berth::cli;
+use berth::effects::clock::SystemClock;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    match (arguments.next(), arguments.next()) {
-        (Some(verb), Some(directory)) if verb == "shim" => berth::shim::main(&PathBuf::from(directory)),
-        _ => ExitCode::from(2),
+    // The supervisor is no command for people: it knows no options, needs no runtime, and must stay small.
+    if let (Some(verb), Some(directory)) = (arguments.next(), arguments.next())
+        && verb == "shim"
+    {
+        return berth::shim::main(&PathBuf::from(directory));
     }
+    let ports = cli::Ports {
+        clock: Box::new(SystemClock),
+        daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref()),
+        doctor: doctor::offline,
+        audit_verify: audit::run,
+        tour: |arguments| tour::run(arguments.keep),
+    };
+    cli::run(std::env::args_os(), ports)
 }

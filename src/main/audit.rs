@@ -2,14 +2,20 @@
 
 use std::path::Path;
 
-use berth::cli::ports::AuditReport;
-use berth::storage::{Evidence, Reader, verify};
+use berth::cli::AuditReport;
+use berth::storage::{Evidence, Reader, merkle, verify};
 
 /// Recomputes the whole log of a state directory and says in words what that shows.
 pub(crate) fn run(state: &Path, checkpoint: Option<&Path>) -> Result<AuditReport, String> {
     let reader = Reader::open(state).map_err(|error| error.to_string())?;
-    let note = checkpoint.map(|path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())));
+    let note =
+        checkpoint.map(|path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())));
     let evidence = Evidence { checkpoint: note.transpose()?, key: None };
     let report = verify(&reader, &evidence).map_err(|error| error.to_string())?;
-    Ok(AuditReport::from(&report))
+    Ok(AuditReport {
+        events: report.events,
+        root: merkle::hex(&report.root),
+        checkpoint_fits: checkpoint.map(|_| report.outside.is_some()),
+        findings: report.findings.iter().map(ToString::to_string).collect(),
+    })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix::{Arbiter, System};
 use berth::actors::{House, Registry, RetryPolicy, reconcile, recover};
-use berth::api::ports::{LogPorts, NodeFacts, Ports};
+use berth::api::{LogPorts, NodeFacts, Ports};
 use berth::effects::Host;
 use berth::effects::clock::SystemClock;
 use berth::effects::linux::network::{Networks, choose_subnet, host_subnets};
@@ -142,8 +142,6 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     reconcile::follow(Arc::clone(&registry));
 
     let (end, ending) = watch::channel(false);
-    let ticker = berth::scheduler::ticker::run(Arc::clone(&registry), query.clone(), ending.clone());
-    let ticking = actix::spawn(ticker);
     let socket = setup.run.join("api.sock");
     write_instance(&setup, &socket)?;
     let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
@@ -158,7 +156,6 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let served = serving.await;
 
     let _ = berth::sys::service::notify("STOPPING=1");
-    ticking.abort();
     start::take_leave(&registry, &setup).await;
     host.close();
     registry.close();

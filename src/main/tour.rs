@@ -21,8 +21,8 @@ const FEATURE_START: &str = "start-containers";
 type Step = Result<(), String>;
 
 /// Runs the tour.
-pub(crate) fn run() -> ExitCode {
-    let mut guide = match Guide::begin() {
+pub(crate) fn run(keep: bool) -> ExitCode {
+    let mut guide = match Guide::begin(keep) {
         Ok(guide) => guide,
         Err(reason) => {
             eprintln!("error: the tour cannot begin: {reason}");
@@ -47,11 +47,12 @@ struct Guide {
     can_start: bool,
     left_out: Vec<String>,
     made: bool,
+    keep: bool,
     begun: Instant,
 }
 
 impl Guide {
-    fn begin() -> Result<Self, String> {
+    fn begin(keep: bool) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let place = std::env::temp_dir().join(format!("berth-tour-{}", std::process::id()));
         std::fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
@@ -62,6 +63,7 @@ impl Guide {
             can_start: false,
             left_out: vec![],
             made: false,
+            keep,
             begun: Instant::now(),
         })
     }
@@ -76,6 +78,9 @@ impl Guide {
         self.wait_for_the_schedule()?;
         self.damage_and_restore()?;
         self.look_back()?;
+        if self.keep {
+            return Ok(());
+        }
         self.remove()
     }
 
@@ -251,6 +256,10 @@ impl Guide {
 
     /// Ends the daemon and leaves nothing behind, however far the tour came.
     fn clear(&mut self) -> Step {
+        if self.keep {
+            println!("\nEverything is left as it is: export BERTH_STATE={}", self.state().display());
+            return Ok(());
+        }
         if self.made {
             for verb in [["container", "stop"], ["container", "delete"], ["container", "purge"]] {
                 for name in ["web1", "web2", "web3"] {
