@@ -5,6 +5,7 @@
 //! backups) goes through `effects::access`. Nothing here decides anything.
 
 mod backups;
+pub mod client;
 mod console_log;
 mod containers;
 mod edge;

@@ -11,6 +11,7 @@ use serde_json::Value;
 pub use crate::domain::RefusalClass;
 pub use crate::effects::access::{BackupFile, SessionRequest, SessionTicket};
 pub use crate::events::{BackupMode, DiskKind, MaintenanceAction, ScheduledAction, Selection, TemplateSource};
+pub use crate::events::{BackupOutcome, MaintenanceResult, RestoreTarget};
 pub use crate::projections::rows::AsOf;
 use crate::projections::rows::{NodeRow, OperationState};
 use crate::types::{OperationId, Position, StreamName, Timestamp};

@@ -1,0 +1,60 @@
+//! How the client finds the daemon: the file it writes into its state directory.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::ClientError;
+
+/// The file's name in the state directory.
+pub const INSTANCE_FILE: &str = "instance.json";
+
+/// Is what a daemon says of itself. Unknown fields are ignored, so that a newer one can say more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Eight hexadecimal digits in every name this daemon gives on the host.
+    pub instance: String,
+    /// Where its sockets are.
+    pub run_dir: PathBuf,
+    /// Where it listens. Not below the state directory: a socket's path has 108 bytes at most (unix(7)).
+    pub socket: PathBuf,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Instance {
+    /// Reads the file of a state directory.
+    ///
+    /// # Errors
+    /// [`ClientError::Down`] where there is none, else why it cannot be read.
+    pub fn load(state: &Path) -> Result<Self, ClientError> {
+        let path = state.join(INSTANCE_FILE);
+        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ClientError::Down,
+            std::io::ErrorKind::PermissionDenied => ClientError::Forbidden { path: path.clone() },
+            _ => ClientError::Instance { path: path.clone(), reason: error.to_string() },
+        })?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Instance { path, reason: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_directory_without_the_file_has_no_daemon() {
+        let state = tempfile::tempdir().unwrap();
+        assert!(matches!(Instance::load(state.path()), Err(ClientError::Down)));
+    }
+
+    #[test]
+    fn a_newer_daemon_may_say_more_and_nonsense_is_named() {
+        let state = tempfile::tempdir().unwrap();
+        let text = r#"{"instance":"0a1b2c3d","run_dir":"/run/x","socket":"/run/x/api.sock","pid":1,"new":true}"#;
+        std::fs::write(state.path().join(INSTANCE_FILE), text).unwrap();
+        assert_eq!(Instance::load(state.path()).unwrap().socket, Path::new("/run/x/api.sock"));
+        std::fs::write(state.path().join(INSTANCE_FILE), "{").unwrap();
+        assert!(matches!(Instance::load(state.path()), Err(ClientError::Instance { .. })));
+    }
+}

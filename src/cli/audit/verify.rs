@@ -1,0 +1,54 @@
+//! `berth audit verify`: recompute the whole log, with or without a daemon.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, Tone};
+
+/// Recompute the log and compare it with its hashes
+///
+/// This reads the state directory itself and trusts no daemon. With a checkpoint kept elsewhere it also proves that
+/// nothing before the checkpoint was changed. The exit code is 10 if anything is wrong.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  berth audit verify\n  berth audit verify --checkpoint /mnt/usb/berth.checkpoint"
+)]
+pub struct Arguments {
+    /// A note of an earlier `berth audit checkpoint`
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    checkpoint: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    let report = (context.ports.audit_verify)(&context.state, arguments.checkpoint.as_deref())
+        .map_err(|reason| Failure::new(Exit::Failed, "audit.verify", reason))?;
+    let is_bad = !report.findings.is_empty() || report.checkpoint_fits == Some(false);
+    let exit = if is_bad { Exit::Findings } else { Exit::Done };
+    let value = serde_json::to_value(&report).unwrap_or_default();
+    if output::one(&mut context.screen, context.format, &value, None)? {
+        return Ok(exit);
+    }
+    for finding in &report.findings {
+        let line = format!("{} {}", mark(context, false), crate::types::terminal_safe(finding));
+        context.screen.write(&format!("{line}\n"))?;
+    }
+    let checkpoint = match report.checkpoint_fits {
+        Some(true) => ", the checkpoint fits",
+        Some(false) => ", the checkpoint does NOT fit",
+        None => "",
+    };
+    let state = if is_bad { "something is wrong" } else { "whole" };
+    context.screen.line(&format!("{} events, root {}: {state}{checkpoint}", report.events, report.root))?;
+    Ok(exit)
+}
+
+/// Returns the sign in front of a finding; it is a sign and a colour.
+pub fn mark(context: &Context<'_>, good: bool) -> String {
+    let (sign, tone) = if good { ("✓", Tone::Good) } else { ("✗", Tone::Bad) };
+    if context.screen.colour { tone.paint(sign) } else { sign.to_owned() }
+}

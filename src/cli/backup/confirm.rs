@@ -1,0 +1,32 @@
+//! `berth backup confirm`: the end of a restore in place.
+
+use clap::Args;
+
+use crate::api::client::Target;
+use crate::cli::change::{self, Change, ChangeOptions};
+use crate::cli::confirm;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+
+/// Keep what was restored in place
+///
+/// The files of before are removed. This cannot be taken back.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  berth backup confirm 7q2mabcd")]
+pub struct Arguments {
+    /// The run of the restore, as `berth backup restore` printed it
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    options: ChangeOptions,
+}
+
+/// Runs the verb.
+pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    if !arguments.options.is_dry_run() {
+        confirm::yes_or_no(context, "The files of before are removed. This cannot be taken back. Go on?")?;
+    }
+    let target = Target::new("/v1/restores").segment(&arguments.run).segment("confirm");
+    change::apply(context, &arguments.options, Change::new(target, format!("restore {}", arguments.run), "confirmed"))
+}

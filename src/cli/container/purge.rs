@@ -1,0 +1,36 @@
+//! `berth container purge`: for good, so the name has to be typed.
+
+use clap::Args;
+
+use super::targets::{self, Names};
+use crate::cli::change::{self, ChangeOptions};
+use crate::cli::confirm;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+
+/// Remove the files of deleted containers for good
+///
+/// This cannot be taken back. History and backups stay.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  berth container purge web1\n  berth container purge web1 -y --reason 'disk is full'"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    targets: Names,
+    #[command(flatten)]
+    options: ChangeOptions,
+}
+
+/// Runs the verb.
+pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    if !arguments.options.is_dry_run() {
+        for name in &arguments.targets.names {
+            confirm::typed_name(context, &format!("The files of {name} will be gone for good."), name)?;
+        }
+    }
+    // No patterns: what is gone for good is named one by one.
+    let change = |name: &String| targets::change(name, "purge", "purged");
+    change::apply_all(context, &arguments.options, arguments.targets.names.iter().map(change).collect())
+}

@@ -1,0 +1,124 @@
+//! `berth container set`: limits, autostart and labels, while it runs.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::targets::{self, Names};
+use crate::api::resources::SetLimits;
+use crate::cli::change::{self, Change, ChangeOptions};
+use crate::cli::context::{Context, shell_quoted};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::{output, read};
+use crate::projections::rows::ContainerRow;
+use crate::types::{Cpus, Label, Size};
+
+/// Change limits, autostart and labels
+///
+/// Limits change while it runs. A disk only grows. The word none lifts a limit.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  berth container set web1 --memory 2G --reason 'OOM in php-fpm'\n  \
+    berth container set web1 --cpus none --label tier=front --remove-label old")]
+pub struct Arguments {
+    #[command(flatten)]
+    targets: Names,
+    /// Most memory
+    #[arg(long, value_name = "SIZE|none", value_parser = limit::<Size>)]
+    memory: Option<String>,
+    /// Most processor time
+    #[arg(long, value_name = "NUMBER|none", value_parser = limit::<Cpus>)]
+    cpus: Option<String>,
+    /// Most processes and threads
+    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>)]
+    pids: Option<String>,
+    /// Size of its disk; it only grows
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<Size>,
+    /// Whether it starts with the node
+    #[arg(long, value_name = "true|false")]
+    autostart: Option<bool>,
+    /// A label to put on it; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<Label>,
+    /// A label to take off; may be given several times
+    #[arg(long, value_name = "KEY")]
+    remove_label: Vec<String>,
+    #[command(flatten)]
+    options: ChangeOptions,
+}
+
+/// Checks a limit here, so that a typing mistake is told before anything is asked for.
+fn limit<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<String, String> {
+    match text {
+        "none" => Ok(text.to_owned()),
+        _ => text.parse::<T>().map(|_| text.to_owned()).map_err(|error| error.to_string()),
+    }
+}
+
+impl Arguments {
+    fn body(&self) -> SetLimits {
+        let labels = self.label.iter().map(|label| (label.key.to_string(), label.value.to_string()));
+        SetLimits {
+            memory: self.memory.clone(),
+            cpus: self.cpus.clone(),
+            pids: self.pids.clone(),
+            disk: self.disk.map(change::size_flag),
+            autostart: self.autostart,
+            labels_set: labels.collect::<BTreeMap<_, _>>(),
+            labels_remove: self.remove_label.clone(),
+        }
+    }
+
+    /// Returns the options that bring back what is now; a disk cannot shrink, so it is left out.
+    fn undo(&self, now: &ContainerRow) -> String {
+        let limits = &now.configuration.limits;
+        let none = || "none".to_owned();
+        let mut options = Vec::new();
+        let mut add = |name: &str, value: String| options.push(format!("--{name} {}", shell_quoted(&value)));
+        if self.memory.is_some() {
+            add("memory", limits.memory.map_or_else(none, change::size_flag));
+        }
+        if self.cpus.is_some() {
+            add("cpus", limits.cpus.map_or_else(none, |cpus| cpus.to_string()));
+        }
+        if self.pids.is_some() {
+            add("pids", limits.pids.map_or_else(none, |pids| pids.to_string()));
+        }
+        if self.autostart.is_some() {
+            add("autostart", now.configuration.autostart.to_string());
+        }
+        let set = self.label.iter().map(|label| label.key.to_string());
+        for key in set.chain(self.remove_label.iter().cloned()) {
+            match now.configuration.labels.get(&key) {
+                Some(value) => add("label", format!("{key}={value}")),
+                None => add("remove-label", key),
+            }
+        }
+        options.join(" ")
+    }
+}
+
+/// Runs the verb.
+pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    let body = arguments.body();
+    if body == SetLimits::default() {
+        return Err(Failure::usage("usage.nothing", "nothing to set was named")
+            .hinted("Name a limit:  berth container set NAME --memory 2G"));
+    }
+    let mut changes = Vec::new();
+    for name in arguments.targets.resolved(context)? {
+        changes.push(change_of(context, arguments, &body, &name));
+    }
+    change::apply_all(context, &arguments.options, changes)
+}
+
+/// The limits of now are only needed for the undo; whoever is not found is told of by the change itself.
+fn change_of(context: &Context<'_>, arguments: &Arguments, body: &SetLimits, name: &str) -> Change {
+    let change = targets::change(name, "set", "set").body(body);
+    let now = read::ask(context, &targets::one(name)).and_then(|now| output::row(read::item(&now).clone()));
+    match now.map(|row: ContainerRow| arguments.undo(&row)) {
+        Ok(options) if !options.is_empty() => change.undo(format!("container set {name} {options}")),
+        _ => change,
+    }
+}

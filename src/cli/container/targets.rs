@@ -1,0 +1,61 @@
+//! Which containers a command is about, and where to ask for it.
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::api::client::Target;
+use crate::cli::change::Change;
+use crate::cli::complete;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::name_of;
+use crate::cli::read;
+
+/// Is one or more containers.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Names {
+    /// Containers by name, id or quoted pattern ('web*')
+    #[arg(required = true, value_name = "NAME", add = complete::containers())]
+    pub names: Vec<String>,
+}
+
+impl Names {
+    /// Returns the names, patterns replaced by those they fit, each name once.
+    ///
+    /// # Errors
+    /// A pattern fits none, or nobody can be asked which.
+    pub fn resolved(&self, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+        let mut resolved: Vec<String> = Vec::new();
+        for name in &self.names {
+            let found = if name.contains(['*', '?']) { fitting(context, name)? } else { vec![name.clone()] };
+            resolved.extend(found.into_iter().filter(|name| !resolved.contains(name)).collect::<Vec<_>>());
+        }
+        Ok(resolved)
+    }
+}
+
+fn fitting(context: &Context<'_>, pattern: &str) -> Result<Vec<String>, Failure> {
+    let answer = read::fetch(context, &list().query("name", pattern))?.value;
+    let items = answer.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if items.is_empty() {
+        let message = format!("no container fits the pattern {pattern:?}");
+        return Err(Failure::new(Exit::NotFound, "container.not-found", message));
+    }
+    Ok(items.iter().map(name_of).collect())
+}
+
+/// Returns where containers are listed and made.
+pub fn list() -> Target {
+    Target::new("/v1/containers")
+}
+
+/// Returns where one container is.
+pub fn one(name: &str) -> Target {
+    list().segment(name)
+}
+
+/// Returns the change that a verb is to a container.
+pub fn change(name: &str, verb: &str, done: &str) -> Change {
+    Change::new(one(name).segment(verb), name, done)
+}

@@ -1,0 +1,35 @@
+//! `berth container undelete`: back from the grave.
+
+use clap::Args;
+
+use super::targets;
+use crate::api::resources::UndeleteRequest;
+use crate::cli::change::{self, ChangeOptions};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+
+/// Take a deleted container back
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  berth container undelete web1\n  berth container undelete web1 --name web1-old"
+)]
+pub struct Arguments {
+    /// Its last name, or its id
+    #[arg(value_name = "NAME")]
+    container: String,
+    /// The name it gets, its old one by default
+    #[arg(long, value_name = "NEW")]
+    name: Option<String>,
+    #[command(flatten)]
+    options: ChangeOptions,
+}
+
+/// Runs the verb.
+pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    let name = arguments.name.as_ref().unwrap_or(&arguments.container);
+    let change = targets::change(&arguments.container, "undelete", "taken back")
+        .body(&UndeleteRequest { name: arguments.name.clone() })
+        .undo(format!("container delete {name}"));
+    change::apply(context, &arguments.options, change)
+}

@@ -1,0 +1,148 @@
+//! What every verb has at hand: where the state is, the daemon behind it, the screen, the form of output.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tokio::runtime::Runtime;
+
+use super::exit::Exit;
+use super::failure::{Failure, Told};
+use super::output::{Format, Look};
+use super::ports::Ports;
+use super::root::Global;
+use super::screen::Screen;
+use crate::api::client::Client;
+
+/// The variable that names the state directory.
+pub const STATE_VARIABLE: &str = "BERTH_STATE";
+/// The state directory of root.
+const STATE_OF_ROOT: &str = "/var/lib/berth";
+
+/// Is what a command runs in.
+pub struct Context<'a> {
+    /// The state directory.
+    pub state: PathBuf,
+    /// The form of results.
+    pub format: Format,
+    /// Where they go.
+    pub screen: Screen,
+    /// What `main` handed in.
+    pub ports: &'a Ports,
+    /// Whether questions are answered with yes.
+    pub yes: bool,
+    /// Whether questions are refused.
+    pub no_input: bool,
+    /// How much is told beside the result.
+    pub verbose: u8,
+    runtime: Rc<Runtime>,
+}
+
+impl<'a> Context<'a> {
+    /// Makes the context of a command line.
+    ///
+    /// # Errors
+    /// The process may not even have a poll descriptor.
+    pub fn new(global: &Global, screen: Screen, ports: &'a Ports) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, "cli.runtime", error.to_string()))?;
+        Ok(Self {
+            state: global.state.clone().unwrap_or_else(default_state),
+            format: global.output,
+            screen,
+            ports,
+            yes: global.yes,
+            no_input: global.no_input,
+            verbose: global.verbose,
+            runtime: Rc::new(runtime),
+        })
+    }
+
+    /// Returns the client of the daemon; whether it answers shows at the first request.
+    ///
+    /// # Errors
+    /// No daemon has left its address in the state directory.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::of_state(&self.state)?)
+    }
+
+    /// Returns the runtime, for work that also needs the screen.
+    pub fn runtime(&self) -> Rc<Runtime> {
+        Rc::clone(&self.runtime)
+    }
+
+    /// Runs asynchronous work to its end.
+    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
+    /// Returns the look of this moment.
+    pub fn look(&self) -> Look {
+        Look::at(self.ports.clock.now())
+    }
+
+    /// Returns a command of this tool as the user would type it for the same state directory.
+    pub fn command(&self, rest: &str) -> String {
+        let from_environment = std::env::var_os(STATE_VARIABLE).is_some_and(|value| Path::new(&value) == self.state);
+        if from_environment || self.state == default_state() {
+            return format!("berth {rest}");
+        }
+        format!("berth --state {} {rest}", shell_quoted(&self.state.to_string_lossy()))
+    }
+
+    /// Tells an error and returns how the process ends.
+    pub fn tell(&mut self, failure: Failure) -> Exit {
+        let exit = failure.exit();
+        let is_down = failure.is_down();
+        if let Failure::Told(mut told) = failure {
+            if is_down {
+                self.say_how_to_start(&mut told);
+            }
+            let text = if self.format.is_json() { told.json() } else { told.lines() };
+            self.screen.alarm(&text);
+        }
+        exit
+    }
+
+    fn say_how_to_start(&self, told: &mut Told) {
+        let by_hand = self.command("daemon");
+        let unit = "systemctl start berth";
+        let start = if self.state == Path::new(STATE_OF_ROOT) { unit } else { by_hand.as_str() };
+        told.hints.push(format!("Start it:  {start}"));
+    }
+}
+
+/// Returns the state directory where none is named: one for the machine, one for each other user
+/// (XDG Base Directory Specification, `XDG_STATE_HOME`).
+pub fn default_state() -> PathBuf {
+    if crate::sys::process::effective_user() == 0 {
+        return PathBuf::from(STATE_OF_ROOT);
+    }
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from).join(".local/state");
+    let state_home = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    state_home.unwrap_or_else(home).join("berth")
+}
+
+/// Returns the text as one word of a POSIX shell.
+pub fn shell_quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_shell_would_change_is_quoted() {
+        for (text, quoted) in
+            [("web1", "web1"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''"), ("web*", "'web*'")]
+        {
+            assert_eq!(shell_quoted(text), quoted);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Exit codes: few, fixed, told by `berth exit-codes`. The fine detail is in an error's code word, not here.
+
+use std::process::ExitCode;
+
+use crate::projections::rows::OperationState;
+
+/// Says how a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// As asked.
+    Done,
+    /// Not at all.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// Some of it: one target of several, or a backup with unreadable files.
+    Partly,
+    /// Not for this user.
+    NotAllowed,
+    /// There is no such thing.
+    NotFound,
+    /// Somebody else has it, or it is not in that state.
+    Conflict,
+    /// There is not enough.
+    Limit,
+    /// No daemon.
+    NoDaemon,
+    /// The wait was too long; the work goes on.
+    Timeout,
+    /// It was looked at, and something is wrong.
+    Findings,
+    /// Interrupted; the work goes on.
+    Detached,
+    /// What a command inside a container returned.
+    Command(u8),
+}
+
+impl Exit {
+    /// Returns the number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Partly => 3,
+            Self::NotAllowed => 4,
+            Self::NotFound => 5,
+            Self::Conflict => 6,
+            Self::Limit => 7,
+            Self::NoDaemon => 8,
+            Self::Timeout => 9,
+            Self::Findings => 10,
+            Self::Detached => 130,
+            Self::Command(code) => code,
+        }
+    }
+
+    /// Returns the end that an operation's end is.
+    pub fn of_operation(state: OperationState) -> Self {
+        match state {
+            OperationState::Waiting | OperationState::Running | OperationState::Done => Self::Done,
+            OperationState::Partly => Self::Partly,
+            OperationState::Skipped => Self::Conflict,
+            OperationState::Failed | OperationState::Cancelled | OperationState::Stuck => Self::Failed,
+        }
+    }
+
+    /// Sums the ends of several targets up: one that all share, else partly.
+    pub fn sum(ends: impl IntoIterator<Item = Self>) -> Self {
+        let mut ends = ends.into_iter();
+        let first = ends.next().unwrap_or(Self::Done);
+        if ends.all(|end| end == first) { first } else { Self::Partly }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The help on exit codes.
+pub const HELP: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    the command line makes no sense
+  3    partly done: some of the targets, or unreadable files
+  4    not allowed
+  5    not found
+  6    conflict or busy
+  7    a limit is reached, or there is no space
+  8    no daemon is running
+  9    the wait was too long; the work goes on
+  10   finished, with findings
+  130  detached by Ctrl-C; the work goes on
+  exec, enter: what the command returned; 126 cannot be run, 127 not found, 128+N ended by signal N";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_ends_are_partly_unless_all_are_alike() {
+        assert_eq!(Exit::sum([]), Exit::Done);
+        assert_eq!(Exit::sum([Exit::NotFound, Exit::NotFound]), Exit::NotFound);
+        assert_eq!(Exit::sum([Exit::Done, Exit::NotFound]), Exit::Partly);
+    }
+
+    #[test]
+    fn every_number_is_in_the_help() {
+        for number in (0..=10).chain([130]) {
+            assert!(HELP.lines().any(|line| line.trim_start().starts_with(&format!("{number} "))), "{number}");
+        }
+    }
+}

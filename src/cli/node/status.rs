@@ -1,0 +1,73 @@
+//! `berth node status`.
+
+use clap::Args;
+
+use crate::api::client::Target;
+use crate::api::resources::NodeStatus;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Cell, Look, Tone};
+use crate::cli::read::{self, ReadOptions};
+
+/// Show this machine: version, log, read models, space
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  berth node status\n  berth node status -o json")]
+pub struct Arguments {
+    #[command(flatten)]
+    options: ReadOptions,
+}
+
+/// Runs the verb.
+pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    read::show(context, &arguments.options, Target::new("/v1/node"), describe)
+}
+
+fn describe(status: &NodeStatus, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let node = status.node.as_ref();
+    let version = status.version.as_ref().or_else(|| node.and_then(|node| node.version.as_ref()));
+    let heading = format!(
+        "{}  berth {}  Linux {}",
+        node.map_or("this host", |node| &node.hostname),
+        version.map_or("?", String::as_str),
+        node.and_then(|node| node.kernel.as_deref()).unwrap_or("?"),
+    );
+    let mut pairs = Vec::new();
+    pairs.extend(node.map(|node| ("instance", Cell::from(&node.instance))));
+    pairs.extend(
+        node.and_then(|node| node.started_at)
+            .map(|moment| ("daemon", Cell::from(format!("started {}", look.ago(moment))))),
+    );
+    pairs.push(("containers", Cell::from(counts(&status.containers))));
+    pairs.push(("also", Cell::from(counts(&status.counts))));
+    pairs.push(("under way", Cell::from(format!("{} operations", status.open_operations))));
+    let head = status.head.time.map_or(String::new(), |time| format!(", the last {}", look.ago(time)));
+    pairs.push(("log", Cell::from(format!("{} events{head}", status.head.position))));
+    pairs.push(("root", Cell::from(&status.root)));
+    pairs.extend(status.read_only.as_ref().map(|why| ("read-only", Cell::toned(why, Tone::Bad))));
+    pairs.extend(
+        status
+            .space
+            .as_ref()
+            .map(|level| ("space", Cell::toned(level, if level == "ok" { Tone::Good } else { Tone::Warn }))),
+    );
+    pairs.push(("read models", models(status)));
+    (heading, pairs)
+}
+
+fn counts(counts: &std::collections::BTreeMap<String, u64>) -> String {
+    let words: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+fn models(status: &NodeStatus) -> Cell {
+    let parked: Vec<&str> =
+        status.projections.iter().filter(|model| model.error.is_some()).map(|model| model.name.as_str()).collect();
+    let lag = |position: u64| status.head.position.get().saturating_sub(position);
+    let behind = status.projections.iter().map(|model| lag(model.position.get())).max().unwrap_or(0);
+    match (parked.is_empty(), behind) {
+        (false, _) => Cell::toned(format!("parked: {}", parked.join(", ")), Tone::Bad),
+        (true, 0) => Cell::toned("current", Tone::Good),
+        (true, behind) => Cell::toned(format!("{behind} events behind"), Tone::Warn),
+    }
+}

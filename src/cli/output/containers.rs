@@ -1,0 +1,161 @@
+//! How containers look.
+
+use super::look::used_of;
+use super::{Cell, Column, Look, Tabular, Tone, tones};
+use crate::projections::rows::{ContainerRow, CoverageRow};
+
+impl Tabular for ContainerRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::left("STATE"),
+        Column::left("ADDRESS"),
+        Column::right("MEMORY"),
+        Column::right("DISK"),
+        Column::left("BACKED UP"),
+        Column::right("UP"),
+        Column::left("TEMPLATE").wide(),
+        Column::left("NETWORK").wide(),
+        Column::right("CPUS").wide(),
+        Column::right("PIDS").wide(),
+        Column::left("LABELS").wide(),
+        Column::left("ID").wide(),
+    ];
+
+    fn cells(&self, look: Look) -> Vec<Cell> {
+        let limits = &self.configuration.limits;
+        let labels = self.configuration.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        vec![
+            Cell::from(self.name.to_string()),
+            tones::container(self.state),
+            Cell::maybe(self.lease.as_ref().map(|lease| lease.address)),
+            used_of(self.usage.and_then(|usage| usage.memory), limits.memory),
+            used_of(self.usage.and_then(|usage| usage.disk), Some(limits.disk)),
+            tones::ago_or_never(look, self.last_backup.as_ref().map(|backup| backup.taken_at)),
+            Cell::maybe(self.started_at.map(|moment| look.lasted(moment))),
+            Cell::maybe(self.template_name.as_ref()),
+            Cell::maybe(self.network_name.as_ref()),
+            Cell::maybe(limits.cpus),
+            Cell::maybe(limits.pids),
+            Cell::maybe(Some(labels.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty())),
+            Cell::from(self.id.short()),
+        ]
+    }
+}
+
+/// Returns the heading and the details of a container.
+pub fn describe(row: &ContainerRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
+    let mut pairs = vec![
+        ("why", Cell::from(format!("{} ({})", row.change.why, row.change.by))),
+        ("template", Cell::maybe(row.template_name.as_ref())),
+    ];
+    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.extend(row.operation.as_ref().map(|open| {
+        let phase = open.phase.as_deref().unwrap_or("begun");
+        ("under way", Cell::toned(format!("{} ({phase}), operation {}", open.verb, open.operation), Tone::Warn))
+    }));
+    pairs.extend(limits(row));
+    pairs.extend(place(row));
+    pairs.extend(life(row, look));
+    (heading, pairs)
+}
+
+fn limits(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
+    let limits = &row.configuration.limits;
+    let usage = row.usage.unwrap_or_default();
+    let pids = match (usage.pids, limits.pids) {
+        (Some(used), Some(most)) => Some(format!("{used} / {most}")),
+        (used, most) => used.or(most).map(|count| count.to_string()),
+    };
+    vec![
+        ("memory", used_of(usage.memory, limits.memory)),
+        ("cpus", Cell::maybe(limits.cpus)),
+        ("processes", Cell::maybe(pids)),
+        ("disk", used_of(usage.disk, Some(limits.disk))),
+    ]
+}
+
+fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
+    let configuration = &row.configuration;
+    let address = row.lease.as_ref().map(|lease| lease.address.to_string());
+    let on = row.network_name.as_ref().map_or(String::new(), |network| format!(" on {network}"));
+    let mut pairs = vec![
+        ("host name", Cell::from(configuration.hostname.to_string())),
+        ("address", Cell::maybe(address.map(|address| address + &on))),
+        ("autostart", Cell::from(if configuration.autostart { "yes" } else { "no" })),
+    ];
+    if configuration.privileged {
+        pairs.push(("privileged", Cell::toned("yes: root inside is root outside", Tone::Warn)));
+    }
+    if !configuration.labels.is_empty() {
+        let labels = configuration.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        pairs.push(("labels", Cell::from(labels.collect::<Vec<_>>().join(" "))));
+    }
+    pairs
+}
+
+fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {
+    let mut pairs = Vec::new();
+    pairs.extend(row.started_at.map(|moment| ("up", Cell::from(look.lasted(moment)))));
+    let backup = row.last_backup.as_ref();
+    pairs.push(match backup {
+        Some(backup) => {
+            let checked = if backup.verified_at.is_some() { "verified" } else { "not verified" };
+            ("last backup", Cell::from(format!("{}  {}  {checked}", look.time(backup.taken_at), backup.backup.short())))
+        }
+        None => ("last backup", Cell::toned("never", Tone::Warn)),
+    });
+    pairs.extend(row.deleted_until.map(|moment| ("purged", Cell::toned(look.ahead(moment), Tone::Warn))));
+    pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
+    pairs
+}
+
+/// Returns the line below a list of containers.
+pub fn summary(rows: &[ContainerRow]) -> String {
+    use crate::projections::rows::ContainerState;
+    let running = rows.iter().filter(|row| row.state == ContainerState::Running).count();
+    let never = rows.iter().filter(|row| row.last_backup.is_none()).count();
+    let look = match never {
+        0 => String::new(),
+        _ if never == rows.len() => " None has a backup.".to_owned(),
+        1 => " 1 has no backup.".to_owned(),
+        _ => format!(" {never} have no backup."),
+    };
+    match rows.len() {
+        0 => "No containers.".to_owned(),
+        1 => format!("1 container, {running} running.{look}"),
+        count => format!("{count} containers, {running} running.{look}"),
+    }
+}
+
+impl Tabular for CoverageRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::left("STATE").wide(),
+        Column::left("LAST BACKUP"),
+        Column::right("BACKUPS"),
+        Column::left("STORE").wide(),
+        Column::left("SCHEDULES"),
+        Column::left("NEXT"),
+        Column::left("WARNINGS"),
+    ];
+
+    fn cells(&self, look: Look) -> Vec<Cell> {
+        let schedules: Vec<String> = self.schedules.iter().map(ToString::to_string).collect();
+        let warnings: Vec<&str> = self.warnings.iter().map(|warning| warning.text.as_str()).collect();
+        vec![
+            Cell::from(self.name.to_string()),
+            tones::container(self.state),
+            tones::ago_or_never(look, self.last_backup.as_ref().map(|backup| backup.taken_at)),
+            Cell::from(self.backups.to_string()),
+            Cell::maybe(self.store_name.as_ref()),
+            Cell::maybe(Some(schedules.join(",")).filter(|text| !text.is_empty())),
+            Cell::maybe(self.next_run.map(|moment| look.time(moment))),
+            if warnings.is_empty() {
+                Cell::toned("none", Tone::Good)
+            } else {
+                Cell::toned(warnings.join("; "), Tone::Warn)
+            },
+        ]
+    }
+}

@@ -1,0 +1,162 @@
+//! How values look in tables: local times, ages, sizes against their limits.
+
+use chrono::{DateTime, Local, TimeZone, Utc};
+
+use super::table::{Cell, Tone};
+use crate::types::{Size, Span, Timestamp};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Knows the present moment and the user's zone.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    now: Timestamp,
+}
+
+impl Look {
+    /// Makes the look of a moment.
+    pub const fn at(now: Timestamp) -> Self {
+        Self { now }
+    }
+
+    /// Returns the present moment.
+    pub const fn now(self) -> Timestamp {
+        self.now
+    }
+
+    /// Returns a moment by the user's clock: the time alone today, the day before it otherwise.
+    pub fn time(self, moment: Timestamp) -> String {
+        in_words(moment.as_datetime(), self.now.as_datetime(), &Local)
+    }
+
+    /// Returns a moment by the user's clock in full, to the second.
+    pub fn full(self, moment: Timestamp) -> String {
+        moment.as_datetime().with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// Returns how long ago something was: `4h ago`, `19d ago`.
+    pub fn ago(self, moment: Timestamp) -> String {
+        format!("{} ago", rough(self.now.since(moment)))
+    }
+
+    /// Returns how soon something will be: `in 15h`.
+    pub fn ahead(self, moment: Timestamp) -> String {
+        if moment <= self.now { "now".to_owned() } else { format!("in {}", rough(moment.since(self.now))) }
+    }
+
+    /// Returns how long something has lasted: `19d`.
+    pub fn lasted(self, since: Timestamp) -> String {
+        rough(self.now.since(since))
+    }
+}
+
+fn in_words<Z: TimeZone>(moment: DateTime<Utc>, now: DateTime<Utc>, zone: &Z) -> String
+where
+    Z::Offset: std::fmt::Display,
+{
+    let (moment, now) = (moment.with_timezone(zone), now.with_timezone(zone));
+    let days = moment.date_naive().signed_duration_since(now.date_naive()).num_days();
+    let time = moment.format("%H:%M");
+    match days {
+        0 => format!("today {time}"),
+        -1 => format!("yesterday {time}"),
+        1 => format!("tomorrow {time}"),
+        2..=6 => moment.format("%a %H:%M").to_string(),
+        _ => moment.format("%Y-%m-%d %H:%M").to_string(),
+    }
+}
+
+/// Returns a span in its largest whole unit.
+pub fn rough(span: Span) -> String {
+    let seconds = span.as_micros() / 1_000_000;
+    match seconds {
+        ..MINUTE => format!("{seconds}s"),
+        MINUTE..HOUR => format!("{}m", seconds / MINUTE),
+        HOUR..172_800 => format!("{}h", seconds / HOUR),
+        _ => format!("{}d", seconds / DAY),
+    }
+}
+
+/// Returns how long work took: `0.4s`, `19.2s`, `1m31s`.
+pub fn took(span: Span) -> String {
+    let tenths = span.as_micros() / 100_000;
+    if tenths < 600 {
+        return format!("{}.{}s", tenths / 10, tenths % 10);
+    }
+    let seconds = tenths / 10;
+    if seconds < HOUR {
+        return format!("{}m{:02}s", seconds / MINUTE, seconds % MINUTE);
+    }
+    format!("{}h{:02}m", seconds / HOUR, seconds % HOUR / MINUTE)
+}
+
+/// Returns what is used of a limit in one unit: `612 / 2048 MiB`, `3.1 / 4.0 GiB`.
+pub fn used_of(used: Option<u64>, limit: Option<Size>) -> Cell {
+    match (used, limit) {
+        (None, None) => Cell::maybe(None::<String>),
+        (None, Some(limit)) => Cell::from(format!("{NOTHING_USED} / {limit}")),
+        (Some(used), None) => Cell::from(Size::from_bytes(used).to_string()),
+        (Some(used), Some(limit)) => {
+            let tight = used.saturating_mul(10) >= limit.as_bytes().saturating_mul(9);
+            Cell::toned(in_one_unit(used, limit.as_bytes()), if tight { Tone::Warn } else { Tone::Plain })
+        }
+    }
+}
+
+const NOTHING_USED: &str = super::table::NOTHING;
+
+fn in_one_unit(used: u64, limit: u64) -> String {
+    let (unit, scale) = match limit {
+        0..0x10_0000 => ("KiB", 10),
+        0x10_0000..0x8000_0000 => ("MiB", 20),
+        0x8000_0000..0x200_0000_0000 => ("GiB", 30),
+        _ => ("TiB", 40),
+    };
+    let shown = |bytes: u64| {
+        let value = bytes as f64 / (1_u64 << scale) as f64;
+        if scale == 20 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+    };
+    format!("{} / {} {unit}", shown(used), shown(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_named_while_they_are_near() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let now = at("2026-11-23T12:00:00Z");
+        for (moment, words) in [
+            ("2026-11-23T02:30:00Z", "today 02:30"),
+            ("2026-11-22T23:59:00Z", "yesterday 23:59"),
+            ("2026-11-24T02:30:00Z", "tomorrow 02:30"),
+            ("2026-11-26T02:30:00Z", "Thu 02:30"),
+            ("2026-11-03T09:12:00Z", "2026-11-03 09:12"),
+        ] {
+            assert_eq!(in_words(at(moment), now, &Utc), words);
+        }
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, age, length) in [
+            (0, "0s", "0.0s"),
+            (19, "19s", "19.0s"),
+            (91, "1m", "1m31s"),
+            (7_500, "2h", "2h05m"),
+            (200_000, "2d", "55h33m"),
+        ] {
+            assert_eq!(rough(Span::from_secs(seconds)), age);
+            assert_eq!(took(Span::from_secs(seconds)), length);
+        }
+    }
+
+    #[test]
+    fn use_and_limit_share_a_unit() {
+        assert_eq!(in_one_unit(612 << 20, 1 << 30), "612 / 1024 MiB");
+        assert_eq!(in_one_unit(3 << 30, 4 << 30), "3.0 / 4.0 GiB");
+    }
+}

@@ -1,0 +1,45 @@
+//! How networks look.
+
+use super::{Cell, Column, Look, Tabular, Tone, tones};
+use crate::projections::rows::NetworkRow;
+
+impl Tabular for NetworkRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::left("STATE"),
+        Column::left("SUBNET"),
+        Column::left("GATEWAY"),
+        Column::right("LEASES"),
+        Column::left("BRIDGE").wide(),
+        Column::left("ID").wide(),
+    ];
+
+    fn cells(&self, _: Look) -> Vec<Cell> {
+        vec![
+            Cell::from(self.name.to_string()),
+            tones::thing(self.state),
+            Cell::from(self.subnet.to_string()),
+            Cell::from(self.gateway.to_string()),
+            Cell::from(self.leases.len().to_string()),
+            Cell::from(&self.bridge),
+            Cell::from(self.id.short()),
+        ]
+    }
+}
+
+/// Returns the heading and the details of a network, a line for each lease.
+pub fn describe(row: &NetworkRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
+    let mut pairs = vec![
+        ("subnet", Cell::from(row.subnet.to_string())),
+        ("gateway", Cell::from(row.gateway.to_string())),
+        ("bridge", Cell::from(&row.bridge)),
+    ];
+    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.extend(row.leases.iter().map(|lease| {
+        let holder = lease.container_name.as_ref().map_or_else(|| lease.holder.clone(), ToString::to_string);
+        let since = look.time(lease.since);
+        ("lease", Cell::from(format!("{}  {}  {holder}  since {since}", lease.address, lease.mac)))
+    }));
+    (heading, pairs)
+}

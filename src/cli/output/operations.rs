@@ -1,0 +1,56 @@
+//! How operations look.
+
+use super::look::took;
+use super::{Cell, Column, Look, Tabular, Tone, tones};
+use crate::projections::rows::OperationRow;
+
+impl Tabular for OperationRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("ID"),
+        Column::left("WHAT"),
+        Column::left("TARGET"),
+        Column::left("STATE"),
+        Column::left("PHASE"),
+        Column::left("BY"),
+        Column::left("BEGAN"),
+        Column::right("TOOK"),
+        Column::left("REASON").wide(),
+    ];
+
+    fn cells(&self, look: Look) -> Vec<Cell> {
+        vec![
+            Cell::from(self.id.short()),
+            Cell::from(&self.verb),
+            Cell::from(target(self)),
+            tones::operation(self.state),
+            Cell::maybe(self.phase.as_ref()),
+            Cell::from(&self.by),
+            Cell::from(look.time(self.opened_at)),
+            Cell::from(lasted(self, look)),
+            Cell::maybe(self.reason.as_ref()),
+        ]
+    }
+}
+
+fn target(row: &OperationRow) -> String {
+    row.target_name.as_ref().map_or_else(|| row.target.to_string(), ToString::to_string)
+}
+
+fn lasted(row: &OperationRow, look: Look) -> String {
+    took(row.closed_at.unwrap_or_else(|| look.now()).since(row.opened_at))
+}
+
+/// Returns the heading and the details of an operation.
+pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let heading = format!("{} {}  {}  id {}", row.verb, target(row), row.state, row.id);
+    let mut pairs = vec![
+        ("by", Cell::from(&row.by)),
+        ("began", Cell::from(look.full(row.opened_at))),
+        ("phase", Cell::maybe(row.phase.as_ref())),
+        ("took", Cell::from(lasted(row, look))),
+    ];
+    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.push(("stream", Cell::from(row.stream.to_string())));
+    pairs.push(("events from", Cell::from(row.opened.to_string())));
+    (heading, pairs)
+}

@@ -1,0 +1,109 @@
+//! How schedules and their slots look.
+
+use super::{Cell, Column, Look, Tabular, Tone, tones};
+use crate::api::resources::{NextSlot, ScheduledAction, Selection};
+use crate::projections::rows::{ScheduleRow, SlotFate};
+
+impl Tabular for ScheduleRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::left("STATE"),
+        Column::left("WHEN"),
+        Column::left("ACTION"),
+        Column::left("FOR"),
+        Column::left("LAST"),
+        Column::left("NEXT"),
+        Column::left("ZONE").wide(),
+        Column::right("FIRED").wide(),
+        Column::right("SKIPPED").wide(),
+        Column::right("MISSED").wide(),
+        Column::left("ID").wide(),
+    ];
+
+    fn cells(&self, look: Look) -> Vec<Cell> {
+        vec![
+            Cell::from(self.name.to_string()),
+            tones::schedule(self.state),
+            Cell::from(self.definition.cron.to_string()),
+            Cell::from(action(self)),
+            Cell::from(selection(&self.definition.selection)),
+            last(self, look),
+            Cell::maybe(self.next.map(|moment| look.time(moment))),
+            Cell::from(self.definition.zone.to_string()),
+            Cell::from(self.fired.to_string()),
+            Cell::from(self.skipped.to_string()),
+            Cell::from(self.missed.to_string()),
+            Cell::from(self.id.short()),
+        ]
+    }
+}
+
+fn action(row: &ScheduleRow) -> String {
+    match &row.definition.action {
+        ScheduledAction::Backup { .. } => {
+            row.store_name.as_ref().map_or_else(|| "backup".to_owned(), |store| format!("backup to {store}"))
+        }
+        ScheduledAction::Defragment => "defragment".to_owned(),
+        ScheduledAction::UpdateCheck => "update-check".to_owned(),
+    }
+}
+
+fn selection(selection: &Selection) -> String {
+    match selection {
+        Selection::All => "all".to_owned(),
+        Selection::Names(patterns) => patterns.join(","),
+        Selection::Labels(labels) => {
+            labels.iter().map(|(key, value)| format!("label:{key}={value}")).collect::<Vec<_>>().join(",")
+        }
+    }
+}
+
+fn last(row: &ScheduleRow, look: Look) -> Cell {
+    let Some(slot) = row.slots.last() else {
+        return Cell::maybe(None::<String>);
+    };
+    let when = look.ago(slot.recorded_at);
+    match (slot.fate, &slot.outcome) {
+        (SlotFate::Fired, Some(outcome)) if outcome.is_success() => Cell::from(format!("{} {when}", outcome.words())),
+        (SlotFate::Fired, Some(outcome)) => Cell::toned(format!("{} {when}", outcome.words()), Tone::Bad),
+        (SlotFate::Fired, None) => Cell::toned(format!("running since {when}"), Tone::Warn),
+        (fate, _) => Cell::toned(format!("{fate} {when}"), Tone::Warn),
+    }
+}
+
+/// Returns the heading and the details of a schedule.
+pub fn describe(row: &ScheduleRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let definition = &row.definition;
+    let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
+    let mut pairs = vec![
+        ("when", Cell::from(format!("{}  {}", definition.cron, definition.zone))),
+        ("action", Cell::from(action(row))),
+        ("for", Cell::from(selection(&definition.selection))),
+        ("next", Cell::maybe(row.next.map(|moment| format!("{} ({})", look.time(moment), look.ahead(moment))))),
+        ("last", last(row, look)),
+        ("catch-up", Cell::from(definition.catch_up.to_string())),
+        ("jitter", Cell::from(definition.jitter.to_string())),
+        ("window", Cell::maybe(definition.window)),
+        ("parallel", Cell::from(definition.parallel.to_string())),
+        ("slots", Cell::from(format!("{} fired, {} skipped, {} missed", row.fired, row.skipped, row.missed))),
+    ];
+    for slot in row.slots.iter().rev().take(5) {
+        let reason = slot.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        pairs.push(("slot", Cell::from(format!("{}  {}{reason}", look.time(slot.slot), slot.fate))));
+    }
+    (heading, pairs)
+}
+
+impl Tabular for NextSlot {
+    const COLUMNS: &'static [Column] =
+        &[Column::left("RUNS AT"), Column::left("IN"), Column::left("SLOT"), Column::left("NOTE")];
+
+    fn cells(&self, look: Look) -> Vec<Cell> {
+        vec![
+            Cell::from(look.full(self.at)),
+            Cell::from(look.ahead(self.at)),
+            Cell::from(look.full(self.slot)),
+            Cell::maybe(self.skipped.as_ref()),
+        ]
+    }
+}

@@ -1,0 +1,54 @@
+//! How backup stores look.
+
+use super::{Cell, Column, Look, Tabular, Tone, tones};
+use crate::projections::rows::StoreRow;
+
+impl Tabular for StoreRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::left("STATE"),
+        Column::left("PATH"),
+        Column::right("BACKUPS"),
+        Column::right("STORED"),
+        Column::left("RECOVERY KEY"),
+        Column::left("FINGERPRINT").wide(),
+        Column::left("ID").wide(),
+    ];
+
+    fn cells(&self, _: Look) -> Vec<Cell> {
+        vec![
+            Cell::from(self.name.to_string()),
+            tones::thing(self.state),
+            Cell::from(&self.path),
+            Cell::from(self.backups.to_string()),
+            Cell::from(self.stored.to_string()),
+            key(self),
+            Cell::maybe(self.recovery_fingerprint.as_ref()),
+            Cell::from(self.id.short()),
+        ]
+    }
+}
+
+fn key(row: &StoreRow) -> Cell {
+    if row.recovery_key_confirmed {
+        Cell::toned("confirmed", Tone::Good)
+    } else {
+        Cell::toned("NOT CONFIRMED", Tone::Warn)
+    }
+}
+
+/// Returns the heading and the details of a store.
+pub fn describe(row: &StoreRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
+    let mut pairs = vec![
+        ("path", Cell::from(&row.path)),
+        ("repository", Cell::maybe(row.repository.as_ref())),
+        ("backups", Cell::from(format!("{}, {} stored", row.backups, row.stored))),
+        ("recovery key", key(row)),
+        ("fingerprint", Cell::maybe(row.recovery_fingerprint.as_ref())),
+        ("writers", Cell::from(row.writers.len().to_string())),
+    ];
+    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
+    (heading, pairs)
+}

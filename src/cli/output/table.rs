@@ -1,0 +1,177 @@
+//! Tables without borders: columns aligned by display width, two spaces between them.
+
+use super::width::display_width;
+use crate::types::terminal_safe;
+
+/// What stands in a cell without a value.
+pub const NOTHING: &str = "–";
+
+/// Says how a cell is coloured; the word itself always says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// As the terminal has it.
+    #[default]
+    Plain,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Bad,
+    /// Less important.
+    Faint,
+}
+
+impl Tone {
+    /// Returns the parameter of `SGR` (ECMA-48 section 8.3.117).
+    const fn sgr(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Good => Some("32"),
+            Self::Warn => Some("33"),
+            Self::Bad => Some("31"),
+            Self::Faint => Some("2"),
+        }
+    }
+
+    /// Returns the text in this tone.
+    pub fn paint(self, text: &str) -> String {
+        match self.sgr() {
+            Some(sgr) => format!("\x1b[{sgr}m{text}\x1b[0m"),
+            None => text.to_owned(),
+        }
+    }
+}
+
+/// Is one cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// Makes a cell in a tone.
+    pub fn toned(text: impl ToString, tone: Tone) -> Self {
+        Self { text: terminal_safe(&text.to_string()).into_owned(), tone }
+    }
+
+    /// Makes a cell of a value that may be missing.
+    pub fn maybe(value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => Self::from(value.to_string()),
+            None => Self::toned(NOTHING, Tone::Faint),
+        }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::toned(text.as_ref(), Tone::Plain)
+    }
+}
+
+/// Is one column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    title: &'static str,
+    right: bool,
+    wide_only: bool,
+}
+
+impl Column {
+    /// Makes a column of words.
+    pub const fn left(title: &'static str) -> Self {
+        Self { title, right: false, wide_only: false }
+    }
+
+    /// Makes a column of numbers.
+    pub const fn right(title: &'static str) -> Self {
+        Self { title, right: true, wide_only: false }
+    }
+
+    /// Shows it with `-o wide` only.
+    pub const fn wide(self) -> Self {
+        Self { wide_only: true, ..self }
+    }
+}
+
+/// Returns the table as text; a row has a cell for every column.
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool) -> String {
+    let shown: Vec<usize> = (0..columns.len()).filter(|index| wide || !columns[*index].wide_only).collect();
+    let widest = |index: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| display_width(&cell.text));
+        cells.max().unwrap_or(0).max(display_width(columns[index].title))
+    };
+    let widths: Vec<usize> = shown.iter().map(|index| widest(*index)).collect();
+    let header: Vec<Cell> = columns.iter().map(|column| Cell::toned(column.title, Tone::Faint)).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&header).chain(rows) {
+        let cells = shown.iter().zip(&widths).filter_map(|(index, width)| {
+            row.get(*index).map(|cell| padded(cell, *width, columns[*index].right, colour))
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn padded(cell: &Cell, width: usize, right: bool, colour: bool) -> String {
+    let padding = " ".repeat(width.saturating_sub(display_width(&cell.text)));
+    let text = if colour { cell.tone.paint(&cell.text) } else { cell.text.clone() };
+    if right { padding + &text } else { text + &padding }
+}
+
+/// Returns labelled values, one a line, the values aligned.
+pub fn details(pairs: &[(&str, Cell)], colour: bool) -> String {
+    let width = pairs.iter().map(|(label, _)| display_width(label)).max().unwrap_or(0);
+    let mut text = String::new();
+    for (label, cell) in pairs {
+        let padding = " ".repeat(width - display_width(label));
+        let value = if colour { cell.tone.paint(&cell.text) } else { cell.text.clone() };
+        text.extend(["  ", label, padding.as_str(), "  ", value.as_str(), "\n"]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [Column::left("NAME"), Column::right("SIZE"), Column::left("NOTE").wide()];
+
+    fn rows() -> Vec<Vec<Cell>> {
+        vec![
+            vec!["日本".into(), "5".into(), "a".into()],
+            vec!["web1".into(), Cell::maybe(None::<u8>), Cell::toned("b\u{1b}[2J", Tone::Bad)],
+        ]
+    }
+
+    #[test]
+    fn columns_are_aligned_by_what_is_seen() {
+        let expected = "NAME  SIZE\n日本     5\nweb1     –\n";
+        assert_eq!(render(&COLUMNS, &rows(), false, false), expected);
+    }
+
+    #[test]
+    fn the_wide_form_has_more_and_nothing_dangerous() {
+        let expected = "NAME  SIZE  NOTE\n日本     5  a\nweb1     –  b\\u{1b}[2J\n";
+        assert_eq!(render(&COLUMNS, &rows(), true, false), expected);
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let mut coloured = render(&COLUMNS, &rows(), true, true);
+        for code in ["\x1b[2m", "\x1b[31m", "\x1b[0m"] {
+            coloured = coloured.replace(code, "");
+        }
+        let trimmed: String = coloured.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        assert_eq!(trimmed, render(&COLUMNS, &rows(), true, false));
+    }
+
+    #[test]
+    fn details_stand_in_two_columns() {
+        let pairs = [("name", Cell::from("web1")), ("template", Cell::from("debian"))];
+        assert_eq!(details(&pairs, false), "  name      web1\n  template  debian\n");
+    }
+}

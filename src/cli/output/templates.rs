@@ -1,0 +1,67 @@
+//! How templates look.
+
+use super::{Cell, Column, Look, Tabular, Tone, tones};
+use crate::api::resources::TemplateSource;
+use crate::projections::rows::TemplateRow;
+
+impl Tabular for TemplateRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::left("STATE"),
+        Column::left("SYSTEM"),
+        Column::right("SIZE"),
+        Column::right("ENTRIES").wide(),
+        Column::right("USERS"),
+        Column::left("VERIFIED"),
+        Column::left("SOURCE").wide(),
+        Column::left("DIGEST").wide(),
+        Column::left("ID").wide(),
+    ];
+
+    fn cells(&self, look: Look) -> Vec<Cell> {
+        let summary = self.summary.as_ref();
+        let verified = match &self.drift {
+            Some(drift) => Cell::toned(format!("{} paths differ", drift.count), Tone::Bad),
+            None => Cell::maybe(self.verified_at.map(|moment| look.ago(moment))),
+        };
+        vec![
+            Cell::from(self.name.to_string()),
+            tones::thing(self.state),
+            Cell::maybe(summary.and_then(|summary| summary.system.as_ref())),
+            Cell::maybe(summary.map(|summary| summary.size)),
+            Cell::maybe(summary.map(|summary| summary.entries)),
+            Cell::from(self.users.len().to_string()),
+            verified,
+            Cell::from(source(&self.source)),
+            Cell::maybe(summary.map(|summary| summary.digest.chars().take(12).collect::<String>())),
+            Cell::from(self.id.short()),
+        ]
+    }
+}
+
+fn source(source: &TemplateSource) -> String {
+    match source {
+        TemplateSource::Directory { path } | TemplateSource::Archive { path } => path.clone(),
+        TemplateSource::Host => "this host".to_owned(),
+    }
+}
+
+/// Returns the heading and the details of a template.
+pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
+    let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
+    let mut pairs = vec![("source", Cell::from(source(&row.source)))];
+    if let Some(summary) = &row.summary {
+        pairs.push(("system", Cell::maybe(summary.system.as_ref())));
+        pairs.push(("size", Cell::from(format!("{} in {} entries", summary.size, summary.entries))));
+        pairs.push(("digest", Cell::from(&summary.digest)));
+    }
+    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.push(("users", Cell::from(row.users.len().to_string())));
+    pairs.push(("verified", Cell::maybe(row.verified_at.map(|moment| look.time(moment)))));
+    if let Some(drift) = &row.drift {
+        let paths = drift.paths.join(", ");
+        pairs.push(("drift", Cell::toned(format!("{} paths differ: {paths}", drift.count), Tone::Bad)));
+    }
+    pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
+    (heading, pairs)
+}

@@ -1,0 +1,54 @@
+use serde::Deserialize;
+use serde_json::json;
+
+use super::*;
+use crate::cli::screen::Buffer;
+use crate::types::Timestamp;
+
+#[derive(Deserialize)]
+struct Pet {
+    name: String,
+    age: u8,
+}
+
+impl Tabular for Pet {
+    const COLUMNS: &'static [Column] = &[Column::left("NAME"), Column::right("AGE")];
+
+    fn cells(&self, _: Look) -> Vec<Cell> {
+        vec![Cell::from(&self.name), Cell::from(self.age.to_string())]
+    }
+}
+
+fn shown(format: Format, recorded: Option<Recorded>) -> String {
+    let out = Buffer::default();
+    let mut screen = Screen::of_buffers(out.clone(), Buffer::default());
+    let document = json!({"schema": "berth.pet.list/v1", "items": [{"name": "rex\u{202e}", "age": 7, "new": true}]});
+    let listing = Listing { document, recorded };
+    let look = Look::at(Timestamp::from_micros(0));
+    list::<Pet>(&mut screen, format, look, &listing, |rows| format!("{} pet", rows.len())).unwrap();
+    out.text()
+}
+
+#[test]
+fn a_table_ends_with_its_sum_and_with_what_it_is_when_the_daemon_is_down() {
+    assert_eq!(shown(Format::Table, None), "NAME         AGE\nrex\\u{202e}    7\n1 pet\n");
+    let text = shown(Format::Table, Some(Recorded { down_since: None }));
+    assert!(text.ends_with("1 pet\nas recorded; daemon down\n"));
+}
+
+#[test]
+fn json_keeps_every_field_and_says_that_the_daemon_is_down() {
+    let text = shown(Format::Json, Some(Recorded { down_since: Some(Timestamp::from_micros(0)) }));
+    assert!(
+        text.contains("\"new\": true") && text.contains("\"daemon\": \"down since 1970-01-01T00:00:00.000000Z\""),
+        "{text}"
+    );
+    assert!(text.contains("rex\\u202e"), "{text}");
+}
+
+#[test]
+fn the_other_forms_have_a_line_for_each_row() {
+    assert_eq!(shown(Format::Jsonl, None), "{\"age\":7,\"name\":\"rex\\u202e\",\"new\":true}\n");
+    assert_eq!(shown(Format::Csv, None), "name,age,new\nrex\u{202e},7,true\n");
+    assert_eq!(shown(Format::Name, None), "rex\\u{202e}\n");
+}

@@ -1,0 +1,66 @@
+//! The command line as a whole: the tree of commands, and what goes over the socket.
+
+mod server;
+mod talk;
+mod tree;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::ports::{AuditReport, Ports};
+use super::screen::{Buffer, Screen};
+use crate::api::resources::{DoctorFinding, DoctorReport};
+use crate::types::{Clock, Timestamp};
+
+/// Stands still at 2026-11-23T12:00:00Z.
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_795_435_200_000_000)
+    }
+}
+
+fn ports() -> Ports {
+    let finding = |feature: &str, ok| DoctorFinding {
+        feature: feature.to_owned(),
+        ok,
+        reason: "tried".to_owned(),
+        fix: Some("mend it".to_owned()),
+    };
+    let doctor: fn(&Path) -> DoctorReport =
+        |_| DoctorReport { findings: vec![finding("overlay", true), finding("loop", false)] };
+    Ports {
+        clock: Box::new(Noon),
+        daemon: |_| ExitCode::from(42),
+        doctor,
+        audit_verify: |_, _| Ok(AuditReport { events: 3, root: "ab".to_owned(), ..AuditReport::default() }),
+        tour: |_| ExitCode::SUCCESS,
+    }
+}
+
+/// Is what a command said and how it ended.
+#[derive(Debug)]
+struct Said {
+    code: String,
+    out: String,
+    err: String,
+}
+
+/// Runs a command line for a state directory.
+fn berth(state: &Path, words: &str) -> Said {
+    let mut arguments = vec!["berth", "--state", state.to_str().unwrap()];
+    let words = tree::split(words);
+    arguments.extend(words.iter().map(String::as_str));
+    let (out, err) = (Buffer::default(), Buffer::default());
+    let mut screen = Screen::of_buffers(out.clone(), err.clone());
+    screen.quiet = words.iter().any(|word| word == "-q");
+    let code = super::run_on(&arguments, screen, &ports()).unwrap();
+    Said { code: format!("{code:?}"), out: out.text(), err: err.text() }
+}
+
+impl Said {
+    fn ended(&self, code: u8) -> bool {
+        self.code == format!("{:?}", ExitCode::from(code))
+    }
+}

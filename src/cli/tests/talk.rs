@@ -1,0 +1,240 @@
+//! What goes over the socket, and what is made of the answers.
+
+use serde_json::{Value, json};
+
+use super::berth;
+use super::server::{Answer, Asked, Server};
+
+const OPERATION: &str = "abcdefghijklmnopqrstuvwxya";
+const STREAM: &str = "container/abcdefghijklmnopqrstuvwxyz";
+
+fn json(value: &Value) -> Answer {
+    (200, "application/json", value.to_string())
+}
+
+fn problem(status: u16, code: &str, detail: &str, hint: &str) -> Answer {
+    let body =
+        json!({"type": "about:blank", "title": "x", "status": status, "code": code, "detail": detail, "hint": hint});
+    (status, "application/problem+json", body.to_string())
+}
+
+fn accepted(done: bool, events: &Value) -> Answer {
+    let body =
+        json!({"operation": OPERATION, "stream": STREAM, "id": "x", "name": "web1", "events": events, "done": done});
+    (202, "application/json", body.to_string())
+}
+
+fn outcome(state: &str, reason: Option<&str>) -> Answer {
+    let phase = json!({"operation": OPERATION, "stream": STREAM, "phase": "mount", "sentence": "s", "position": 7,
+        "at": "2026-11-23T12:00:00Z"});
+    let outcome =
+        json!({"operation": OPERATION, "state": state, "reason": reason, "closed_at": "2026-11-23T12:00:00Z"});
+    let text = format!(": hello\n\nid: 7\nevent: phase\ndata: {phase}\n\nid: 9\nevent: outcome\ndata: {outcome}\n\n");
+    (200, "text/event-stream", text)
+}
+
+/// Accepts every change, and every operation ends so.
+fn changing(state: &'static str, reason: Option<&'static str>) -> Server {
+    Server::new(move |asked: &Asked| {
+        if asked.line.starts_with("POST") {
+            return accepted(false, &json!([{"kind": "StartRequested", "sentence": "start requested"}]));
+        }
+        outcome(state, reason)
+    })
+}
+
+#[test]
+fn a_change_is_asked_for_waited_for_and_its_undo_told() {
+    let server = changing("done", None);
+    let said = berth(server.path(), "start web1 --reason 'für alle'");
+    assert!(said.ended(0), "{said:?}");
+    assert!(said.out.starts_with("web1: started in "), "{said:?}");
+    let undo = format!("Undo: berth --state {} container stop web1\n", server.path().display());
+    assert!(said.out.ends_with(&undo), "{said:?}");
+    let asked = server.asked();
+    assert_eq!(asked[0].line, "POST /v1/containers/web1/start HTTP/1.1");
+    assert_eq!(asked[0].header("berth-reason"), Some("f%C3%BCr%20alle"));
+    assert_eq!(asked[0].header("idempotency-key").map(str::len), Some(26));
+    assert_eq!(asked[1].line, format!("GET /v1/operations/{OPERATION}/wait HTTP/1.1"));
+}
+
+#[test]
+fn how_an_operation_ends_is_the_exit_code() {
+    for (state, code) in [("partly", 3), ("failed", 1), ("skipped", 6), ("cancelled", 1), ("stuck", 1)] {
+        let said = berth(changing(state, Some("because")).path(), "start web1");
+        assert!(said.ended(code), "{state}: {said:?}");
+        assert!(said.out.contains("because") || said.err.contains("because"), "{state}: {said:?}");
+    }
+}
+
+#[test]
+fn without_waiting_the_id_alone_is_printed() {
+    let server = changing("done", None);
+    let said = berth(server.path(), "start web1 --no-wait");
+    assert!(said.ended(0) && said.out == format!("{OPERATION}\n"), "{said:?}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn json_has_the_operation_its_outcome_and_the_undo() {
+    let said = berth(changing("done", None).path(), "start web1 -o json");
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(document["operation"], OPERATION);
+    assert_eq!(document["outcome"]["state"], "done");
+    assert_eq!(document["undo"], "berth container stop web1");
+    let said = berth(changing("done", None).path(), "start web1 web2 -o json");
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(document["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_so_already_is_said_to_be_so() {
+    let server = Server::new(|_: &Asked| accepted(true, &json!([])));
+    let said = berth(server.path(), "start web1");
+    assert!(said.ended(0) && said.out == "web1: already started; nothing was changed\n", "{said:?}");
+}
+
+#[test]
+fn a_dry_run_asks_for_one_and_shows_the_plan() {
+    let server = Server::new(|_: &Asked| {
+        json(&json!({"dry_run": true, "events": [{"kind": "DeleteRequested", "sentence": "deletion requested"}],
+            "expected": ["unmount"]}))
+    });
+    let said = berth(server.path(), "container delete web1 -n --grave 30d");
+    assert!(
+        said.ended(0) && said.out.contains("DeleteRequested  deletion requested\n  expected: unmount\n"),
+        "{said:?}"
+    );
+    let asked = &server.asked()[0];
+    assert_eq!(asked.header("berth-dry-run"), Some("true"));
+    assert_eq!(asked.body, r#"{"grave":"30d"}"#);
+}
+
+#[test]
+fn a_refusal_is_worded_by_the_daemon_and_its_class_is_the_exit_code() {
+    for (status, code) in [(400, 2), (403, 4), (404, 5), (409, 6), (507, 7), (500, 1), (501, 1), (503, 1)] {
+        let server = Server::new(move |_: &Asked| problem(status, "x.y", "it cannot be\u{1b}[2J", "try that"));
+        let said = berth(server.path(), "container show web1");
+        assert!(said.ended(code), "{status}: {said:?}");
+        assert_eq!(said.err, "error: it cannot be\\u{1b}[2J  [x.y]\n  try that\n");
+    }
+}
+
+#[test]
+fn one_of_several_that_fails_is_partly() {
+    let server = Server::new(|asked: &Asked| match asked.line.as_str() {
+        line if line.contains("web2") => problem(404, "container.not-found", "no container", "did you mean web1?"),
+        line if line.starts_with("POST") => accepted(true, &json!([{"kind": "k", "sentence": "s"}])),
+        _ => outcome("done", None),
+    });
+    let said = berth(server.path(), "container pause web1 web2");
+    assert!(said.ended(3) && said.out.starts_with("web1: paused\n") && said.err.contains("did you mean"), "{said:?}");
+    let said = berth(server.path(), "container pause web2");
+    assert!(said.ended(5), "{said:?}");
+}
+
+#[test]
+fn without_a_daemon_a_change_tells_how_to_start_one() {
+    let state = tempfile::tempdir().unwrap();
+    let said = berth(state.path(), "start web1");
+    let start = format!("Start it:  berth --state {} daemon", state.path().display());
+    assert!(said.ended(8) && said.err.contains(&start), "{said:?}");
+    let said = berth(state.path(), "ps");
+    assert!(said.ended(8), "nothing is recorded there either: {said:?}");
+}
+
+#[test]
+fn what_needs_a_confirmation_and_cannot_ask_is_refused() {
+    let server = changing("done", None);
+    for line in ["stop web1 web2", "container purge web1", "backup restore b7f3 --in-place", "backup confirm abcd"] {
+        let said = berth(server.path(), line);
+        assert!(said.ended(2) && said.err.contains("Add -y"), "{line}: {said:?}");
+    }
+    assert!(server.asked().is_empty(), "nobody was asked");
+    assert!(berth(server.path(), "stop web1 web2 -y").ended(0));
+}
+
+#[test]
+fn a_list_passes_through_what_it_does_not_know() {
+    let server = Server::new(|_: &Asked| {
+        json(
+            &json!({"schema": "berth.container.list/v2", "as_of": {"position": 3, "time": null}, "items": [{"name": "a", "new": 1}]}),
+        )
+    });
+    let said = berth(server.path(), "ps 'w*' --label a=b --all --as-of 2h -o jsonl");
+    assert!(said.ended(0) && said.out == "{\"name\":\"a\",\"new\":1}\n", "{said:?}");
+    let line = "GET /v1/containers?name=w%2A&all=true&label=a%3Db&as_of=2h HTTP/1.1";
+    assert_eq!(server.asked()[0].line, line);
+    let said = berth(server.path(), "ps");
+    assert!(said.ended(1) && said.err.contains("of one version?"), "{said:?}");
+}
+
+#[test]
+fn a_pattern_is_replaced_by_the_names_it_fits() {
+    let server = Server::new(|asked: &Asked| match asked.line.as_str() {
+        line if line.starts_with("GET") => json(&json!({"items": [{"name": "web1"}, {"name": "web2"}]})),
+        _ => accepted(true, &json!([{"kind": "k", "sentence": "s"}])),
+    });
+    let said = berth(server.path(), "container resume 'web*' web1 -q");
+    assert!(said.ended(0) && said.out == "web1: resumed\nweb2: resumed\n", "{said:?}");
+}
+
+#[test]
+fn a_log_goes_out_unchanged_to_a_pipe() {
+    let server = Server::new(|_: &Asked| (200, "text/plain", "a\u{1b}[2J\nb".to_owned()));
+    let said = berth(server.path(), "logs web1 --tail 5");
+    assert!(said.ended(0) && said.out == "a\u{1b}[2J\nb", "{said:?}");
+    assert_eq!(server.asked()[0].line, "GET /v1/containers/web1/log?tail=5 HTTP/1.1");
+}
+
+#[test]
+fn a_new_store_shows_its_recovery_key_and_how_to_confirm() {
+    let server = Server::new(|asked: &Asked| match asked.line.as_str() {
+        line if line.contains("recovery-key") => json(&json!({"store": "main", "key": "KEY", "fingerprint": "f00"})),
+        _ => accepted(true, &json!([{"kind": "k", "sentence": "s"}])),
+    });
+    let said = berth(server.path(), "store create main /srv/backup");
+    assert!(
+        said.ended(0) && said.out.contains("  KEY\n") && said.out.contains("store confirm-recovery-key main"),
+        "{said:?}"
+    );
+    assert_eq!(server.asked()[0].body, r#"{"name":"main","path":"/srv/backup"}"#);
+}
+
+#[test]
+fn a_container_is_created_and_then_started() {
+    let server = changing("done", None);
+    let line = "container create web1 -t debian --memory 512M --cpus 1.5 --label a=b --ip auto --start -- /bin/app -x";
+    let said = berth(server.path(), line);
+    assert!(
+        said.ended(0) && said.out.contains("web1: created in") && said.out.contains("web1: started in"),
+        "{said:?}"
+    );
+    let body: Value = serde_json::from_str(&server.asked()[0].body).unwrap();
+    assert_eq!((&body["memory"], &body["cpus"]), (&json!("512M"), &json!("1.5")));
+    assert_eq!((&body["labels"], &body["command"]), (&json!({"a": "b"}), &json!(["/bin/app", "-x"])));
+    assert_eq!(body.get("address"), None);
+}
+
+#[test]
+fn doctor_looks_itself_when_no_daemon_does_and_findings_are_an_exit_code() {
+    let state = tempfile::tempdir().unwrap();
+    let said = berth(state.path(), "doctor");
+    let expected = "✓ overlay: tried\n✗ loop: tried\n  fix: mend it\n1 as they should be, 1 not.\n";
+    assert!(said.ended(10) && said.out == expected, "{said:?}");
+    let said = berth(state.path(), "audit verify");
+    assert!(said.ended(0) && said.out == "3 events, root ab: whole\n", "{said:?}");
+    assert!(berth(state.path(), "daemon").ended(42));
+}
+
+#[test]
+fn a_wait_that_is_too_long_leaves_the_work_to_the_daemon() {
+    let server = Server::new(|asked: &Asked| {
+        if asked.line.starts_with("POST") {
+            return accepted(false, &json!([]));
+        }
+        (200, "text/event-stream", ": nothing yet\n\n".to_owned())
+    });
+    let said = berth(server.path(), "start web1 --timeout 200ms");
+    assert!(said.ended(9) && said.err.contains("operation wait abcdefgh"), "{said:?}");
+}

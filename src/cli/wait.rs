@@ -1,0 +1,154 @@
+//! Waiting for an operation: the daemon owns the work, this only watches it.
+//!
+//! The watch survives a restart of the daemon: it connects again for a minute and goes on where it was.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::progress::Progress;
+use super::screen::Screen;
+use crate::api::client::{Client, ClientError, EventStream, ServerEvent, Target};
+use crate::api::resources::WaitOutcome;
+use crate::types::Span;
+
+/// How long a daemon that went away is waited for.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+const RETRY_EVERY: Duration = Duration::from_millis(300);
+/// How often the bar moves without news.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Says how a wait ended.
+#[derive(Debug)]
+pub enum Waited {
+    /// The operation is over; it was watched that long.
+    Over(WaitOutcome, Span),
+    /// Ctrl-C.
+    Detached,
+    /// The time is over.
+    TimedOut,
+}
+
+/// Waits until an operation is over, Ctrl-C is pressed, or the time is over.
+///
+/// # Errors
+/// There is no such operation, or the daemon stays away.
+pub fn wait(
+    context: &mut Context<'_>,
+    client: &Client,
+    operation: &str,
+    subject: &str,
+    timeout: Option<Span>,
+) -> Result<Waited, Failure> {
+    let target = Target::new("/v1/operations").segment(operation).segment("wait");
+    let runtime = context.runtime();
+    let mut watch = Watch { client, target, last_id: None, stream: None, progress: Progress::of(subject) };
+    let screen = &mut context.screen;
+    runtime.block_on(async {
+        let deadline = timeout.map(|span| Instant::now() + span.as_duration());
+        tokio::select! {
+            outcome = watch.run(screen) => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(Waited::Detached),
+            () = passed(deadline) => Ok(Waited::TimedOut),
+        }
+    })
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Watch<'a> {
+    client: &'a Client,
+    target: Target,
+    last_id: Option<String>,
+    stream: Option<EventStream>,
+    progress: Progress,
+}
+
+impl Watch<'_> {
+    async fn run(&mut self, screen: &mut Screen) -> Result<Waited, Failure> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await; // The first comes at once: short work needs no bar.
+        self.connect(screen).await?;
+        loop {
+            let news = tokio::select! {
+                news = next(&mut self.stream) => Some(news),
+                _ = ticks.tick() => None,
+            };
+            match news {
+                None => self.show(screen),
+                Some(Ok(Some(event))) => {
+                    if let Some(outcome) = self.take(&event)? {
+                        return Ok(Waited::Over(outcome, self.progress.elapsed()));
+                    }
+                }
+                Some(Ok(None) | Err(ClientError::Broken(_))) => self.connect(screen).await?,
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn connect(&mut self, screen: &mut Screen) -> Result<(), Failure> {
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            match self.client.events(&self.target, self.last_id.as_deref()).await {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    return Ok(());
+                }
+                Err(ClientError::Down | ClientError::Broken(_)) if began.elapsed() < AWAY_MAX => {
+                    if !std::mem::replace(&mut told, true) {
+                        screen.note("the daemon went away; waiting for it to come back");
+                    }
+                    sleep(RETRY_EVERY).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn take(&mut self, event: &ServerEvent) -> Result<Option<WaitOutcome>, Failure> {
+        if event.id.is_some() {
+            self.last_id.clone_from(&event.id);
+        }
+        match event.kind.as_str() {
+            "phase" => self.progress.phase(&read(event)?),
+            "progress" => self.progress.amount(&read(event)?),
+            "outcome" => return read(event).map(Some),
+            _ => {} // A newer daemon may say more.
+        }
+        Ok(None)
+    }
+
+    fn show(&mut self, screen: &mut Screen) {
+        if screen.err_is_terminal {
+            let bar = self.progress.bar(screen.width());
+            screen.progress(&bar);
+        } else if let Some(line) = self.progress.line_if_due() {
+            screen.progress(&line);
+        }
+    }
+}
+
+async fn next(stream: &mut Option<EventStream>) -> Result<Option<ServerEvent>, ClientError> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => Ok(None),
+    }
+}
+
+fn read<T: DeserializeOwned>(event: &ServerEvent) -> Result<T, Failure> {
+    serde_json::from_str(&event.data).map_err(|error| {
+        Failure::new(Exit::Failed, "daemon.foreign", format!("cannot understand the event {:?}: {error}", event.kind))
+    })
+}
