@@ -8,5 +8,7 @@ use crate::types::StreamName;
 /// Wakes the streams that the projections show as owing something; every other sleeps until it is needed.
 pub fn recover(registry: &Arc<Registry>, owing: &[StreamName]) {
     tracing::info!(streams = owing.len(), "recovery: waking streams with open work");
-    owing.iter().for_each(|stream| registry.wake(stream));
+    for stream in owing {
+        registry.wake(stream);
+    }
 }

@@ -17,7 +17,7 @@ use crate::events::EventReference;
 use crate::types::{Clock, Principal, StreamName, Timestamp, Version};
 
 /// The longest sleep without a look at the clock: it may have been set, and machines are suspended.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// Sleeps until the clock shows `at`.
 pub(super) async fn sleep_until(clock: Arc<dyn Clock>, at: Timestamp) {

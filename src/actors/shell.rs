@@ -213,7 +213,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
                     ctx.spawn(
                         async move {
                             wait.await;
-                            address.do_send(finished)
+                            address.do_send(finished);
                         }
                         .into_actor(self),
                     ),

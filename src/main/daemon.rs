@@ -39,7 +39,8 @@ pub(crate) fn run(state: &Path, key_dir: Option<&Path>) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG").unwrap_or_else(|_| "info,actix_server=warn".into()),
+            tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG")
+                .unwrap_or_else(|_| "info,actix_server=warn".into()),
         )
         .init();
     match begin(state, key_dir) {
@@ -218,7 +219,8 @@ fn ports(
 
 /// Finds a range of addresses that is in nobody's way: not on this host, not in another network of ours.
 pub(crate) fn free_subnet(taken: &[Subnet], seed: &str) -> Result<Subnet, berth::domain::Failure> {
-    let failed = |error: io::Error| berth::domain::Failure::transient(format!("cannot look at the host's addresses: {error}"));
+    let failed =
+        |error: io::Error| berth::domain::Failure::transient(format!("cannot look at the host's addresses: {error}"));
     let mut netlink = berth::sys::netlink::Netlink::open().map_err(failed)?;
     let mut all = host_subnets(&mut netlink).map_err(failed)?;
     all.extend(taken.iter().map(|subnet| match subnet {
@@ -230,7 +232,8 @@ pub(crate) fn free_subnet(taken: &[Subnet], seed: &str) -> Result<Subnet, berth:
 /// Ends the daemon at SIGTERM or SIGINT; containers go on.
 async fn end_on_signal(end: watch::Sender<bool>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be received");
         return;
     };

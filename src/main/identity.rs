@@ -48,8 +48,10 @@ pub(crate) fn run_directory(state: &Path, identity: &Identity) -> PathBuf {
     if berth::sys::process::effective_user() == 0 {
         return Path::new("/run/berth").join(&identity.instance);
     }
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join("berth").join(&identity.instance));
-    own.filter(|path| path.parent().and_then(Path::parent).is_some_and(Path::is_dir)).unwrap_or_else(|| state.join("run"))
+    let own =
+        std::env::var_os("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join("berth").join(&identity.instance));
+    own.filter(|path| path.parent().and_then(Path::parent).is_some_and(Path::is_dir))
+        .unwrap_or_else(|| state.join("run"))
 }
 
 /// Returns where keys are kept unless somebody says otherwise: outside of the state directory.

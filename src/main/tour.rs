@@ -95,7 +95,8 @@ impl Guide {
         }
         if !self.can_start {
             let reason = start.map_or("the doctor does not know", |finding| finding["reason"].as_str().unwrap_or("-"));
-            self.left_out.push(format!("starting containers, what runs inside, and the network between them: {reason}"));
+            self.left_out
+                .push(format!("starting containers, what runs inside, and the network between them: {reason}"));
         }
         Ok(())
     }

@@ -151,7 +151,8 @@ fn live(place: &Place, host: &LinuxHost, kind: DiskKind) -> Outcome {
     let container = place.container;
     let first = perform(host, &place.running(kind))?;
     check!(first == perform(host, &place.running(kind))?, "a repeated start found another init");
-    let (code, _) = inside(host, container, "mkdir /srv; echo precious > /srv/notes; ln /srv/notes /srv/again; rm /etc/group")?;
+    let (code, _) =
+        inside(host, container, "mkdir /srv; echo precious > /srv/notes; ln /srv/notes /srv/again; rm /etc/group")?;
     check!(code == 0, "the command inside failed with {code}");
 
     let (store, run, backup) = (StoreId::derived("s"), RunId::derived("r"), BackupId::derived("b"));

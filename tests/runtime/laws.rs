@@ -40,11 +40,13 @@ impl Shot {
     /// Says where two differ.
     fn differs_from(&self, other: &Self) -> String {
         let streams = self.others.keys().chain(other.others.keys());
-        let differing: Vec<_> = streams.filter(|stream| self.others.get(*stream) != other.others.get(*stream)).collect();
+        let differing: Vec<_> =
+            streams.filter(|stream| self.others.get(*stream) != other.others.get(*stream)).collect();
         let differing: Vec<_> =
             differing.iter().map(|stream| (stream, self.others.get(*stream), other.others.get(*stream))).collect();
         let subject = if self.subject == other.subject { "same" } else { "differs" };
-        let world = if self.world == other.world { "same".to_owned() } else { format!("{}\n{}", self.world, other.world) };
+        let world =
+            if self.world == other.world { "same".to_owned() } else { format!("{}\n{}", self.world, other.world) };
         format!("subject {subject}\nothers {differing:#?}\nworld {world}")
     }
 }
@@ -150,7 +152,8 @@ impl Trial {
         assert!(daemon.picture().open().is_empty(), "{}", story());
         daemon.picture().agrees_with(&daemon.world());
         self.nobody_else_was_stopped(first, &daemon.picture(), &story());
-        if faults.host.iter().all(|fault| !matches!(fault, Fault::Permanent { .. })) && first.closed(SUBJECT).is_some() {
+        if faults.host.iter().all(|fault| !matches!(fault, Fault::Permanent { .. })) && first.closed(SUBJECT).is_some()
+        {
             assert!(as_asked, "nothing failed for good, but: {}", story());
         }
     }

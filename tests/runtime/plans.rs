@@ -231,7 +231,9 @@ impl Plan {
             Self::DeleteNetwork => {
                 daemon.order::<Network>(&network("dmz"), network::Command::Delete, operation).await.map(drop)
             }
-            Self::CreateStore => daemon.order::<Store>(&store("vault"), create_store("vault"), operation).await.map(drop),
+            Self::CreateStore => {
+                daemon.order::<Store>(&store("vault"), create_store("vault"), operation).await.map(drop)
+            }
             _ => {
                 let (stream, command) = backup("web", "run");
                 daemon.order::<BackupJob>(&stream, command, operation).await.map(drop)
@@ -255,7 +257,9 @@ impl Plan {
         let operation = "unstick";
         match self {
             Self::Stop | Self::StopOfADeafInit | Self::Kill => self.order(daemon, operation).await,
-            Self::ImportTemplate | Self::DeleteTemplate => Self::DeleteTemplate.order_of_others(daemon, operation).await,
+            Self::ImportTemplate | Self::DeleteTemplate => {
+                Self::DeleteTemplate.order_of_others(daemon, operation).await
+            }
             Self::DefineNetwork | Self::DeleteNetwork => Self::DeleteNetwork.order_of_others(daemon, operation).await,
             Self::BackupRunning | Self::BackupPaused | Self::BackupStopped => {
                 daemon.sweep().await;

@@ -140,12 +140,11 @@ fn exchange(reached: &Reached, run: RunId, step: StepName) -> Result<Facts, Fail
     let disk = reached.disk();
     let fresh = restored(run);
     match step {
-        "set-aside" => {
-            // With nothing restored beside, the exchange has happened already.
-            if exists(disk, &fresh) && exists(disk, UPPER) && !exists(disk, &before(run)) {
-                rename(disk, UPPER, &before(run))?;
-            }
+        // With nothing restored beside, the exchange has happened already.
+        "set-aside" if exists(disk, &fresh) && exists(disk, UPPER) && !exists(disk, &before(run)) => {
+            rename(disk, UPPER, &before(run))?;
         }
+        "set-aside" => {}
         _ if exists(disk, &fresh) => {
             remove(disk, b"work")?; // the overlay makes its own; what is in it belongs to the old upper layer
             rename(disk, &fresh, UPPER)?;

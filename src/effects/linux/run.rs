@@ -20,7 +20,7 @@ use crate::events::{Exit, InitKind, Lease, Limits, ProcessIdentity};
 use crate::shim::client::{Client, ClientError, prepare_runtime_directory};
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, VERSION};
 use crate::shim::record;
-use crate::types::{ContainerId, Span};
+use crate::types::{ContainerId, Span, Timestamp};
 
 /// How long a supervisor may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +30,14 @@ const CONSOLE_BYTES_MAX: u64 = 4 << 20;
 const LINK_FILE: &str = "link.json";
 /// The init that was started, should its supervisor die without a word.
 const STARTED_FILE: &str = "started.json";
+
+/// When the start began, for the record of how long it took.
+const BEGUN_FILE: &str = "begun.json";
+
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    at: Timestamp,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Link {
@@ -155,7 +163,7 @@ impl LinuxHost {
         let container = run.container;
         let directory = self.runtime_of(container);
         if let Observation::Running { .. } = self.look(container) {
-            return Ok(self.started(&directory).unwrap_or(Facts::None));
+            return Ok(started(&directory).unwrap_or(Facts::None));
         }
         match step {
             "runtime-folder" => self.begin_runtime(run, &directory)?,
@@ -224,12 +232,6 @@ impl LinuxHost {
         let started = Started { init: init.clone(), took };
         record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
         Ok(Facts::Started { init, took })
-    }
-
-    fn started(&self, directory: &Path) -> Option<Facts> {
-        let Observation::Running { init, .. } = look_into(directory) else { return None };
-        let took = record::read::<Started>(directory, STARTED_FILE).ok().flatten().map_or(Span::default(), |s| s.took);
-        Some(Facts::Started { init, took })
     }
 
     pub(super) fn undo_start(&self, container: ContainerId, step: StepName) -> Result<(), Failure> {
@@ -310,15 +312,15 @@ impl LinuxHost {
     }
 }
 
-const BEGUN_FILE: &str = "begun.json";
-
-#[derive(Serialize, Deserialize)]
-struct Begun {
-    at: crate::types::Timestamp,
-}
-
 fn stopped(container: ContainerId) -> crate::domain::effect::HostEffect {
     crate::domain::effect::HostEffect::EnsureStopped { container }
+}
+
+/// Tells again of a start that was made before.
+fn started(directory: &Path) -> Option<Facts> {
+    let Observation::Running { init, .. } = look_into(directory) else { return None };
+    let known = record::read::<Started>(directory, STARTED_FILE).ok().flatten();
+    Some(Facts::Started { init, took: known.map_or(Span::default(), |started| started.took) })
 }
 
 /// Starts a supervisor; it leaves the daemon's session itself.

@@ -12,7 +12,7 @@ use crate::shim::protocol::Event;
 use crate::types::ContainerId;
 
 /// How long one wait lasts; a supervisor that dies ends it at once.
-const NEWS: Duration = Duration::from_secs(3600);
+const NEWS: Duration = Duration::from_hours(1);
 
 impl LinuxHost {
     /// Begins to listen to a supervisor, and reaps it if it is this daemon's child.
