@@ -11,7 +11,9 @@ use super::ports::Ports;
 use super::problem::ApiResult;
 use super::resources::{WaitOutcome, WaitPhase, WaitProgress};
 use super::sse::{self, Frames, Gone};
-use crate::domain::{Refusal, RefusalClass, backup_job, batch, container, maintenance, network, store, template};
+use crate::domain::{
+    Refusal, RefusalClass, backup_job, batch, container, maintenance, network, restore_job, store, template,
+};
 use crate::events::{Envelope, Mark};
 use crate::projections::query::{Moment, OperationFilter};
 use crate::projections::rows::OperationRow;
@@ -77,6 +79,7 @@ async fn cancel(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
         Network => network::Network,
         Store => store::Store,
         BackupJob => backup_job::BackupJob,
+        RestoreJob => restore_job::RestoreJob,
         Maintenance => maintenance::Maintenance,
         Batch => batch::Batch,
     }

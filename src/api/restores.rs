@@ -1,13 +1,27 @@
-//! Restores.
+//! Restores: into a new container, in place, or some paths into a directory; then confirmed or rolled back.
 
 use actix_web::web;
 
-use super::edge::Look;
-use super::problem::ApiResult;
+use super::containers::read;
+use super::edge::{Edge, Look, Room, Subject, draw};
+use super::problem::{ApiError, ApiResult};
+use super::resources::{RestoreRequest, RestoreTo};
+use super::templates::absolute;
+use crate::domain::restore_job::{Command, Request, RestoreJob};
+use crate::domain::{Refusal, RefusalClass};
+use crate::events::{Configuration, RestoreTarget};
+use crate::projections::query::{Moment, QueryError};
+use crate::projections::rows::BackupRow;
+use crate::types::{Category, ContainerId, Name, RunId, StreamName};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/restores", web::get().to(list)).route("/restores/{reference}", web::get().to(show));
+    config
+        .route("/backups/{reference}/restore", web::post().to(restore))
+        .route("/restores", web::get().to(list))
+        .route("/restores/{reference}", web::get().to(show))
+        .route("/restores/{reference}/confirm", web::post().to(confirm))
+        .route("/restores/{reference}/roll-back", web::post().to(roll_back));
 }
 
 async fn list(look: Look) -> ApiResult {
@@ -16,4 +30,86 @@ async fn list(look: Look) -> ApiResult {
 
 async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
     look.show(move |query, moment| query.restore(&reference, moment)).await
+}
+
+async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let wish: RestoreRequest = edge.body()?;
+    let (backup, running) = edge
+        .ask(move |query| {
+            let backup = query.backup(&reference, Moment::Now)?;
+            let source = query.container_by_id(backup.container)?;
+            Ok((backup, source.is_some_and(|row| row.init.is_some())))
+        })
+        .await?;
+    let in_place = wish.to == RestoreTo::InPlace;
+    let id = RunId::from_bytes(draw()?);
+    let subject = Subject::new(StreamName::new(Category::RestoreJob, id), Some(&backup.container_name));
+    let request = Request {
+        id,
+        backup: backup.id,
+        source: backup.container,
+        store: backup.store,
+        start: wish.start.unwrap_or(in_place && running),
+        target: target(&edge, &wish, &backup).await?,
+    };
+    edge.perform::<RestoreJob>(subject, Command::Request(request)).await
+}
+
+async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiResult<RestoreTarget> {
+    if !wish.paths.is_empty() && wish.to != RestoreTo::Directory {
+        return Err(ApiError::invalid("restore.paths", "single paths are restored into a directory only"));
+    }
+    match wish.to {
+        RestoreTo::InPlace => Ok(RestoreTarget::InPlace { container: backup.container }),
+        RestoreTo::Directory => {
+            let missing = || ApiError::invalid("restore.into", "name the directory that the files go into");
+            let into = wish.into.clone().ok_or_else(missing)?;
+            absolute(&into)?;
+            Ok(RestoreTarget::Directory { paths: wish.paths.clone(), into })
+        }
+        RestoreTo::New => {
+            let missing = || ApiError::invalid("restore.name", "name the new container");
+            let name: Name = read("name.invalid", wish.name.as_deref().ok_or_else(missing)?)?;
+            let mut configuration = Box::new(configuration(edge, backup).await?);
+            configuration.hostname = name.clone();
+            Ok(RestoreTarget::New { container: ContainerId::from_bytes(draw()?), name, configuration })
+        }
+    }
+}
+
+/// Returns what the container was when it was backed up. A network that is gone by now is left out, and a fixed
+/// address, which its first owner may still have, becomes a free one.
+async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configuration> {
+    let run = backup.run;
+    let found = edge.ask(move |query| {
+        let Some(mut configuration) = query.backup_configuration(run)? else { return Ok(None) };
+        if let Some(network) = configuration.network {
+            match query.network(&network.to_string(), Moment::Now) {
+                Ok(_) => {}
+                Err(QueryError::NotFound { .. }) => configuration.network = None,
+                Err(error) => return Err(error),
+            }
+        }
+        configuration.address = crate::events::AddressRequest::Auto;
+        Ok(Some(configuration))
+    });
+    let message = "the log does not tell what the container was when it was backed up";
+    let unknown = || Refusal::new(RefusalClass::NotFound, "backup.no-configuration", message);
+    Ok(found.await?.ok_or_else(unknown)?)
+}
+
+async fn command(edge: Edge, reference: web::Path<String>, command: Command) -> ApiResult {
+    let row = edge.ask(move |query| query.restore(&reference, Moment::Now)).await?;
+    let subject = Subject::new(StreamName::new(Category::RestoreJob, row.id), None::<&str>);
+    edge.perform::<RestoreJob>(subject, command).await
+}
+
+async fn confirm(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    command(edge, reference, Command::Confirm).await
+}
+
+async fn roll_back(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    edge.check_room(Room::Some)?;
+    command(edge, reference, Command::RollBack).await
 }

@@ -30,6 +30,10 @@ impl Model for Restores {
             }
             RestoreEvent::RootExchanged => row.old_files_kept = matches!(row.target, RestoreTarget::InPlace { .. }),
             RestoreEvent::FilesRemoved => row.old_files_kept = false,
+            RestoreEvent::RestoreRolledBack => {
+                row.old_files_kept = false;
+                row.rolled_back = true;
+            }
             RestoreEvent::RestoreConfirmed => {
                 row.old_files_kept = false;
                 row.confirmed = true;
@@ -57,6 +61,7 @@ fn begin(fact: &RestoreEvent, event: &Envelope) -> Option<RestoreRow> {
         written: None,
         old_files_kept: false,
         confirmed: false,
+        rolled_back: false,
         by: event.context.principal.who.clone(),
         requested_at: event.recorded_at,
         ended_at: None,

@@ -512,6 +512,9 @@ pub struct RestoreRow {
     pub old_files_kept: bool,
     /// Whether it was confirmed.
     pub confirmed: bool,
+    /// Whether it was rolled back.
+    #[serde(default)]
+    pub rolled_back: bool,
     /// Who asked for it.
     pub by: String,
     /// When.
