@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use crate::types::OperationId;
-pub use instance::{INSTANCE_FILE, Instance};
+pub use instance::{INSTANCE_FILE, Instance, STATE_OF_ROOT, default_state};
 pub use path::{Target, percent_encode};
 pub use sse::{ServerEvent, SseParser};
 

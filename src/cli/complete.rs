@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde_json::Value;
 
-use super::context::{STATE_VARIABLE, default_state};
+use super::context::STATE_VARIABLE;
 use super::output::name_of;
-use crate::api::client::{Client, ClientError, Target};
+use crate::api::client::{Client, ClientError, Target, default_state};
 use crate::types::terminal_safe;
 
 /// How long a shell may wait for names.

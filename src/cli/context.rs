@@ -12,12 +12,10 @@ use super::output::{Format, Look};
 use super::ports::Ports;
 use super::root::Global;
 use super::screen::Screen;
-use crate::api::client::Client;
+use crate::api::client::{Client, STATE_OF_ROOT, default_state};
 
 /// The variable that names the state directory.
 pub const STATE_VARIABLE: &str = "BERTH_STATE";
-/// The state directory of root.
-const STATE_OF_ROOT: &str = "/var/lib/berth";
 
 /// Is what a command runs in.
 pub struct Context<'a> {
@@ -110,17 +108,6 @@ impl<'a> Context<'a> {
         let start = if self.state == Path::new(STATE_OF_ROOT) { unit } else { by_hand.as_str() };
         told.hints.push(format!("Start it:  {start}"));
     }
-}
-
-/// Returns the state directory where none is named: one for the machine, one for each other user
-/// (XDG Base Directory Specification, `XDG_STATE_HOME`).
-pub fn default_state() -> PathBuf {
-    if crate::sys::process::effective_user() == 0 {
-        return PathBuf::from(STATE_OF_ROOT);
-    }
-    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from).join(".local/state");
-    let state_home = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    state_home.unwrap_or_else(home).join("berth")
 }
 
 /// Returns the text as one word of a POSIX shell.

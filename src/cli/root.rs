@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::context::{Context, STATE_VARIABLE, default_state};
+use super::context::{Context, STATE_VARIABLE};
 use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::output::Format;
@@ -15,6 +15,7 @@ use super::{
     audit, backup, completion, container, doctor, event, maintenance, network, node, operation, schedule, store,
     template,
 };
+use crate::api::client::default_state;
 
 /// System containers on Linux; every change is an event
 #[derive(Debug, Parser)]

@@ -1,5 +1,7 @@
 //! The CLI's side of a session: connect, show the token, take the descriptors, wait for the end.
 
+pub mod relay;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -9,6 +9,20 @@ use super::ClientError;
 /// The file's name in the state directory.
 pub const INSTANCE_FILE: &str = "instance.json";
 
+/// The state directory of root.
+pub const STATE_OF_ROOT: &str = "/var/lib/berth";
+
+/// Returns the state directory where none is named: one for the machine, one for each other user
+/// (XDG Base Directory Specification, `XDG_STATE_HOME`).
+pub fn default_state() -> PathBuf {
+    if crate::sys::process::effective_user() == 0 {
+        return PathBuf::from(STATE_OF_ROOT);
+    }
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from).join(".local/state");
+    let state_home = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    state_home.unwrap_or_else(home).join("berth")
+}
+
 /// Is what a daemon says of itself. Unknown fields are ignored, so that a newer one can say more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {

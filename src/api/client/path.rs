@@ -111,7 +111,8 @@ mod tests {
             let segment = wire.strip_prefix("/v1/").unwrap();
             prop_assert!(!segment.contains(['/', '?', '#', ' ']) && segment.is_ascii());
             prop_assert!(segment != "." && segment != "..");
-            prop_assert!(format!("http://berth{wire}").parse::<hyper::Uri>().is_ok());
+            let address = format!("http://berth{wire}");
+            prop_assert!(address.parse::<hyper::Uri>().is_ok());
         }
     }
 }

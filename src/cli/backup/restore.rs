@@ -27,7 +27,7 @@ pub struct Arguments {
     #[command(flatten)]
     to: Destination,
     /// Only this path; may be given several times
-    #[arg(long, value_name = "PATH", requires = "into")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["to", "in_place"])]
     path: Vec<String>,
     /// Start it afterwards
     #[arg(long, conflicts_with = "into")]

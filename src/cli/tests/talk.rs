@@ -100,14 +100,14 @@ fn a_dry_run_asks_for_one_and_shows_the_plan() {
         json(&json!({"dry_run": true, "events": [{"kind": "DeleteRequested", "sentence": "deletion requested"}],
             "expected": ["unmount"]}))
     });
-    let said = berth(server.path(), "container delete web1 -n --grave 30d");
+    let said = berth(server.path(), "container delete web1 -n --grave 4w");
     assert!(
         said.ended(0) && said.out.contains("DeleteRequested  deletion requested\n  expected: unmount\n"),
         "{said:?}"
     );
     let asked = &server.asked()[0];
     assert_eq!(asked.header("berth-dry-run"), Some("true"));
-    assert_eq!(asked.body, r#"{"grave":"30d"}"#);
+    assert_eq!(asked.body, r#"{"grave":"4w"}"#);
 }
 
 #[test]
