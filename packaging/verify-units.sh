@@ -13,5 +13,5 @@ remarks=$(systemd-analyze verify --man=no "$work/berth.service" "$work/berth-shu
 # Remarks about other units of this machine are not ours.
 remarks=$(grep -E 'berth' <<<"$remarks" || :)
 [ -z "$remarks" ] || { echo "$remarks" >&2; exit 1; }
-! command -v systemd-sysusers >/dev/null || systemd-sysusers --dry-run "$here/berth.sysusers.conf" >/dev/null
+! command -v systemd-sysusers >/dev/null || systemd-sysusers --dry-run "$here/berth.sysusers.conf" >/dev/null 2>&1
 echo "the units are fine"

@@ -4,6 +4,8 @@
 //! from the code itself, asked with a made-up event of each kind. `UPDATE_DOCS=1 cargo test --test events_doc` rewrites
 //! the page.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
