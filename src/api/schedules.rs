@@ -66,7 +66,7 @@ async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query
     let count = wanted.count.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
     look.list("slot", move |query, moment| {
         let row = query.schedule(&reference, moment)?;
-        Ok(due::preview(&plan(&row), now, count).into_iter().map(shown).collect())
+        Ok(due::preview(&Plan::of(&row), now, count).into_iter().map(shown).collect())
     })
     .await
 }
@@ -80,25 +80,8 @@ pub(super) fn next(row: &ScheduleRow, now: Timestamp) -> Option<Timestamp> {
     if row.state != ScheduleState::Enabled {
         return None;
     }
-    let slots = due::preview(&plan(row), now, NEXT_DEFAULT);
+    let slots = due::preview(&Plan::of(row), now, NEXT_DEFAULT);
     slots.iter().find(|planned| planned.skipped.is_none()).map(|planned| planned.at)
-}
-
-/// Returns a schedule as the decision about its slots needs it.
-fn plan(row: &ScheduleRow) -> Plan {
-    Plan {
-        schedule: row.id,
-        revision: row.revision,
-        expression: row.definition.cron.clone(),
-        zone: row.definition.zone,
-        is_enabled: row.state == ScheduleState::Enabled,
-        since: row.from,
-        catch_up: row.definition.catch_up,
-        jitter: row.definition.jitter,
-        window: row.definition.window,
-        last_slot: row.last_slot,
-        previous_running: row.running().next().is_some(),
-    }
 }
 
 async fn create(edge: Edge) -> ApiResult {

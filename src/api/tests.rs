@@ -14,9 +14,10 @@ use tokio::sync::watch;
 
 use super::resources::{BackupFile, DoctorReport, SessionRequest, SessionTicket};
 use super::{LogPorts, NodeFacts, Ports, serve};
-use crate::actors::{House, Mode, Order, Registry, RetryPolicy};
+use crate::actors::{House, Mode, Order, Registry, RetryPolicy, reconcile};
 use crate::domain::node::{Command as NodeCommand, Node};
 use crate::domain::{Failure, Given};
+use crate::effects::Host;
 use crate::effects::access::{Access, Usage};
 use crate::effects::clock::SystemClock;
 use crate::effects::sim::{SimulatedHost, World};
@@ -80,6 +81,7 @@ struct Daemon {
     end: watch::Sender<bool>,
     served: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
     query: Query,
+    host: Arc<SimulatedHost>,
 }
 
 fn store(folder: &Path) -> Arc<SqliteStore> {
@@ -102,8 +104,9 @@ impl Daemon {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host = Arc::new(SimulatedHost::new(world, vec![]));
         let retry = RetryPolicy { pause: Duration::from_millis(1), ..RetryPolicy::default() };
-        let house = House::new(store.clone(), host, clock.clone(), node, "boot".to_owned(), retry);
+        let house = House::new(store.clone(), host.clone(), clock.clone(), node, "boot".to_owned(), retry);
         let registry = Registry::new(Arc::new(house), actix::Arbiter::current());
+        reconcile::follow(registry.clone());
         let order = Order {
             command: NodeCommand::Initialise { hostname: "host".to_owned(), instance: "0a1b2c3d".to_owned() },
             given: Given { operation: OperationId::derived("init"), at: clock.now() },
@@ -146,10 +149,11 @@ impl Daemon {
         while UnixStream::connect(&socket).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Self { socket, folder, level, end, served, query }
+        Self { socket, folder, level, end, served, query, host }
     }
 
     async fn stop(self) {
+        self.host.close();
         self.end.send(true).unwrap();
         self.served.await.unwrap().unwrap();
         assert!(!self.socket.exists(), "the socket is gone");
@@ -414,11 +418,10 @@ fn an_outcome_is_told_even_to_those_who_come_late_or_again() {
         let operation = accepted["operation"].as_str().unwrap();
         let late = daemon.wait(operation, &[]).await;
         assert_eq!(late.last().unwrap().0, "outcome");
-        let phases: Vec<_> = late.iter().filter_map(|(name, id, _)| (name == "phase").then_some(id.unwrap())).collect();
+        let phases: Vec<_> = late.iter().filter_map(|(name, id, _)| (name == "phase").then(|| id.unwrap())).collect();
         assert!(phases.len() >= 5 && phases.is_sorted(), "{late:?}");
         let resumed = daemon.wait(operation, &[("Last-Event-ID", &phases[2].to_string())]).await;
-        let rest: Vec<_> =
-            resumed.iter().filter_map(|(name, id, _)| (name == "phase").then_some(id.unwrap())).collect();
+        let rest: Vec<_> = resumed.iter().filter_map(|(name, id, _)| (name == "phase").then(|| id.unwrap())).collect();
         assert_eq!(rest, phases[3..]);
         let (_, row) = daemon.get(&format!("/v1/operations/{}", &operation[..8])).await;
         assert_eq!(

@@ -174,7 +174,7 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => {
             if row.name != *name {
                 let former = std::mem::replace(&mut row.name, name.clone());
-                row.former_names.retain(|known| *known != former);
+                row.former_names.retain(|known| *known != former && known != name);
                 row.former_names.push(former);
             }
         }

@@ -19,6 +19,8 @@ mod schedules;
 mod sessions;
 mod stores;
 mod templates;
+#[cfg(test)]
+mod tests;
 
 pub use facts::{Told, told};
 

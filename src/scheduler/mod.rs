@@ -1,6 +1,8 @@
 //! L6: what is due, and the ticker that says so.
 //!
-//! [`due`] is pure and decides; whoever ticks sleeps until [`due::next_due`], asks [`due::due`], records what it says
-//! and does it. Nothing polls.
+//! [`due`] is pure and decides; the [`ticker`] sleeps until [`due::next_due`], asks [`due::due`], and records what it
+//! says. Nothing polls.
 
 pub mod due;
+mod resolve;
+pub mod ticker;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Moment, Query, QueryError, Where, resolve};
-use crate::events::{BackupJobEvent, Configuration};
+use crate::events::{BackupJobEvent, Configuration, RestoreTarget};
 use crate::projections::backups::Backups;
 use crate::projections::batches::Batches;
 use crate::projections::containers::Containers;
@@ -14,15 +14,16 @@ use crate::projections::node::Node;
 use crate::projections::query::resolve::Named;
 use crate::projections::restores::Restores;
 use crate::projections::rows::{
-    BackupRow, BatchRow, ContainerRow, LastBackup, MaintenanceRow, NetworkRow, NodeRow, RestoreRow, ScheduleRow,
-    SessionRow, StoreRow, TemplateRow,
+    BackupRow, BatchRow, ContainerRow, LastBackup, MaintenanceRow, NetworkRow, NodeRow, OperationState, RestoreRow,
+    ScheduleRow, SessionRow, StoreRow, TemplateRow,
 };
 use crate::projections::schedules::Schedules;
 use crate::projections::sessions::Sessions;
 use crate::projections::stores::Stores;
 use crate::projections::templates::Templates;
 use crate::types::{
-    Category, ContainerId, Name, PREFIX_LENGTH_MIN, RunId, ScheduleId, Size, StoreId, StreamName, TemplateId, Version,
+    BackupId, Category, ContainerId, Name, PREFIX_LENGTH_MIN, RunId, ScheduleId, Size, StoreId, StreamName, TemplateId,
+    Version,
 };
 
 /// Says which containers are wanted.
@@ -143,7 +144,9 @@ impl Query {
         let templates: HashMap<_, _> =
             self.all::<Templates>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
         let networks: HashMap<_, _> = self.all::<Networks>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let restored = self.restored(moment)?;
         for row in rows {
+            row.restored_from = row.restored_from.or_else(|| restored.get(&row.id).copied());
             row.template_name = templates.get(&row.configuration.template).cloned();
             row.network_name = row.configuration.network.and_then(|id| networks.get(&id).cloned());
             row.last_backup = backups.get(&row.id).cloned();
@@ -151,24 +154,34 @@ impl Query {
         Ok(())
     }
 
+    /// Returns the backup that each restored container was made of, or has the files of.
+    fn restored(&self, moment: Moment) -> Result<HashMap<ContainerId, BackupId>, QueryError> {
+        let mut runs = self.all::<Restores>(moment)?;
+        runs.retain(|run| matches!(run.state, OperationState::Done | OperationState::Partly) && !run.rolled_back);
+        runs.sort_by_key(|run| run.requested_at);
+        let target = |run: RestoreRow| match run.target {
+            RestoreTarget::New { container, .. } | RestoreTarget::InPlace { container } => {
+                Some((container, run.backup))
+            }
+            RestoreTarget::Directory { .. } => None,
+        };
+        Ok(runs.into_iter().filter_map(target).collect())
+    }
+
     /// Returns the newest backup of each container that is not known to be damaged.
     pub(super) fn last_backups(&self, moment: Moment) -> Result<HashMap<ContainerId, LastBackup>, QueryError> {
         let rows = match moment {
             Moment::Now => self.select::<Backups>(&Where {
-                sql: "key IN (SELECT key FROM (SELECT key, max(taken_at) FROM {table}
+                sql: "key IN (SELECT key FROM (SELECT key, max(printf('%s%020d', taken_at, position)) FROM {table}
                       WHERE row ->> '$.damage' IS NULL GROUP BY container))"
                     .to_owned(),
                 values: vec![],
             })?,
             Moment::At(_) => self.all::<Backups>(moment)?,
         };
-        let mut newest: HashMap<ContainerId, LastBackup> = HashMap::new();
-        for row in rows.into_iter().filter(|row| row.damage.is_none()) {
-            if newest.get(&row.container).is_none_or(|known| known.taken_at < row.taken_at) {
-                newest.insert(row.container, last_backup(&row));
-            }
-        }
-        Ok(newest)
+        let mut whole: Vec<BackupRow> = rows.into_iter().filter(|row| row.damage.is_none()).collect();
+        whole.sort_by_key(|row| (row.taken_at, row.position));
+        Ok(whole.iter().map(|row| (row.container, last_backup(row))).collect())
     }
 
     /// Lists templates by name.
@@ -263,7 +276,7 @@ impl Query {
             Moment::Now => {
                 let by_container = container.as_ref().map(|_| "container = ?1").unwrap_or("?1 IS NULL");
                 let by_store = store.as_ref().map(|_| "store = ?2").unwrap_or("?2 IS NULL");
-                let sql = format!("{by_container} AND {by_store} ORDER BY taken_at DESC LIMIT ?3");
+                let sql = format!("{by_container} AND {by_store} ORDER BY taken_at DESC, position DESC LIMIT ?3");
                 self.select::<Backups>(&Where { sql, values: vec![&container, &store, &limit] })?
             }
             Moment::At(_) => {
@@ -272,7 +285,7 @@ impl Query {
                     filter.container.is_none_or(|id| row.container == id)
                         && filter.store.is_none_or(|id| row.store == id)
                 });
-                rows.sort_by_key(|row| std::cmp::Reverse(row.taken_at));
+                rows.sort_by_key(|row| std::cmp::Reverse((row.taken_at, row.position)));
                 rows.truncate(filter.limit.unwrap_or(usize::MAX));
                 rows
             }

@@ -1,5 +1,6 @@
 //! One schedule as the decision needs it, and the walk over its slots.
 
+use crate::projections::rows::{ScheduleRow, ScheduleState};
 use crate::types::{CatchUp, CronExpression, ScheduleId, SkipReason, Span, Timestamp, Window, Zone};
 
 /// Is one schedule with what is known of its past.
@@ -43,6 +44,23 @@ pub struct Planned {
 }
 
 impl Plan {
+    /// Returns a recorded schedule as the decision about its slots needs it.
+    pub fn of(row: &ScheduleRow) -> Self {
+        Self {
+            schedule: row.id,
+            revision: row.revision,
+            expression: row.definition.cron.clone(),
+            zone: row.definition.zone,
+            is_enabled: row.state == ScheduleState::Enabled,
+            since: row.from,
+            catch_up: row.definition.catch_up,
+            jitter: row.definition.jitter,
+            window: row.definition.window,
+            last_slot: row.last_slot,
+            previous_running: row.running().next().is_some(),
+        }
+    }
+
     /// Returns the moment up to which every slot is settled.
     pub(super) fn handled(&self) -> Timestamp {
         self.last_slot.map_or(self.since, |slot| slot.max(self.since))
