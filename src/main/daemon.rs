@@ -17,6 +17,7 @@ use berth::effects::linux::{HostOptions, LinuxHost};
 use berth::effects::steps::Immortal;
 use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::projections::query::Query;
+use berth::scheduler::ticker::Ticker;
 use berth::storage::{EventStore, Options, SqliteStore};
 use berth::types::{Clock, Subnet};
 use tokio::sync::watch;
@@ -38,6 +39,7 @@ pub(crate) struct Setup {
 pub(crate) fn run(state: &Path, key_dir: Option<&Path>) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG")
                 .unwrap_or_else(|_| "info,actix_server=warn".into()),
@@ -143,6 +145,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     reconcile::follow(Arc::clone(&registry));
 
     let (end, ending) = watch::channel(false);
+    let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone()).run(ending.clone()));
     let socket = setup.run.join("api.sock");
     write_instance(&setup, &socket)?;
     let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
@@ -157,6 +160,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let served = serving.await;
 
     let _ = berth::sys::service::notify("STOPPING=1");
+    ticking.await?;
     start::take_leave(&registry, &setup).await;
     host.close();
     registry.close();
