@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use berth::effects::clock::SystemClock;
+use berth::types::{Clock, Timestamp};
 use serde_json::Value;
 
 /// How long the schedule may take to fire and its backups to end.
@@ -49,6 +51,7 @@ struct Guide {
     made: bool,
     keep: bool,
     begun: Instant,
+    before_damage: Timestamp,
 }
 
 impl Guide {
@@ -65,6 +68,7 @@ impl Guide {
             made: false,
             keep,
             begun: Instant::now(),
+            before_damage: Timestamp::default(),
         })
     }
 
@@ -75,6 +79,7 @@ impl Guide {
         self.prepare()?;
         self.boot()?;
         self.write_files()?;
+        self.schedule()?;
         self.wait_for_the_schedule()?;
         self.damage_and_restore()?;
         self.look_back()?;
@@ -117,7 +122,7 @@ impl Guide {
             .map_err(|error| error.to_string())?;
         self.daemon = Some(child);
         let patience = Instant::now() + DAEMON_PATIENCE;
-        while self.quiet(&["node", "status"]).is_err() {
+        while !self.state().join("instance.json").exists() || self.quiet(&["node", "status"]).is_err() {
             if Instant::now() > patience {
                 let log = std::fs::read_to_string(self.place.join("daemon.log")).unwrap_or_default();
                 return Err(format!("the daemon does not answer:\n{log}"));
@@ -128,13 +133,17 @@ impl Guide {
     }
 
     fn prepare(&mut self) -> Step {
-        title("A template of this very system, a store, and a schedule for the coming minute");
+        title("A template of this very system, and a store for backups");
         self.show(&["template", "create", "host", "--from-host"])?;
         let vault = self.place.join("vault");
-        self.show(&["store", "create", "vault", &vault.display().to_string()])?;
+        self.show(&["store", "create", "vault", &vault.display().to_string()]).map(drop)
+    }
+
+    fn schedule(&mut self) -> Step {
+        title("A schedule for the coming minute");
         let all = ["--action", "backup", "--select", "all", "--store", "vault", "--zone", "UTC"];
         self.show(&[&["schedule", "create", "every-minute", "--cron", "* * * * *"], all.as_slice()].concat())?;
-        self.show(&["schedule", "next", "every-minute"]).map(drop)
+        self.show(&["schedule", "next", "every-minute", "--count", "3"]).map(drop)
     }
 
     fn boot(&mut self) -> Step {
@@ -157,11 +166,11 @@ impl Guide {
     /// A refused connection proves the way there and back: nobody listens, but somebody answered.
     fn reach_each_other(&mut self) -> Step {
         let shown = json(&self.quiet(&["container", "show", "web2", "-o", "json"])?)?;
-        let Some(address) = find(&shown, "address") else {
+        let Some(address) = find(&shown, "lease").and_then(|lease| lease["address"].as_str().map(str::to_owned)) else {
             self.left_out.push("the network between the containers: they have no addresses".to_owned());
             return Ok(());
         };
-        let probe = format!("(exec 3<>/dev/tcp/{address}/9) 2>&1 | grep -o 'Connection refused' && echo web2 answers");
+        let probe = format!("(exec 3<>/dev/tcp/{address}/9) 2>&1 | grep -q refused && echo web2 answers");
         let answer = self.show(&["exec", "web1", "--", "bash", "-c", &probe])?;
         if answer.contains("web2 answers") { Ok(()) } else { Err("web1 cannot reach web2".to_owned()) }
     }
@@ -172,7 +181,7 @@ impl Guide {
             let root = self.state().join("containers");
             println!("(the containers are stopped: the files are laid on their disks in {})", root.display());
             let shown = json(&self.quiet(&["container", "show", "web1", "-o", "json"])?)?;
-            let id = find(&shown, "id").ok_or("web1 has no id")?;
+            let id = find(&shown, "id").and_then(|id| id.as_str().map(str::to_owned)).ok_or("web1 has no id")?;
             let folder = root.join(id).join("disk/upper/srv");
             std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
             return std::fs::write(folder.join("notes"), "precious\n").map_err(|error| error.to_string());
@@ -212,6 +221,7 @@ impl Guide {
 
     fn damage_and_restore(&mut self) -> Step {
         title("Damage, and back: one file, then everything");
+        self.before_damage = SystemClock.now();
         let rescued = self.place.join("rescued");
         let into = rescued.display().to_string();
         if self.can_start {
@@ -239,14 +249,15 @@ impl Guide {
     fn look_back(&mut self) -> Step {
         title("What happened, and what was before");
         self.show(&["container", "history", "web1"])?;
-        self.show(&["container", "list", "--as-of", "45s"])?;
+        let before = self.before_damage.to_string();
+        self.show(&["container", "list", "--as-of", &before])?;
         self.show(&["audit", "verify"]).map(drop)
     }
 
     fn remove(&mut self) -> Step {
         title("Everything removed");
         if self.can_start {
-            self.show(&["container", "stop", "web1", "web2", "--grace", "5s"])?;
+            self.show(&["container", "stop", "web1", "web2", "--grace", "5s", "-y"])?;
         }
         self.show(&["container", "delete", "web1", "web2", "web3"])?;
         self.show(&["container", "purge", "web1", "web2", "web3", "-y"])?;
@@ -364,13 +375,10 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Finds the first text under that key, however deep.
-fn find(value: &Value, key: &str) -> Option<String> {
+/// Finds the first value under that key, however deep.
+fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     match value {
-        Value::Object(fields) => fields
-            .get(key)
-            .and_then(|found| found.as_str().map(str::to_owned))
-            .or_else(|| fields.values().find_map(|inner| find(inner, key))),
+        Value::Object(fields) => fields.get(key).or_else(|| fields.values().find_map(|inner| find(inner, key))),
         Value::Array(items) => items.iter().find_map(|inner| find(inner, key)),
         _ => None,
     }
