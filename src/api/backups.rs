@@ -108,7 +108,7 @@ pub(super) enum Members {
 
 /// Finds the containers that a request means.
 pub(super) async fn members(edge: &Edge, references: Vec<String>, all: bool) -> ApiResult<Members> {
-    if all == !references.is_empty() {
+    if all != references.is_empty() {
         return Err(ApiError::invalid(
             "selection.invalid",
             "name containers, or all of them, not both and not neither",

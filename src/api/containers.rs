@@ -73,7 +73,9 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
         };
         let mut rows = query.containers(&filter, moment)?;
         if live {
-            rows.iter_mut().for_each(|row| add_usage(row, &*access));
+            for row in &mut rows {
+                add_usage(row, &*access);
+            }
         }
         Ok(rows)
     })

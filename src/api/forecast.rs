@@ -25,7 +25,9 @@ pub fn expected<A: Aggregate>(
     given: Given,
 ) -> Vec<String> {
     let mut state = replayed::<A>(store, stream);
-    facts.iter().for_each(|fact| state.evolve(fact, given));
+    for fact in facts {
+        state.evolve(fact, given);
+    }
     let mut steps: Vec<String> = vec![];
     while let Some(effect) = state.next_effect().filter(|_| steps.len() < STEPS_MAX) {
         steps.push(words(&effect));
@@ -33,7 +35,9 @@ pub fn expected<A: Aggregate>(
         let report = Report { operation: effect.operation, step: effect.step, attempt: 1, outcome };
         let given = Given { operation: effect.operation, at: given.at };
         let Ok(next) = state.decide(&A::Command::from(report), given) else { break };
-        next.iter().for_each(|fact| state.evolve(fact, given));
+        for fact in &next {
+            state.evolve(fact, given);
+        }
         if next.is_empty() || state.next_effect().as_ref() == Some(&effect) {
             break;
         }

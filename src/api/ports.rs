@@ -32,6 +32,9 @@ pub struct Ports {
     pub shutdown: watch::Receiver<bool>,
 }
 
+/// Will be the note of a checkpoint.
+pub type Sealing = oneshot::Receiver<Result<Option<String>, AppendError>>;
+
 /// Is what the embedded log tells beside its events.
 #[derive(Clone)]
 pub struct LogPorts {
@@ -40,8 +43,11 @@ pub struct LogPorts {
     /// Why the log cannot be written, if so.
     pub read_only: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Signs the present root and returns the note; nothing for an empty log.
-    pub checkpoint: Arc<dyn Fn() -> oneshot::Receiver<Result<Option<String>, AppendError>> + Send + Sync>,
+    pub checkpoint: Arc<dyn Fn() -> Sealing + Send + Sync>,
 }
+
+/// Finds a range of addresses beside those that are taken.
+pub type FreeSubnet = Arc<dyn Fn(&[Subnet]) -> Result<Subnet, Failure> + Send + Sync>;
 
 /// Is what the edge must know of the host to fill in defaults.
 #[derive(Clone)]
@@ -57,5 +63,5 @@ pub struct NodeFacts {
     /// Names the bridge of a network.
     pub bridge_name: Arc<dyn Fn(NetworkId) -> String + Send + Sync>,
     /// Finds a range of addresses that collides with none of these and with nothing on the host.
-    pub free_subnet: Arc<dyn Fn(&[Subnet]) -> Result<Subnet, Failure> + Send + Sync>,
+    pub free_subnet: FreeSubnet,
 }

@@ -10,7 +10,7 @@ use super::templates::absolute;
 use crate::domain::restore_job::{Command, Request, RestoreJob};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{Configuration, RestoreTarget};
-use crate::projections::query::{Moment, QueryError};
+use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::BackupRow;
 use crate::types::{Category, ContainerId, Name, RunId, StreamName};
 
@@ -25,7 +25,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn list(look: Look) -> ApiResult {
-    look.list("restore", |query, moment| query.restores(moment)).await
+    look.list("restore", Query::restores).await
 }
 
 async fn show(look: Look, reference: web::Path<String>) -> ApiResult {

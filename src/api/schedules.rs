@@ -40,7 +40,9 @@ async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
     let now = look.ports.clock.now();
     look.list("schedule", move |query, moment| {
         let mut rows = query.schedules(wanted.all, moment)?;
-        rows.iter_mut().for_each(|row| row.next = next(row, now));
+        for row in &mut rows {
+            row.next = next(row, now);
+        }
         Ok(rows)
     })
     .await

@@ -162,7 +162,8 @@ impl Daemon {
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> UnixStream {
         let mut stream = UnixStream::connect(&self.socket).await.unwrap();
         let body = body.map(Value::to_string).unwrap_or_default();
-        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more = more.concat();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: berth\r\nConnection: close\r\nContent-Length: {}\r\n{more}\r\n{body}",
             body.len()
@@ -245,6 +246,11 @@ async fn frames(stream: UnixStream, last: impl Fn(&str) -> bool) -> Vec<(String,
         }
     }
     events
+}
+
+/// Returns the positions of the phases among what a wait told.
+fn phases_of(events: &[(String, Option<u64>, Value)]) -> Vec<u64> {
+    events.iter().filter(|(name, ..)| name == "phase").filter_map(|(_, id, _)| *id).collect()
 }
 
 fn run(test: impl AsyncFnOnce(&Daemon)) {
@@ -418,10 +424,10 @@ fn an_outcome_is_told_even_to_those_who_come_late_or_again() {
         let operation = accepted["operation"].as_str().unwrap();
         let late = daemon.wait(operation, &[]).await;
         assert_eq!(late.last().unwrap().0, "outcome");
-        let phases: Vec<_> = late.iter().filter_map(|(name, id, _)| (name == "phase").then(|| id.unwrap())).collect();
+        let phases = phases_of(&late);
         assert!(phases.len() >= 5 && phases.is_sorted(), "{late:?}");
         let resumed = daemon.wait(operation, &[("Last-Event-ID", &phases[2].to_string())]).await;
-        let rest: Vec<_> = resumed.iter().filter_map(|(name, id, _)| (name == "phase").then(|| id.unwrap())).collect();
+        let rest = phases_of(&resumed);
         assert_eq!(rest, phases[3..]);
         let (_, row) = daemon.get(&format!("/v1/operations/{}", &operation[..8])).await;
         assert_eq!(
@@ -528,7 +534,7 @@ fn stores_backups_restores_and_coverage() {
         let restore = json!({"to": "new", "name": "again"});
         let (_, outcome) = daemon.done("/v1/backups/web@latest/restore", restore).await;
         assert_eq!(outcome["state"], "done", "{outcome}");
-        assert_eq!(daemon.get("/v1/containers/again").await.1["restored_from"].is_string(), true);
+        assert!(daemon.get("/v1/containers/again").await.1["restored_from"].is_string());
         let (_, coverage) = daemon.get("/v1/coverage").await;
         let web = coverage["items"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap();
         let codes: Vec<_> = web["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].clone()).collect();

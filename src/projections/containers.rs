@@ -3,7 +3,7 @@
 //! What it *is* (`rest`) and what is being *done* with it (`operation`) are folded apart; `state` is one word for both.
 
 use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
-use crate::types::Category;
+use crate::types::{Category, Name};
 
 use super::model::{self, Model, table};
 use super::rows::{ContainerRow, ContainerState, HoldRow, IdRangeRow, OpenOperation};
@@ -171,13 +171,7 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::AddressReleased => row.lease = None,
         ContainerEvent::DiskGrown { size } => row.configuration.limits.disk = *size,
         ContainerEvent::LimitsSet { limits } => row.configuration.limits = *limits,
-        ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => {
-            if row.name != *name {
-                let former = std::mem::replace(&mut row.name, name.clone());
-                row.former_names.retain(|known| *known != former && known != name);
-                row.former_names.push(former);
-            }
-        }
+        ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => rename(row, name),
         ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
         ContainerEvent::LabelSet { key, value } => {
             row.configuration.labels.insert(key.clone(), value.clone());
@@ -187,6 +181,14 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         }
         ContainerEvent::ContainerRestored { backup } => row.restored_from = Some(*backup),
         _ => {}
+    }
+}
+
+fn rename(row: &mut ContainerRow, name: &Name) {
+    if row.name != *name {
+        let former = std::mem::replace(&mut row.name, name.clone());
+        row.former_names.retain(|known| *known != former && known != name);
+        row.former_names.push(former);
     }
 }
 

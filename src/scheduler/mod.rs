@@ -5,4 +5,6 @@
 
 pub mod due;
 mod resolve;
+#[cfg(test)]
+mod tests;
 pub mod ticker;

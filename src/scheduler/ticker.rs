@@ -23,9 +23,9 @@ use crate::storage::{Subscription, SubscriptionError};
 use crate::types::{CatchUp, Category, Clock, Principal, ScheduleId, Span, StreamName, Timestamp};
 
 /// How long a clock that jumped is watched before it is believed.
-const SECOND_LOOK: Duration = Duration::from_secs(60);
+const SECOND_LOOK: Duration = Duration::from_mins(1);
 /// The longest sleep without a look at the clock: it may have been set, and machines are suspended.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// The pause after something could not be recorded.
 const RETRY: Duration = Duration::from_secs(5);
 

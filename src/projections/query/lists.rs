@@ -274,8 +274,8 @@ impl Query {
         let limit = filter.limit.map_or(-1, |limit| limit as i64);
         let mut rows = match moment {
             Moment::Now => {
-                let by_container = container.as_ref().map(|_| "container = ?1").unwrap_or("?1 IS NULL");
-                let by_store = store.as_ref().map(|_| "store = ?2").unwrap_or("?2 IS NULL");
+                let by_container = if container.is_some() { "container = ?1" } else { "?1 IS NULL" };
+                let by_store = if store.is_some() { "store = ?2" } else { "?2 IS NULL" };
                 let sql = format!("{by_container} AND {by_store} ORDER BY taken_at DESC, position DESC LIMIT ?3");
                 self.select::<Backups>(&Where { sql, values: vec![&container, &store, &limit] })?
             }
@@ -291,7 +291,9 @@ impl Query {
             }
         };
         let stores: HashMap<_, _> = self.all::<Stores>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
-        rows.iter_mut().for_each(|row| row.store_name = stores.get(&row.store).cloned());
+        for row in &mut rows {
+            row.store_name = stores.get(&row.store).cloned();
+        }
         Ok(rows)
     }
 
@@ -350,7 +352,9 @@ impl Query {
         let mut rows = self.all::<Restores>(moment)?;
         rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
         let names = self.container_names(moment)?;
-        rows.iter_mut().for_each(|row| row.source_name = names.get(&row.source).cloned());
+        for row in &mut rows {
+            row.source_name = names.get(&row.source).cloned();
+        }
         Ok(rows)
     }
 
@@ -375,7 +379,9 @@ impl Query {
         rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
         rows.truncate(filter.limit.unwrap_or(usize::MAX));
         let names = self.container_names(moment)?;
-        rows.iter_mut().for_each(|row| row.container_name = names.get(&row.container).cloned());
+        for row in &mut rows {
+            row.container_name = names.get(&row.container).cloned();
+        }
         Ok(rows)
     }
 
@@ -394,7 +400,9 @@ impl Query {
     pub fn batch(&self, id: RunId, moment: Moment) -> Result<Option<BatchRow>, QueryError> {
         let Some(mut row) = self.one::<Batches>(&id.to_string(), moment)? else { return Ok(None) };
         let names = self.container_names(moment)?;
-        row.members.iter_mut().for_each(|member| member.container_name = names.get(&member.container).cloned());
+        for member in &mut row.members {
+            member.container_name = names.get(&member.container).cloned();
+        }
         Ok(Some(row))
     }
 

@@ -135,9 +135,7 @@ impl Query {
                 (Category::Container, Moment::Now) => {
                     self.one::<Containers>(row.target.key(), moment)?.map(|container| container.name)
                 }
-                (Category::Container | Category::Template | Category::Network | Category::Store, _)
-                | (Category::Schedule, _) => self.thing_name(&row.target)?,
-                _ => None,
+                _ => self.thing_name(&row.target)?,
             };
         }
         Ok(())

@@ -1,0 +1,221 @@
+//! The ticker on a real log with real actors and a simulated host.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::System;
+use tokio::sync::watch;
+
+use super::ticker::Ticker;
+use crate::actors::{House, Mode, Order, Registry, RetryPolicy};
+use crate::domain::schedule::{Command, Schedule};
+use crate::domain::{Aggregate, Given};
+use crate::effects::sim::{SimulatedHost, World};
+use crate::events::{
+    AddressRequest, Configuration, ContainerEvent, Context, DiskKind, Limits, ScheduleDefinition, ScheduledAction,
+    Selection, encode,
+};
+use crate::projections;
+use crate::projections::query::{Moment, Query};
+use crate::projections::rows::{OperationState, ScheduleRow, SlotFate};
+use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore};
+use crate::types::{
+    CatchUp, Category, Clock, ContainerId, NodeId, OperationId, Principal, ScheduleId, Span, StreamName, TemplateId,
+    Timestamp,
+};
+
+/// Is a wall clock that can be set while it runs.
+struct Wall {
+    base: Mutex<(Timestamp, std::time::Instant)>,
+}
+
+impl Wall {
+    fn at(text: &str) -> Arc<Self> {
+        let at: chrono::DateTime<chrono::Utc> = text.parse().unwrap();
+        Arc::new(Self { base: Mutex::new((at.into(), std::time::Instant::now())) })
+    }
+}
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        let (at, since) = *self.base.lock().unwrap();
+        at.after(Span::from_micros(since.elapsed().as_micros() as i64))
+    }
+}
+
+struct Home {
+    _folder: tempfile::TempDir,
+    registry: Arc<Registry>,
+    query: Query,
+    store: Arc<SqliteStore>,
+    clock: Arc<Wall>,
+}
+
+impl Home {
+    fn new(now: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Wall::at(now);
+        let mut options =
+            Options::new(clock.clone() as Arc<dyn Clock>, folder.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
+        options.projections = projections::all();
+        options.ballast = 0;
+        let store = Arc::new(SqliteStore::open(&folder.path().join("state"), options).unwrap());
+        let host = Arc::new(SimulatedHost::new(Arc::new(Mutex::new(World::default())), vec![]));
+        let node = NodeId::derived("node");
+        let house = House::new(store.clone(), host, clock.clone(), node, "boot".to_owned(), RetryPolicy::default());
+        let registry = Registry::new(Arc::new(house), actix::Arbiter::current());
+        let query = Query::new(store.reader());
+        Self { _folder: folder, registry, query, store, clock }
+    }
+
+    async fn container(&self) {
+        let id = ContainerId::derived("web");
+        let configuration = Configuration {
+            hostname: "web".parse().unwrap(),
+            template: TemplateId::derived("t"),
+            limits: Limits::default(),
+            disk: DiskKind::Image,
+            network: None,
+            address: AddressRequest::Auto,
+            labels: std::collections::BTreeMap::new(),
+            autostart: false,
+            privileged: false,
+            nesting: false,
+            command: None,
+        };
+        let name = "web".parse().unwrap();
+        let events = [
+            ContainerEvent::CreateRequested { id, name, configuration, parent: None },
+            ContainerEvent::ContainerCreated,
+        ];
+        let commit = Commit {
+            stream: StreamName::new(Category::Container, id),
+            expected: Expected::Any,
+            key: None,
+            request_hash: [0; 32],
+            context: Context {
+                wall_clock: self.clock.now(),
+                boot: "boot".to_owned(),
+                principal: Principal::runtime(),
+                operation: OperationId::derived("create"),
+                causation: None,
+                node: NodeId::derived("node"),
+            },
+            events: events.iter().map(|event| encode(event, None).unwrap()).collect(),
+        };
+        self.store.append(commit).await.unwrap().unwrap();
+    }
+
+    async fn perform(&self, schedule: ScheduleId, command: Command) {
+        let order = Order {
+            command,
+            given: Given { operation: OperationId::derived("define"), at: self.clock.now() },
+            principal: Principal::runtime(),
+            idempotency: None,
+            annex: None,
+            mode: Mode::Commit,
+        };
+        let stream = StreamName::new(Schedule::CATEGORY, schedule);
+        self.registry.perform::<Schedule>(&stream, order).await.unwrap();
+    }
+
+    async fn schedule(&self, cron: &str, catch_up: CatchUp, from: &str) -> ScheduleId {
+        let id = ScheduleId::derived("nightly");
+        let definition = ScheduleDefinition {
+            cron: cron.parse().unwrap(),
+            zone: "UTC".parse().unwrap(),
+            action: ScheduledAction::Defragment,
+            selection: Selection::All,
+            catch_up,
+            jitter: Span::default(),
+            window: None,
+            parallel: 1,
+        };
+        let from: chrono::DateTime<chrono::Utc> = from.parse().unwrap();
+        let (name, definition) = ("nightly".parse().unwrap(), Box::new(definition));
+        self.perform(id, Command::Create { id, name, definition, from: from.into() }).await;
+        self.until(|row| row.operation.is_none()).await;
+        id
+    }
+
+    /// Waits until the schedule is as wanted.
+    async fn until(&self, wanted: impl Fn(&ScheduleRow) -> bool) -> ScheduleRow {
+        for _ in 0..2_000 {
+            if let Ok(row) = self.query.schedule("nightly", Moment::Now)
+                && wanted(&row)
+            {
+                return row;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the schedule never was as wanted: {:?}", self.query.schedule("nightly", Moment::Now));
+    }
+
+    fn tick(&self) -> watch::Sender<bool> {
+        let (end, shutdown) = watch::channel(false);
+        actix::spawn(Ticker::new(self.registry.clone(), self.query.clone()).run(shutdown));
+        end
+    }
+}
+
+fn over(row: &ScheduleRow, count: usize) -> bool {
+    row.slots.len() >= count && row.running().next().is_none()
+}
+
+#[test]
+fn a_slot_fires_in_its_time_and_once_across_restarts() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-23T02:59:59.500Z");
+        home.container().await;
+        let first = home.tick();
+        home.schedule("0 3 * * *", CatchUp::None, "2026-11-23T02:00:00Z").await;
+        let row = home.until(|row| over(row, 1)).await;
+        assert_eq!((row.fired, row.slots[0].fate), (1, SlotFate::Fired));
+        assert_eq!(row.slots[0].slot.to_string(), "2026-11-23T03:00:00.000000Z");
+        first.send(true).unwrap();
+        let batch = home.query.batch(row.slots[0].batch.unwrap(), Moment::Now).unwrap().unwrap();
+        assert_eq!((batch.state, batch.members.len()), (OperationState::Done, 1), "{batch:?}");
+        assert_eq!(batch.schedule.unwrap().as_str(), "nightly");
+        let second = home.tick();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(home.until(|_| true).await.fired, 1);
+        second.send(true).unwrap();
+    });
+}
+
+#[test]
+fn slots_that_were_missed_run_one_after_another() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-23T03:30:00Z");
+        home.container().await;
+        home.schedule("0 * * * *", CatchUp::All, "2026-11-23T00:30:00Z").await;
+        let end = home.tick();
+        let row = home.until(|row| over(row, 3)).await;
+        end.send(true).unwrap();
+        assert_eq!((row.fired, row.skipped, row.missed), (3, 0, 0));
+        let batches: Vec<_> =
+            row.slots.iter().map(|slot| home.query.batch(slot.batch.unwrap(), Moment::Now).unwrap().unwrap()).collect();
+        for pair in batches.windows(2) {
+            assert!(pair[0].ended_at.unwrap() <= pair[1].requested_at, "one after another");
+        }
+    });
+}
+
+#[test]
+fn what_is_too_late_or_selects_nobody_is_recorded_with_its_reason() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-23T03:30:00Z");
+        let id = home.schedule("0 * * * *", CatchUp::None, "2026-11-23T00:30:00Z").await;
+        let end = home.tick();
+        let row = home.until(|row| row.slots.len() == 1).await;
+        assert_eq!((row.missed, row.slots[0].count), (3, 3));
+        home.perform(id, Command::Disable).await;
+        *home.clock.base.lock().unwrap() = (home.clock.now().after(Span::from_secs(1_799)), std::time::Instant::now());
+        home.perform(id, Command::Enable { from: home.clock.now() }).await;
+        let row = home.until(|row| row.slots.len() == 2).await;
+        assert_eq!((row.skipped, row.fired), (1, 0));
+        assert!(row.slots[1].reason.as_ref().unwrap().contains("selects no container"));
+        end.send(true).unwrap();
+    });
+}
