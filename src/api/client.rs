@@ -277,7 +277,7 @@ async fn refused(response: Response<Incoming>) -> ClientError {
         problem.detail = format!("the daemon answered {status}");
     }
     if problem.code.is_empty() {
-        problem.code = fallback_code(status).to_owned();
+        fallback_code(status).clone_into(&mut problem.code);
     }
     ClientError::Problem(Box::new(problem))
 }

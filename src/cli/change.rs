@@ -167,7 +167,7 @@ pub fn size_flag(size: Size) -> String {
     let bytes = size.as_bytes();
     let unit = [(40, "T"), (30, "G"), (20, "M"), (10, "K")]
         .into_iter()
-        .find(|(shift, _)| bytes >= 1 << shift && bytes % (1 << shift) == 0);
+        .find(|(shift, _)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift));
     unit.map_or_else(|| bytes.to_string(), |(shift, letter)| format!("{}{letter}", bytes >> shift))
 }
 
@@ -263,7 +263,7 @@ impl<'a> Round<'a> {
                 .line(&format!("{}: already {}; nothing was changed", change.subject, change.done))?);
         }
         context.screen.line(&format!("{}: {}", change.subject, change.done))?;
-        self.follow_up(context, change, accepted)
+        Self::follow_up(context, change, accepted)
     }
 
     fn over(
@@ -293,10 +293,10 @@ impl<'a> Round<'a> {
         }
         let exceptions = if exit == Exit::Partly { format!(", but for: {reason}") } else { String::new() };
         context.screen.line(&format!("{}: {} in {}{exceptions}", change.subject, change.done, took(elapsed)))?;
-        self.follow_up(context, change, accepted)
+        Self::follow_up(context, change, accepted)
     }
 
-    fn follow_up(&self, context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {
+    fn follow_up(context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {
         for (word, command) in [("Next", &change.next), ("Undo", &change.undo)] {
             if let Some(command) = command.as_ref().filter(|_| !context.screen.quiet) {
                 let line = format!("{word}: {}", context.command(&command.replace("{id}", &accepted.id)));
@@ -385,7 +385,7 @@ fn plan_text(subject: &str, plan: &DryRun) -> String {
 }
 
 fn terminal_safe_lines(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{}\n", terminal_safe(line))).collect()
+    lines.iter().fold(String::new(), |text, line| text + &terminal_safe(line) + "\n")
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::api::resources::WaitOutcome;
 use crate::types::Span;
 
 /// How long a daemon that went away is waited for.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+const AWAY_MAX: Duration = Duration::from_mins(1);
 const RETRY_EVERY: Duration = Duration::from_millis(300);
 /// How often the bar moves without news.
 const TICK: Duration = Duration::from_millis(500);

@@ -83,7 +83,9 @@ mod tests {
 
     fn read(pieces: &[&[u8]]) -> Vec<ServerEvent> {
         let mut parser = SseParser::default();
-        pieces.iter().for_each(|piece| parser.push(piece));
+        for piece in pieces {
+            parser.push(piece);
+        }
         std::iter::from_fn(|| parser.next_event()).collect()
     }
 

@@ -28,13 +28,8 @@ impl Tabular for EventRow {
 }
 
 fn about(row: &EventRow) -> String {
-    match &row.name {
-        Some(name) => format!("{} {name}", row.stream.category()),
-        None => {
-            let key: String = row.stream.key().chars().take(8).collect();
-            format!("{} {key}", row.stream.category())
-        }
-    }
+    let key = || row.stream.key().chars().take(8).collect();
+    format!("{} {}", row.stream.category(), row.name.clone().unwrap_or_else(key))
 }
 
 /// Returns an event as one line, for following.

@@ -1,5 +1,7 @@
 //! JSON that may be shown on a terminal: what could rewrite the screen or turn the text around is written as `\uXXXX`.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::types::is_unsafe_for_terminal;
@@ -39,7 +41,8 @@ fn escape(text: &str) -> String {
         } else {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                // A String takes whatever is written.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         }
     }

@@ -165,7 +165,7 @@ mod tests {
         for code in ["\x1b[2m", "\x1b[31m", "\x1b[0m"] {
             coloured = coloured.replace(code, "");
         }
-        let trimmed: String = coloured.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let trimmed = coloured.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n");
         assert_eq!(trimmed, render(&COLUMNS, &rows(), true, false));
     }
 

@@ -1,3 +1,5 @@
+//! One list in every form of output.
+
 use serde::Deserialize;
 use serde_json::json;
 

@@ -29,6 +29,7 @@ pub struct Arguments {
 
 /// Says where the files come from.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // They are the names of the options.
 #[group(required = true, multiple = false)]
 struct Source {
     /// A directory on the node that holds a whole system
