@@ -4,7 +4,8 @@
 //! * `runner` – performs one effect off the actor's thread, with patience, and reports;
 //! * `registry` – finds or makes the actor of a stream, and makes it anew after a panic;
 //! * `recovery` – at start, wakes the streams that owe something: the plan goes on by itself;
-//! * `reconcile` – turns what the host shows into commands.
+//! * `reconcile` – turns what the host shows into commands;
+//! * `sweep` – frees what the dead left claimed.
 
 mod house;
 mod kinds;
@@ -14,6 +15,7 @@ mod recovery;
 mod registry;
 mod runner;
 mod shell;
+pub mod sweep;
 
 pub use house::{House, RetryPolicy};
 pub use message::{CommandError, Idempotency, Mode, Order, Perform, Receipt};

@@ -8,29 +8,44 @@ use std::time::Duration;
 
 use super::message::{CommandError, Mode, Order};
 use super::registry::Registry;
+use super::sweep;
 use crate::domain::Given;
 use crate::domain::container::{Command, Container};
 use crate::effects::{Change, Observation};
 use crate::events::{Exit, ProcessIdentity};
 use crate::types::{Category, ContainerId, OperationId, Principal, StreamName};
 
-/// How often what could not be taken note of is told again.
+/// How often an exit that could not be taken note of is told again.
 const TRIES: u32 = 120;
-/// The pause between two tries.
-const PAUSE: Duration = Duration::from_millis(250);
+/// How often other news are.
+const TRIES_OF_NEWS: u32 = 4;
+/// The longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Looks at each container that the log says is running, and tells what is true of it now.
+///
+/// One of which neither an init nor word of its end is left has ended unseen: its supervisor is gone too.
 pub async fn settle(registry: &Arc<Registry>, running: &[ContainerId]) {
     for container in running {
         let boot = registry.house().boot.clone();
         tell(registry, *container, Command::ReportBoot { boot }, "boot").await;
-        let host = Arc::clone(&registry.house().host);
-        let looked = *container;
-        let seen = tokio::task::spawn_blocking(move || host.observe(looked)).await;
-        if let Ok(observation) = seen {
-            report(registry, Change { container: *container, observation }).await;
-        }
+        let command = match observe(registry, *container).await {
+            Some(Observation::Running { init, ready: true }) => Command::ReportReady { init },
+            Some(Observation::Exited { init, exit }) => Command::ReportExit { init, exit },
+            Some(Observation::Absent | Observation::Remains) => match recorded_init(registry, *container) {
+                Some(init) => Command::ReportExit { init, exit: Exit::Unknown },
+                None => continue,
+            },
+            Some(Observation::Running { ready: false, .. }) | None => continue,
+        };
+        tell(registry, *container, command, "observation").await;
     }
+}
+
+/// Returns the init that the log says is running.
+fn recorded_init(registry: &Arc<Registry>, container: ContainerId) -> Option<ProcessIdentity> {
+    let stream = StreamName::new(Category::Container, container);
+    sweep::fold::<Container>(&*registry.house().store, &stream).ok()?.init().cloned()
 }
 
 /// Starts the containers that start with the node; those that cannot say why in the log.
@@ -61,32 +76,57 @@ pub fn follow(registry: Arc<Registry>) {
 
 async fn report(registry: &Arc<Registry>, change: Change) {
     let Change { container, observation } = change;
-    match observation {
-        Observation::Running { init, ready: true } => {
-            tell(registry, container, Command::ReportReady { init }, "ready").await;
-        }
-        Observation::Exited { init, exit } => report_exit(registry, container, init, exit).await,
-        Observation::Running { ready: false, .. } | Observation::Absent | Observation::Remains => {}
-    }
+    let command = match &observation {
+        Observation::Running { init, ready: true } => Command::ReportReady { init: init.clone() },
+        Observation::Exited { init, exit } => Command::ReportExit { init: init.clone(), exit: *exit },
+        Observation::Running { ready: false, .. } | Observation::Absent | Observation::Remains => return,
+    };
+    let tries = if matches!(command, Command::ReportExit { .. }) { TRIES } else { TRIES_OF_NEWS };
+    tell_while_seen(registry, container, &observation, &command, tries).await;
 }
 
-/// Tells of an exit until it has been cleared away: an init may end before its start is recorded, or during a rename.
-async fn report_exit(registry: &Arc<Registry>, container: ContainerId, init: ProcessIdentity, exit: Exit) {
-    let told = Observation::Exited { init: init.clone(), exit };
-    for _ in 0..TRIES {
-        tell(registry, container, Command::ReportExit { init: init.clone(), exit }, "exit").await;
-        tokio::time::sleep(PAUSE).await;
-        let host = Arc::clone(&registry.house().host);
-        let seen = tokio::task::spawn_blocking(move || host.observe(container)).await;
-        if seen.ok().as_ref() != Some(&told) {
+/// Tells what is seen until somebody takes note of it or it is not seen any more: an init may be ready, or end, before
+/// its start is recorded, or during a rename.
+///
+/// Once noted it is not told again: a clearing away that is stuck must not be begun anew for ever.
+async fn tell_while_seen(
+    registry: &Arc<Registry>,
+    container: ContainerId,
+    seen: &Observation,
+    command: &Command,
+    tries: u32,
+) {
+    let mut pause = registry.house().retry.revival;
+    for _ in 0..tries {
+        if tell(registry, container, command.clone(), "observation").await != Told::Unheard {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+        if registry.is_closing() || observe(registry, container).await.as_ref() != Some(seen) {
             return;
         }
     }
-    tracing::error!(%container, "an exit is not taken note of");
+}
+
+async fn observe(registry: &Arc<Registry>, container: ContainerId) -> Option<Observation> {
+    let host = Arc::clone(&registry.house().host);
+    tokio::task::spawn_blocking(move || host.observe(container)).await.ok()
+}
+
+/// Says what came of telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It is recorded.
+    Noted,
+    /// It changed nothing, or could not be recorded now.
+    Unheard,
+    /// It will never be taken.
+    Refused,
 }
 
 /// Gives a command of the runtime itself; a stream that is busy is told again.
-async fn tell(registry: &Arc<Registry>, container: ContainerId, command: Command, occasion: &str) {
+async fn tell(registry: &Arc<Registry>, container: ContainerId, command: Command, occasion: &str) -> Told {
     let stream = StreamName::new(Category::Container, container);
     for _ in 0..TRIES {
         let at = registry.house().clock.now();
@@ -100,12 +140,18 @@ async fn tell(registry: &Arc<Registry>, container: ContainerId, command: Command
             mode: Mode::Commit,
         };
         match registry.perform::<Container>(&stream, order).await {
-            Ok(_) => return,
-            Err(CommandError::Busy { .. }) => tokio::time::sleep(PAUSE).await,
-            Err(error) => {
+            Ok(receipt) if receipt.events.is_empty() => return Told::Unheard,
+            Ok(_) => return Told::Noted,
+            Err(CommandError::Busy { .. }) => tokio::time::sleep(registry.house().retry.revival).await,
+            Err(error @ (CommandError::Refused(_) | CommandError::Parked { .. })) => {
                 tracing::warn!(%container, occasion, %error, "the container did not take it");
-                return;
+                return Told::Refused;
+            }
+            Err(error) => {
+                tracing::warn!(%container, occasion, %error, "the container did not take note of it");
+                return Told::Unheard;
             }
         }
     }
+    Told::Unheard
 }

@@ -15,6 +15,9 @@ use crate::events::{
 };
 use crate::types::{BackupId, ContainerId, RunId, Size, Span, Timestamp};
 
+/// The name of the tree that a container sees.
+const UPPER: &str = "upper";
+
 /// Is the world: what survives a crash of the daemon.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct World {
@@ -32,6 +35,10 @@ pub struct World {
     pub disks: BTreeMap<ContainerId, Size>,
     /// The backups that are whole.
     pub backups: BTreeSet<BackupId>,
+    /// What lies on each disk: `upper` is what the container sees, and whose files it is.
+    pub files: BTreeMap<ContainerId, BTreeMap<String, String>>,
+    /// Containers whose init ends as soon as it has begun.
+    pub short_lived: BTreeSet<ContainerId>,
     /// Inits that ended without anyone taking note.
     pub exits: BTreeMap<ContainerId, (ProcessIdentity, Exit)>,
     /// Inits that do not listen to signals.
@@ -194,37 +201,46 @@ impl Steps for SimulatedHost {
             _ => {}
         }
         act(&mut lock(&self.world), effect, step);
+        if let (HostEffect::EnsureRunning(run), "init") = (effect, step) {
+            self.begun(run.container);
+        }
         Ok(())
     }
 
     fn undo(&self, effect: &HostEffect, step: StepName) -> Result<(), Failure> {
         let mut world = lock(&self.world);
         match effect {
-            HostEffect::EnsureTemplate { .. }
-            | HostEffect::EnsureDisk { .. }
-            | HostEffect::EnsureRunning(_)
-            | HostEffect::EnsureNetwork { .. }
-            | HostEffect::EnsureStore { .. } => {
+            HostEffect::EnsureRunning(run) => {
                 let key = object(effect);
-                let empty = world.marks.get_mut(&key).is_some_and(|marks| {
-                    marks.remove(step);
-                    marks.is_empty()
-                });
-                if empty {
+                let marks = world.marks.entry(key.clone()).or_default();
+                marks.remove(step);
+                if marks.is_empty() {
                     world.marks.remove(&key);
                 }
-                take_back(&mut world, effect, step);
+                match step {
+                    "init" => drop(world.inits.remove(&run.container)),
+                    "control-group" => drop(world.limits.remove(&run.container)),
+                    _ => {}
+                }
             }
-            HostEffect::FrozenPass { container, .. } => {
-                world.frozen.remove(container);
-            }
-            _ => {}
+            HostEffect::FrozenPass { container, .. } => drop(world.frozen.remove(container)),
+            _ => {} // the others leave nothing behind, or their plan has an undo of its own
         }
         Ok(())
     }
 }
 
 impl SimulatedHost {
+    /// Tells that an init is ready, or ends one that is not meant to last.
+    fn begun(&self, container: ContainerId) {
+        let init = lock(&self.world).inits.get(&container).cloned();
+        let observation = init.map(|init| Observation::Running { init, ready: true });
+        let _ = observation.map(|observation| self.sender.send(Some(Change { container, observation })));
+        if lock(&self.world).short_lived.contains(&container) {
+            self.end_init(container, Exit::Code(1));
+        }
+    }
+
     /// A seal that is repeated finds its backup; one whose run died with the daemon fails for good.
     fn seal(&self, seal: &SealSpecification) -> Result<(), Failure> {
         let known = lock(&self.runs).remove(&seal.run);
@@ -248,17 +264,29 @@ fn act(world: &mut World, effect: &HostEffect, step: StepName) {
     let key = object(effect);
     match effect {
         HostEffect::EnsureStopped { container } => stop_step(world, *container, &key, step),
-        HostEffect::EnsureTemplateGone { .. }
-        | HostEffect::RevertRoot { .. }
-        | HostEffect::DiscardOldRoot { .. }
-        | HostEffect::EnsureNetworkGone { .. } => drop(world.marks.remove(&key)),
+        HostEffect::EnsureTemplateGone { .. } | HostEffect::EnsureNetworkGone { .. } => {
+            drop(world.marks.remove(&key));
+        }
         HostEffect::EnsureDiskGone { container } => {
             world.marks.remove(&key);
             world.disks.remove(container);
+            world.files.remove(container);
         }
         HostEffect::EnsureDisk { container, size, .. } => {
             mark(world, key, step);
             world.disks.entry(*container).or_insert(*size);
+            let files = world.files.entry(*container).or_default();
+            files.entry(UPPER.to_owned()).or_insert_with(|| "own".to_owned());
+        }
+        HostEffect::RestoreFiles { run, backup, container, .. } => {
+            let files = world.files.entry(*container).or_default();
+            files.insert(format!("restore-{run}"), backup.to_string());
+        }
+        HostEffect::ExchangeRoot { run, container } => exchange(world, *run, *container, step),
+        HostEffect::RevertRoot { run, container } => revert(world, *run, *container),
+        HostEffect::DiscardOldRoot { run, container } => {
+            let files = world.files.entry(*container).or_default();
+            files.remove(&format!("before-{run}"));
         }
         HostEffect::EnsureDiskSize { container, size, .. } => drop(world.disks.insert(*container, *size)),
         HostEffect::EnsureRunning(run) => {
@@ -282,18 +310,38 @@ fn act(world: &mut World, effect: &HostEffect, step: StepName) {
     }
 }
 
-fn mark(world: &mut World, key: String, step: StepName) {
-    world.marks.entry(key).or_default().insert(step);
+/// Moves whole trees by name, as the real host does: how far an earlier try got is told by the names.
+fn exchange(world: &mut World, run: RunId, container: ContainerId, step: StepName) {
+    let files = world.files.entry(container).or_default();
+    let (fresh, before) = (format!("restore-{run}"), format!("before-{run}"));
+    if !files.contains_key(&fresh) {
+        return;
+    }
+    if step == "set-aside" && !files.contains_key(&before) {
+        rename(files, UPPER, &before);
+    }
+    if step == "put-in-place" {
+        rename(files, &fresh, UPPER);
+    }
 }
 
-/// Takes back what a step did besides leaving its mark.
-fn take_back(world: &mut World, effect: &HostEffect, step: StepName) {
-    match (effect, step) {
-        (HostEffect::EnsureRunning(run), "init") => drop(world.inits.remove(&run.container)),
-        (HostEffect::EnsureRunning(run), "control-group") => drop(world.limits.remove(&run.container)),
-        (HostEffect::EnsureDisk { container, .. }, "disk") => drop(world.disks.remove(container)),
-        _ => {}
+fn revert(world: &mut World, run: RunId, container: ContainerId) {
+    let files = world.files.entry(container).or_default();
+    let (fresh, before) = (format!("restore-{run}"), format!("before-{run}"));
+    if files.contains_key(&before) {
+        rename(files, &before, UPPER);
     }
+    files.remove(&fresh);
+}
+
+fn rename(files: &mut BTreeMap<String, String>, old: &str, new: &str) {
+    if let Some(tree) = files.remove(old) {
+        files.insert(new.to_owned(), tree);
+    }
+}
+
+fn mark(world: &mut World, key: String, step: StepName) {
+    world.marks.entry(key).or_default().insert(step);
 }
 
 fn begin_init(world: &mut World, container: ContainerId) {

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
-use berth::actors::{
-    CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, reconcile, recover,
-};
+use berth::actors::sweep::{self, Claim};
+use berth::actors::{CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, recover, reconcile};
 use berth::domain::effect::{Action, Facts, Failure, HostEffect};
 use berth::domain::{Aggregate, Given};
 use berth::effects::clock::SystemClock;
@@ -293,8 +292,7 @@ impl Daemon {
         let pauses = (Duration::from_millis(1), Duration::from_millis(4));
         let retry = RetryPolicy { forward: 3, undo: 4, pause: pauses.0, pause_max: pauses.1, revival: pauses.1 };
         let boot = scene.world.lock().unwrap().boot.clone();
-        let house =
-            House::new(Arc::clone(&log) as _, Arc::clone(&host) as _, Arc::new(SystemClock), node(), boot, retry);
+        let house = House::new(Arc::clone(&log) as _, Arc::clone(&host) as _, Arc::new(SystemClock), node(), boot, retry);
         let arbiter = Arbiter::new();
         let registry = Registry::new(Arc::new(house), arbiter.handle());
         let follower = Arc::clone(&registry);
@@ -346,7 +344,16 @@ impl Daemon {
 
     /// Frees what the dead left.
     pub async fn sweep(&self) -> usize {
-        0
+        let picture = self.picture();
+        let owners: Vec<_> = picture.streams().cloned().collect();
+        sweep::sweep(&self.registry, &owners, picture.open()).await.unwrap()
+    }
+
+    /// Lists what the dead left.
+    pub fn dead_claims(&self) -> Vec<Claim> {
+        let picture = self.picture();
+        let owners: Vec<_> = picture.streams().cloned().collect();
+        sweep::look(&*self.store, &owners, picture.open()).unwrap()
     }
 
     /// Waits until nobody owes anything, or the daemon is dead.
@@ -371,9 +378,9 @@ impl Daemon {
         let later = |action: &Action| matches!(action, Action::WakeAt(at) if *at > far);
         let unnoticed = picture.running().into_iter().any(|id| {
             let world = self.world.lock().unwrap();
-            world.exits.contains_key(&id)
+            world.exits.contains_key(&id) && !picture.is_stuck(id)
         });
-        !unnoticed && picture.owed().iter().all(|(_, effect)| later(&effect.action))
+        !unnoticed && picture.open().is_empty() && picture.owed().iter().all(|(_, effect)| later(&effect.action))
     }
 
     pub fn is_dead(&self) -> bool {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use berth::domain::container::{Command, Container};
 use berth::effects::sim::Fault;
 use berth::effects::steps::steps_of;
 use berth::events::Closing;
@@ -14,7 +15,7 @@ use berth::types::{Category, StreamName};
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
 use crate::picture::{Picture, empty_text, world_text};
-use crate::plans::{Plan, id};
+use crate::plans::{Plan, container, id};
 
 const SUBJECT: &str = "subject";
 
@@ -137,11 +138,20 @@ impl Trial {
             self.plan.unstick(daemon).await.unwrap_or_else(|error| panic!("{what}: {error}\n{}", daemon.history()));
             assert_eq!(daemon.quiet().await, End::Quiet);
         }
+        if picture.is_stuck(id("copy")) {
+            // The restore could not take back what it had made: whoever looks at it purges it.
+            let purged = daemon.order::<Container>(&container("copy"), Command::Purge, "unstick").await;
+            purged.unwrap_or_else(|error| panic!("{what}: {error}\n{}", daemon.history()));
+            assert_eq!(daemon.quiet().await, End::Quiet);
+        }
         let shot = Shot::take(self.plan, daemon);
         let story = || format!("{what}: {closing:?}\n{}", daemon.history());
         let as_asked = shot == self.undisturbed;
-        let clean = shot.others == self.before.others && shot.world == self.before.world;
-        let gone = matches!(closing, Some(Closing::Stuck { .. })) && self.is_gone(&shot);
+        let stuck = matches!(closing, Some(Closing::Stuck { .. }));
+        let clean = self.is_clean(&shot);
+        // A restore that cannot be taken back leaves trees for a person to look at, but keeps nobody from anything.
+        let stopped = self.plan == Plan::Restart && daemon.picture().running() == [id("bystander")];
+        let gone = stuck && (self.is_gone(&shot) || self.plan.restores() || stopped);
         assert!(
             as_asked || clean || gone,
             "{}\nagainst undisturbed: {}\nagainst before: {}",
@@ -150,12 +160,25 @@ impl Trial {
             shot.differs_from(&self.before)
         );
         assert!(daemon.picture().open().is_empty(), "{}", story());
+        assert_eq!(daemon.dead_claims(), [], "{}", story());
         daemon.picture().agrees_with(&daemon.world());
         self.nobody_else_was_stopped(first, &daemon.picture(), &story());
         if faults.host.iter().all(|fault| !matches!(fault, Fault::Permanent { .. })) && first.closed(SUBJECT).is_some()
         {
             assert!(as_asked, "nothing failed for good, but: {}", story());
         }
+    }
+
+    /// Says whether all is as before, but for what tells of the attempt.
+    fn is_clean(&self, shot: &Shot) -> bool {
+        let others = |shot: &Shot| {
+            let mut others = shot.others.clone();
+            others.retain(|stream, _| !self.plan.has_child(stream));
+            others
+        };
+        // What a failed creation left in the directory of a store stays.
+        let world = shot.world == self.before.world || self.plan == Plan::CreateStore;
+        world && others(shot) == others(&self.before)
     }
 
     /// Says whether nobody knows the subject any more.
@@ -166,11 +189,11 @@ impl Trial {
 
     /// Compares inits by identity: a container that only lost its daemon runs on.
     fn nobody_else_was_stopped(&self, first: &Picture, last: &Picture, story: &str) {
-        for container in first.running() {
-            let ours = container == id("web");
-            let stream = StreamName::new(Category::Container, container);
+        for running in first.running() {
+            let ours = running == id("web");
+            let stream = StreamName::new(Category::Container, running);
             let init = |picture: &Picture| {
-                picture.get::<berth::domain::container::Container>(&stream).and_then(|state| state.init().cloned())
+                picture.get::<Container>(&stream).and_then(|state| state.init().cloned())
             };
             if !ours || !self.plan.ends_init() {
                 assert_eq!(init(first), init(last), "a running container was stopped: {story}");
@@ -200,7 +223,10 @@ impl Trial {
     async fn failing(&mut self, fault: Fault) {
         let run = self.check(Faults { host: vec![fault.clone()], ..Faults::default() }).await;
         self.check(Faults { host: vec![fault.clone()], twice: true, ..Faults::default() }).await;
-        for number in 2..=run.appends {
+        // Every step of an effect fails into the same way back: one of them is enough to die along it.
+        let Fault::Permanent { effect, step } = &fault else { return };
+        let last = self.steps.iter().rfind(|(name, _)| name == effect).is_none_or(|(_, name)| name == step);
+        for number in (2..=run.appends).filter(|_| last) {
             for log in [LogFault::DieBefore(number), LogFault::DieAfter(number)] {
                 self.check(Faults { host: vec![fault.clone()], log: Some(log), ..Faults::default() }).await;
             }
@@ -256,4 +282,9 @@ laws! {
     a_network_is_there_or_leaves_nothing: DefineNetwork, RestoreNetwork, DeleteNetwork;
     a_store_is_there_or_leaves_no_name: CreateStore;
     a_backup_is_whole_or_leaves_no_claim_and_nothing_frozen: BackupRunning, BackupPaused, BackupStopped;
+    a_restore_puts_the_files_in_place_or_leaves_the_old: RestoreNew, RestoreInPlace, RestoreFiles;
+    a_restore_is_confirmed_or_rolled_back_as_a_whole: ConfirmRestore, RollBack;
+    maintenance_leaves_no_hold_and_no_pin: Defragment, UpdateCheck, Verify;
+    a_batch_ends_when_its_last_run_has: RunBatch;
+    a_schedule_fires_a_slot_once: CreateSchedule, FireSchedule, DeleteSchedule;
 }

@@ -1,15 +1,19 @@
 //! What the log and the world tell, in a form that two runs can be compared by.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use berth::domain::backup_group::BackupGroup;
 use berth::domain::backup_job::BackupJob;
+use berth::domain::batch::Batch;
 use berth::domain::container::Container;
 use berth::domain::directory::Directory;
+use berth::domain::maintenance::Maintenance;
 use berth::domain::network::Network;
 use berth::domain::node::Node;
+use berth::domain::restore_job::RestoreJob;
+use berth::domain::schedule::Schedule;
 use berth::domain::session::Session;
 use berth::domain::store::Store;
 use berth::domain::template::Template;
@@ -58,7 +62,10 @@ fn state_of(category: Category) -> Box<dyn State> {
         Category::Store => Box::new(Store::default()),
         Category::BackupGroup => Box::new(BackupGroup::default()),
         Category::BackupJob => Box::new(BackupJob::default()),
-        other => panic!("{other} has no aggregate yet"),
+        Category::RestoreJob => Box::new(RestoreJob::default()),
+        Category::Maintenance => Box::new(Maintenance::default()),
+        Category::Batch => Box::new(Batch::default()),
+        Category::Schedule => Box::new(Schedule::default()),
     }
 }
 
@@ -67,6 +74,7 @@ fn state_of(category: Category) -> Box<dyn State> {
 pub struct Picture {
     streams: BTreeMap<StreamName, Box<dyn State>>,
     open: BTreeMap<StreamName, OperationId>,
+    stuck: BTreeSet<StreamName>,
     closed: BTreeMap<OperationId, Closing>,
     seen: Position,
 }
@@ -89,6 +97,10 @@ impl Picture {
             Some(Mark::Opened { .. }) => drop(self.open.insert(stream.clone(), envelope.context.operation)),
             Some(Mark::Closed { outcome }) => {
                 self.open.remove(stream);
+                match outcome {
+                    Closing::Stuck { .. } => self.stuck.insert(stream.clone()),
+                    _ => self.stuck.remove(stream),
+                };
                 self.closed.insert(envelope.context.operation, outcome);
             }
             _ => {}
@@ -109,8 +121,13 @@ impl Picture {
     }
 
     /// Returns the operations that are under way.
-    pub fn open(&self) -> Vec<OperationId> {
+    pub fn open(&self) -> BTreeSet<OperationId> {
         self.open.values().copied().collect()
+    }
+
+    /// Says whether the last operation of a container ended neither done nor undone.
+    pub fn is_stuck(&self, container: ContainerId) -> bool {
+        self.stuck.contains(&StreamName::new(Category::Container, container))
     }
 
     pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
@@ -151,12 +168,12 @@ impl Picture {
 
 /// Tells the world without process numbers and counters.
 pub fn world_text(world: &World) -> String {
-    let World { marks, inits, frozen, paused, exits, limits, disks, backups, .. } = world;
+    let World { marks, inits, frozen, paused, exits, limits, disks, backups, files, .. } = world;
     let inits: Vec<_> = inits.keys().collect();
     let exits: Vec<_> = exits.keys().collect();
     format!(
         "marks {marks:#?}\ninits {inits:?}\nfrozen {frozen:?}\npaused {paused:?}\nexits {exits:?}\nlimits {limits:#?}\n\
-         disks {disks:?}\nbackups {backups:?}"
+         disks {disks:?}\nbackups {backups:?}\nfiles {files:#?}"
     )
 }
 
@@ -165,7 +182,7 @@ fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let word = line.trim_start();
         let moment = word.as_bytes().iter().take(4).all(u8::is_ascii_digit) && word.contains("T") && word.contains("Z");
-        let number = ["pid: ", "started: ", "until: ", "deadline: "].iter().any(|field| word.starts_with(field));
+        let number = ["pid: ", "started: ", "until: ", "deadline: ", "ready: ", "requested_at: "].iter().any(|field| word.starts_with(field));
         if moment || number { "…" } else { line }
     });
     lines.collect::<Vec<_>>().join("\n")

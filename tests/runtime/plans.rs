@@ -4,15 +4,23 @@ use std::net::Ipv4Addr;
 
 use berth::actors::CommandError;
 use berth::domain::backup_job::{self, BackupJob};
+use berth::domain::batch::{self, Batch};
 use berth::domain::container::{self, Container};
+use berth::domain::maintenance::{self, Maintenance};
 use berth::domain::network::{self, Network};
 use berth::domain::node::{self, Node};
+use berth::domain::restore_job::{self, RestoreJob};
+use berth::domain::schedule::{self, Schedule};
 use berth::domain::store::{self, Store};
 use berth::domain::template::{self, Template};
 use berth::domain::testing;
-use berth::events::{BackupMode, Configuration, LimitChange, TemplateSource};
+use berth::events::{
+    BackupMode, BatchAction, BatchMember, Configuration, LimitChange, MaintenanceAction, RestoreTarget, ScheduleDefinition,
+    ScheduledAction, Selection, TemplateSource,
+};
 use berth::types::{
-    BackupId, Category, ContainerId, NetworkId, RunId, Size, Span, StoreId, StreamName, Subnet, TemplateId,
+    BackupId, CatchUp, Category, ContainerId, NetworkId, OperationId, RunId, ScheduleId, Size, Span, StoreId, StreamName,
+    Subnet, TemplateId, Timestamp,
 };
 
 use crate::daemon::{self, Daemon, End};
@@ -83,6 +91,73 @@ pub fn backup(name: &str, run: &str) -> (StreamName, backup_job::Command) {
     (StreamName::new(Category::BackupJob, run_id), command)
 }
 
+pub fn run(category: Category, name: &str) -> StreamName {
+    StreamName::new(category, RunId::derived(name))
+}
+
+pub fn restore(run: &str, target: RestoreTarget) -> restore_job::Command {
+    restore_job::Command::Request(restore_job::Request {
+        id: RunId::derived(run),
+        backup: BackupId::derived("first"),
+        source: id("web"),
+        store: StoreId::derived("local"),
+        target,
+        start: false,
+    })
+}
+
+pub fn restore_new() -> restore_job::Command {
+    let configuration = Box::new(configuration("copy"));
+    restore("run", RestoreTarget::New { container: id("copy"), name: "copy".parse().unwrap(), configuration })
+}
+
+pub fn restore_in_place() -> restore_job::Command {
+    restore("run", RestoreTarget::InPlace { container: id("web") })
+}
+
+fn members() -> Vec<BatchMember> {
+    let member = |name: &str| BatchMember {
+        container: id(name),
+        run: RunId::derived(&format!("batch-{name}")),
+        operation: OperationId::derived(&format!("batch-{name}")),
+        backup: BackupId::derived(&format!("batch-{name}")),
+    };
+    ["web", "bystander"].map(member).to_vec()
+}
+
+fn action() -> BatchAction {
+    BatchAction::Backup { store: StoreId::derived("local"), mode: BackupMode::Incremental }
+}
+
+fn nightly() -> StreamName {
+    StreamName::new(Category::Schedule, ScheduleId::derived("nightly"))
+}
+
+fn create_schedule() -> schedule::Command {
+    let definition = ScheduleDefinition {
+        cron: "0 3 * * *".parse().unwrap(),
+        zone: "UTC".parse().unwrap(),
+        action: ScheduledAction::Backup { store: StoreId::derived("local"), mode: BackupMode::Incremental },
+        selection: Selection::All,
+        catch_up: CatchUp::Once,
+        jitter: Span::default(),
+        window: None,
+        parallel: 1,
+    };
+    let (id, from) = (ScheduleId::derived("nightly"), Timestamp::from_micros(1_000_000));
+    schedule::Command::Create { id, name: "nightly".parse().unwrap(), definition: Box::new(definition), from }
+}
+
+fn fire(operation: &str) -> schedule::Command {
+    schedule::Command::Fire {
+        slot: Timestamp::from_micros(2_000_000),
+        batch: RunId::derived("run"),
+        operation: OperationId::derived(operation),
+        action: action(),
+        members: members(),
+    }
+}
+
 impl Daemon {
     /// Gives an order to a container and waits for its end.
     pub async fn tell(&self, name: &str, command: container::Command) {
@@ -132,6 +207,18 @@ pub enum Plan {
     BackupRunning,
     BackupPaused,
     BackupStopped,
+    RestoreNew,
+    RestoreInPlace,
+    RestoreFiles,
+    ConfirmRestore,
+    RollBack,
+    Defragment,
+    UpdateCheck,
+    Verify,
+    RunBatch,
+    CreateSchedule,
+    FireSchedule,
+    DeleteSchedule,
 }
 
 impl Plan {
@@ -139,7 +226,7 @@ impl Plan {
     pub async fn prepare(self, daemon: &Daemon) {
         use container::Command;
         match self {
-            Self::Create | Self::ImportTemplate | Self::DefineNetwork | Self::CreateStore => return,
+            Self::Create | Self::ImportTemplate | Self::DefineNetwork | Self::CreateStore | Self::CreateSchedule => return,
             Self::VerifyTemplate | Self::DeleteTemplate => {
                 daemon.order::<Template>(&template("alpine"), import("alpine"), "alpine").await.unwrap();
                 assert_eq!(daemon.quiet().await, End::Quiet);
@@ -159,7 +246,40 @@ impl Plan {
             Self::Resume | Self::BackupPaused => daemon.tell("web", Command::Pause).await,
             Self::Undelete | Self::Purge => daemon.tell("web", Command::Delete { grave: GRAVE }).await,
             Self::StopOfADeafInit => drop(daemon.world().deaf.insert(id("web"))),
-            _ => {}
+            _ => self.prepare_runs(daemon).await,
+        }
+        assert_eq!(daemon.quiet().await, End::Quiet);
+    }
+
+    /// Makes the backup, the restore or the schedule that the plan goes on with.
+    async fn prepare_runs(self, daemon: &Daemon) {
+        if self.restores() || self == Self::Verify {
+            let (stream, command) = backup("web", "first");
+            daemon.order::<BackupJob>(&stream, command, "first").await.unwrap();
+            assert_eq!(daemon.quiet().await, End::Quiet);
+        }
+        if matches!(self, Self::ConfirmRestore | Self::RollBack) {
+            let command = restore_in_place();
+            daemon.order::<RestoreJob>(&run(Category::RestoreJob, "run"), command, "restore").await.unwrap();
+        }
+        if matches!(self, Self::FireSchedule | Self::DeleteSchedule) {
+            daemon.order::<Schedule>(&nightly(), create_schedule(), "schedule").await.unwrap();
+        }
+    }
+
+    pub fn restores(self) -> bool {
+        matches!(
+            self,
+            Self::RestoreNew | Self::RestoreInPlace | Self::RestoreFiles | Self::ConfirmRestore | Self::RollBack
+        )
+    }
+
+    /// Says whether the stream was made by the plan and stays to tell what became of it.
+    pub fn has_child(self, stream: &StreamName) -> bool {
+        match self {
+            Self::RestoreNew => *stream == container("copy"),
+            Self::RunBatch | Self::FireSchedule => matches!(stream.category(), Category::BackupJob | Category::Batch),
+            _ => false,
         }
     }
 
@@ -175,12 +295,16 @@ impl Plan {
                 | Self::SetLimits
                 | Self::BackupRunning
                 | Self::BackupPaused
+                | Self::RestoreInPlace
+                | Self::Defragment
+                | Self::UpdateCheck
+                | Self::RunBatch
         )
     }
 
     /// Says whether the container's init is another one afterwards, or none.
     pub fn ends_init(self) -> bool {
-        matches!(self, Self::Stop | Self::StopOfADeafInit | Self::Kill | Self::Restart)
+        matches!(self, Self::Stop | Self::StopOfADeafInit | Self::Kill | Self::Restart | Self::RestoreInPlace)
     }
 
     /// Gives the order.
@@ -231,12 +355,56 @@ impl Plan {
             Self::DeleteNetwork => {
                 daemon.order::<Network>(&network("dmz"), network::Command::Delete, operation).await.map(drop)
             }
-            Self::CreateStore => {
-                daemon.order::<Store>(&store("vault"), create_store("vault"), operation).await.map(drop)
-            }
-            _ => {
+            Self::CreateStore => daemon.order::<Store>(&store("vault"), create_store("vault"), operation).await.map(drop),
+            Self::BackupRunning | Self::BackupPaused | Self::BackupStopped => {
                 let (stream, command) = backup("web", "run");
                 daemon.order::<BackupJob>(&stream, command, operation).await.map(drop)
+            }
+            _ => self.order_of_runs(daemon, operation).await,
+        }
+    }
+
+    async fn order_of_runs(self, daemon: &Daemon, operation: &str) -> Result<(), CommandError> {
+        let stream = self.subject();
+        let maintain = |action| maintenance::Command::Request { id: RunId::derived("run"), action, parent: None };
+        let container = id("web");
+        match self {
+            Self::Defragment => {
+                let command = maintain(MaintenanceAction::Defragment { container });
+                daemon.order::<Maintenance>(&stream, command, operation).await.map(drop)
+            }
+            Self::UpdateCheck => {
+                let command = maintain(MaintenanceAction::UpdateCheck { container });
+                daemon.order::<Maintenance>(&stream, command, operation).await.map(drop)
+            }
+            Self::Verify => {
+                let (store, backup) = (StoreId::derived("local"), BackupId::derived("first"));
+                let command = maintain(MaintenanceAction::Verify { container, store, backup });
+                daemon.order::<Maintenance>(&stream, command, operation).await.map(drop)
+            }
+            Self::RunBatch => {
+                let (id, action, members) = (RunId::derived("run"), action(), members());
+                let request = batch::Request { id, action, members, schedule: None, parallel: 1, parent: None };
+                daemon.order::<Batch>(&stream, batch::Command::Request(request), operation).await.map(drop)
+            }
+            Self::CreateSchedule => daemon.order::<Schedule>(&stream, create_schedule(), operation).await.map(drop),
+            Self::FireSchedule => daemon.order::<Schedule>(&stream, fire(operation), "fire").await.map(drop),
+            Self::DeleteSchedule => {
+                daemon.order::<Schedule>(&stream, schedule::Command::Delete, operation).await.map(drop)
+            }
+            _ => daemon.order::<RestoreJob>(&stream, self.restore_command(), operation).await.map(drop),
+        }
+    }
+
+    fn restore_command(self) -> restore_job::Command {
+        match self {
+            Self::RestoreNew => restore_new(),
+            Self::RestoreInPlace => restore_in_place(),
+            Self::ConfirmRestore => restore_job::Command::Confirm,
+            Self::RollBack => restore_job::Command::RollBack,
+            _ => {
+                let (paths, into) = (vec!["etc".to_owned()], "/tmp/nowhere".to_owned());
+                restore("run", RestoreTarget::Directory { paths, into })
             }
         }
     }
@@ -248,6 +416,12 @@ impl Plan {
             Self::DefineNetwork | Self::RestoreNetwork | Self::DeleteNetwork => network("dmz"),
             Self::CreateStore => store("vault"),
             Self::BackupRunning | Self::BackupPaused | Self::BackupStopped => backup("web", "run").0,
+            Self::RestoreNew | Self::RestoreInPlace | Self::RestoreFiles | Self::ConfirmRestore | Self::RollBack => {
+                run(Category::RestoreJob, "run")
+            }
+            Self::Defragment | Self::UpdateCheck | Self::Verify => run(Category::Maintenance, "run"),
+            Self::RunBatch => run(Category::Batch, "run"),
+            Self::CreateSchedule | Self::FireSchedule | Self::DeleteSchedule => nightly(),
             _ => container("web"),
         }
     }
@@ -256,18 +430,19 @@ impl Plan {
     pub async fn unstick(self, daemon: &Daemon) -> Result<(), CommandError> {
         let operation = "unstick";
         match self {
-            Self::Stop | Self::StopOfADeafInit | Self::Kill => self.order(daemon, operation).await,
-            Self::ImportTemplate | Self::DeleteTemplate => {
-                Self::DeleteTemplate.order_of_others(daemon, operation).await
+            Self::Stop | Self::StopOfADeafInit | Self::Kill | Self::Restart => {
+                let command = container::Command::Stop { grace: Span::default(), parent: None };
+                daemon.order::<Container>(&container("web"), command, operation).await.map(drop)
             }
+            Self::ImportTemplate | Self::DeleteTemplate => Self::DeleteTemplate.order_of_others(daemon, operation).await,
             Self::DefineNetwork | Self::DeleteNetwork => Self::DeleteNetwork.order_of_others(daemon, operation).await,
-            Self::BackupRunning | Self::BackupPaused | Self::BackupStopped => {
-                daemon.sweep().await;
-                Ok(())
-            }
-            _ => {
+            Self::Create | Self::Start | Self::Delete | Self::Undelete | Self::Purge => {
                 let purged = daemon.order::<Container>(&container("web"), container::Command::Purge, operation).await;
                 purged.map(drop)
+            }
+            _ => {
+                daemon.sweep().await;
+                Ok(())
             }
         }
     }

@@ -172,6 +172,11 @@ impl Container {
         }
     }
 
+    /// Returns the operations that hold it, for the sweeper.
+    pub fn holders(&self) -> impl Iterator<Item = OperationId> {
+        self.holds.keys().copied()
+    }
+
     fn holder_name(id: ContainerId) -> StreamName {
         StreamName::new(Category::Container, id)
     }

@@ -144,9 +144,6 @@ impl Steps for Work<'_> {
         match effect {
             HostEffect::EnsureRunning(run) => self.host.undo_start(run.container, step),
             HostEffect::FrozenPass { run, container } if step == "freeze" => self.host.thaw(*run, *container),
-            HostEffect::EnsureNetwork { bridge, .. } if step == "bridge" => {
-                self.host.networks.ensure_network_gone(bridge)
-            }
             _ => Ok(()), // the others leave nothing behind, or their plan has an undo of its own
         }
     }
