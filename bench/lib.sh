@@ -36,7 +36,10 @@ daemon_start() {
   daemon=$!
   local _
   for _ in $(seq 2000); do
-    ! answers || return 0
+    if answers; then
+      runtime=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["run_dir"])' "$BERTH_STATE/instance.json")
+      return
+    fi
     kill -0 "$daemon" 2>/dev/null || break
     sleep 0.01
   done
@@ -64,6 +67,8 @@ tidy() {
     done
   fi
   daemon_stop
+  # What ends with the boot is the instance's own folder below /run.
+  [ -z "${runtime:-}" ] || rm -rf "$runtime"
   rm -rf "$BERTH_STATE" "$keys"
 }
 trap tidy EXIT
