@@ -81,7 +81,7 @@ pub enum CommandError {
     #[error("the command was not recorded: {0}")]
     Log(#[from] AppendError),
     /// The actor or the daemon is ending.
-    #[error("the daemon is stopping; nothing was recorded")]
+    #[error("the daemon is stopping, or what was asked is made anew after a fault; look whether it was recorded")]
     Stopping,
 }
 

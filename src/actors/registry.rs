@@ -61,7 +61,7 @@ impl Registry {
         order: Order<A::Command>,
     ) -> Result<Receipt<A::Event>, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.address::<A>(stream).try_send(Perform::<A> { order, reply });
+        let sent = self.with_address(stream, |address: &Addr<Shell<A>>| address.try_send(Perform::<A> { order, reply }));
         match sent {
             Ok(()) => answer.await.unwrap_or(Err(CommandError::Stopping)),
             Err(SendError::Full(_)) => Err(CommandError::Busy { stream: stream.to_string() }),
@@ -95,26 +95,32 @@ impl Registry {
     }
 
     pub(super) fn ask_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName, message: AskMessage) {
-        if let Err(SendError::Full(message) | SendError::Closed(message)) = self.address::<A>(stream).try_send(message)
-        {
+        let sent = self.with_address(stream, |address: &Addr<Shell<A>>| address.try_send(message));
+        if let Err(SendError::Full(message) | SendError::Closed(message)) = sent {
             let _ = message.reply.send(Err(CommandError::Busy { stream: stream.to_string() }));
         }
     }
 
     pub(super) fn wake_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) {
-        self.address::<A>(stream).do_send(Wake);
+        self.with_address(stream, |address: &Addr<Shell<A>>| address.do_send(Wake));
     }
 
-    fn address<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) -> Addr<Shell<A>> {
+    /// Sends by the one address there is: each clone of an address may put one message more into a full mailbox.
+    fn with_address<A: Aggregate + Unpin, T>(
+        self: &Arc<Self>,
+        stream: &StreamName,
+        send: impl FnOnce(&Addr<Shell<A>>) -> T,
+    ) -> T {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let known = addresses.get(stream).and_then(|address| address.downcast_ref::<Addr<Shell<A>>>());
         if let Some(address) = known.filter(|address| address.connected()) {
-            return address.clone();
+            return send(address);
         }
         let (name, registry) = (stream.clone(), Arc::clone(self));
         let address = Shell::<A>::start_in_arbiter(&self.arbiter, move |_| Shell::new(name, registry));
-        addresses.insert(stream.clone(), Box::new(address.clone()));
-        address
+        let sent = send(&address);
+        addresses.insert(stream.clone(), Box::new(address));
+        sent
     }
 
     /// Makes the actor of a stream anew after it broke down.

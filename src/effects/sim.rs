@@ -433,10 +433,12 @@ fn facts(world: &World, effect: &HostEffect) -> Facts {
             init: Some(InitKind::Busybox),
             system: None,
         }),
-        HostEffect::EnsureRunning(run) => world
-            .inits
-            .get(&run.container)
-            .map_or(Facts::None, |init| Facts::Started { init: init.clone(), took: Span::from_micros(1_000) }),
+        HostEffect::EnsureRunning(run) => {
+            // An init that has ended meanwhile did begin: its end is told on its own.
+            let ended = world.exits.get(&run.container).map(|(init, _)| init);
+            let init = world.inits.get(&run.container).or(ended);
+            init.map_or(Facts::None, |init| Facts::Started { init: init.clone(), took: Span::from_micros(1_000) })
+        }
         HostEffect::EnsureStore { .. } => {
             Facts::Repository { repository: "simulated".to_owned(), recovery_fingerprint: "simulated".to_owned() }
         }

@@ -138,6 +138,9 @@ impl Trial {
             self.plan.unstick(daemon).await.unwrap_or_else(|error| panic!("{what}: {error}\n{}", daemon.history()));
             assert_eq!(daemon.quiet().await, End::Quiet);
         }
+        if picture.is_anybody_stuck() {
+            daemon.sweep().await;
+        }
         if picture.is_stuck(id("copy")) {
             // The restore could not take back what it had made: whoever looks at it purges it.
             let purged = daemon.order::<Container>(&container("copy"), Command::Purge, "unstick").await;
@@ -150,8 +153,15 @@ impl Trial {
         let stuck = matches!(closing, Some(Closing::Stuck { .. }));
         let clean = self.is_clean(&shot);
         // A restore that cannot be taken back leaves trees for a person to look at, but keeps nobody from anything.
-        let stopped = self.plan == Plan::Restart && daemon.picture().running() == [id("bystander")];
-        let gone = stuck && (self.is_gone(&shot) || self.plan.restores() || stopped);
+        let gone = stuck && (self.is_gone(&shot) || self.plan.restores());
+        // A restart whose second half fails, and whoever hangs on a stop that is stuck, leave the container stopped.
+        let hung = matches!(&closing, Some(Closing::Failed { reason }) if reason.starts_with("stuck"));
+        let half_way = self.plan == Plan::Restart || hung;
+        let stopped = half_way && daemon.picture().running() == [id("bystander")];
+        // A run that dies with its daemon is one failure among the runs of its batch.
+        let batch = matches!(self.plan, Plan::RunBatch | Plan::FireSchedule);
+        let partial = batch && matches!(closing, Some(Closing::DoneWithExceptions { .. }));
+        let gone = gone || stopped || partial;
         assert!(
             as_asked || clean || gone,
             "{}\nagainst undisturbed: {}\nagainst before: {}",
@@ -226,7 +236,8 @@ impl Trial {
         // Every step of an effect fails into the same way back: one of them is enough to die along it.
         let Fault::Permanent { effect, step } = &fault else { return };
         let last = self.steps.iter().rfind(|(name, _)| name == effect).is_none_or(|(_, name)| name == step);
-        for number in (2..=run.appends).filter(|_| last) {
+        let deep = last && !self.plan.is_made_of_others();
+        for number in (2..=run.appends).filter(|_| deep) {
             for log in [LogFault::DieBefore(number), LogFault::DieAfter(number)] {
                 self.check(Faults { host: vec![fault.clone()], log: Some(log), ..Faults::default() }).await;
             }

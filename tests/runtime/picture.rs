@@ -130,6 +130,10 @@ impl Picture {
         self.stuck.contains(&StreamName::new(Category::Container, container))
     }
 
+    pub fn is_anybody_stuck(&self) -> bool {
+        !self.stuck.is_empty()
+    }
+
     pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
         self.streams.keys()
     }

@@ -166,6 +166,15 @@ impl Daemon {
         assert_eq!(self.quiet().await, End::Quiet);
     }
 
+    /// Gives an order again while the actor is being made anew.
+    pub async fn tell_until_taken(&self, name: &str, command: container::Command) {
+        let stream = container(name);
+        while let Err(CommandError::Stopping) = self.order::<Container>(&stream, command.clone(), "again").await {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        assert_eq!(self.quiet().await, End::Quiet);
+    }
+
     /// Makes what every plan stands on: the node, a template, a network, a store, and a container that runs beside.
     pub async fn found(&self) {
         let this = StreamName::new(Category::Node, daemon::node());
@@ -272,6 +281,11 @@ impl Plan {
             self,
             Self::RestoreNew | Self::RestoreInPlace | Self::RestoreFiles | Self::ConfirmRestore | Self::RollBack
         )
+    }
+
+    /// Says whether the way back is that of another plan, tried there.
+    pub fn is_made_of_others(self) -> bool {
+        matches!(self, Self::RunBatch | Self::FireSchedule | Self::BackupPaused | Self::BackupStopped)
     }
 
     /// Says whether the stream was made by the plan and stays to tell what became of it.

@@ -1,1 +1,417 @@
-//! To come.
+//! What the actor around an aggregate promises: one command at a time, the log before the state, and a way back from
+//! whatever breaks.
+
+use std::time::{Duration, Instant};
+
+use berth::actors::{CommandError, Idempotency, Mode};
+use berth::domain::container::{Command, Container};
+use berth::domain::directory::{self, Directory};
+use berth::domain::effect::{Outcome, Report};
+use berth::effects::sim::Fault;
+use berth::events::{Closing, ContainerEvent, Exit, NewEvent};
+use berth::storage::{AppendError, Commit, EventStore, Expected};
+use berth::types::{Category, OperationId, Span, StreamName, Version};
+use futures_util::future::join_all;
+
+use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
+use crate::plans::{GRAVE, container, create, id};
+
+const START: Command = Command::Start { parent: None };
+
+async fn founded(scene: &Scene, faults: Faults) -> Daemon {
+    let daemon = Daemon::start(scene, Faults::default());
+    daemon.found().await;
+    daemon.tell("web", create("web")).await;
+    daemon.crash();
+    Daemon::restart(scene, faults).await
+}
+
+fn names() -> StreamName {
+    StreamName::new(Category::Directory, "trial")
+}
+
+fn reserve(name: &str, holder: u32) -> directory::Command {
+    directory::Command::Reserve { name: name.parse().unwrap(), holder: container(&format!("c{holder}")) }
+}
+
+fn versions_have_no_gaps(daemon: &Daemon, stream: &StreamName) {
+    let events = daemon.store.read_stream(stream, Version::default(), 1_000).unwrap();
+    let versions: Vec<_> = events.iter().map(|event| event.version.get()).collect();
+    assert_eq!(versions, (1..=versions.len() as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_two_hundred_simultaneous_commands_exactly_one_wins() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = Daemon::start(&scene, Faults::default());
+        let stream = names();
+        let orders: Vec<String> = (0..200).map(|number| format!("order {number}")).collect();
+        let all = (0..200_u32).map(|number| {
+            daemon.order::<Directory>(&stream, reserve("one", number), &orders[number as usize])
+        });
+        let answers = join_all(all).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+        let refused = |error: &CommandError| matches!(error, CommandError::Refused(why) if why.code == "name.taken");
+        assert!(answers.iter().filter_map(|answer| answer.as_ref().err()).all(refused));
+        let state = daemon.picture();
+        assert_eq!(state.get::<Directory>(&stream).unwrap().holders().count(), 1);
+        versions_have_no_gaps(&daemon, &stream);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn two_hundred_commands_that_fit_are_all_taken_one_after_another() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = Daemon::start(&scene, Faults::default());
+        let stream = names();
+        let names: Vec<String> = (0..200).map(|number| format!("name-{number}")).collect();
+        let all = (0..200_u32).map(|number| {
+            let name = &names[number as usize];
+            daemon.order::<Directory>(&stream, reserve(name, number), name)
+        });
+        assert!(join_all(all).await.iter().all(Result::is_ok));
+        versions_have_no_gaps(&daemon, &stream);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_full_mailbox_answers_busy_and_nothing_is_lost_silently() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = Daemon::start(&scene, Faults::default());
+        let stream = names();
+        daemon.order::<Directory>(&stream, reserve("first", 5_000), "first").await.unwrap();
+        let names: Vec<String> = (0..2_000).map(|number| format!("name-{number}")).collect();
+        let all = (0..2_000_u32).map(|number| {
+            let name = &names[number as usize];
+            daemon.order::<Directory>(&stream, reserve(name, number), name)
+        });
+        let answers = join_all(all).await;
+        let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+        let busy = answers.iter().filter(|answer| matches!(answer, Err(CommandError::Busy { .. }))).count();
+        assert_eq!(taken + busy, 2_000);
+        assert!(busy > 0, "a mailbox has an end");
+        let state = daemon.picture();
+        assert_eq!(state.get::<Directory>(&stream).unwrap().holders().count(), taken + 1);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_panic_in_the_host_is_a_failure_of_the_effect_and_the_container_lives_on() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults { panics: vec!["ensure running"], ..Faults::default() }).await;
+        daemon.order::<Container>(&container("web"), START, "start").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        let closed = daemon.picture().closed("start").cloned();
+        assert!(matches!(&closed, Some(Closing::Failed { reason }) if reason.contains("panicked")), "{closed:?}");
+        daemon.tell("web", START).await;
+        assert!(daemon.picture().running().contains(&id("web")));
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_failed_append_ends_the_actor_and_the_next_one_knows_only_the_log() {
+    for fault in [LogFault::Refuse(1), LogFault::Deny(1)] {
+        in_system(async {
+            let scene = Scene::new();
+            let daemon = founded(&scene, Faults { log: Some(fault), ..Faults::default() }).await;
+            let lost = daemon.order::<Container>(&container("web"), START, "start").await;
+            assert!(matches!(lost, Err(CommandError::Log(AppendError::Unavailable { .. }))), "{lost:?}");
+            assert_eq!(daemon.quiet().await, End::Quiet);
+            let runs = daemon.picture().running().contains(&id("web"));
+            assert_eq!(runs, fault == LogFault::Deny(1), "what is in the log happens, what is not does not");
+            daemon.tell_until_taken("web", START).await;
+            assert!(daemon.picture().running().contains(&id("web")));
+            daemon.crash();
+        });
+    }
+}
+
+#[test]
+fn a_closed_log_refuses_in_words_and_nothing_changes() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.store.close();
+        let error = daemon.order::<Container>(&container("web"), START, "start").await.unwrap_err();
+        assert!(error.to_string().contains("not recorded"), "{error}");
+        assert!(!daemon.world().inits.contains_key(&id("web")));
+        daemon.crash();
+    });
+}
+
+fn foreign(stream: &StreamName, daemon: &Daemon) -> Commit {
+    let events = daemon.store.read_stream(stream, Version::default(), 1).unwrap();
+    let context = events[0].context.clone();
+    let gilded = NewEvent { kind: "ContainerGilded".to_owned(), schema: 1, body: b"null".to_vec(), annex: None };
+    let stream = stream.clone();
+    Commit { stream, expected: Expected::Any, key: None, request_hash: [0; 32], context, events: vec![gilded] }
+}
+
+#[test]
+fn a_stream_with_an_unknown_fact_is_parked_and_the_others_live() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.store.append(foreign(&container("web"), &daemon)).await.unwrap().unwrap();
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        let error = daemon.order::<Container>(&container("web"), START, "start").await.unwrap_err();
+        let words = error.to_string();
+        assert!(matches!(error, CommandError::Parked { .. }), "{words}");
+        assert!(words.contains("ContainerGilded") && words.contains("not known to this version"), "{words}");
+        daemon.tell("other", create("other")).await;
+        daemon.tell("other", START).await;
+        daemon.crash();
+    });
+}
+
+fn once(key: &str, request: u8) -> Option<Idempotency> {
+    Some(Idempotency { key: key.to_owned(), request: [request; 32] })
+}
+
+#[test]
+fn the_same_key_is_the_same_receipt_and_another_request_under_it_is_an_error() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let web = container("web");
+        let first = daemon.give::<Container>(&web, START, "start", once("k", 1), Mode::Commit).await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        daemon.tell("web", Command::Stop { grace: Span::default(), parent: None }).await;
+        let again = daemon.give::<Container>(&web, START, "again", once("k", 1), Mode::Commit).await.unwrap();
+        assert!(again.repeated && !first.repeated);
+        assert_eq!(first.events, again.events);
+        let place = |receipt: &berth::actors::Receipt<ContainerEvent>| receipt.recorded[0].position;
+        assert_eq!(place(&first), place(&again));
+        assert!(!daemon.picture().running().contains(&id("web")), "a repeated start starts nothing");
+        let other = daemon.give::<Container>(&web, Command::Pause, "other", once("k", 2), Mode::Commit).await;
+        assert!(matches!(other, Err(CommandError::Log(AppendError::KeyReused { .. }))), "{other:?}");
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        let later = daemon.give::<Container>(&web, START, "later", once("k", 1), Mode::Commit).await.unwrap();
+        assert_eq!(place(&first), place(&later), "a key outlives the daemon");
+        daemon.crash();
+    });
+}
+
+#[test]
+fn one_key_given_many_times_at_once_is_carried_out_once() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let web = container("web");
+        let all = (0..20).map(|_| daemon.give::<Container>(&web, START, "start", once("k", 1), Mode::Commit));
+        let answers = join_all(all).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(answers.iter().flatten().filter(|receipt| !receipt.repeated).count(), 1);
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_dry_run_records_nothing_and_tells_what_the_real_one_records() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let web = container("web");
+        let head = daemon.store.head().position;
+        let dry = daemon.give::<Container>(&web, START, "start", None, Mode::DryRun).await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert_eq!(daemon.store.head().position, head);
+        assert!(dry.recorded.is_empty());
+        let real = daemon.order::<Container>(&web, START, "start").await.unwrap();
+        assert_eq!(dry.events, real.events);
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        let refused = daemon.give::<Container>(&web, Command::Delete { grave: GRAVE }, "x", None, Mode::DryRun).await;
+        assert!(matches!(refused, Err(CommandError::Refused(why)) if why.code == "container.running"));
+        daemon.crash();
+    });
+}
+
+async fn wait_for(daemon: &Daemon, effect: &str) {
+    let begun = Instant::now();
+    while !daemon.performed().iter().any(|work| work.name() == effect) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{effect} was never performed");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn a_create_and_a_start_in_flight_are_called_off_at_once_and_leave_nothing() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults { slow: Duration::from_secs(30), ..Faults::default() }).await;
+        for (name, command, effect) in [("other", create("other"), "ensure disk"), ("web", START, "ensure running")] {
+            let begun = Instant::now();
+            daemon.order::<Container>(&container(name), command, name).await.unwrap();
+            wait_for(&daemon, effect).await;
+            let cancel = Command::Cancel { operation: OperationId::derived(name) };
+            daemon.order::<Container>(&container(name), cancel, "cancel").await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(10), "a cancel does not wait");
+        }
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        for name in ["other", "web"] {
+            let closed = daemon.picture().closed(name).cloned();
+            assert!(closed.as_ref().is_some_and(|end| !end.is_success()), "{name}: {closed:?}");
+            assert!(!daemon.world().inits.contains_key(&id(name)));
+        }
+        assert!(!daemon.world().disks.contains_key(&id("other")));
+        assert_eq!(daemon.dead_claims(), []);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn the_grace_of_a_stop_is_kept_over_a_restart_of_the_daemon() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().deaf.insert(id("web"));
+        let begun = Instant::now();
+        let grace = Span::from_micros(400_000);
+        daemon.order::<Container>(&container("web"), Command::Stop { grace, parent: None }, "stop").await.unwrap();
+        wait_for(&daemon, "signal init").await;
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(begun.elapsed() >= Duration::from_millis(400), "killed before its grace was over");
+        assert!(daemon.history().contains("GraceExpired"));
+        assert_eq!(daemon.picture().closed("stop"), Some(&Closing::Done));
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_grave_ends_by_itself_even_if_the_daemon_was_away_meanwhile() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let grave = Span::from_micros(200_000);
+        let delete = Command::Delete { grave };
+        daemon.order::<Container>(&container("web"), delete, "delete").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        daemon.crash();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(!daemon.world().disks.contains_key(&id("web")), "{}", daemon.history());
+        assert_eq!(daemon.dead_claims(), []);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_stale_report_changes_nothing() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let head = daemon.store.head().position;
+        for operation in ["never", "web"] {
+            for step in ["run", "clear", "prepare-disk", "wait-grace", "notify-parent"] {
+                let operation = OperationId::derived(operation);
+                let report = Report { operation, step, attempt: 1, outcome: Outcome::Woken };
+                let command = Command::Report(report);
+                let receipt = daemon.order::<Container>(&container("web"), command, "stale").await.unwrap();
+                assert!(receipt.events.is_empty());
+            }
+        }
+        assert_eq!(daemon.store.head().position, head);
+        daemon.crash();
+    });
+}
+
+#[test]
+fn what_may_pass_is_tried_to_the_policys_bound_and_the_last_failure_is_recorded() {
+    in_system(async {
+        let scene = Scene::new();
+        let busy = Fault::Transient { effect: "ensure running".to_owned(), step: "link", times: u32::MAX };
+        let daemon = founded(&scene, Faults { host: vec![busy], ..Faults::default() }).await;
+        daemon.order::<Container>(&container("web"), START, "start").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        let tries = daemon.performed().iter().filter(|work| work.name() == "ensure running").count();
+        assert_eq!(tries, 3);
+        let closed = daemon.picture().closed("start").cloned();
+        assert!(matches!(&closed, Some(Closing::Failed { reason }) if reason.contains("link is busy")), "{closed:?}");
+        let failing = daemon.history().matches("StartFailing").count();
+        assert_eq!(failing, 1, "tries are not events");
+        daemon.crash();
+    });
+}
+
+#[test]
+fn an_init_that_ends_before_its_start_is_recorded_is_not_shown_as_running() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.world().short_lived.insert(id("web"));
+        daemon.tell("web", START).await;
+        assert!(!daemon.picture().running().contains(&id("web")), "{}", daemon.history());
+        daemon.picture().agrees_with(&daemon.world());
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_container_whose_init_and_supervisor_vanished_with_the_daemon_is_shown_stopped() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().inits.remove(&id("web"));
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        daemon.picture().agrees_with(&daemon.world());
+        assert!(!daemon.picture().running().contains(&id("web")), "{}", daemon.history());
+        daemon.crash();
+    });
+}
+
+#[test]
+fn an_exit_that_cannot_be_recorded_at_first_is_told_again() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults { log: Some(LogFault::Refuse(1)), ..Faults::default() }).await;
+        daemon.host.inner.end_init(id("web"), Exit::Code(3));
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(!daemon.picture().running().contains(&id("web")));
+        daemon.crash();
+    });
+}
+
+#[test]
+fn after_a_power_failure_nothing_is_shown_as_running_that_is_not() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.crash();
+        let mut world = scene.world.lock().unwrap();
+        world.boot = "boot-2".to_owned();
+        world.inits.clear();
+        world.limits.clear();
+        world.marks.retain(|key, _| !key.starts_with("running/"));
+        drop(world);
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert_eq!(daemon.picture().running(), []);
+        daemon.picture().agrees_with(&daemon.world());
+        daemon.tell("web", START).await;
+        daemon.crash();
+    });
+}
