@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::dev::SendError;
-use actix::{Actor, Addr, ArbiterHandle};
+use actix::dev::channel::channel;
+use actix::{Addr, ArbiterHandle, Context};
 use tokio::sync::oneshot;
 
 use super::house::House;
 use super::kinds;
 use super::message::{AskMessage, CommandError, Order, Perform, Receipt, Wake};
-use super::shell::Shell;
+use super::shell::{MAILBOX_CAPACITY, Shell};
 use crate::domain::Aggregate;
 use crate::domain::effect::{Answer, Asked};
 use crate::events::EventReference;
@@ -61,7 +62,8 @@ impl Registry {
         order: Order<A::Command>,
     ) -> Result<Receipt<A::Event>, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.with_address(stream, |address: &Addr<Shell<A>>| address.try_send(Perform::<A> { order, reply }));
+        let sent =
+            self.with_address(stream, |address: &Addr<Shell<A>>| address.try_send(Perform::<A> { order, reply }));
         match sent {
             Ok(()) => answer.await.unwrap_or(Err(CommandError::Stopping)),
             Err(SendError::Full(_)) => Err(CommandError::Busy { stream: stream.to_string() }),
@@ -117,7 +119,10 @@ impl Registry {
             return send(address);
         }
         let (name, registry) = (stream.clone(), Arc::clone(self));
-        let address = Shell::<A>::start_in_arbiter(&self.arbiter, move |_| Shell::new(name, registry));
+        // Not `start_in_arbiter`: its mailbox has sixteen places until the actor has begun.
+        let (sender, receiver) = channel::<Shell<A>>(MAILBOX_CAPACITY);
+        self.arbiter.spawn_fn(move || drop(Context::with_receiver(receiver).run(Shell::new(name, registry))));
+        let address = Addr::new(sender);
         let sent = send(&address);
         addresses.insert(stream.clone(), Box::new(address));
         sent

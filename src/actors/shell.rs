@@ -23,7 +23,7 @@ use crate::storage::{AppendError, Commit, Committed, Expected};
 use crate::types::{Principal, StreamName, Version};
 
 /// How many commands may wait for one stream before it answers `busy`.
-const MAILBOX_CAPACITY: usize = 256;
+pub(super) const MAILBOX_CAPACITY: usize = 256;
 /// How many events are read at once when a state is rebuilt.
 const REPLAY_PAGE: usize = 1_000;
 
@@ -278,7 +278,6 @@ impl<A: Aggregate + Unpin> Actor for Shell<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
         self.replay();
         self.pump(ctx);
     }

@@ -26,10 +26,8 @@ fn closing(daemon: &Daemon, operation: &str) -> Closing {
 /// Creates two containers at once and demands that one wins and the other leaves nothing.
 async fn race(daemon: &Daemon, first: Command, second: Command) -> (Closing, Closing) {
     let (a, b) = (container("first"), container("second"));
-    let (one, two) = tokio::join!(
-        daemon.order::<Container>(&a, first, "first"),
-        daemon.order::<Container>(&b, second, "second")
-    );
+    let (one, two) =
+        tokio::join!(daemon.order::<Container>(&a, first, "first"), daemon.order::<Container>(&b, second, "second"));
     one.unwrap();
     two.unwrap();
     assert_eq!(daemon.quiet().await, End::Quiet);
@@ -168,11 +166,8 @@ fn a_claim_of_somebody_at_work_or_not_understood_is_left_alone() {
         holder: Holder::Stream(StreamName::new(Category::Container, key)),
         what,
     };
-    let working = Claim {
-        owner: store("local"),
-        holder: Holder::Operation(OperationId::derived("open")),
-        what: What::Writer,
-    };
+    let working =
+        Claim { owner: store("local"), holder: Holder::Operation(OperationId::derived("open")), what: What::Writer };
     let over = Claim { holder: Holder::Operation(OperationId::derived("over")), ..working.clone() };
     let stream = |key: &str| StreamName::new(Category::Container, key);
     let having: BTreeMap<_, _> = [

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
 use berth::actors::sweep::{self, Claim};
-use berth::actors::{CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, recover, reconcile};
+use berth::actors::{
+    CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, reconcile, recover,
+};
 use berth::domain::effect::{Action, Facts, Failure, HostEffect};
 use berth::domain::{Aggregate, Given};
 use berth::effects::clock::SystemClock;
@@ -292,7 +294,8 @@ impl Daemon {
         let pauses = (Duration::from_millis(1), Duration::from_millis(4));
         let retry = RetryPolicy { forward: 3, undo: 4, pause: pauses.0, pause_max: pauses.1, revival: pauses.1 };
         let boot = scene.world.lock().unwrap().boot.clone();
-        let house = House::new(Arc::clone(&log) as _, Arc::clone(&host) as _, Arc::new(SystemClock), node(), boot, retry);
+        let house =
+            House::new(Arc::clone(&log) as _, Arc::clone(&host) as _, Arc::new(SystemClock), node(), boot, retry);
         let arbiter = Arbiter::new();
         let registry = Registry::new(Arc::new(house), arbiter.handle());
         let follower = Arc::clone(&registry);

@@ -154,14 +154,14 @@ impl Trial {
         let clean = self.is_clean(&shot);
         // A restore that cannot be taken back leaves trees for a person to look at, but keeps nobody from anything.
         let gone = stuck && (self.is_gone(&shot) || self.plan.restores());
-        // A restart whose second half fails, and whoever hangs on a stop that is stuck, leave the container stopped.
+        // A restart or restore whose start fails, and whoever hangs on a stop that is stuck, leave the container stopped.
         let hung = matches!(&closing, Some(Closing::Failed { reason }) if reason.starts_with("stuck"));
-        let half_way = self.plan == Plan::Restart || hung;
+        let partial = matches!(closing, Some(Closing::DoneWithExceptions { .. }));
+        let half_way = self.plan == Plan::Restart || hung || (partial && self.plan.restores());
         let stopped = half_way && daemon.picture().running() == [id("bystander")];
         // A run that dies with its daemon is one failure among the runs of its batch.
         let batch = matches!(self.plan, Plan::RunBatch | Plan::FireSchedule);
-        let partial = batch && matches!(closing, Some(Closing::DoneWithExceptions { .. }));
-        let gone = gone || stopped || partial;
+        let gone = gone || stopped || (partial && batch);
         assert!(
             as_asked || clean || gone,
             "{}\nagainst undisturbed: {}\nagainst before: {}",
@@ -202,9 +202,7 @@ impl Trial {
         for running in first.running() {
             let ours = running == id("web");
             let stream = StreamName::new(Category::Container, running);
-            let init = |picture: &Picture| {
-                picture.get::<Container>(&stream).and_then(|state| state.init().cloned())
-            };
+            let init = |picture: &Picture| picture.get::<Container>(&stream).and_then(|state| state.init().cloned());
             if !ours || !self.plan.ends_init() {
                 assert_eq!(init(first), init(last), "a running container was stopped: {story}");
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use berth::domain::container::{Command, Container};
 use berth::domain::effect::{Action, Answer, Ask, Asked, Facts, Failure, Outcome, Report};
 use berth::domain::{Aggregate, Given, Refusal};
-use berth::events::{ContainerEvent, Exit, HoldKind, InitKind, LimitChange, Mark, DomainEvent, ProcessIdentity};
+use berth::events::{ContainerEvent, DomainEvent, Exit, HoldKind, InitKind, LimitChange, Mark, ProcessIdentity};
 use berth::types::{Category, ContainerId, OperationId, Principal, RunId, Size, Span, StreamName, Timestamp};
 
 use crate::plans::{GRAVE, configuration, id};
@@ -259,7 +259,8 @@ fn verdict(walk: &Walk, starting: Kind) -> String {
 fn cell(starting: Kind, during: Kind) -> String {
     let found = verdicts(starting, during);
     let waits = |code: &str| matches!(code, "busy" | "held" | "not-made");
-    let others: Vec<_> = found.iter().filter(|verdict| *verdict != "yes").map(|verdict| format!("`{verdict}`")).collect();
+    let others: Vec<_> =
+        found.iter().filter(|verdict| *verdict != "yes").map(|verdict| format!("`{verdict}`")).collect();
     match found.iter().any(|verdict| verdict == "yes") {
         true if others.is_empty() => "allowed".to_owned(),
         true => format!("allowed, or {}", others.join(", ")),
@@ -295,7 +296,10 @@ fn the_table_of_operations_says_what_the_rules_do() {
         std::fs::write(DOCUMENT, &made).unwrap();
     }
     let written = std::fs::read_to_string(Path::new(DOCUMENT)).unwrap_or_default();
-    assert!(written == made, "docs/operations.md is not what the rules do; run UPDATE_DOCS=1 cargo test --test runtime");
+    assert!(
+        written == made,
+        "docs/operations.md is not what the rules do; run UPDATE_DOCS=1 cargo test --test runtime"
+    );
 }
 
 #[test]
@@ -305,11 +309,11 @@ fn at_most_one_operation_is_open_on_a_container() {
             for ground in during.grounds() {
                 let mut walk = Walk::on(*ground);
                 walk.give(during, "during").unwrap();
-                let opened = |events: &[ContainerEvent]| {
-                    events.iter().any(|event| matches!(event.mark(), Mark::Opened { .. }))
-                };
+                let opened =
+                    |events: &[ContainerEvent]| events.iter().any(|event| matches!(event.mark(), Mark::Opened { .. }));
                 let events = walk.state.decide(&starting.command(), given("starting")).unwrap_or_default();
-                let busy = walk.state.next_effect().is_some_and(|owed| owed.operation == OperationId::derived("during"));
+                let busy =
+                    walk.state.next_effect().is_some_and(|owed| owed.operation == OperationId::derived("during"));
                 assert!(!(busy && opened(&events)), "{} opened while {} ran", starting.word(), during.word());
             }
         }

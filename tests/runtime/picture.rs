@@ -186,7 +186,9 @@ fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let word = line.trim_start();
         let moment = word.as_bytes().iter().take(4).all(u8::is_ascii_digit) && word.contains("T") && word.contains("Z");
-        let number = ["pid: ", "started: ", "until: ", "deadline: ", "ready: ", "requested_at: "].iter().any(|field| word.starts_with(field));
+        let number = ["pid: ", "started: ", "until: ", "deadline: ", "ready: ", "requested_at: "]
+            .iter()
+            .any(|field| word.starts_with(field));
         if moment || number { "…" } else { line }
     });
     lines.collect::<Vec<_>>().join("\n")

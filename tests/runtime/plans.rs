@@ -15,12 +15,12 @@ use berth::domain::store::{self, Store};
 use berth::domain::template::{self, Template};
 use berth::domain::testing;
 use berth::events::{
-    BackupMode, BatchAction, BatchMember, Configuration, LimitChange, MaintenanceAction, RestoreTarget, ScheduleDefinition,
-    ScheduledAction, Selection, TemplateSource,
+    BackupMode, BatchAction, BatchMember, Configuration, LimitChange, MaintenanceAction, RestoreTarget,
+    ScheduleDefinition, ScheduledAction, Selection, TemplateSource,
 };
 use berth::types::{
-    BackupId, CatchUp, Category, ContainerId, NetworkId, OperationId, RunId, ScheduleId, Size, Span, StoreId, StreamName,
-    Subnet, TemplateId, Timestamp,
+    BackupId, CatchUp, Category, ContainerId, NetworkId, OperationId, RunId, ScheduleId, Size, Span, StoreId,
+    StreamName, Subnet, TemplateId, Timestamp,
 };
 
 use crate::daemon::{self, Daemon, End};
@@ -235,7 +235,9 @@ impl Plan {
     pub async fn prepare(self, daemon: &Daemon) {
         use container::Command;
         match self {
-            Self::Create | Self::ImportTemplate | Self::DefineNetwork | Self::CreateStore | Self::CreateSchedule => return,
+            Self::Create | Self::ImportTemplate | Self::DefineNetwork | Self::CreateStore | Self::CreateSchedule => {
+                return;
+            }
             Self::VerifyTemplate | Self::DeleteTemplate => {
                 daemon.order::<Template>(&template("alpine"), import("alpine"), "alpine").await.unwrap();
                 assert_eq!(daemon.quiet().await, End::Quiet);
@@ -369,7 +371,9 @@ impl Plan {
             Self::DeleteNetwork => {
                 daemon.order::<Network>(&network("dmz"), network::Command::Delete, operation).await.map(drop)
             }
-            Self::CreateStore => daemon.order::<Store>(&store("vault"), create_store("vault"), operation).await.map(drop),
+            Self::CreateStore => {
+                daemon.order::<Store>(&store("vault"), create_store("vault"), operation).await.map(drop)
+            }
             Self::BackupRunning | Self::BackupPaused | Self::BackupStopped => {
                 let (stream, command) = backup("web", "run");
                 daemon.order::<BackupJob>(&stream, command, operation).await.map(drop)
@@ -448,7 +452,9 @@ impl Plan {
                 let command = container::Command::Stop { grace: Span::default(), parent: None };
                 daemon.order::<Container>(&container("web"), command, operation).await.map(drop)
             }
-            Self::ImportTemplate | Self::DeleteTemplate => Self::DeleteTemplate.order_of_others(daemon, operation).await,
+            Self::ImportTemplate | Self::DeleteTemplate => {
+                Self::DeleteTemplate.order_of_others(daemon, operation).await
+            }
             Self::DefineNetwork | Self::DeleteNetwork => Self::DeleteNetwork.order_of_others(daemon, operation).await,
             Self::Create | Self::Start | Self::Delete | Self::Undelete | Self::Purge => {
                 let purged = daemon.order::<Container>(&container("web"), container::Command::Purge, operation).await;

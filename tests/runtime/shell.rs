@@ -47,9 +47,8 @@ fn of_two_hundred_simultaneous_commands_exactly_one_wins() {
         let daemon = Daemon::start(&scene, Faults::default());
         let stream = names();
         let orders: Vec<String> = (0..200).map(|number| format!("order {number}")).collect();
-        let all = (0..200_u32).map(|number| {
-            daemon.order::<Directory>(&stream, reserve("one", number), &orders[number as usize])
-        });
+        let all = (0..200_u32)
+            .map(|number| daemon.order::<Directory>(&stream, reserve("one", number), &orders[number as usize]));
         let answers = join_all(all).await;
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
         let refused = |error: &CommandError| matches!(error, CommandError::Refused(why) if why.code == "name.taken");
