@@ -8,6 +8,8 @@ mod daemon;
 mod doctor;
 #[path = "main/identity.rs"]
 mod identity;
+#[path = "main/neighbours.rs"]
+mod neighbours;
 #[path = "main/start.rs"]
 mod start;
 #[path = "main/tour.rs"]

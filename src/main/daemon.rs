@@ -143,6 +143,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     start::settle(&registry, &query).await?;
     start::default_network(&registry, &query, &setup, doctor::can_start(&findings)).await;
     reconcile::follow(Arc::clone(&registry));
+    let sweeping = actix::spawn(start::sweep(Arc::clone(&registry), query.clone()));
 
     let (end, ending) = watch::channel(false);
     let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone()).run(ending.clone()));
@@ -161,6 +162,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
 
     let _ = berth::sys::service::notify("STOPPING=1");
     ticking.await?;
+    sweeping.abort();
     start::take_leave(&registry, &setup).await;
     host.close();
     registry.close();

@@ -1,18 +1,23 @@
 //! What a daemon does before and after it serves: introduces itself, makes what is shown true, starts what starts with
 //! the node, and takes leave.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use berth::actors::{CommandError, Mode, Order, Registry, reconcile};
+use berth::actors::{CommandError, Mode, Order, Registry, reconcile, sweep};
 use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::linux::network::Networks;
-use berth::projections::query::{ContainerFilter, Moment, Query, QueryError};
+use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
 
 use super::daemon::{Setup, free_subnet};
+use super::neighbours;
 
 /// The network that is there from the first start on.
 const DEFAULT_NETWORK: &str = "default";
+/// How often claims of the dead are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
 async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
@@ -45,7 +50,13 @@ pub(crate) async fn introduce(registry: &Arc<Registry>, setup: &Setup) {
     tell::<node::Node>(registry, &stream, node::Command::Initialise { hostname, instance }).await;
     let kernel = read("/proc/sys/kernel/osrelease");
     tell::<node::Node>(registry, &stream, node::Command::ReportBoot { boot: setup.boot.clone(), kernel }).await;
-    let foreign = foreign_ranges(&read("/etc/subuid"));
+    let mut foreign = foreign_ranges(&read("/etc/subuid"));
+    if berth::sys::process::effective_user() == 0 {
+        match neighbours::foreign_ids(&setup.state, &setup.identity.instance) {
+            Ok(ranges) => foreign.extend(ranges),
+            Err(error) => tracing::error!(%error, "the ids of other daemons on this host are not known"),
+        }
+    }
     tell::<node::Node>(registry, &stream, node::Command::ForbidRanges(foreign)).await;
     let berth = env!("CARGO_PKG_VERSION").to_owned();
     tell::<node::Node>(registry, &stream, node::Command::ReportDaemonStarted { berth }).await;
@@ -71,6 +82,41 @@ pub(crate) async fn settle(registry: &Arc<Registry>, query: &Query) -> Result<()
     let running: Vec<ContainerId> = rows.iter().filter(|row| row.init.is_some()).map(|row| row.id).collect();
     reconcile::settle(registry, &running).await;
     Ok(())
+}
+
+/// Frees what the dead left claimed, now and every hour.
+pub(crate) async fn sweep(registry: Arc<Registry>, query: Query) {
+    loop {
+        let looked = owners(&registry, &query).and_then(|owners| Ok((owners, open_operations(&query)?)));
+        match looked {
+            Ok((owners, open)) => {
+                if let Err(error) = sweep::sweep(&registry, &owners, open).await {
+                    tracing::warn!(%error, "claims of the dead are not swept");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "claims of the dead are not looked for"),
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// Lists the streams that others have claims on.
+fn owners(registry: &Registry, query: &Query) -> Result<Vec<StreamName>, QueryError> {
+    let named = [Category::Container, Category::Template, Category::Network, Category::Store, Category::Schedule];
+    let mut owners: Vec<StreamName> = named
+        .into_iter()
+        .map(|kind| StreamName::new(Category::Directory, kind))
+        .chain([own_stream(registry)])
+        .collect();
+    owners.extend(query.templates(false, Moment::Now)?.iter().map(|row| StreamName::new(Category::Template, row.id)));
+    owners.extend(query.networks(false, Moment::Now)?.iter().map(|row| StreamName::new(Category::Network, row.id)));
+    owners.extend(query.stores(false, Moment::Now)?.iter().map(|row| StreamName::new(Category::Store, row.id)));
+    Ok(owners)
+}
+
+fn open_operations(query: &Query) -> Result<BTreeSet<OperationId>, QueryError> {
+    let filter = OperationFilter { open: true, ..OperationFilter::default() };
+    Ok(query.operations(&filter, Moment::Now)?.iter().map(|row| row.id).collect())
 }
 
 /// Starts what starts with the node; what runs already takes it for done.
