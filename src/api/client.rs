@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
+pub use super::node::node_status;
 use crate::types::OperationId;
 pub use instance::{INSTANCE_FILE, Instance, STATE_OF_ROOT, default_state};
 pub use path::{Target, percent_encode};

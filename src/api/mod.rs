@@ -27,7 +27,7 @@ mod sse;
 mod stores;
 mod templates;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use ports::{LogPorts, NodeFacts, Ports};
 pub use server::serve;

@@ -74,9 +74,9 @@ impl Access for Simulated {
 }
 
 /// Is a daemon in a temporary directory.
-struct Daemon {
-    socket: PathBuf,
-    folder: tempfile::TempDir,
+pub(crate) struct Daemon {
+    pub(crate) socket: PathBuf,
+    pub(crate) folder: tempfile::TempDir,
     level: Arc<Mutex<Level>>,
     end: watch::Sender<bool>,
     served: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
@@ -253,7 +253,7 @@ fn phases_of(events: &[(String, Option<u64>, Value)]) -> Vec<u64> {
     events.iter().filter(|(name, ..)| name == "phase").filter_map(|(_, id, _)| *id).collect()
 }
 
-fn run(test: impl AsyncFnOnce(&Daemon)) {
+pub(crate) fn run(test: impl AsyncFnOnce(&Daemon)) {
     System::new().block_on(async {
         let daemon = Daemon::start().await;
         test(&daemon).await;

@@ -172,8 +172,11 @@ pub fn size_flag(size: Size) -> String {
 }
 
 /// Sends the request once more with the same key when the connection breaks: then it is still one request.
-fn ask(context: &Context<'_>, client: &Client, options: &ChangeOptions, change: &Change) -> Result<Value, Failure> {
+fn ask(context: &mut Context<'_>, client: &Client, options: &ChangeOptions, change: &Change) -> Result<Value, Failure> {
     let headers = options.record.headers();
+    if context.verbose > 0 {
+        context.screen.note(&format!("POST {} {}", change.target, change.body));
+    }
     let first = context.block_on(client.change(&change.target, &change.body, &headers));
     match first {
         Err(ClientError::Broken(_)) => Ok(context.block_on(client.change(&change.target, &change.body, &headers))?),

@@ -1,8 +1,6 @@
 //! Reads with the daemon down: the same questions as the API's, answered from the recorded state for those who may
 //! read it. What only a daemon knows (use, next runs, logs, files of backups, keys) is not answered here.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,11 +9,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Recorded;
 use super::read::Answer;
-use crate::api::client::Target;
-use crate::api::resources::{ListEnvelope, NodeStatus, ProjectionState};
+use crate::api::client::{Target, node_status};
+use crate::api::resources::ListEnvelope;
 use crate::projections::query::{
     BackupFilter, ContainerFilter, EventFilter, MaintenanceFilter, Moment, OperationFilter, Query, QueryError,
-    hexadecimal,
 };
 use crate::types::{Label, Position, Timestamp};
 
@@ -51,7 +48,7 @@ impl Desk<'_> {
         let (query, moment) = (self.query, self.moment);
         let all = self.is_set("all");
         match self.target.segments().as_slice() {
-            ["v1", "node"] => self.node(),
+            ["v1", "node"] => one(node_status(query, moment)),
             ["v1", "containers"] => self.list("container", query.containers(&self.containers()?, moment)),
             ["v1", "containers", name] => one(query.container(name, moment)),
             ["v1", "containers", name, "history"] => {
@@ -94,53 +91,14 @@ impl Desk<'_> {
         one(Ok(ListEnvelope { schema, as_of: self.query.as_of(self.moment)?, items: rows? }))
     }
 
-    fn node(&self) -> Found {
-        let (query, moment) = (self.query, self.moment);
-        let mut containers = BTreeMap::new();
-        for row in query.containers(&ContainerFilter::default(), moment)? {
-            *containers.entry(row.state.to_string()).or_default() += 1;
-        }
-        let counts = [
-            ("templates", query.templates(false, moment)?.len()),
-            ("networks", query.networks(false, moment)?.len()),
-            ("stores", query.stores(false, moment)?.len()),
-            ("backups", query.backups(&BackupFilter::default(), moment)?.len()),
-            ("schedules", query.schedules(false, moment)?.len()),
-        ];
-        one(Ok(NodeStatus {
-            node: query.node(moment)?,
-            version: None,
-            log: query.reader().log().to_string(),
-            head: query.as_of(moment)?,
-            root: hexadecimal(&query.reader().head().map_err(QueryError::from)?.root),
-            space: None,
-            read_only: None,
-            projections: self.projections()?,
-            containers,
-            counts: counts.into_iter().map(|(noun, count)| (noun.to_owned(), count as u64)).collect(),
-            open_operations: query.open_operation_count()?,
-        }))
-    }
-
-    fn projections(&self) -> Result<Vec<ProjectionState>, Failure> {
-        let models = self.query.reader().projections().map_err(QueryError::from)?.into_iter();
-        let state = models.map(|model| ProjectionState {
-            name: model.name,
-            version: model.version,
-            position: model.position,
-            error: model.error,
-        });
-        Ok(state.collect())
-    }
-
     fn containers(&self) -> Result<ContainerFilter, Failure> {
         let template = self.target.value("template").map(|name| self.query.template(name, self.moment)).transpose()?;
-        let labels = self.target.values("label").map(|text| {
+        let labels = self.target.value("label").into_iter().flat_map(|labels| labels.split(',')).map(|text| {
             let label: Label = text.parse().map_err(|error| Failure::usage("usage.label", format!("{error}")))?;
             Ok((label.key.to_string(), label.value.to_string()))
         });
         Ok(ContainerFilter {
-            states: self.target.values("state").map(str::to_owned).collect(),
+            states: self.target.value("state").map(str::to_owned).into_iter().collect(),
             template: template.map(|template| template.id),
             labels: labels.collect::<Result<_, Failure>>()?,
             name: self.target.value("name").map(str::to_owned),

@@ -71,7 +71,7 @@ pub struct Global {
     /// Print results only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Tell more about what is done
+    /// Tell on standard error what is asked for, and every step of it
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 }

@@ -3,6 +3,7 @@
 mod server;
 mod talk;
 mod tree;
+mod whole;
 
 use std::path::Path;
 use std::process::ExitCode;

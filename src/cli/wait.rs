@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::screen::Screen;
 use crate::api::client::{Client, ClientError, EventStream, ServerEvent, Target};
-use crate::api::resources::WaitOutcome;
+use crate::api::resources::{WaitOutcome, WaitPhase};
 use crate::types::Span;
 
 /// How long a daemon that went away is waited for.
@@ -46,7 +46,14 @@ pub fn wait(
 ) -> Result<Waited, Failure> {
     let target = Target::new("/v1/operations").segment(operation).segment("wait");
     let runtime = context.runtime();
-    let mut watch = Watch { client, target, last_id: None, stream: None, progress: Progress::of(subject) };
+    let mut watch = Watch {
+        client,
+        target,
+        last_id: None,
+        stream: None,
+        progress: Progress::of(subject),
+        verbose: context.verbose > 0,
+    };
     let screen = &mut context.screen;
     runtime.block_on(async {
         let deadline = timeout.map(|span| Instant::now() + span.as_duration());
@@ -71,6 +78,7 @@ struct Watch<'a> {
     last_id: Option<String>,
     stream: Option<EventStream>,
     progress: Progress,
+    verbose: bool,
 }
 
 impl Watch<'_> {
@@ -87,7 +95,7 @@ impl Watch<'_> {
             match news {
                 None => self.show(screen),
                 Some(Ok(Some(event))) => {
-                    if let Some(outcome) = self.take(&event)? {
+                    if let Some(outcome) = self.take(&event, screen)? {
                         return Ok(Waited::Over(outcome, self.progress.elapsed()));
                     }
                 }
@@ -117,12 +125,18 @@ impl Watch<'_> {
         }
     }
 
-    fn take(&mut self, event: &ServerEvent) -> Result<Option<WaitOutcome>, Failure> {
+    fn take(&mut self, event: &ServerEvent, screen: &mut Screen) -> Result<Option<WaitOutcome>, Failure> {
         if event.id.is_some() {
             self.last_id.clone_from(&event.id);
         }
         match event.kind.as_str() {
-            "phase" => self.progress.phase(&read(event)?),
+            "phase" => {
+                let phase: WaitPhase = read(event)?;
+                self.progress.phase(&phase);
+                if self.verbose {
+                    screen.note(&format!("{} {}", phase.position, phase.sentence));
+                }
+            }
             "progress" => self.progress.amount(&read(event)?),
             "outcome" => return read(event).map(Some),
             _ => {} // A newer daemon may say more.

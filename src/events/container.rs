@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Closing, DomainEvent, Mark, kinds};
 use crate::types::{
@@ -52,13 +52,22 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LimitChange {
     /// Memory; the inner nothing lifts the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub memory: Option<Option<Size>>,
     /// Processor time.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub cpus: Option<Option<Cpus>>,
     /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub pids: Option<Option<u64>>,
     /// Size of the disk; it only grows.
     pub disk: Option<Size>,
+}
+
+/// Tells a limit that is lifted (`null`) from one that stays as it is (not there): serde takes both for nothing.
+#[allow(clippy::option_option)] // Three cases, as the fields have them.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl Limits {

@@ -62,14 +62,9 @@ impl Target {
         self.segments.iter().map(String::as_str).collect()
     }
 
-    /// Returns the first value of a question, unescaped.
+    /// Returns the value of a question, unescaped.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.queries.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
-    }
-
-    /// Returns every value of a question, unescaped.
-    pub fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.queries.iter().filter(move |(known, _)| *known == key).map(|(_, value)| value.as_str())
     }
 }
 

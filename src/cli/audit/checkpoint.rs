@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::api::client::Target;
+use crate::api::client::{ChangeHeaders, Target};
 use crate::api::resources::CheckpointNote;
-use crate::cli::change::RecordOptions;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -23,16 +22,14 @@ pub struct Arguments {
     /// The file, standard output by default
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     to: Option<PathBuf>,
-    #[command(flatten)]
-    record: RecordOptions,
 }
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
     let target = Target::new("/v1/audit/checkpoint");
-    let value = context.block_on(client.change(&target, &serde_json::json!({}), &arguments.record.headers()))?;
-    if arguments.record.dry_run || context.format.is_json() {
+    let value = context.block_on(client.change(&target, &serde_json::json!({}), &ChangeHeaders::default()))?;
+    if context.format.is_json() {
         context.screen.write(&output::json::document(&value))?;
         return Ok(Exit::Done);
     }

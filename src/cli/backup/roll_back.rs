@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 
 /// Take a restore in place back
 ///
-/// The files of before the restore come back, what was written since is lost.
+/// The files of before the restore come back, what was written since is lost. The container has to be stopped.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth backup roll-back 7q2mabcd")]
 pub struct Arguments {

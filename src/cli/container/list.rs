@@ -37,13 +37,12 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut target = targets::list()
+    let labels = Some(arguments.label.join(",")).filter(|labels| !labels.is_empty());
+    let target = targets::list()
         .query_if("name", arguments.name.as_ref())
         .query_if("state", arguments.in_state.as_ref())
         .query_if("template", arguments.template.as_ref())
+        .query_if("label", labels)
         .flag("all", arguments.all);
-    for label in &arguments.label {
-        target = target.query("label", label);
-    }
     read::list(context, &arguments.options, target, containers::summary)
 }

@@ -161,9 +161,9 @@ fn a_list_passes_through_what_it_does_not_know() {
             &json!({"schema": "berth.container.list/v2", "as_of": {"position": 3, "time": null}, "items": [{"name": "a", "new": 1}]}),
         )
     });
-    let said = berth(server.path(), "ps 'w*' --label a=b --all --as-of 2h -o jsonl");
+    let said = berth(server.path(), "ps 'w*' --label a=b --label c=d --all --as-of 2h -o jsonl");
     assert!(said.ended(0) && said.out == "{\"name\":\"a\",\"new\":1}\n", "{said:?}");
-    let line = "GET /v1/containers?name=w%2A&all=true&label=a%3Db&as_of=2h HTTP/1.1";
+    let line = "GET /v1/containers?name=w%2A&label=a%3Db%2Cc%3Dd&all=true&as_of=2h HTTP/1.1";
     assert_eq!(server.asked()[0].line, line);
     let said = berth(server.path(), "ps");
     assert!(said.ended(1) && said.err.contains("of one version?"), "{said:?}");

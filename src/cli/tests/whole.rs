@@ -1,0 +1,148 @@
+//! The command line against the real API, log and actors, on a simulated host; then with nobody listening.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Said, berth};
+use crate::api::tests::{Daemon, run};
+
+/// Runs a test in a thread of its own, since the command line has a runtime of its own.
+async fn beside(daemon: &Daemon, test: impl FnOnce(PathBuf) + Send + 'static) {
+    let state = daemon.folder.path().join("state");
+    let instance = json!({"instance": "0a1b2c3d", "run_dir": daemon.folder.path(), "socket": daemon.socket, "pid": 1});
+    std::fs::write(state.join("instance.json"), instance.to_string()).unwrap();
+    let work = std::thread::spawn(move || test(state));
+    while !work.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    work.join().expect("the test went well");
+}
+
+fn well(state: &Path, line: &str) -> String {
+    let said = berth(state, line);
+    assert!(said.ended(0), "{line}: {said:?}");
+    said.out
+}
+
+fn badly(state: &Path, line: &str, code: u8) -> Said {
+    let said = berth(state, line);
+    assert!(said.ended(code), "{line}: {said:?}");
+    said
+}
+
+fn populate(state: &Path) {
+    well(state, "template create tiny --from-host");
+    well(state, "network create default");
+    well(state, "container create web1 --template tiny --memory 512M --label tier=front --start");
+}
+
+#[test]
+fn the_undo_that_is_told_takes_back_what_was_done() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            let told = well(&state, "container set web1 --memory 2G --cpus 1.5 --label a=b --remove-label tier");
+            let undo = told.split_once("Undo: berth --state ").unwrap().1.split_once(' ').unwrap().1.trim_end();
+            well(&state, undo);
+            let row: Value = serde_json::from_str(&well(&state, "container show web1 -o json")).unwrap();
+            let configuration = &row["configuration"];
+            assert_eq!(configuration["limits"]["memory"], 512 << 20);
+            assert_eq!(configuration["limits"]["cpus"], Value::Null);
+            assert_eq!(configuration["labels"], json!({"tier": "front"}));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn every_noun_lists_and_shows_what_the_daemon_has() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            well(&state, "store create main /srv/backup");
+            well(&state, "backup run web1 --note first");
+            well(&state, "schedule create nightly --cron '@daily' --action backup --select 'web*'");
+            for line in [
+                "ps --all",
+                "ps --label tier=front --in-state running --template tiny",
+                "container history web1",
+                "template list",
+                "template show tiny",
+                "network show default",
+                "store show main",
+                "backup list web1",
+                "backup show web1@latest",
+                "backup coverage",
+                "schedule list",
+                "schedule next nightly",
+                "operation list --open",
+                "event list --container web1 --since 1h --kind '*Requested'",
+                "event show 5",
+                "node status",
+                "ps --as-of 10",
+            ] {
+                assert!(!well(&state, line).is_empty(), "{line}");
+                assert!(!well(&state, &format!("{line} -o json")).is_empty(), "{line}");
+            }
+            let restored = well(&state, "backup restore web1@latest --in-place -y");
+            let undo = restored.split_once("Undo: berth --state ").unwrap().1.split_once(' ').unwrap().1.trim_end();
+            well(&state, "stop web1 --kill");
+            well(&state, &format!("{undo} -y"));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn refusals_of_the_daemon_have_their_exit_codes() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            assert!(badly(&state, "container show wbe1", 5).err.contains("did you mean web1?"));
+            badly(&state, "container delete web1", 6);
+            badly(&state, "start web1 web9", 3);
+            badly(&state, "ps --as-of nonsense", 2);
+            badly(&state, "container create web1 --template tiny", 1);
+            badly(&state, "operation cancel zzzz", 5);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn with_the_daemon_down_the_record_is_read_and_says_so() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            let lines = [
+                "ps",
+                "container show web1",
+                "container history web1",
+                "template list",
+                "network show default",
+                "store list",
+                "backup list",
+                "backup coverage",
+                "schedule list",
+                "operation list --limit 3",
+                "event list --container web1 --since 1h",
+                "event show 5",
+                "node status",
+            ];
+            let live: Value = serde_json::from_str(&well(&state, "event list -o json")).unwrap();
+            std::fs::remove_file(state.join("instance.json")).unwrap();
+            for line in lines {
+                assert!(well(&state, line).contains("as recorded; daemon down since "), "{line}");
+            }
+            let down: Value = serde_json::from_str(&well(&state, "event list -o json")).unwrap();
+            assert_eq!((&down["items"], &down["schema"]), (&live["items"], &live["schema"]));
+            assert!(down["daemon"].as_str().unwrap().starts_with("down since 20"));
+            badly(&state, "container show wbe1", 5);
+            badly(&state, "start web1", 8);
+            badly(&state, "logs web1", 8);
+        })
+        .await;
+    });
+}
