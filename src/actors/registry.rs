@@ -62,12 +62,14 @@ impl Registry {
         order: Order<A::Command>,
     ) -> Result<Receipt<A::Event>, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let sent =
-            self.with_address(stream, |address: &Addr<Shell<A>>| address.try_send(Perform::<A> { order, reply }));
+        let perform = Perform::<A> { order, reply };
+        let sent = self.with_address(stream, |address: &Addr<Shell<A>>| {
+            address.try_send(perform).map_err(|error| matches!(error, SendError::Full(_)))
+        });
         match sent {
             Ok(()) => answer.await.unwrap_or(Err(CommandError::Stopping)),
-            Err(SendError::Full(_)) => Err(CommandError::Busy { stream: stream.to_string() }),
-            Err(SendError::Closed(_)) => Err(CommandError::Stopping),
+            Err(true) => Err(CommandError::Busy { stream: stream.to_string() }),
+            Err(false) => Err(CommandError::Stopping),
         }
     }
 
@@ -97,9 +99,11 @@ impl Registry {
     }
 
     pub(super) fn ask_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName, message: AskMessage) {
-        let sent = self.with_address(stream, |address: &Addr<Shell<A>>| address.try_send(message));
-        if let Err(SendError::Full(message) | SendError::Closed(message)) = sent {
-            let _ = message.reply.send(Err(CommandError::Busy { stream: stream.to_string() }));
+        let sent = self.with_address(stream, |address: &Addr<Shell<A>>| {
+            address.try_send(message).map_err(|(SendError::Full(back) | SendError::Closed(back))| back.reply)
+        });
+        if let Err(reply) = sent {
+            let _ = reply.send(Err(CommandError::Busy { stream: stream.to_string() }));
         }
     }
 
