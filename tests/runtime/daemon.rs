@@ -49,7 +49,7 @@ pub struct Scene {
 impl Scene {
     pub fn new() -> Self {
         let mut world = World::default();
-        world.boot = "boot-1".to_owned();
+        "boot-1".clone_into(&mut world.boot);
         Self { home: directory(), world: Arc::new(Mutex::new(world)) }
     }
 

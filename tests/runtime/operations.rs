@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use berth::domain::container::{Command, Container};
-use berth::domain::effect::{Action, Answer, Ask, Asked, Facts, Failure, Outcome, Report};
+use berth::domain::effect::{Action, Answer, Ask, Asked, Facts, Outcome, Report};
 use berth::domain::{Aggregate, Given, Refusal};
 use berth::events::{ContainerEvent, DomainEvent, Exit, HoldKind, InitKind, LimitChange, Mark, ProcessIdentity};
-use berth::types::{Category, ContainerId, OperationId, Principal, RunId, Size, Span, StreamName, Timestamp};
+use berth::types::{Category, OperationId, Principal, RunId, Size, Span, StreamName, Timestamp};
 
-use crate::plans::{GRAVE, configuration, id};
+use crate::plans::{GRAVE, configuration};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
 

@@ -185,7 +185,7 @@ pub fn world_text(world: &World) -> String {
 fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let word = line.trim_start();
-        let moment = word.as_bytes().iter().take(4).all(u8::is_ascii_digit) && word.contains("T") && word.contains("Z");
+        let moment = word.as_bytes().iter().take(4).all(u8::is_ascii_digit) && word.contains('T') && word.contains('Z');
         let number = ["pid: ", "started: ", "until: ", "deadline: ", "ready: ", "requested_at: "]
             .iter()
             .any(|field| word.starts_with(field));
