@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -21,8 +22,9 @@ use super::problem::{ApiError, ApiResult};
 use super::resources::{Accepted, DryRun, ListEnvelope, RecordedFact};
 use crate::actors::{Idempotency, Mode, Order, Receipt};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
-use crate::events::{self, DomainEvent, Envelope};
-use crate::projections::query::{Moment, Query, QueryError};
+use crate::events::{self, DomainEvent, Envelope, Mark};
+use crate::projections::query::{Moment, OperationFilter, Query, QueryError};
+use crate::projections::rows::OperationRow;
 use crate::projections::told;
 use crate::storage::Level;
 use crate::sys;
@@ -208,8 +210,7 @@ impl Edge {
         let Some(committed) = block(move || store.recall(&key, request)).await?? else { return Ok(()) };
         let Some(first) = committed.events.first() else { return Ok(()) };
         let subject = Subject { stream: first.stream.clone(), name: None };
-        let facts = committed.events.iter().map(|event| recorded(event)).collect();
-        let accepted = self.accepted(&subject, first.context.operation, facts, true).await?;
+        let accepted = self.accepted(&subject, &committed.events, true).await?;
         Err(ApiError::Repeated(Box::new(accepted)))
     }
 
@@ -285,9 +286,7 @@ impl Edge {
         if self.mode == Mode::DryRun {
             return self.dry_run::<A>(subject, receipt.events).await;
         }
-        let operation = receipt.recorded.first().map_or(self.operation, |event| event.context.operation);
-        let facts = receipt.recorded.iter().map(|event| recorded(event)).collect();
-        Ok(HttpResponse::Accepted().json(self.accepted(subject, operation, facts, receipt.repeated).await?))
+        Ok(HttpResponse::Accepted().json(self.accepted(subject, &receipt.recorded, receipt.repeated).await?))
     }
 
     async fn dry_run<A: Aggregate>(&self, subject: &Subject, facts: Vec<A::Event>) -> ApiResult {
@@ -300,22 +299,32 @@ impl Edge {
     }
 
     /// Puts the answer together; whether anything is left to wait for is what the read model says right now.
-    async fn accepted(
-        &self,
-        subject: &Subject,
-        operation: OperationId,
-        events: Vec<RecordedFact>,
-        repeated: bool,
-    ) -> ApiResult<Accepted> {
-        let stream = subject.stream.clone();
-        let open = self.ask(move |query| {
-            let rows = query.operation_rows(&operation.to_string(), Moment::Now)?;
-            Ok(rows.iter().any(|row| row.stream == stream && !row.state.is_over()))
-        });
-        let done = events.is_empty() || !open.await?;
+    async fn accepted(&self, subject: &Subject, events: &[Arc<Envelope>], repeated: bool) -> ApiResult<Accepted> {
+        let mut operation = events.first().map_or(self.operation, |event| event.context.operation);
+        let mut done = true;
+        if let Some(first) = events.first().cloned()
+            && let Some(row) = self.ask(move |query| carried_by(query, &first)).await?
+        {
+            (operation, done) = (row.id, row.state.is_over());
+        }
         let (id, name) = (subject.stream.key().to_owned(), subject.name.clone());
+        let events = events.iter().map(|event| recorded(event)).collect();
         Ok(Accepted { operation, stream: subject.stream.clone(), id, name, events, done, repeated })
     }
+}
+
+/// Returns the operation that a command's first fact opened, or moved: an impatient stop hurries the stop under way, and
+/// that one is to be waited for.
+fn carried_by(query: &Query, first: &Envelope) -> Result<Option<OperationRow>, QueryError> {
+    let rows = query.operation_rows(&first.context.operation.to_string(), Moment::Now)?;
+    let own = rows.into_iter().find(|row| row.stream == first.stream);
+    let moves = told(first).is_some_and(|told| matches!(told.mark, Mark::Phase { .. }));
+    if own.is_some() || !moves {
+        return Ok(own);
+    }
+    let about = OperationFilter { open: false, target: Some(first.stream.clone()), limit: None };
+    let rows = query.operations(&about, Moment::Now)?;
+    Ok(rows.into_iter().find(|row| row.stream == first.stream && row.opened < first.position))
 }
 
 fn wished<E: DomainEvent>(fact: &E) -> Result<RecordedFact, serde_json::Error> {
