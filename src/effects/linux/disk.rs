@@ -7,17 +7,18 @@ mod superblock;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::domain::effect::Failure;
 use crate::events::DiskKind;
 use crate::sys::ext4;
 use crate::sys::fs::{Access, open_beneath, open_root, remove_tree};
+use crate::sys::lock::try_exclusive;
 use crate::sys::loop_device::{self, Backing, LoopDevice};
 use crate::sys::mount::{self, Safety};
 use crate::types::{ContainerId, Size};
@@ -52,14 +53,16 @@ fn ensure_image(image: &Path, size: Size) -> Result<(), Failure> {
     let partial = image.with_extension("partial");
     let shown = || partial.display();
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&partial);
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&partial);
     let file = file.map_err(cannot("make", shown()))?;
+    alone(&file, &partial)?;
+    file.set_len(0).map_err(cannot("empty", shown()))?;
     file.set_len(size.as_bytes()).map_err(cannot("size", shown()))?;
     let journal = if size < SMALL { "size=4" } else { "size=16" };
     let features = "nodiscard,lazy_itable_init=1,lazy_journal_init=1";
     let path = partial.to_string_lossy();
     let arguments = ["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-E", features, "-J", journal, &path];
-    if let Err(failure) = tool("mkfs.ext4", &arguments, 0) {
+    if let Err(failure) = tool("mkfs.ext4", &arguments, 0, &file) {
         // The failure that matters is mkfs's; what is left is overwritten by the next attempt and removed by the undo.
         let _ = fs::remove_file(&partial);
         return Err(failure);
@@ -69,10 +72,24 @@ fn ensure_image(image: &Path, size: Size) -> Result<(), Failure> {
     image.parent().map_or(Ok(()), sync_directory).map_err(cannot("write", image.display()))
 }
 
-/// Runs a program of e2fsprogs; exit codes up to `accepted` count as success.
-fn tool(program: &str, arguments: &[&str], accepted: i32) -> Result<(), Failure> {
+/// Takes the lock of an image for the programs that are about to write to it.
+///
+/// They outlive a daemon that is killed, and two of them would spoil the image. So each has the lock's descriptor (see
+/// [`tool`]), and the lock ends with the last who has it (flock(2)).
+fn alone(file: &File, path: &Path) -> Result<(), Failure> {
+    if try_exclusive(file.as_fd()).map_err(cannot("lock", path.display()))? {
+        return Ok(());
+    }
+    Err(Failure::transient(format!("a program of an earlier daemon still works on {}", path.display())))
+}
+
+/// Runs a program of e2fsprogs on the image that `locked` is; exit codes up to `accepted` count as success.
+///
+/// It gets the image as its input, which none of them reads, only so that the lock lasts as long as it.
+fn tool(program: &str, arguments: &[&str], accepted: i32, locked: &File) -> Result<(), Failure> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).env("LC_ALL", "C");
+    let held = locked.try_clone().map_err(cannot("share the lock with", program))?;
+    command.args(arguments).stdin(held).env("LC_ALL", "C");
     let output = command.output().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::permanent(format!(
             "{program} is not installed: install the package e2fsprogs, or create the container with --disk-kind directory"
@@ -161,9 +178,11 @@ fn grow_in_use(device: &LoopDevice, mounted: Option<BorrowedFd<'_>>, size: Size)
 
 fn grow_idle(image: &Path) -> Result<(), Failure> {
     let path = image.to_string_lossy();
+    let file = File::open(image).map_err(cannot("open", image.display()))?;
+    alone(&file, image)?;
     // Exit 1: errors were there and are mended (e2fsck(8)).
-    tool("e2fsck", &["-fp", &path], 1)?;
-    tool("resize2fs", &[&path], 0)
+    tool("e2fsck", &["-fp", &path], 1, &file)?;
+    tool("resize2fs", &[&path], 0, &file)
 }
 
 /// Removes everything of the container that lies on disk.
