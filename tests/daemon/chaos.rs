@@ -113,7 +113,7 @@ fn wish(name: &str, number: u64, chance: &mut Chance) -> (&'static str, String, 
         0..=4 => {
             let kind = if chance.below(3) == 0 { "image" } else { "directory" };
             let network = if chance.below(2) == 0 { "none" } else { "default" };
-            let body = json!({"name": name, "template": "bb", "disk": "16M", "disk_kind": kind, "network": network});
+            let body = json!({"name": name, "template": "bb", "disk": "32M", "disk_kind": kind, "network": network});
             ("create", "/v1/containers".to_owned(), body)
         }
         5..=8 => ("start", of("start"), json!({})),
