@@ -69,7 +69,7 @@ impl Supervisor {
             Request::Start => self.start()?,
             Request::Signal { number } => self.signal_init(number)?,
             Request::Kill => self.kill()?,
-            Request::Freeze { lease_ms } => self.freeze(Duration::from_millis(lease_ms))?,
+            Request::Freeze { lease_ms } => self.freeze(connection, Duration::from_millis(lease_ms))?,
             Request::Thaw { lease } => self.thaw(lease),
             Request::Pause => self.pause()?,
             Request::Resume => self.resume(),
@@ -185,12 +185,12 @@ impl Supervisor {
         }
     }
 
-    fn freeze(&mut self, lease: Duration) -> Result<Reply, Failure> {
+    fn freeze(&mut self, holder: u64, lease: Duration) -> Result<Reply, Failure> {
         let since = Instant::now();
         if !self.freeze_kernel()? {
             return Ok(refuse("the container does not run"));
         }
-        Ok(Reply::Frozen { lease: self.freezer.add(since, lease) })
+        Ok(Reply::Frozen { lease: self.freezer.add(holder, since, lease) })
     }
 
     fn thaw(&mut self, number: u64) -> Reply {

@@ -1,7 +1,7 @@
 //! Who wants the container frozen, and until when: pure bookkeeping, the kernel is asked elsewhere.
 //!
-//! A pause has no end; a lease has, so that a backup whose daemon dies cannot leave a container frozen. The container
-//! stands still while there is a pause or any lease: the end of a backup does not resume a pause.
+//! A pause has no end; a lease has two, so that a backup cannot leave a container frozen: its deadline, and the end of the
+//! connection it was asked for on, which a daemon that dies cannot keep. The container stands still while there is a pause or any lease: the end of a backup does not resume a pause.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ const LEASE_MAX: Duration = Duration::from_mins(10);
 pub struct Lease {
     /// Its name.
     pub number: u64,
+    holder: u64,
     since: Instant,
     until: Instant,
 }
@@ -48,10 +49,11 @@ impl Freezer {
         self.paused = paused;
     }
 
-    /// Adds a lease and returns its name. It counts from `now`, the moment before the kernel was asked.
-    pub fn add(&mut self, now: Instant, lease: Duration) -> u64 {
+    /// Adds a lease of the connection `holder` and returns its name. It counts from `now`, the moment before the kernel was
+    /// asked.
+    pub fn add(&mut self, holder: u64, now: Instant, lease: Duration) -> u64 {
         self.last += 1;
-        self.leases.push(Lease { number: self.last, since: now, until: now + lease.min(LEASE_MAX) });
+        self.leases.push(Lease { number: self.last, holder, since: now, until: now + lease.min(LEASE_MAX) });
         self.last
     }
 
@@ -59,6 +61,11 @@ impl Freezer {
     pub fn end(&mut self, number: u64) -> Option<Lease> {
         let index = self.leases.iter().position(|lease| lease.number == number)?;
         Some(self.leases.remove(index))
+    }
+
+    /// Takes out the leases of a connection that is gone.
+    pub fn abandon(&mut self, holder: u64) -> Vec<Lease> {
+        self.leases.extract_if(.., |lease| lease.holder == holder).collect()
     }
 
     /// Takes out the leases that are over.
@@ -88,7 +95,7 @@ mod tests {
     fn the_end_of_a_backup_does_not_resume_a_pause() {
         let (mut freezer, now) = (Freezer::default(), Instant::now());
         freezer.set_paused(true);
-        let lease = freezer.add(now, SECOND);
+        let lease = freezer.add(1, now, SECOND);
         assert!(freezer.end(lease).is_some());
         assert!(freezer.is_frozen());
         freezer.set_paused(false);
@@ -96,9 +103,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_ends_with_its_holder_and_with_no_other() {
+        let (mut freezer, now) = (Freezer::default(), Instant::now());
+        freezer.add(1, now, SECOND);
+        assert!(freezer.abandon(2).is_empty());
+        assert!(freezer.is_frozen());
+        assert_eq!(freezer.abandon(1).len(), 1);
+        assert!(!freezer.is_frozen());
+    }
+
+    #[test]
     fn a_lease_ends_by_itself_and_says_how_long_it_held() {
         let (mut freezer, now) = (Freezer::default(), Instant::now());
-        let lease = freezer.add(now, SECOND);
+        let lease = freezer.add(1, now, SECOND);
         assert_eq!(freezer.next_expiry(), Some(now + SECOND));
         assert!(freezer.expire(now + SECOND / 2).is_empty());
         let over = freezer.expire(now + SECOND);

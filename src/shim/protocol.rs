@@ -115,7 +115,7 @@ pub enum Request {
     },
     /// Kills every process of the container.
     Kill,
-    /// Freezes for a bounded time; it thaws by itself when that is over.
+    /// Freezes for a bounded time; it thaws by itself when that is over, or when this connection ends.
     Freeze {
         /// The time in milliseconds.
         lease_ms: u64,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::console::{Console, ConsoleLog};
-use super::freezer::Freezer;
+use super::freezer::{Freezer, Lease};
 use super::notify::NotifySocket;
 use super::protocol::{Event, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION};
 use super::record::{self, ShimRecord};
@@ -215,13 +215,18 @@ impl Supervisor {
         if matches!(&self.life, Life::Created { until, .. } if *until <= now) {
             self.undo_creation();
         }
-        for lease in self.freezer.expire(now) {
-            self.settle_freeze();
-            self.announce(&Event::LeaseExpired { lease: lease.number, frozen_us: lease.held_us(now) });
-        }
+        let over = self.freezer.expire(now);
+        self.end_leases(&over, now);
         self.sessions.expire(now);
         if self.is_unused() && self.alone_since + PATIENCE <= now {
             self.ending = true;
+        }
+    }
+
+    fn end_leases(&mut self, over: &[Lease], now: Instant) {
+        for lease in over {
+            self.settle_freeze();
+            self.announce(&Event::LeaseExpired { lease: lease.number, frozen_us: lease.held_us(now) });
         }
     }
 
@@ -250,13 +255,15 @@ impl Supervisor {
         self.alone_since = Instant::now();
     }
 
-    /// Forgets a connection; a creation that hangs on it is undone.
+    /// Forgets a connection; a creation that hangs on it is undone, its leases end.
     pub(super) fn close_connection(&mut self, number: u64) {
         self.connections.retain(|connection| connection.number != number);
         self.alone_since = Instant::now();
         if matches!(&self.life, Life::Created { creator, .. } if *creator == number) {
             self.undo_creation();
         }
+        let over = self.freezer.abandon(number);
+        self.end_leases(&over, Instant::now());
     }
 
     /// Tells every subscriber.

@@ -9,6 +9,7 @@ use crate::fixture::{Outcome, Plan, Stop, TestContainer};
 
 pub const TESTS: &[crate::Test] = &[
     ("a lease thaws by itself and subscribers are told", lease),
+    ("a lease ends with the connection that took it", holder),
     ("the end of a freeze does not resume a pause", pause),
     ("a frozen container dies at once when it is killed", kill),
     ("a command that comes during a freeze begins when it thaws", command),
@@ -74,6 +75,20 @@ fn lease() -> Outcome {
     std::thread::sleep(Duration::from_millis(50));
     let held = test.client().thaw(lease)?.unwrap_or_default();
     check!(held >= Duration::from_millis(50), "{held:?}");
+    test.finish().map(drop)
+}
+
+fn holder() -> Outcome {
+    let test = counting()?;
+    let (events, other) = (test.events()?, test.another_client()?);
+    let lease = other.freeze(Duration::from_secs(60))?;
+    check!(stands_still(&test)?, "it goes on while frozen");
+    drop(other);
+    match events.next(Duration::from_secs(5))? {
+        Some(Event::LeaseExpired { lease: number, .. }) => check!(number == lease, "{number} instead of {lease}"),
+        other => return Err(Stop::Failed(format!("{other:?}"))),
+    }
+    check!(goes_on(&test)?, "it did not go on");
     test.finish().map(drop)
 }
 

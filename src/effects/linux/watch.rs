@@ -56,7 +56,7 @@ fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Opt
                 Observation::Exited { init: identity(&record.init), exit: exit_of(record.exit) }
             }
             Ok(Some(Event::LeaseExpired { .. })) => {
-                tracing::warn!(%container, "a freeze ended by itself: its deadline passed");
+                tracing::warn!(%container, "a freeze ended by itself: its deadline passed, or who asked for it is gone");
                 continue;
             }
             Ok(Some(Event::CreationUndone)) => continue,
