@@ -5,10 +5,16 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod boot;
 mod chaos;
 mod fixture;
+mod input;
 mod leak;
+mod limits;
 mod remains;
+mod restart;
+mod state_directory;
+mod unprivileged;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -26,7 +32,15 @@ fn trial((name, test): Test) -> Trial {
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    let all = [chaos::TESTS];
+    let all = [
+        chaos::TESTS,
+        restart::TESTS,
+        boot::TESTS,
+        state_directory::TESTS,
+        unprivileged::TESTS,
+        input::TESTS,
+        limits::TESTS,
+    ];
     let trials = all.into_iter().flatten().copied().map(trial).collect();
     // Each has a daemon of its own; two at a time leave no core idle.
     arguments.test_threads = arguments.test_threads.or(Some(2));

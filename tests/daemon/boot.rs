@@ -1,0 +1,63 @@
+//! The machine goes down and comes up again: the kernel's boot id is another, and nothing runs.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::check;
+use crate::fixture::{Node, Outcome, need};
+use crate::remains;
+
+pub const TESTS: &[crate::Test] = &[("a boot interrupts what ran and starts what starts with the node", boot)];
+
+fn boot() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let mut node = Node::begin("boot")?;
+    node.template()?;
+    node.running("ran", &[])?;
+    node.running("ran-paused", &["--disk-kind", "directory"])?;
+    node.must(&["container", "pause", "ran-paused"])?;
+    node.running("auto-ran", &["--autostart"])?;
+    let create = ["container", "create", "--template", "bb", "--disk", "32M"];
+    node.must(&[create.as_slice(), &["auto", "--autostart"]].concat())?;
+    node.must(&[create.as_slice(), &["still"]].concat())?;
+    let boots = node.container("ran")?["init"]["boot"].clone();
+    node.kill()?;
+    // What a boot takes: every process, mount, group, link and the whole of /run.
+    remains::sweep(&node.instance());
+    let other = node.place.join("boot_id");
+    fs::write(&other, "11111111-2222-4333-8444-555555555555\n")?;
+    let bind = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", other.display());
+    node.wrapper = ["unshare", "-m", "sh", "-c", &bind, "sh"].map(str::to_owned).to_vec();
+    node.start()?;
+    let stopped = |row: &Value| row["state"] == "stopped" && row["operation"].is_null();
+    for name in ["ran", "ran-paused", "still"] {
+        let row = node.container(name)?;
+        check!(stopped(&row) && row["init"].is_null(), "{row:#}");
+    }
+    for name in ["auto", "auto-ran"] {
+        let row = node.wait_for(name, |row| row["state"] == "running")?;
+        check!(row["init"]["boot"] != boots, "{row:#}");
+        node.must(&["exec", name, "--", "true"])?;
+    }
+    let told = node.must(&["container", "history", "ran", "-o", "json"])?.json()?;
+    let kinds: Vec<&str> =
+        told["items"].as_array().into_iter().flatten().filter_map(|row| row["kind"].as_str()).collect();
+    check!(kinds.contains(&"ContainerInterrupted"), "{kinds:?}");
+    for row in node.api().items("/v1/networks")? {
+        check!(row["state"] == "ready", "{row:#}");
+    }
+    node.must(&["container", "start", "ran"])?;
+    node.must(&[
+        "exec",
+        "ran",
+        "--",
+        "ping",
+        "-c",
+        "1",
+        "-W",
+        "2",
+        node.container("auto")?["lease"]["address"].as_str().unwrap_or_default(),
+    ])?;
+    node.finish()
+}

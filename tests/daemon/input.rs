@@ -1,0 +1,212 @@
+//! Nonsense by the command line: each is refused with the right exit code and code word, and nothing is recorded, or
+//! what was begun is undone.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::check;
+use crate::fixture::{Node, Outcome, Stop, busybox_root, need};
+
+pub const TESTS: &[crate::Test] = &[
+    ("names that are none, and names of nothing", names),
+    ("sizes, schedules and limits that make no sense", values),
+    ("archives that are hostile, broken or none", archives),
+    ("addresses that are taken, outside or used up", addresses),
+];
+
+/// Returns the position of the log's newest event.
+fn head(node: &Node) -> Result<u64, Stop> {
+    let list = node.api().get("/v1/containers")?;
+    list.body["as_of"]["position"].as_u64().ok_or_else(|| Stop::Failed(format!("{list:?}")))
+}
+
+/// Each line is refused so, and the log does not grow.
+fn all_refused(node: &Node, cases: &[(&[&str], i32, &str)]) -> Outcome {
+    let before = head(node)?;
+    let mut wrong = Vec::new();
+    for (line, code, word) in cases {
+        let answer = node.berth(line)?;
+        let shown: String = line.join(" ").escape_debug().take(100).collect();
+        if answer.code != *code || answer.word() != *word {
+            wrong.push(format!("berth {shown}: {} instead of {code} [{word}]: {}", answer.code, answer.err.trim()));
+        }
+        let hostile = answer.err.chars().any(|character| character.is_control() && character != '\n');
+        if hostile || answer.err.lines().count() > 6 {
+            wrong.push(format!("berth {shown}: shown as {:?}", answer.err));
+        }
+    }
+    check!(wrong.is_empty(), "{wrong:#?}");
+    check!(head(node)? == before, "something was recorded");
+    Ok(())
+}
+
+fn names() -> Outcome {
+    let node = Node::begin("names")?;
+    node.template()?;
+    let create =
+        |name| -> Vec<&str> { vec!["container", "create", "--template", "bb", "--disk-kind", "directory", "--", name] };
+    let _ = create;
+    node.must(&["container", "create", "web1", "--template", "bb", "--disk-kind", "directory"])?;
+    let unknown = node.refused(&["container", "stop", "wbe1"], 5, "container.not-found")?;
+    check!(unknown.err.contains("web1"), "no suggestion: {unknown:?}");
+    let unknown = node.refused(&["container", "create", "x", "--template", "bv"], 5, "template.not-found")?;
+    check!(unknown.err.contains("bb"), "no suggestion: {unknown:?}");
+    let long = "x".repeat(300);
+    let new = |name: &'static str| ["container", "create", name, "--template", "bb"];
+    let (upper, dots, dash, empty) = (new("Web"), new("../../etc"), new("web-"), new(""));
+    let (control, unicode) = (new("a\u{1b}[2J\nb"), new("wéb"));
+    all_refused(
+        &node,
+        &[
+            (&upper, 2, "container.name-invalid"),
+            (&dots, 2, "container.name-invalid"),
+            (&dash, 2, "container.name-invalid"),
+            (&empty, 2, "container.name-invalid"),
+            (&control, 2, "container.name-invalid"),
+            (&unicode, 2, "container.name-invalid"),
+            (&["container", "create", &long, "--template", "bb"], 2, "container.name-invalid"),
+            (&["container", "start", &long], 5, "container.not-found"),
+            (&["container", "start", "a\u{1b}[2Jb"], 5, "container.not-found"),
+            (&["container", "show", "../../etc"], 5, "container.not-found"),
+            (&["container", "create", "y", "--template", "bb", "--network", "nowhere"], 5, "network.not-found"),
+            (&["container", "create", "y", "--template", "bb", "--hostname", "-x-"], 2, "container.hostname-invalid"),
+            (&["backup", "run", "web1", "--store", "nowhere"], 5, "store.not-found"),
+            (&["backup", "show", "web1@latest"], 5, "backup.not-found"),
+            (&["operation", "show", "zzzzzzzz"], 5, "operation.not-found"),
+            (&["template", "create", "t", "--from-dir", "/nonexistent/place"], 5, "template.source-not-found"),
+            (&["container", "purge", "web1", "-y"], 6, "container.not-deleted"),
+        ],
+    )?;
+    node.refused(&["container", "create", "web1", "--template", "bb", "--disk-kind", "directory"], 6, "name.taken")?;
+    node.finish()
+}
+
+fn values() -> Outcome {
+    let node = Node::begin("values")?;
+    node.template()?;
+    node.must(&["container", "create", "web1", "--template", "bb", "--disk-kind", "directory"])?;
+    let of =
+        |option: &'static str, value: &'static str| ["container", "create", "x", "--template", "bb", option, value];
+    let schedule = |cron: &'static str, zone: &'static str| {
+        ["schedule", "create", "s", "--cron", cron, "--zone", zone, "--action", "update-check", "--select", "all"]
+    };
+    all_refused(
+        &node,
+        &[
+            (&of("--memory", "2GB"), 2, "size.invalid"),
+            (&of("--memory", "1e99"), 2, "size.invalid"),
+            (&of("--memory=-1", "x"), 2, "usage"),
+            (&of("--memory", "99999999999999999999G"), 2, "size.invalid"),
+            (&of("--memory", "1K"), 2, "container.memory-too-small"),
+            (&of("--disk", "1M"), 2, "container.disk-too-small"),
+            (&of("--disk", ""), 2, "size.invalid"),
+            (&of("--cpus", "0"), 2, "cpus.invalid"),
+            (&of("--cpus", "NaN"), 2, "cpus.invalid"),
+            (&of("--pids", "1"), 2, "container.pids-too-few"),
+            (&["container", "set", "web1", "--memory", "2GB"], 2, "size.invalid"),
+            (&["container", "set", "web1", "--disk", "1M"], 2, "container.disk-shrinks"),
+            (&["container", "list", "--as-of", "yesterday"], 2, "moment.invalid"),
+            (&schedule("0 0 30 2 *", "UTC"), 2, "schedule.never"),
+            (&schedule("61 * * * *", "UTC"), 2, "cron.invalid"),
+            (&schedule("* * * *", "UTC"), 2, "cron.invalid"),
+            (&schedule("* * * * *", "Mars/Olympus"), 2, "zone.invalid"),
+        ],
+    )?;
+    node.finish()
+}
+
+fn archives() -> Outcome {
+    let node = Node::begin("archives")?;
+    let place = |name: &str| node.place.join(name);
+    let root = busybox_root()?;
+    tar(&place("whole.tar"), &root, &["bin/busybox", "sbin", "etc"], &[])?;
+    let whole = fs::read(place("whole.tar"))?;
+    fs::write(place("cut.tar"), &whole[..whole.len() / 2 + 100])?;
+    fs::write(place("noise.tar"), b"this is no archive at all, only words".repeat(50))?;
+    fs::write(place("empty.tar"), b"")?;
+    tar(&place("dots.tar"), &root, &["etc/passwd"], &["--transform", "s,^etc,../../berth-escaped,"])?;
+    tar(&place("absolute.tar"), &root, &["etc/passwd"], &["--transform", "s,^etc,/tmp/berth-escaped,"])?;
+    let trap = node.place.join("trap");
+    fs::create_dir_all(&trap)?;
+    let _ = fs::remove_file(trap.join("out"));
+    std::os::unix::fs::symlink("/tmp", trap.join("out"))?;
+    tar(&place("link.tar"), &trap, &["out"], &[])?;
+    append(&place("link.tar"), &root, "etc/passwd", "s,^etc/passwd,out/berth-escaped,")?;
+    for name in ["cut", "noise", "empty", "dots", "link"] {
+        let file = place(&format!("{name}.tar"));
+        let answer = node.berth(&["template", "create", name, "--from-tar", &file.to_string_lossy()])?;
+        check!(answer.code != 0, "{name}: {answer:?}");
+        check!(!answer.err.trim().is_empty(), "{name}: no reason");
+        node.settle()?;
+        let row = node.api().get(&format!("/v1/templates/{name}"))?;
+        check!(row.status == 404, "{name} is there: {row:?}");
+    }
+    for escaped in ["/tmp/berth-escaped", "/berth-escaped"] {
+        check!(!Path::new(escaped).exists(), "an archive wrote to {escaped}");
+    }
+    let kept = fs::read_dir(node.state().join("templates"))?.count();
+    check!(kept == 0, "{kept} folders of templates that do not exist");
+    no_init(&node)?;
+    node.finish()
+}
+
+/// A template without an init is fine until something without a command is to be started of it.
+fn no_init(node: &Node) -> Outcome {
+    let bare = node.place.join("bare");
+    fs::create_dir_all(bare.join("etc"))?;
+    fs::write(bare.join("etc/motd"), "x")?;
+    let made = node.berth(&["template", "create", "bare", "--from-dir", &bare.to_string_lossy()])?;
+    check!(made.code == 0, "{made:?}");
+    node.must(&["container", "create", "c1", "--template", "bare", "--disk-kind", "directory"])?;
+    let answer = node.berth(&["container", "start", "c1"])?;
+    check!(answer.code == 1 && answer.word() == "container.no-init", "{answer:?}");
+    Ok(())
+}
+
+fn tar(archive: &Path, folder: &Path, members: &[&str], more: &[&str]) -> Outcome {
+    let mut command = Command::new("tar");
+    command.arg("-cPf").arg(archive).arg("-C").arg(folder).args(more).args(members);
+    let status = command.status()?;
+    check!(status.success(), "tar: {status}");
+    Ok(())
+}
+
+fn append(archive: &Path, folder: &Path, member: &str, transform: &str) -> Outcome {
+    let mut command = Command::new("tar");
+    let status =
+        command.arg("-rPf").arg(archive).arg("-C").arg(folder).args(["--transform", transform, member]).status()?;
+    check!(status.success(), "tar: {status}");
+    Ok(())
+}
+
+fn addresses() -> Outcome {
+    need(&["start-containers"])?;
+    let node = Node::begin("addresses")?;
+    node.template()?;
+    node.must(&["network", "create", "lab", "--subnet", "10.213.77.0/30"])?;
+    let on = ["container", "create", "--template", "bb", "--disk-kind", "directory", "--network", "lab"];
+    let with = |more: &[&'static str]| [on.as_slice(), more].concat();
+    let before = head(&node)?;
+    for (address, word) in [("10.213.78.2", "outside"), ("10.213.77.1", "gateway"), ("10.213.77.3", "broadcast")] {
+        let answer = node.berth(&with(&["x", "--ip", address]))?;
+        check!(answer.code != 0 && !answer.word().is_empty(), "{word}: {answer:?}");
+    }
+    node.must(&with(&["c1", "--ip", "10.213.77.2"]))?;
+    let taken = node.berth(&with(&["x", "--ip", "10.213.77.2"]))?;
+    check!(taken.code == 6 && taken.err.contains("10.213.77.2"), "{taken:?}");
+    let full = node.berth(&with(&["x"]))?;
+    check!(full.code == 7 && full.err.contains("lab"), "{full:?}");
+    node.settle()?;
+    check!(node.api().get("/v1/containers/x")?.status == 404, "half made; head was {before}");
+    let leases = node.api().get("/v1/networks/lab")?.body;
+    check!(leases["leases"].as_array().is_some_and(|leases| leases.len() == 1), "{leases:#}");
+    for subnet in ["10.213.77.0/30", "10.213.77.0/33", "words", "0.0.0.0/0", "127.0.0.0/24", "10.213.79.0/31"] {
+        let answer = node.berth(&["network", "create", "other", "--subnet", subnet])?;
+        check!(answer.code != 0 && !answer.word().is_empty(), "{subnet}: {answer:?}");
+    }
+    node.settle()?;
+    node.must(&["container", "start", "c1"])?;
+    node.refused(&["network", "delete", "lab"], 6, "network.in-use")?;
+    node.finish()
+}

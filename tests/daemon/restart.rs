@@ -1,0 +1,144 @@
+//! The daemon ends in order, is replaced by another program, and finds what became of containers without it.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::check;
+use crate::fixture::{Node, Outcome, Stop, need};
+use crate::remains;
+
+pub const TESTS: &[crate::Test] = &[
+    ("containers outlive a daemon that ends in order", outlive),
+    ("a daemon of another path takes over what runs", upgrade),
+    ("what ends while no daemon runs is found at the next start", unseen),
+    ("a supervisor that dies takes its container along, and that is told", orphaned),
+    ("an init that ends by itself is told with its reason", by_itself),
+];
+
+fn node(name: &str) -> Result<Node, Stop> {
+    need(&["start-containers"])?;
+    let node = Node::begin(name)?;
+    node.template()?;
+    Ok(node)
+}
+
+fn pid_of(row: &Value) -> i32 {
+    row["init"]["pid"].as_i64().unwrap_or_default() as i32
+}
+
+const PLAIN: &[&str] = &["--disk-kind", "directory"];
+
+fn outlive() -> Outcome {
+    let mut node = node("outlive")?;
+    node.running("c1", PLAIN)?;
+    node.running("c2", PLAIN)?;
+    node.must(&["container", "pause", "c2"])?;
+    let before = (node.container("c1")?, node.container("c2")?);
+    node.stop()?;
+    check!(!node.state().join("instance.json").exists(), "the address of a daemon that ended is left");
+    let down = node.berth(&["container", "stop", "c1"])?;
+    check!(down.code == 8 && down.err.contains("daemon"), "{down:?}");
+    let offline = node.must(&["container", "list", "-o", "json"])?.json()?;
+    check!(offline["items"].as_array().is_some_and(|items| items.len() == 2), "{offline}");
+    check!(Path::new("/proc").join(pid_of(&before.0).to_string()).exists(), "it ended with the daemon");
+    node.start()?;
+    let after = (node.container("c1")?, node.container("c2")?);
+    check!(before.0["init"] == after.0["init"] && after.0["state"] == "running", "{:#}", after.0);
+    check!(before.1["init"] == after.1["init"] && after.1["state"] == "paused", "{:#}", after.1);
+    node.must(&["container", "resume", "c2"])?;
+    node.must(&["exec", "c2", "--", "true"])?;
+    node.must(&["container", "stop", "c1", "--grace", "5s"])?;
+    let row = node.container("c1")?;
+    check!(row["state"] == "stopped" && row["last_exit"] == json!("power-off"), "{row:#}");
+    node.finish()
+}
+
+fn upgrade() -> Outcome {
+    let mut node = node("upgrade")?;
+    node.running("c1", PLAIN)?;
+    let before = node.container("c1")?;
+    node.stop()?;
+    let newer = node.place.join("berth-of-tomorrow");
+    fs::copy(&node.program, &newer)?;
+    node.program = newer;
+    node.start()?;
+    let after = node.container("c1")?;
+    check!(before["init"] == after["init"], "{after:#}");
+    node.must(&["exec", "c1", "--", "true"])?;
+    node.must(&["container", "stop", "c1", "--grace", "5s"])?;
+    node.must(&["container", "start", "c1"])?;
+    let supervisor = supervisor(&node, "c1")?;
+    let program = fs::read_link(format!("/proc/{supervisor}/exe"))?;
+    check!(program == node.program, "the supervisor still runs {}", program.display());
+    node.finish()
+}
+
+fn unseen() -> Outcome {
+    let mut node = node("unseen")?;
+    node.running("power-off", PLAIN)?;
+    node.running("killed", PLAIN)?;
+    let rows = (node.container("power-off")?, node.container("killed")?);
+    node.stop()?;
+    berth::sys::process::kill(pid_of(&rows.0), 12)?;
+    berth::sys::process::kill(pid_of(&rows.1), 9)?;
+    thread::sleep(Duration::from_millis(300));
+    node.start()?;
+    let row = node.wait_for("power-off", |row| row["state"] == "stopped" && row["operation"].is_null())?;
+    check!(row["last_exit"] == json!("power-off"), "{row:#}");
+    let row = node.wait_for("killed", |row| row["state"] == "stopped" && row["operation"].is_null())?;
+    check!(row["last_exit"] == json!({"signal": 9}), "{row:#}");
+    node.finish()
+}
+
+/// Returns the process that is a container's supervisor.
+fn supervisor(node: &Node, name: &str) -> Result<i32, Stop> {
+    let id = node.container(name)?["id"].as_str().unwrap_or_default().to_owned();
+    let found = remains::processes(&format!("/run/berth/{}/containers/{id}", node.instance()));
+    let first = found.first().map(|(pid, _)| *pid);
+    first.ok_or_else(|| Stop::Failed(format!("{name} has no supervisor")))
+}
+
+fn orphaned() -> Outcome {
+    need(&["loop devices", "mkfs.ext4"])?;
+    let mut node = node("orphaned")?;
+    node.running("c1", &[])?;
+    node.running("c2", &[])?;
+    remains::kill(supervisor(&node, "c1")?);
+    let row = node.wait_for("c1", |row| row["state"] == "stopped" && row["operation"].is_null())?;
+    check!(row["last_exit"] == json!("unknown"), "{row:#}");
+    let second = supervisor(&node, "c2")?;
+    node.kill()?;
+    remains::kill(second);
+    node.start()?;
+    let row = node.wait_for("c2", |row| row["state"] == "stopped" && row["operation"].is_null())?;
+    check!(row["last_exit"] == json!("unknown"), "{row:#}");
+    let left: Vec<_> =
+        node.left().into_iter().filter(|line| !line.starts_with("table") && !line.contains("link b")).collect();
+    check!(left.iter().all(|line| line.starts_with("process")), "not cleared away: {left:#?}");
+    node.must(&["container", "start", "c1", "c2"])?;
+    node.finish()
+}
+
+fn by_itself() -> Outcome {
+    let node = node("by-itself")?;
+    node.running("c1", PLAIN)?;
+    let stopped = |row: &Value| row["state"] == "stopped" && row["operation"].is_null();
+    node.berth(&["exec", "c1", "--", "poweroff"])?;
+    let row = node.wait_for("c1", stopped)?;
+    check!(row["last_exit"] == json!("power-off"), "{row:#}");
+    node.must(&["container", "start", "c1"])?;
+    remains::kill(pid_of(&node.container("c1")?));
+    let row = node.wait_for("c1", stopped)?;
+    check!(row["last_exit"] == json!({"signal": 9}), "{row:#}");
+    node.must(&["container", "start", "c1"])?;
+    let before = pid_of(&node.container("c1")?);
+    node.berth(&["exec", "c1", "--", "reboot"])?;
+    let row = node.wait_for("c1", |row| row["state"] == "running" && pid_of(row) != before)?;
+    node.must(&["exec", "c1", "--", "true"])?;
+    check!(row["last_exit"] == json!("reboot") || row["last_exit"].is_null(), "{row:#}");
+    node.finish()
+}

@@ -1,0 +1,209 @@
+//! State directories that somebody else uses, that are newer, damaged, full or not ours.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::check;
+use crate::fixture::{Answer, Node, Outcome, Stop, need, run_within};
+
+pub const TESTS: &[crate::Test] = &[
+    ("the second daemon of a state directory is refused", second),
+    ("a newer state directory is refused and stays as it is", newer),
+    ("a log that was cut or changed is refused or told by the audit", damaged),
+    ("without space nothing is lost and what frees space still works", full),
+    ("a state directory of another user is refused", foreign),
+];
+
+/// Runs a daemon that is expected to end by itself.
+fn daemon(node: &Node) -> Result<Answer, Stop> {
+    run_within(&mut node.command(), Duration::from_secs(10))
+}
+
+/// Returns what is in a directory: names, times of change and contents of everything of the log.
+fn picture(folder: &Path) -> Result<Vec<(String, u64, Vec<u8>)>, Stop> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = if entry.file_type()?.is_file() { fs::read(entry.path())? } else { vec![] };
+        found.push((name, bytes.len() as u64, bytes));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn names(picture: &[(String, u64, Vec<u8>)]) -> Vec<(&str, u64)> {
+    picture.iter().map(|(name, length, _)| (name.as_str(), *length)).collect()
+}
+
+fn second() -> Outcome {
+    let node = Node::begin("second")?;
+    let answer = daemon(&node)?;
+    check!(answer.code == 6 && answer.err.contains("in use"), "{answer:?}");
+    check!(answer.err.lines().count() >= 2, "no hint: {answer:?}");
+    check!(node.api().get("/v1/node")?.status == 200, "the first does not answer any more");
+    node.must(&["node", "status"])?;
+    finish_plain(node)
+}
+
+/// Ends a node that may have no networks.
+fn finish_plain(node: Node) -> Outcome {
+    node.finish()
+}
+
+fn newer() -> Outcome {
+    let mut node = Node::begin("newer")?;
+    node.stop()?;
+    fs::write(node.state().join("format"), "berth-state 77\n")?;
+    let before = picture(&node.state())?;
+    let answer = daemon(&node)?;
+    check!(answer.code != 0 && answer.err.contains("77") && answer.err.contains("up to 1"), "{answer:?}");
+    let after = picture(&node.state())?;
+    check!(before == after, "changed: {:?} {:?}", names(&before), names(&after));
+    fs::write(node.state().join("format"), "berth-state 1\n")?;
+    node.start()?;
+    node.finish()
+}
+
+fn damaged() -> Outcome {
+    let mut node = Node::begin("damaged")?;
+    node.template()?;
+    for name in ["c1", "c2", "c3"] {
+        node.must(&["container", "create", name, "--template", "bb", "--disk", "32M", "--disk-kind", "directory"])?;
+    }
+    node.stop()?;
+    let log = node.state().join("log.db");
+    let whole = fs::read(&log)?;
+    node.must(&["audit", "verify"])?;
+    // A byte of an event's body is another: the words are in the file as they are.
+    let word = b"CreateRequested";
+    let at = whole.windows(word.len()).position(|bytes| bytes == word).ok_or("no such event in the file")?;
+    let mut changed = whole.clone();
+    changed[at + 2] ^= 1;
+    fs::write(&log, &changed)?;
+    let told = node.berth(&["audit", "verify"])?;
+    check!(told.code == 10 || told.code == 1, "{told:?}");
+    check!(!told.out.contains("whole") || told.code == 1, "{told:?}");
+    // Half of the file is missing.
+    fs::write(&log, &whole[..whole.len() / 2])?;
+    let before = picture(&node.state())?;
+    let answer = daemon(&node)?;
+    check!(answer.code != 0 && answer.err.contains("log.db"), "{answer:?}");
+    let after = picture(&node.state())?;
+    let log_of = |picture: &[(String, u64, Vec<u8>)]| picture.iter().find(|file| file.0 == "log.db").cloned();
+    check!(log_of(&before) == log_of(&after), "changed: {:?} {:?}", names(&before), names(&after));
+    fs::write(&log, &whole)?;
+    node.start()?;
+    node.finish()
+}
+
+/// A small file system of its own; unmounted when dropped.
+struct Small(std::path::PathBuf);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn small(place: &Path, size: &str) -> Result<Small, Stop> {
+    fs::create_dir_all(place)?;
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "berth-test"]).arg(place);
+    let mounted = run_within(&mut mount, Duration::from_secs(10))?;
+    check!(mounted.code == 0, "{mounted:?}");
+    Ok(Small(place.to_owned()))
+}
+
+fn full() -> Outcome {
+    need(&["start-containers"])?;
+    let mut node = Node::new("full")?;
+    let mounted = small(&node.state(), "900M")?;
+    node.start()?;
+    node.template()?;
+    node.running("c1", &["--disk-kind", "directory"])?;
+    node.must(&["container", "create", "c2", "--template", "bb", "--disk-kind", "directory"])?;
+    let filler = node.state().join("filler");
+    fill(&filler, 300 << 20)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let create = ["container", "create", "c3", "--template", "bb", "--disk-kind", "directory"];
+    node.refused(&create, 7, "log.no-space")?;
+    node.must(&["container", "set", "c1", "--label", "still=possible"])?;
+    fill(&filler, u64::MAX)?;
+    std::thread::sleep(Duration::from_secs(2));
+    node.refused(&create, 7, "log.no-space")?;
+    let events = node.api().get("/v1/node")?.body;
+    node.must(&["container", "stop", "c1", "--kill"])?;
+    node.must(&["container", "delete", "c1"])?;
+    node.must(&["container", "purge", "c1", "-y"])?;
+    node.kill()?;
+    node.start()?;
+    check!(node.api().get("/v1/containers/c3")?.status == 404, "half made");
+    check!(node.container("c2")?["state"] == "stopped", "lost; before: {events:#}");
+    fs::remove_file(&filler)?;
+    node.must(&["audit", "verify"])?;
+    node.stop()?;
+    node.start()?;
+    node.must(&create)?;
+    let finished = node.finish();
+    drop(mounted);
+    finished
+}
+
+/// Writes so many bytes, or until nothing more fits.
+fn fill(path: &Path, bytes: u64) -> Outcome {
+    use std::io::Write as _;
+    let mut file = fs::File::options().create(true).append(true).open(path)?;
+    let block = vec![0x5a; 1 << 20];
+    for _ in 0..bytes >> 20 {
+        if file.write_all(&block).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+const NOBODY: u32 = 65_534;
+
+/// Makes a program run as nobody, from a place that nobody can reach.
+pub fn as_nobody(node: &mut Node) -> Outcome {
+    let program = node.place.join("berth");
+    fs::copy(&node.program, &program)?;
+    node.program = program;
+    let words = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"].map(str::to_owned).to_vec();
+    node.wrapper.clone_from(&words);
+    node.client_wrapper = words;
+    fs::set_permissions(&node.place, fs::Permissions::from_mode(0o711))?;
+    Ok(())
+}
+
+/// Makes a folder of nobody's.
+pub fn give_to_nobody(path: &Path) -> Outcome {
+    fs::create_dir_all(path)?;
+    chown(path, Some(NOBODY), Some(NOBODY))?;
+    Ok(())
+}
+
+fn foreign() -> Outcome {
+    need(&["root"])?;
+    let mut node = Node::begin("foreign")?;
+    node.stop()?;
+    let before = picture(&node.state())?;
+    as_nobody(&mut node)?;
+    let answer = daemon(&node)?;
+    let path = node.state().to_string_lossy().into_owned();
+    check!(answer.code == 4 && answer.err.contains(&path) && answer.err.contains("ermission"), "{answer:?}");
+    let after = picture(&node.state())?;
+    check!(before == after, "changed: {:?} {:?}", names(&before), names(&after));
+    let read = node.berth(&["container", "list"])?;
+    check!(read.code == 4, "{read:?}");
+    let _: Value = Value::Null;
+    node.wrapper.clear();
+    node.client_wrapper.clear();
+    node.start()?;
+    node.finish()
+}
