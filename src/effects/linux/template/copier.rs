@@ -1,5 +1,6 @@
 //! Copies a directory of the node into a template's tree, with everything that belongs to an inode.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::domain::effect::Failure;
@@ -98,8 +99,11 @@ pub(in crate::effects::linux) fn copy_content(
 ) -> std::io::Result<()> {
     let found = stat(from)?;
     if found.blocks * 512 >= found.size {
-        clone_range(from, to, found.size)?;
-        return Ok(());
+        match clone_range(from, to, found.size) {
+            // From one kind of file system to another the kernel does not copy by itself (copy_file_range(2)).
+            Err(error) if matches!(error.kind(), ErrorKind::CrossesDevices | ErrorKind::Unsupported) => {}
+            other => return other.map(drop),
+        }
     }
     set_length(to, found.size)?;
     let mut buffer = vec![0; BUFFER];
