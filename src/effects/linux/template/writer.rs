@@ -13,6 +13,7 @@ use crate::sys::fs::{
     make_symlink, open_beneath, set_flags, set_mode, set_owner, set_times, stat_at, unlink, unlink_directory,
     user_settable_flags,
 };
+use crate::sys::process::effective_user;
 use crate::sys::xattr::{self, Xattr};
 
 /// Is what an inode carries beside its content.
@@ -233,14 +234,23 @@ fn clear(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Without root files belong to whoever runs the daemon, and what the kernel keeps to root is left out, as tar(1) has it.
+fn unless_root(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && effective_user() != 0 => Ok(()),
+        other => other,
+    }
+}
+
 /// Owner first (it clears setuid and capabilities), then mode, attributes, time, and flags that may forbid the rest.
 fn dress(inode: BorrowedFd<'_>, attributes: &Attributes, whole: bool) -> io::Result<()> {
-    set_owner(inode, attributes.uid, attributes.gid)?;
+    unless_root(set_owner(inode, attributes.uid, attributes.gid))?;
     if whole {
         set_mode(inode, attributes.mode)?;
     }
     for (name, value) in &attributes.xattrs {
-        xattr::set(inode, name, value)?;
+        let set = xattr::set(inode, name, value);
+        if name.starts_with(b"user.") { set } else { unless_root(set) }?;
     }
     set_times(inode, attributes.modified)?;
     let wanted = user_settable_flags(attributes.flags);
