@@ -71,7 +71,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
 }
 
 fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
-    let identity = identity::of(state).map_err(|error| format!("the state directory {}: {error}", state.display()))?;
+    let identity = identity::of(state).map_err(|error| unusable(state, &error))?;
     let keys = key_dir.map_or_else(identity::key_directory, Path::to_path_buf);
     let setup = Setup {
         run: identity::run_directory(state, &identity),
@@ -101,6 +101,14 @@ fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
         crash: Arc::new(Immortal),
     })?;
     System::new().block_on(serve(setup, store, host))
+}
+
+fn unusable(state: &Path, error: &io::Error) -> Refused {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    let hint =
+        denied.then(|| "run it as the user the directory belongs to, or name another one with --state".to_owned());
+    let reason = format!("the state directory {}: {error}", state.display());
+    Refused { reason, hint, code: if denied { 4 } else { 1 } }
 }
 
 fn absolute(path: &Path) -> io::Result<PathBuf> {
