@@ -27,7 +27,12 @@ fn boot() -> Outcome {
     remains::sweep(&node.instance());
     let other = node.place.join("boot_id");
     fs::write(&other, "11111111-2222-4333-8444-555555555555\n")?;
-    let bind = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", other.display());
+    // A user namespace may mount a /proc of its own only where one is wholly visible, so another one stands beside.
+    let proc = node.place.join("proc");
+    fs::create_dir_all(&proc)?;
+    let (proc, other) = (proc.display(), other.display());
+    let bind =
+        format!("mount -t proc proc {proc} && mount --bind {other} /proc/sys/kernel/random/boot_id && exec \"$@\"");
     node.wrapper = ["unshare", "-m", "sh", "-c", &bind, "sh"].map(str::to_owned).to_vec();
     node.start()?;
     let stopped = |row: &Value| row["state"] == "stopped" && row["operation"].is_null();
