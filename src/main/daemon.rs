@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use berth::types::{Clock, Subnet};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{doctor, start};
+use super::{doctor, neighbours, start};
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -147,16 +148,18 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let findings = doctor::report();
     let rebooted = start::has_rebooted(&query, &setup);
     start::introduce(&registry, &setup).await;
+    start::sweep(&registry, &query).await?;
     recover(&registry, &query.owing_streams()?);
     start::settle(&registry, &query).await?;
     start::default_network(&registry, &query, &setup, doctor::can_start(&findings)).await;
     reconcile::follow(Arc::clone(&registry));
-    let sweeping = actix::spawn(start::sweep(Arc::clone(&registry), query.clone()));
 
     let (end, ending) = watch::channel(false);
     let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone()).run(ending.clone()));
     let socket = setup.run.join("api.sock");
+    open_the_way(&setup.run)?;
     write_instance(&setup, &socket)?;
+    let last_look = query.clone();
     let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
     let serving = berth::api::serve(ports, &socket);
     actix::spawn(end_on_signal(end));
@@ -170,14 +173,33 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
 
     let _ = berth::sys::service::notify("STOPPING=1");
     ticking.await?;
-    sweeping.abort();
-    start::take_leave(&registry, &setup).await;
+    start::take_leave(&registry).await;
+    let empty = start::is_empty(&last_look);
     host.close();
     registry.close();
     arbiter.stop();
     let _ = fs::remove_file(setup.state.join(INSTANCE_FILE));
+    leave_no_marks(&setup, empty);
     tokio::task::spawn_blocking(move || store.close()).await?;
     Ok(served?)
+}
+
+/// Removes what nobody needs any more: empty folders, and without containers the instance's block of ids.
+fn leave_no_marks(setup: &Setup, empty: bool) {
+    for folder in ["containers", "disks", ""] {
+        let _ = fs::remove_dir(setup.run.join(folder)); // what is not empty stays
+    }
+    if empty {
+        neighbours::forget(&setup.state, &setup.identity.instance);
+    }
+}
+
+/// Lets members of the group `berth` reach the socket; everything else below is closed by its own mode.
+fn open_the_way(run: &Path) -> io::Result<()> {
+    for folder in [run.parent(), Some(run)].into_iter().flatten().filter(|folder| folder.starts_with("/run/berth")) {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+    }
+    Ok(())
 }
 
 const INSTANCE_FILE: &str = "instance.json";

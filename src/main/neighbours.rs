@@ -54,6 +54,12 @@ fn foreign_ids_in(register: &Path, state: &Path, instance: &str) -> io::Result<V
     Ok(all_but(block))
 }
 
+/// Gives the block back: nothing on this host carries its ids any more.
+pub(crate) fn forget(state: &Path, instance: &str) {
+    let _ = fs::remove_file(state.join(FILE));
+    let _ = fs::remove_file(Path::new(REGISTER).join(format!("{instance}.json")));
+}
+
 fn no_block() -> io::Error {
     io::Error::other("every block of user ids on this host belongs to another daemon")
 }

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use berth::actors::{CommandError, Mode, Order, Registry, reconcile, sweep};
 use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
+use berth::projections::rows::ContainerState;
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
 
 use super::daemon::{Setup, free_subnet};
@@ -16,8 +16,6 @@ use super::neighbours;
 
 /// The network that is there from the first start on.
 const DEFAULT_NETWORK: &str = "default";
-/// How often claims of the dead are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
 async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
@@ -84,20 +82,12 @@ pub(crate) async fn settle(registry: &Arc<Registry>, query: &Query) -> Result<()
     Ok(())
 }
 
-/// Frees what the dead left claimed, now and every hour.
-pub(crate) async fn sweep(registry: Arc<Registry>, query: Query) {
-    loop {
-        let looked = owners(&registry, &query).and_then(|owners| Ok((owners, open_operations(&query)?)));
-        match looked {
-            Ok((owners, open)) => {
-                if let Err(error) = sweep::sweep(&registry, &owners, open).await {
-                    tracing::warn!(%error, "claims of the dead are not swept");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "claims of the dead are not looked for"),
-        }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+/// Frees what the dead left claimed, before anybody alive goes on.
+pub(crate) async fn sweep(registry: &Arc<Registry>, query: &Query) -> Result<(), QueryError> {
+    if let Err(error) = sweep::sweep(registry, &owners(registry, query)?, open_operations(query)?).await {
+        tracing::warn!(%error, "claims of the dead are not swept");
     }
+    Ok(())
 }
 
 /// Lists the streams that others have claims on.
@@ -150,6 +140,13 @@ pub(crate) async fn default_network(registry: &Arc<Registry>, query: &Query, set
 }
 
 /// Records that the daemon ends in order.
-pub(crate) async fn take_leave(registry: &Arc<Registry>, _: &Setup) {
+pub(crate) async fn take_leave(registry: &Arc<Registry>) {
     tell::<node::Node>(registry, &own_stream(registry), node::Command::ReportDaemonStopped).await;
+}
+
+/// Says whether no container is left, not even in a grave: then nothing on the host needs this instance's marks.
+pub(crate) fn is_empty(query: &Query) -> bool {
+    let all = ContainerFilter { all: true, ..ContainerFilter::default() };
+    let gone = |state| matches!(state, ContainerState::Purged | ContainerState::Failed);
+    query.containers(&all, Moment::Now).is_ok_and(|rows| rows.iter().all(|row| gone(row.rest)))
 }

@@ -126,6 +126,11 @@ fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decisi
 }
 
 fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Given) -> Decision {
+    if is_stuck_with_disk(state) {
+        not_busy(state)?;
+        let requested = ContainerEvent::StopRequested { deadline: given.at, parent: parent.cloned() };
+        return Ok(with_haste(requested, Span::default()));
+    }
     made(state)?;
     if let Some(Work::Stop(stopping)) = state.open.as_ref().map(|open| &open.work) {
         let sooner = stopping.phase != StopPhase::Clearing && grace == Span::default();
@@ -140,6 +145,11 @@ fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Give
     not_busy(state)?;
     let requested = ContainerEvent::StopRequested { deadline: given.at.after(grace), parent: parent.cloned() };
     Ok(with_haste(requested, grace))
+}
+
+/// A start that could be neither made nor cleared away is cleared away by a stop: the container keeps its files.
+fn is_stuck_with_disk(state: &Container) -> bool {
+    matches!(state.life, Life::Stuck { .. }) && state.record.as_ref().is_some_and(|record| record.disk)
 }
 
 /// Skips the waiting where nobody wants to wait.

@@ -123,7 +123,11 @@ impl From<Rejection> for Refusal {
             Rejection::Buried => (Conflict, "container.deleted", Some("berth container undelete NAME".to_owned())),
             Rejection::NotBuried => (Conflict, "container.not-deleted", Some("berth container delete NAME".to_owned())),
             Rejection::Purged => (NotFound, "container.purged", Some("berth container history NAME".to_owned())),
-            Rejection::Stuck { .. } => (Conflict, "container.stuck", Some("berth container purge NAME".to_owned())),
+            Rejection::Stuck { .. } => (
+                Conflict,
+                "container.stuck",
+                Some("berth container stop NAME; if that does not help: berth container purge NAME".to_owned()),
+            ),
             Rejection::DiskTooSmall { .. } => (Invalid, "container.disk-too-small", None),
             Rejection::DiskShrinks { .. } => (Invalid, "container.disk-shrinks", None),
             Rejection::MemoryTooSmall { .. } => (Invalid, "container.memory-too-small", None),

@@ -183,6 +183,24 @@ fn it_should_clear_away_a_start_that_failed() {
 }
 
 #[test]
+fn it_should_come_loose_by_a_stop_when_a_start_could_not_be_cleared_away() {
+    let mut history = stopped();
+    history.push(ContainerEvent::StartRequested { parent: None });
+    history.push(ContainerEvent::StartFailing { reason: "no space".to_owned() });
+    history.push(ContainerEvent::UndoStuck { reason: "busy".to_owned() });
+    when(history.clone(), Command::Start { parent: None }).then_refused("container.stuck");
+    let deadline = Timestamp::from_micros(1_000_000);
+    let loosened = [ContainerEvent::StopRequested { deadline, parent: None }, ContainerEvent::GraceExpired];
+    when(history.clone(), Command::Stop { grace: Span::from_secs(9), parent: None })
+        .then(loosened.clone())
+        .owing(Some("clear"));
+    history.extend(loosened);
+    when(history, report("clear", Outcome::Done(Facts::None)))
+        .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed, exit: Exit::Signal(9) }])
+        .owing(None);
+}
+
+#[test]
 fn it_should_signal_then_wait_then_kill() {
     when(stopping(), report("signal", Outcome::Done(Facts::None)))
         .then([ContainerEvent::StopSignalled])

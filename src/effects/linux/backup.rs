@@ -174,7 +174,7 @@ impl LinuxHost {
     fn seal(&self, seal: &SealSpecification, context: &EffectContext) -> Result<Facts, Failure> {
         let Some(kept) = lock(&self.runs).remove(&seal.run) else { return self.sealed_before(seal) };
         context.report("sealing", 0, None);
-        let template = self.keep_template(&kept.repository, seal)?;
+        let template = self.keep_template(&kept.repository, seal, context)?;
         let configuration = serde_json::to_vec(&seal.configuration)
             .map_err(|error| Failure::permanent(format!("the configuration cannot be written: {error}")))?;
         let particulars = Particulars {
@@ -198,13 +198,22 @@ impl LinuxHost {
         Ok(Facts::Sealed(Box::new(summary(seal, &manifest, manifest.started_at, Span::default()))))
     }
 
-    /// Keeps the template's catalogue in the store, so that a backup shows the whole tree without this node.
-    fn keep_template(&self, store: &Repository, seal: &SealSpecification) -> Result<Option<TreeDigest>, Failure> {
+    /// Keeps the template in the store, once: a backup restores alone, to the last file, also without this node.
+    fn keep_template(
+        &self,
+        store: &Repository,
+        seal: &SealSpecification,
+        context: &EffectContext,
+    ) -> Result<Option<TreeDigest>, Failure> {
         let Ok(digest) = TreeDigest::try_from(seal.template_digest.clone()) else { return Ok(None) };
         let path = self.options.paths.template_root(seal.configuration.template);
         let root = crate::sys::fs::open_root(&path).map_err(cannot("open", path.display()))?;
         let options = self.backup_options(BackupMode::Full, None);
-        let kept = store.store_template(std::os::fd::AsFd::as_fd(&root), digest, false, options, &mut |_| ());
+        let guard = Watchdog::begin(context, &options.cancelled);
+        let kept = store.store_template(std::os::fd::AsFd::as_fd(&root), digest, true, options, &mut |counters| {
+            context.report("keeping the template", counters.entries, None);
+        });
+        drop(guard);
         kept.map_err(repository_failure)?;
         Ok(Some(digest))
     }

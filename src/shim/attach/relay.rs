@@ -109,7 +109,7 @@ fn drain(streams: &mut Vec<(OwnedFd, End)>, ready: &[bool]) {
 }
 
 fn copy_piece(stream: BorrowedFd<'_>, end: End) -> bool {
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = [0; 8 * 1024];
     let length = match descriptor::read_now(stream, &mut buffer) {
         Ok(None) => return true,
         Ok(Some(0)) | Err(_) => return false, // A terminal whose other end is closed says EIO.
