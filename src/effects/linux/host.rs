@@ -72,6 +72,7 @@ impl LinuxHost {
             changes,
             inbox: Mutex::new(inbox),
         });
+        host.dismiss_reached();
         for container in host.observed() {
             host.watch(container, None);
         }

@@ -19,6 +19,9 @@ use crate::types::ContainerId;
 /// The overlay's upper layer: the container's own files.
 pub(super) const UPPER: &[u8] = b"upper";
 
+/// The folder of the supervisors that only mount a disk, below the one for what ends with the boot.
+const DISKS: &str = "disks";
+
 /// Is an open disk. Dropping it lets a supervisor go that was only there for this.
 pub(super) struct Reached {
     disk: OwnedFd,
@@ -81,7 +84,7 @@ impl LinuxHost {
     }
 
     fn reach_image(&self, container: ContainerId) -> Result<Reached, Failure> {
-        let folder = self.options.paths.runtime().join("disks");
+        let folder = self.options.paths.runtime().join(DISKS);
         ensure_directory(&folder)?;
         let name = crate::sys::random::bytes().map_err(cannot("draw", "a name"))?;
         let directory = folder.join(crate::types::RunId::from_bytes(name).short());
@@ -95,6 +98,16 @@ impl LinuxHost {
             Err(failure) => {
                 let _ = dismiss(&directory).and_then(|()| remove_folder(&directory));
                 Err(failure)
+            }
+        }
+    }
+
+    /// Lets go of what an earlier daemon reached when it died: nobody has a use for it any more.
+    pub(super) fn dismiss_reached(&self) {
+        let left = std::fs::read_dir(self.options.paths.runtime().join(DISKS)).into_iter().flatten().flatten();
+        for directory in left.map(|entry| entry.path()) {
+            if let Err(failure) = dismiss(&directory).and_then(|()| remove_folder(&directory)) {
+                tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
             }
         }
     }
