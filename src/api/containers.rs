@@ -14,6 +14,8 @@ use super::resources::{
 };
 use crate::actors::Receipt;
 use crate::domain::container::{Command, Container};
+use crate::domain::network::{self, Network};
+use crate::domain::{Refusal, RefusalClass};
 use crate::events::{AddressRequest, Configuration, ContainerEvent, DiskKind, LimitChange, Limits};
 use crate::projections::query::{ContainerFilter, Moment, Query, QueryError};
 use crate::projections::rows::{ContainerRow, TemplateRow, UsageRow};
@@ -27,6 +29,9 @@ const GRACE_DEFAULT: Span = Span::from_secs(30);
 const GRAVE_DEFAULT: Span = Span::from_secs(7 * 24 * 3_600);
 /// The network that containers join if nobody says.
 const NETWORK_DEFAULT: &str = "default";
+
+/// The finding of the doctor that says whether containers can start.
+const FEATURE_START: &str = "start-containers";
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -162,6 +167,11 @@ async fn create(edge: Edge) -> ApiResult {
     };
     let id = ContainerId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Container, id), Some(&name));
+    edge.foresee_name(&subject, &name).await?;
+    if let Some(network) = network {
+        let lease = network::Command::Lease { holder: subject.stream.clone(), request: address };
+        edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await?;
+    }
     let configuration = Box::new(configuration);
     edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
 }
@@ -218,7 +228,25 @@ async fn command(edge: Edge, reference: web::Path<String>, room: Room, command: 
 }
 
 async fn start(edge: Edge, reference: web::Path<String>) -> ApiResult {
+    can_start(&edge).await?;
     command(edge, reference, Room::Some, Command::Start { parent: None }).await
+}
+
+/// Refuses on a host that cannot start containers, and says what it lacks.
+async fn can_start(edge: &Edge) -> ApiResult<()> {
+    if edge.ports.node.can_start {
+        return Ok(());
+    }
+    let doctor = edge.ports.doctor.clone();
+    let findings = block(move || doctor()).await?.findings;
+    let lacks = findings.into_iter().find(|finding| finding.feature == FEATURE_START && !finding.ok);
+    let reason = lacks.map(|finding| finding.reason).filter(|reason| !reason.is_empty());
+    let message = reason.map_or_else(
+        || "containers cannot start here".to_owned(),
+        |reason| format!("containers cannot start here: {reason}"),
+    );
+    let refusal = Refusal::new(RefusalClass::Unsupported, "node.cannot-start", message);
+    Err(refusal.hinted("berth doctor").into())
 }
 
 async fn stop(edge: Edge, reference: web::Path<String>) -> ApiResult {
@@ -230,6 +258,7 @@ async fn stop(edge: Edge, reference: web::Path<String>) -> ApiResult {
 async fn restart(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let wish: RestartRequest = edge.body()?;
     let grace = grace(wish.grace.as_deref())?;
+    can_start(&edge).await?;
     command(edge, reference, Room::Some, Command::Restart { grace }).await
 }
 

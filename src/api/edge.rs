@@ -21,6 +21,7 @@ use super::ports::Ports;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{Accepted, DryRun, ListEnvelope, RecordedFact};
 use crate::actors::{Idempotency, Mode, Order, Receipt};
+use crate::domain::directory::{self, Directory};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{self, DomainEvent, Envelope, Mark};
 use crate::projections::query::{Moment, OperationFilter, Query, QueryError};
@@ -28,7 +29,7 @@ use crate::projections::rows::OperationRow;
 use crate::projections::told;
 use crate::storage::Level;
 use crate::sys;
-use crate::types::{OperationId, Principal, StreamName, Timestamp};
+use crate::types::{Category, Name, OperationId, Principal, StreamName, Timestamp};
 
 /// The longest idempotency key, in bytes.
 const KEY_LENGTH_MAX: usize = 200;
@@ -252,6 +253,27 @@ impl Edge {
         let message = format!("the log's file system is too full for this (space is {})", level.as_str());
         let refusal = Refusal::new(RefusalClass::Limit, "log.no-space", message);
         Err(refusal.hinted("free space, or delete what is not needed: berth container delete NAME").into())
+    }
+
+    /// Refuses what another aggregate would refuse later, before anything is recorded. Until then its answer may have
+    /// become another: this spares an operation that must fail, and nothing relies on it.
+    pub async fn foresee<A: Aggregate + Unpin>(&self, stream: &StreamName, command: A::Command) -> ApiResult<()> {
+        let order = Order {
+            command,
+            given: Given { operation: self.operation, at: self.at },
+            principal: self.principal.clone(),
+            idempotency: None,
+            annex: None,
+            mode: Mode::DryRun,
+        };
+        Ok(self.ports.registry.perform::<A>(stream, order).await.map(drop)?)
+    }
+
+    /// Refuses a name that is taken.
+    pub async fn foresee_name(&self, subject: &Subject, name: &Name) -> ApiResult<()> {
+        let names = StreamName::new(Category::Directory, subject.stream.category());
+        let reserve = directory::Command::Reserve { name: name.clone(), holder: subject.stream.clone() };
+        self.foresee::<Directory>(&names, reserve).await
     }
 
     /// Gives a command and answers with what came of it.

@@ -8,6 +8,7 @@ use super::problem::ApiResult;
 use super::resources::CreateNetwork;
 use super::templates::All;
 use crate::domain::network::{Command, Network};
+use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::Moment;
 use crate::types::{Category, Name, NetworkId, StreamName, Subnet};
 
@@ -33,13 +34,22 @@ async fn create(edge: Edge) -> ApiResult {
     let wish: CreateNetwork = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
     let subnet = match &wish.subnet {
-        Some(text) => read("subnet.invalid", text)?,
+        Some(text) => apart(&edge, read("subnet.invalid", text)?).await?,
         None => free_subnet(&edge).await?,
     };
     let id = NetworkId::from_bytes(draw()?);
     let bridge = (edge.ports.node.bridge_name)(id);
     let subject = Subject::new(StreamName::new(Category::Network, id), Some(&name));
+    edge.foresee_name(&subject, &name).await?;
     edge.perform::<Network>(subject, Command::Define { id, name, subnet, bridge }).await
+}
+
+/// Refuses addresses that another network has: the host could not tell whom a packet is for.
+async fn apart(edge: &Edge, subnet: Subnet) -> ApiResult<Subnet> {
+    let others = edge.ask(|query| query.networks(false, Moment::Now)).await?;
+    let Some(other) = others.into_iter().find(|other| other.subnet.overlaps(subnet)) else { return Ok(subnet) };
+    let message = format!("{subnet} overlaps the network {}, which has {}", other.name, other.subnet);
+    Err(Refusal::new(RefusalClass::Conflict, "network.overlaps", message).hinted("berth network list").into())
 }
 
 /// Finds addresses that neither another network nor the host has.
