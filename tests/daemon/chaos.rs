@@ -317,6 +317,10 @@ fn look_for_strangers(node: &Node, rows: &[Value]) -> Outcome {
             check!(known.contains(name.as_str()), "{} belongs to nobody", entry.path().display());
         }
     }
+    let disks = runtime.with_file_name("disks");
+    for entry in fs::read_dir(&disks).into_iter().flatten().flatten() {
+        return Err(Stop::Failed(format!("{} was left by a daemon that died", entry.path().display())));
+    }
     let shims = remains::processes(&runtime.to_string_lossy());
     let living = rows.iter().filter(|row| is_one_of(row, &["running", "paused"])).count();
     check!(shims.len() == living, "{living} containers live, with the supervisors {shims:?}");

@@ -195,6 +195,7 @@ pub struct Node {
     /// Words before the command line's own.
     pub client_wrapper: Vec<String>,
     pub daemon: Option<Child>,
+    known: String,
     finished: bool,
 }
 
@@ -204,7 +205,15 @@ impl Node {
         let place = scratch().join(name);
         fs::create_dir_all(&place)?;
         let program = PathBuf::from(PROGRAM);
-        Ok(Self { place, program, wrapper: vec![], client_wrapper: vec![], daemon: None, finished: false })
+        Ok(Self {
+            place,
+            program,
+            wrapper: vec![],
+            client_wrapper: vec![],
+            daemon: None,
+            known: String::new(),
+            finished: false,
+        })
     }
 
     /// Makes the place and starts the daemon.
@@ -247,7 +256,8 @@ impl Node {
             check!(begun.elapsed() < PATIENCE, "the daemon does not answer: {}", self.words());
             thread::sleep(Duration::from_millis(5));
         }
-        remains::remember(&self.instance());
+        self.known = self.instance();
+        remains::remember(&self.known);
         Ok(())
     }
 
@@ -409,7 +419,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let instance = self.instance();
+        // A state directory on a file system of its own may be gone by now.
+        let instance = self.known.clone();
         let _ = self.kill();
         if !self.finished {
             remains::sweep(&instance);

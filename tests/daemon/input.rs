@@ -195,9 +195,9 @@ fn addresses() -> Outcome {
     }
     node.must(&with(&["c1", "--ip", "10.213.77.2"]))?;
     let taken = node.berth(&with(&["x", "--ip", "10.213.77.2"]))?;
-    check!(taken.code == 1 && taken.err.contains("10.213.77.2"), "{taken:?}");
+    check!(taken.code == 6 && taken.err.contains("10.213.77.2"), "{taken:?}");
     let full = node.berth(&with(&["x"]))?;
-    check!(full.code == 1 && full.err.contains("10.213.77.0/30"), "{full:?}");
+    check!(full.code == 7 && full.err.contains("10.213.77.0/30"), "{full:?}");
     node.settle()?;
     let listed = node.api().items("/v1/containers")?;
     check!(listed.len() == 1, "half made: {listed:#?}");

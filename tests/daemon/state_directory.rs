@@ -128,7 +128,7 @@ fn full() -> Outcome {
     node.running("c1", &["--disk-kind", "directory"])?;
     node.must(&["container", "create", "c2", "--template", "bb", "--disk-kind", "directory"])?;
     let filler = node.state().join("filler");
-    fill(&filler, 300 << 20)?;
+    fill(&filler, 500 << 20)?;
     std::thread::sleep(Duration::from_secs(2));
     let create = ["container", "create", "c3", "--template", "bb", "--disk-kind", "directory"];
     node.refused(&create, 7, "log.no-space")?;

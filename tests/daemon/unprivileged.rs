@@ -22,8 +22,8 @@ fn without_root() -> Outcome {
     check!(findings.iter().any(|finding| finding["feature"] == "root" && finding["ok"] == false), "{told:#}");
     node.must(&["template", "create", "bb", "--from-dir", &busybox_root()?.to_string_lossy()])?;
     node.must(&["container", "create", "c1", "--template", "bb", "--disk-kind", "directory"])?;
-    let started = node.berth(&["container", "start", "c1"])?;
-    check!(started.code != 0 && started.err.contains("root"), "{started:?}");
+    let started = node.refused(&["container", "start", "c1"], 1, "node.cannot-start")?;
+    check!(started.err.contains("root"), "{started:?}");
     check!(node.container("c1")?["state"] == "stopped", "{started:?}");
     node.must(&["store", "create", "main", &at("stores/main")])?;
     let id = node.container("c1")?["id"].as_str().unwrap_or_default().to_owned();
