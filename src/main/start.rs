@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use berth::actors::{CommandError, Mode, Order, Registry, reconcile, sweep};
 use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
-use berth::projections::rows::ContainerState;
+use berth::projections::rows::{ContainerState, ThingState};
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
 
 use super::daemon::{Setup, free_subnet};
@@ -16,6 +17,8 @@ use super::neighbours;
 
 /// The network that is there from the first start on.
 const DEFAULT_NETWORK: &str = "default";
+/// How long its making is waited for at the first start.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
 async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
@@ -137,6 +140,14 @@ pub(crate) async fn default_network(registry: &Arc<Registry>, query: &Query, set
     let Ok(name) = DEFAULT_NETWORK.parse() else { return };
     let command = network::Command::Define { id, name, subnet, bridge };
     tell::<network::Network>(registry, &StreamName::new(Category::Network, id), command).await;
+    // The first container of all is not to be refused because its network is still being made.
+    let patience = Instant::now() + NETWORK_PATIENCE;
+    while query.network(DEFAULT_NETWORK, Moment::Now).is_ok_and(|row| row.state == ThingState::Creating) {
+        if Instant::now() > patience {
+            return tracing::warn!("the default network is still being made");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Records that the daemon ends in order.
