@@ -167,7 +167,7 @@ async fn create(edge: Edge) -> ApiResult {
     };
     let id = ContainerId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Container, id), Some(&name));
-    edge.foresee_name(&subject, &name).await?;
+    edge.foresee_name(&subject.stream, &name).await?;
     if let Some(network) = network {
         let lease = network::Command::Lease { holder: subject.stream.clone(), request: address };
         edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await?;

@@ -269,10 +269,10 @@ impl Edge {
         Ok(self.ports.registry.perform::<A>(stream, order).await.map(drop)?)
     }
 
-    /// Refuses a name that is taken.
-    pub async fn foresee_name(&self, subject: &Subject, name: &Name) -> ApiResult<()> {
-        let names = StreamName::new(Category::Directory, subject.stream.category());
-        let reserve = directory::Command::Reserve { name: name.clone(), holder: subject.stream.clone() };
+    /// Refuses a name that is taken; `holder` is who would have it.
+    pub async fn foresee_name(&self, holder: &StreamName, name: &Name) -> ApiResult<()> {
+        let names = StreamName::new(Category::Directory, holder.category());
+        let reserve = directory::Command::Reserve { name: name.clone(), holder: holder.clone() };
         self.foresee::<Directory>(&names, reserve).await
     }
 

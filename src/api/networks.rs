@@ -40,7 +40,7 @@ async fn create(edge: Edge) -> ApiResult {
     let id = NetworkId::from_bytes(draw()?);
     let bridge = (edge.ports.node.bridge_name)(id);
     let subject = Subject::new(StreamName::new(Category::Network, id), Some(&name));
-    edge.foresee_name(&subject, &name).await?;
+    edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Network>(subject, Command::Define { id, name, subnet, bridge }).await
 }
 

@@ -73,7 +73,9 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
             let name: Name = read("name.invalid", wish.name.as_deref().ok_or_else(missing)?)?;
             let mut configuration = Box::new(configuration(edge, backup).await?);
             configuration.hostname = name.clone();
-            Ok(RestoreTarget::New { container: ContainerId::from_bytes(draw()?), name, configuration })
+            let container = ContainerId::from_bytes(draw()?);
+            edge.foresee_name(&StreamName::new(Category::Container, container), &name).await?;
+            Ok(RestoreTarget::New { container, name, configuration })
         }
     }
 }

@@ -93,7 +93,7 @@ async fn create(edge: Edge) -> ApiResult {
     let definition = Box::new(definition(&edge, &wish).await?);
     let id = ScheduleId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Schedule, id), Some(&name));
-    edge.foresee_name(&subject, &name).await?;
+    edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Schedule>(subject, Command::Create { id, name, definition, from: edge.at }).await
 }
 

@@ -37,7 +37,7 @@ async fn create(edge: Edge) -> ApiResult {
     let id = StoreId::from_bytes(draw()?);
     let node = edge.ports.node.id;
     let subject = Subject::new(StreamName::new(Category::Store, id), Some(&name));
-    edge.foresee_name(&subject, &name).await?;
+    edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Store>(subject, Command::Create { id, name, path: wish.path, node }).await
 }
 

@@ -46,7 +46,7 @@ async fn import(edge: Edge) -> ApiResult {
     }
     let id = TemplateId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Template, id), Some(&name));
-    edge.foresee_name(&subject, &name).await?;
+    edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Template>(subject, Command::Import { id, name, source: wish.source }).await
 }
 
