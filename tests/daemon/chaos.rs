@@ -110,24 +110,24 @@ fn client(shared: &Shared, number: u64, mut chance: Chance) {
 fn wish(name: &str, number: u64, chance: &mut Chance) -> (&'static str, String, Value) {
     let of = |verb: &str| format!("/v1/containers/{name}/{verb}");
     match chance.below(20) {
-        0..=4 => {
+        0..=3 => {
             let kind = if chance.below(3) == 0 { "image" } else { "directory" };
             let network = if chance.below(2) == 0 { "none" } else { "default" };
             let body = json!({"name": name, "template": "bb", "disk": "32M", "disk_kind": kind, "network": network});
             ("create", "/v1/containers".to_owned(), body)
         }
-        5..=8 => ("start", of("start"), json!({})),
-        9 => ("stop", of("stop"), json!({"grace": "2s"})),
-        10 => ("stop", of("stop"), json!({"kill": true})),
-        11 => ("restart", of("restart"), json!({"grace": "1s"})),
-        12 => ("pause", of("pause"), json!({})),
-        13 => ("resume", of("resume"), json!({})),
-        14 => ("backup", "/v1/backups".to_owned(), json!({"containers": [name], "store": "main"})),
-        15 => {
+        4..=7 => ("start", of("start"), json!({})),
+        8 => ("stop", of("stop"), json!({"grace": "2s"})),
+        9 => ("stop", of("stop"), json!({"kill": true})),
+        10 => ("restart", of("restart"), json!({"grace": "1s"})),
+        11 => ("pause", of("pause"), json!({})),
+        12 => ("resume", of("resume"), json!({})),
+        13 => ("backup", "/v1/backups".to_owned(), json!({"containers": [name], "store": "main"})),
+        14 => {
             let keeper = ["keeper-image", "keeper-directory"][chance.below(2) as usize];
             ("backup", "/v1/backups".to_owned(), json!({"containers": [keeper], "store": "main"}))
         }
-        16 => {
+        15 => {
             let body = json!({"to": "new", "name": format!("r{number}"), "start": chance.below(2) == 0});
             (
                 "restore",
@@ -135,8 +135,8 @@ fn wish(name: &str, number: u64, chance: &mut Chance) -> (&'static str, String, 
                 body,
             )
         }
-        17 => ("restore in place", format!("/v1/backups/{name}@latest/restore"), json!({"to": "in-place"})),
-        18 => match chance.below(4) {
+        16 => ("restore in place", format!("/v1/backups/{name}@latest/restore"), json!({"to": "in-place"})),
+        17 => match chance.below(4) {
             0 => ("stop", format!("/v1/containers/r{number}/stop"), json!({"kill": true})),
             1 => ("delete", format!("/v1/containers/r{number}/delete"), json!({})),
             _ => ("delete", of("delete"), json!({})),

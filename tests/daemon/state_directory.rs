@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::check;
 use crate::fixture::{Answer, Node, Outcome, Stop, need, run_within};
 
@@ -167,7 +165,7 @@ fn fill(path: &Path, bytes: u64) -> Outcome {
     Ok(())
 }
 
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 /// Makes a program run as nobody, from a place that nobody can reach.
 pub fn as_nobody(node: &mut Node) -> Outcome {
@@ -201,7 +199,6 @@ fn foreign() -> Outcome {
     check!(before == after, "changed: {:?} {:?}", names(&before), names(&after));
     let read = node.berth(&["container", "list"])?;
     check!(read.code == 4, "{read:?}");
-    let _: Value = Value::Null;
     node.wrapper.clear();
     node.client_wrapper.clear();
     node.start()?;

@@ -1,10 +1,11 @@
 //! The daemon without root: everything but starting works, and what is missing is said.
 
 use std::fs;
+use std::os::unix::fs::chown;
 
 use crate::check;
 use crate::fixture::{Node, Outcome, busybox_root, need};
-use crate::state_directory::{as_nobody, give_to_nobody};
+use crate::state_directory::{NOBODY, as_nobody, give_to_nobody};
 
 pub const TESTS: &[crate::Test] = &[("without root everything works but what needs it", without_root)];
 
@@ -30,6 +31,7 @@ fn without_root() -> Outcome {
     let upper = node.state().join("containers").join(id).join("disk/upper");
     give_to_nobody(&upper)?;
     fs::write(upper.join("note"), "precious")?;
+    chown(upper.join("note"), Some(NOBODY), Some(NOBODY))?;
     node.must(&["backup", "run", "c1"])?;
     node.must(&["backup", "run", "c1"])?;
     node.must(&["backup", "verify", "c1@latest"])?;
