@@ -148,14 +148,14 @@ fn it_should_take_a_repeated_create_for_the_first() {
 
 #[test]
 fn it_should_refuse_limits_that_cannot_work() {
-    let cases: [(fn(&mut Limits), &str); 3] = [
-        (|limits| limits.disk = Size::from_mib(1), "container.disk-too-small"),
-        (|limits| limits.memory = Some(Size::from_mib(1)), "container.memory-too-small"),
-        (|limits| limits.pids = Some(1), "container.pids-too-few"),
+    let fine = configuration().limits;
+    let cases = [
+        (Limits { disk: Size::from_mib(1), ..fine }, "container.disk-too-small"),
+        (Limits { memory: Some(Size::from_mib(1)), ..fine }, "container.memory-too-small"),
+        (Limits { pids: Some(1), ..fine }, "container.pids-too-few"),
     ];
-    for (spoil, code) in cases {
-        let mut configuration = configuration();
-        spoil(&mut configuration.limits);
+    for (limits, code) in cases {
+        let configuration = Configuration { limits, ..configuration() };
         let command = Command::Create { id: id(), name: name(), configuration: Box::new(configuration), parent: None };
         when(vec![], command).then_refused(code);
     }
@@ -362,7 +362,9 @@ fn every_command_has_an_answer_in_every_state() {
         for command in &commands {
             let mut state = Container::default();
             let around = Given { operation: operation(), at: Timestamp::default() };
-            history.iter().for_each(|event| state.evolve(event, around));
+            for event in history {
+                state.evolve(event, around);
+            }
             if let Err(rejection) = state.decide(command, around) {
                 let refusal = Refusal::from(rejection.clone());
                 assert!(!refusal.code.is_empty() && !refusal.message.is_empty(), "{rejection:?}");
