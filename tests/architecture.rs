@@ -1,5 +1,7 @@
 //! The house as a test: who may import whom, which names are banned where, and that the test itself can fail.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
