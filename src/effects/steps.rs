@@ -5,6 +5,8 @@
 //! reverse. A crash between two steps is not repaired here: the log still owes the effect, and recovery performs it again
 //! from the first step, which finds what is there.
 
+use std::time::Instant;
+
 use super::EffectContext;
 use crate::domain::effect::{Failure, HostEffect};
 
@@ -95,7 +97,9 @@ pub fn run(host: &dyn Steps, effect: &HostEffect, context: &EffectContext, crash
         if crash.dies(effect, step, Moment::Before) {
             return Ending::Died;
         }
+        let begun = Instant::now();
         let done = context.cancel.check().and_then(|()| host.ensure(effect, step, context));
+        tracing::debug!(effect = effect.name(), step, micros = begun.elapsed().as_micros(), "step");
         if let Err(failure) = done {
             let left = undo(host, effect, &steps[..=index]);
             return Ending::Failed(with_remains(failure, &left));
