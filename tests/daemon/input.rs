@@ -209,6 +209,6 @@ fn addresses() -> Outcome {
     }
     node.settle()?;
     node.must(&["container", "start", "c1"])?;
-    node.refused(&["network", "delete", "lab"], 6, "network.in-use")?;
+    node.refused(&["network", "delete", "lab"], 6, "network.used")?;
     node.finish()
 }

@@ -21,17 +21,25 @@ mod rejection;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 pub use rejection::Rejection;
 
 use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::{Aggregate, Given};
 use crate::events::{AddressRequest, DomainEvent, Mark, NetworkEvent};
-use crate::types::{Category, MacAddress, Name, NetworkId, OperationId, StreamName, Subnet};
+use crate::types::{Category, Ipv4Subnet, MacAddress, Name, NetworkId, OperationId, StreamName, Subnet};
 
 /// The longest name of a bridge in bytes: IFNAMSIZ less its closing zero (linux/if.h).
 pub const BRIDGE_LENGTH_MAX: usize = 15;
+
+/// "This network", loopback, link-local, and from multicast upward (RFC 6890): a host takes them for itself.
+const RESERVED: &[(Ipv4Addr, u8)] = &[
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+];
 
 /// Is everything the log tells about one network.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,6 +181,10 @@ impl Network {
         }
         if subnet.hosts().take(2).count() < 2 {
             return Err(Rejection::SubnetTooSmall { subnet });
+        }
+        let reserved = RESERVED.iter().filter_map(|(network, prefix)| Ipv4Subnet::around(*network, *prefix));
+        if reserved.map(Subnet::V4).any(|reserved| reserved.overlaps(subnet)) {
+            return Err(Rejection::SubnetReserved { subnet });
         }
         let (name, bridge) = (name.clone(), bridge.to_owned());
         Ok(vec![NetworkEvent::NetworkRequested { id, name, subnet, bridge }])

@@ -47,6 +47,12 @@ pub enum Rejection {
         /// What was asked.
         subnet: Subnet,
     },
+    /// These addresses mean something to every host (RFC 6890).
+    #[error("the addresses of {subnet} cannot be given to containers: they have a meaning of their own")]
+    SubnetReserved {
+        /// What was asked.
+        subnet: Subnet,
+    },
     /// Every address is leased.
     #[error("every address of {subnet} is leased")]
     Full {
@@ -126,6 +132,7 @@ impl From<Rejection> for Refusal {
             }
             Rejection::BridgeName { .. } => (Invalid, "network.bridge-name", None),
             Rejection::SubnetTooSmall { .. } => (Invalid, "network.subnet-too-small", None),
+            Rejection::SubnetReserved { .. } => (Invalid, "network.subnet-reserved", None),
             Rejection::Full { .. } => (Limit, "network.full", shown),
             Rejection::Outside { .. } => (Invalid, "address.outside", shown),
             Rejection::Reserved { .. } => (Invalid, "address.reserved", shown),

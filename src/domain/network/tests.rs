@@ -91,6 +91,9 @@ fn it_should_refuse_what_cannot_work() {
     when(vec![], define("10.1.0.0/32", "br0")).then_refused("network.subnet-too-small");
     when(vec![], define("10.1.0.0/29", "a-name-of-16-byt")).then_refused("network.bridge-name");
     when(vec![], define("10.1.0.0/29", "")).then_refused("network.bridge-name");
+    for reserved in ["127.0.0.0/24", "0.0.0.0/0", "169.254.7.0/24", "224.0.0.0/24", "255.255.255.0/24"] {
+        when(vec![], define(reserved, "br0")).then_refused("network.subnet-reserved");
+    }
 }
 
 #[test]
