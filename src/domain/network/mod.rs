@@ -35,7 +35,7 @@ pub const BRIDGE_LENGTH_MAX: usize = 15;
 
 /// "This network", loopback, link-local, and from multicast upward (RFC 6890): a host takes them for itself.
 const RESERVED: &[(Ipv4Addr, u8)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     (Ipv4Addr::new(224, 0, 0, 0), 3),
