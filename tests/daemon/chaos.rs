@@ -181,7 +181,9 @@ fn killed() -> Outcome {
         .collect();
     let done = die_and_look(&mut node, &shared, Chance(seed));
     shared.ended.store(true, Ordering::Relaxed);
-    clients.into_iter().for_each(|client| drop(client.join()));
+    for client in clients {
+        let _ = client.join();
+    }
     done.map_err(|stop| told_with(stop, seed, &node))?;
     eprintln!("acknowledged: {:?}", shared.counts.lock().unwrap());
     node.finish()
@@ -318,9 +320,8 @@ fn look_for_strangers(node: &Node, rows: &[Value]) -> Outcome {
         }
     }
     let disks = runtime.with_file_name("disks");
-    for entry in fs::read_dir(&disks).into_iter().flatten().flatten() {
-        return Err(Stop::Failed(format!("{} was left by a daemon that died", entry.path().display())));
-    }
+    let left: Vec<_> = fs::read_dir(&disks).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    check!(left.is_empty(), "left by a daemon that died: {left:?}");
     let shims = remains::processes(&runtime.to_string_lossy());
     let living = rows.iter().filter(|row| is_one_of(row, &["running", "paused"])).count();
     check!(shims.len() == living, "{living} containers live, with the supervisors {shims:?}");

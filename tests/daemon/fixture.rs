@@ -424,7 +424,9 @@ impl Drop for Node {
         let _ = self.kill();
         if !self.finished {
             remains::sweep(&instance);
-            remains::processes(&self.place.to_string_lossy()).into_iter().for_each(|(pid, _)| remains::kill(pid));
+            for (pid, _) in remains::processes(&self.place.to_string_lossy()) {
+                remains::kill(pid);
+            }
         }
         if instance.len() == 8 {
             let _ = fs::remove_dir_all(Path::new("/run/berth").join(&instance));

@@ -112,7 +112,9 @@ pub fn sweep(instance: &str) {
         let _ = fs::write(group.join("cgroup.freeze"), "0");
         let _ = fs::write(group.join("freezer.state"), "THAWED");
     }
-    processes(&format!("/run/berth/{instance}")).into_iter().for_each(|(pid, _)| kill(pid));
+    for (pid, _) in processes(&format!("/run/berth/{instance}")) {
+        kill(pid);
+    }
     for _ in 0..40 {
         cgroups(instance).iter().rev().for_each(|group| drop(fs::remove_dir(group)));
         if cgroups(instance).is_empty() {
@@ -123,7 +125,9 @@ pub fn sweep(instance: &str) {
     let quiet = |program: &str, arguments: &[&str]| {
         let _ = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     };
-    links(instance).iter().for_each(|name| quiet("ip", &["link", "delete", name]));
+    for name in links(instance) {
+        quiet("ip", &["link", "delete", &name]);
+    }
     for table in tables(instance) {
         let words: Vec<&str> = ["delete", "table"].into_iter().chain(table.split(' ')).collect();
         quiet("nft", &words);
