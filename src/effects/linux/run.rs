@@ -17,6 +17,7 @@ use crate::domain::effect::{Facts, Failure, InitSignal, RunSpecification};
 use crate::effects::Observation;
 use crate::effects::steps::StepName;
 use crate::events::{Exit, InitKind, Lease, Limits, ProcessIdentity};
+use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::shim::client::{Client, ClientError, prepare_runtime_directory};
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, VERSION};
 use crate::shim::record;
@@ -166,7 +167,10 @@ impl LinuxHost {
             return Ok(started(&directory).unwrap_or(Facts::None));
         }
         match step {
-            "runtime-folder" => self.begin_runtime(run, &directory)?,
+            "runtime-folder" => {
+                expect_joins();
+                self.begin_runtime(run, &directory)?;
+            }
             "supervisor" => self.ensure_supervisor(container, &directory)?,
             "namespaces" => self.ensure_created(container)?,
             "link" => self.ensure_link(run, &directory)?,
@@ -279,10 +283,10 @@ impl LinuxHost {
     }
 
     /// Returns the handle of a container's control group; none on a host without any.
-    pub(super) fn cgroup(&self, container: ContainerId) -> Result<Option<crate::kernel::cgroup::Cgroup>, Failure> {
-        let Ok(layout) = crate::kernel::cgroup::Layout::detect() else { return Ok(None) };
+    pub(super) fn cgroup(&self, container: ContainerId) -> Result<Option<Cgroup>, Failure> {
+        let Ok(layout) = Layout::detect() else { return Ok(None) };
         let place = self.cgroup_place(container);
-        let cgroup = crate::kernel::cgroup::Cgroup::at(&layout, place.parent.as_deref(), &place.name);
+        let cgroup = Cgroup::at(&layout, place.parent.as_deref(), &place.name);
         cgroup.map(Some).map_err(|failure| Failure::permanent(failure.to_string()))
     }
 
@@ -314,6 +318,15 @@ impl LinuxHost {
 
 fn stopped(container: ContainerId) -> crate::domain::effect::HostEffect {
     crate::domain::effect::HostEffect::EnsureStopped { container }
+}
+
+/// Lets the wait for the kernel's lock pass beside the first steps; see [`Cgroup::expect_joins`].
+fn expect_joins() {
+    std::thread::spawn(|| {
+        if let Ok(layout) = Layout::detect() {
+            Cgroup::expect_joins(&layout);
+        }
+    });
 }
 
 /// Tells again of a start that was made before.
