@@ -104,7 +104,7 @@ fn refusals_of_the_daemon_have_their_exit_codes() {
             badly(&state, "container delete web1", 6);
             badly(&state, "start web1 web9", 3);
             badly(&state, "ps --as-of nonsense", 2);
-            badly(&state, "container create web1 --template tiny", 1);
+            badly(&state, "container create web1 --template tiny", 6);
             badly(&state, "operation cancel zzzz", 5);
         })
         .await;
