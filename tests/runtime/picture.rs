@@ -76,6 +76,7 @@ pub struct Picture {
     open: BTreeMap<StreamName, OperationId>,
     stuck: BTreeSet<StreamName>,
     closed: BTreeMap<OperationId, Closing>,
+    first: BTreeMap<OperationId, StreamName>,
     seen: Position,
 }
 
@@ -94,14 +95,20 @@ impl Picture {
         let stream = &envelope.stream;
         let state = self.streams.entry(stream.clone()).or_insert_with(|| state_of(stream.category()));
         match state.fold(envelope) {
-            Some(Mark::Opened { .. }) => drop(self.open.insert(stream.clone(), envelope.context.operation)),
+            Some(Mark::Opened { .. }) => {
+                self.open.insert(stream.clone(), envelope.context.operation);
+                self.first.entry(envelope.context.operation).or_insert_with(|| stream.clone());
+            }
             Some(Mark::Closed { outcome }) => {
                 self.open.remove(stream);
                 match outcome {
                     Closing::Stuck { .. } => self.stuck.insert(stream.clone()),
                     _ => self.stuck.remove(stream),
                 };
-                self.closed.insert(envelope.context.operation, outcome);
+                // An operation may open on several streams; how it ended is said by the one that it began with.
+                if self.first.get(&envelope.context.operation) == Some(stream) {
+                    self.closed.insert(envelope.context.operation, outcome);
+                }
             }
             _ => {}
         }
