@@ -268,6 +268,16 @@ fn is_private_to_overlay(name: &[u8]) -> bool {
     [b"origin".as_slice(), b"impure", b"nlink", b"uuid"].contains(&rest)
 }
 
+/// Is what two names of one inode have in common. The time of the last change of the inode is left out on purpose: it
+/// moves whenever somebody gives the inode another name or takes one away, even outside of the tree, as templates that
+/// share files with the host do all the time.
+type Looks = (FileKind, u32, (u32, u32), u64, (u32, u32), Moment);
+
+fn looks(metadata: &Metadata) -> Looks {
+    let Metadata { kind, mode, uid, gid, size, node, modified, .. } = *metadata;
+    (kind, mode, (uid, gid), size, node, modified)
+}
+
 /// Remembers the first name of every inode that has several, with what the caller knows of it.
 pub struct LinkNames<T> {
     seen: HashMap<(u64, (u32, u32)), FirstName<T>>,
@@ -275,7 +285,7 @@ pub struct LinkNames<T> {
 
 struct FirstName<T> {
     path: Vec<u8>,
-    changed: Moment,
+    looks: Looks,
     left: u32,
     known: T,
 }
@@ -288,10 +298,10 @@ impl<T: Clone> LinkNames<T> {
 
     /// Returns the first name of the same inode, if this is a further one, and what was remembered with it.
     ///
-    /// An inode that changed since is not the same: its number may have been given to another file.
+    /// An inode that looks otherwise by now is not the same: its number may have been given to another file.
     pub fn first(&mut self, found: &Found) -> Option<(Vec<u8>, T)> {
         let key = (found.metadata.inode, found.metadata.device);
-        let first = self.seen.get_mut(&key).filter(|first| first.changed == found.metadata.changed)?;
+        let first = self.seen.get_mut(&key).filter(|first| first.looks == looks(&found.metadata))?;
         first.left = first.left.saturating_sub(1);
         let answer = (first.path.clone(), first.known.clone());
         if first.left == 0 {
@@ -302,9 +312,9 @@ impl<T: Clone> LinkNames<T> {
 
     /// Remembers the first name of an inode with several; others need not be remembered.
     pub fn remember(&mut self, found: &Found, known: T) {
-        let Metadata { links, kind, inode, device, changed, .. } = found.metadata;
+        let Metadata { links, kind, inode, device, .. } = found.metadata;
         if links > 1 && kind != FileKind::Directory {
-            let first = FirstName { path: found.path.clone(), changed, left: links - 1, known };
+            let first = FirstName { path: found.path.clone(), looks: looks(&found.metadata), left: links - 1, known };
             self.seen.insert((inode, device), first);
         }
     }
@@ -345,6 +355,26 @@ mod tests {
             ["", "a", "a/b", "a/b/x", "a/c", "a-", "a.c", "a0", "b"].iter().map(|p| p.as_bytes().to_vec()).collect();
         assert_eq!(found, wanted);
         assert!(found.windows(2).all(|pair| order(&pair[0], &pair[1]).is_lt()));
+    }
+
+    #[test]
+    fn two_names_stay_one_inode_while_somebody_outside_gives_it_a_third() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = place.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("a"), b"x").unwrap();
+        std::fs::hard_link(tree.join("a"), tree.join("b")).unwrap();
+        let root = open_root(&tree).unwrap();
+        let mut walk = Walk::new(root.as_fd()).unwrap();
+        let mut links = LinkNames::new();
+        while let Some(Step::Found(found)) = walk.step() {
+            if found.path == b"a" {
+                links.remember(&found, ());
+                std::fs::hard_link(tree.join("a"), place.path().join("outside")).unwrap();
+            } else if found.path == b"b" {
+                assert_eq!(links.first(&found), Some((b"a".to_vec(), ())));
+            }
+        }
     }
 
     #[test]
