@@ -31,14 +31,19 @@ impl Daemon {
         for name in ["state", "keys", "out"] {
             fs::create_dir(home.path().join(name)).unwrap();
         }
-        let log = fs::File::create(home.path().join("log")).unwrap();
-        let mut command = Command::new(BERTH);
-        command.arg("daemon").arg("--state").arg(home.path().join("state"));
-        command.arg("--key-dir").arg(home.path().join("keys"));
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut daemon = Self { home, child: Some(child) };
-        daemon.wait_until_it_listens();
+        let mut daemon = Self { home, child: None };
+        daemon.spawn();
         daemon
+    }
+
+    fn spawn(&mut self) {
+        let home = self.home.path();
+        let log = fs::File::create(home.join("log")).unwrap();
+        let mut command = Command::new(BERTH);
+        command.arg("daemon").arg("--state").arg(home.join("state")).arg("--key-dir").arg(home.join("keys"));
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+        self.wait_until_it_listens();
     }
 
     fn wait_until_it_listens(&mut self) {
@@ -98,7 +103,7 @@ impl Daemon {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
-    /// Takes away what the daemon would keep running: containers outlive it.
+    /// Takes away what outlives a daemon: containers and networks.
     fn purge(&self) {
         let listed = self.berth(&["ps".to_owned(), "-o".to_owned(), "name".to_owned()]);
         for name in listed.text.lines().filter(|_| listed.code == 0) {
@@ -108,14 +113,19 @@ impl Daemon {
                 self.berth(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
             }
         }
+        self.berth(&["network", "delete", "default", "-y"].map(str::to_owned));
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if self.child.is_some() {
-            self.purge();
+        if std::thread::panicking() && self.child.is_none() {
+            return; // a second panic would end the process without a word
         }
+        if self.child.is_none() {
+            self.spawn();
+        }
+        self.purge();
         self.stop();
     }
 }
