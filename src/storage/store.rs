@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU8;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, oneshot};
 
@@ -26,6 +26,10 @@ use crate::types::{Clock, Position, StreamName, Version};
 
 /// Is the name of the newest checkpoint's file in the state directory.
 pub const CHECKPOINT_FILE: &str = "checkpoint";
+/// Is how long a lock may be held by what is no daemon any more: a program that was started a moment before its daemon
+/// ended has the daemon's descriptors, and so its lock (flock(2)), until its exec.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const LOCK_FILE: &str = "log.lock";
 /// Is how many batches a subscription may lag before it pages from disk.
 const BATCHES_HELD: usize = 64;
@@ -242,10 +246,14 @@ fn lock(state: &Path) -> Result<File, OpenError> {
     let path = state.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(OpenError::file(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: state.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(OpenError::File { path, source }),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: state.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(OpenError::File { path, source }),
+        }
     }
 }
 

@@ -36,6 +36,10 @@ fn populate(state: &Path) {
     well(state, "template create tiny --from-host");
     well(state, "network create default");
     well(state, "container create web1 --template tiny --memory 512M --label tier=front --start");
+    // The last thing that happens by itself: from here on nothing comes between two looks.
+    while !well(state, "event list -o json").contains("ContainerReady") {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 #[test]
