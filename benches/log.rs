@@ -16,7 +16,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_millis(1_000);
+const ROUND: Duration = Duration::from_secs(1);
 const REPLAYED: u64 = 300_000;
 const BODY: &str = "container started: memory 536870912, cpu 2.0, network lan, address 10.0.3.17";
 

@@ -16,7 +16,7 @@ use berth::shim::protocol::{
     Readiness, SessionTarget, Spec, VERSION,
 };
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Marks every name these tests make; the leak test looks for it.
 pub fn instance() -> String {
     format!("{:08x}", std::process::id())

@@ -71,7 +71,7 @@ fn lease() -> Outcome {
     }
     check!(goes_on(&test)?, "it did not go on");
     check!(test.client().thaw(lease)?.is_none(), "an expired lease was thawed");
-    let lease = test.client().freeze(Duration::from_secs(60))?;
+    let lease = test.client().freeze(Duration::from_mins(1))?;
     std::thread::sleep(Duration::from_millis(50));
     let held = test.client().thaw(lease)?.unwrap_or_default();
     check!(held >= Duration::from_millis(50), "{held:?}");
@@ -81,7 +81,7 @@ fn lease() -> Outcome {
 fn holder() -> Outcome {
     let test = counting()?;
     let (events, other) = (test.events()?, test.another_client()?);
-    let lease = other.freeze(Duration::from_secs(60))?;
+    let lease = other.freeze(Duration::from_mins(1))?;
     check!(stands_still(&test)?, "it goes on while frozen");
     drop(other);
     match events.next(Duration::from_secs(5))? {
@@ -96,7 +96,7 @@ fn pause() -> Outcome {
     let test = counting()?;
     std::thread::sleep(Duration::from_millis(100));
     test.client().pause()?;
-    let lease = test.client().freeze(Duration::from_secs(60))?;
+    let lease = test.client().freeze(Duration::from_mins(1))?;
     test.client().thaw(lease)?;
     check!(stands_still(&test)?, "a thaw resumed the pause");
     test.client().resume()?;
