@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use berth::domain::node::{ID_BASE, ID_COUNT, ID_SLOTS_MAX};
@@ -37,11 +37,7 @@ pub(crate) fn foreign_ids(state: &Path, instance: &str) -> io::Result<Vec<(u32, 
 }
 
 fn foreign_ids_in(register: &Path, state: &Path, instance: &str) -> io::Result<Vec<(u32, u32)>> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(register)?;
-    let lock = fs::File::create(register.join("lock"))?;
-    while !berth::sys::lock::try_exclusive(lock.as_fd())? {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    let _lock = locked(register)?;
     let taken = taken(register, instance)?;
     let own = fs::read_to_string(state.join(FILE)).ok().and_then(|text| text.trim().parse().ok());
     let block = match own {
@@ -54,10 +50,36 @@ fn foreign_ids_in(register: &Path, state: &Path, instance: &str) -> io::Result<V
     Ok(all_but(block))
 }
 
-/// Gives the block back: nothing on this host carries its ids any more.
+/// Gives the block back: nothing on this host carries its ids any more. The last one takes the register away.
 pub(crate) fn forget(state: &Path, instance: &str) {
+    let register = Path::new(REGISTER);
+    let Ok(_lock) = locked(register) else { return };
     let _ = fs::remove_file(state.join(FILE));
-    let _ = fs::remove_file(Path::new(REGISTER).join(format!("{instance}.json")));
+    let _ = fs::remove_file(register.join(format!("{instance}.json")));
+    if taken(register, instance).is_ok_and(|blocks| blocks.is_empty()) {
+        let _ = fs::remove_file(register.join("lock"));
+        let _ = fs::remove_dir(register);
+        let _ = register.parent().map(fs::remove_dir); // what is not empty stays
+    }
+}
+
+/// Takes the register's lock. Whoever held it before may have taken the register away: then it is made anew.
+fn locked(register: &Path) -> io::Result<fs::File> {
+    let path = register.join("lock");
+    loop {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(register)?;
+        let file = match fs::File::create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        while !berth::sys::lock::try_exclusive(file.as_fd())? {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let own = file.metadata()?.ino();
+        if fs::metadata(&path).is_ok_and(|found| found.ino() == own) {
+            return Ok(file);
+        }
+    }
 }
 
 fn no_block() -> io::Error {
