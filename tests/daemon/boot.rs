@@ -5,10 +5,10 @@ use std::fs;
 use serde_json::Value;
 
 use crate::check;
-use crate::fixture::{Node, Outcome, need};
-use crate::remains;
+use crate::fixture::Node;
+use crate::harness::{Outcome, need, remains};
 
-pub const TESTS: &[crate::Test] = &[("a boot interrupts what ran and starts what starts with the node", boot)];
+pub const TESTS: &[crate::harness::Test] = &[("a boot interrupts what ran and starts what starts with the node", boot)];
 
 fn boot() -> Outcome {
     need(&["start-containers", "loop devices", "mkfs.ext4"])?;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::check;
-use crate::fixture::{Api, Node, Outcome, PATIENCE, Reply, Stop, need};
-use crate::remains;
+use crate::fixture::{Api, Node, PATIENCE, Reply};
+use crate::harness::{Outcome, Stop, need, remains};
 
-pub const TESTS: &[crate::Test] =
+pub const TESTS: &[crate::harness::Test] =
     &[("a daemon that is killed at any moment loses nothing and lies about nothing", killed)];
 
 const ROUNDS: u64 = 50;

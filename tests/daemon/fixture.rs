@@ -1,115 +1,19 @@
 //! A daemon with a place of its own, its command line and its API.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use serde_json::Value;
 
-use crate::remains;
+use crate::check;
+use crate::harness::{Outcome, PROGRAM, Stop, remains, roots, scratch};
 
 /// How long anything may take before it counts as hanging.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Debug)]
-pub enum Stop {
-    Skipped { feature: String, reason: String },
-    Failed(String),
-}
-
-pub type Outcome = Result<(), Stop>;
-
-impl<E: std::fmt::Display> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-/// Fails unless the condition holds.
-#[macro_export]
-macro_rules! check {
-    ($condition:expr, $($words:tt)+) => {
-        if !$condition {
-            return Err($crate::fixture::Stop::Failed(format!($($words)+)));
-        }
-    };
-}
-
-/// Prints the skip; strict runs want the doctor to agree.
-pub fn skip(name: &str, feature: &str, reason: &str) -> Result<(), String> {
-    eprintln!("skipped {name}: {feature}: {reason}");
-    let strict = std::env::var_os("BERTH_REQUIRE_KERNEL").is_some_and(|value| value == "1");
-    if strict && !misses(feature) {
-        return Err(format!("skipped for {feature} ({reason}), which the doctor does not miss"));
-    }
-    Ok(())
-}
-
-fn findings() -> &'static Value {
-    static FINDINGS: OnceLock<Value> = OnceLock::new();
-    FINDINGS.get_or_init(|| {
-        let empty = scratch().join("doctor");
-        let told = Command::new(PROGRAM).args(["doctor", "-o", "json"]).env("BERTH_STATE", empty).output().unwrap();
-        serde_json::from_slice(&told.stdout).unwrap()
-    })
-}
-
-/// Says whether the doctor names a feature as missing.
-pub fn misses(feature: &str) -> bool {
-    let all = findings()["findings"].as_array().cloned().unwrap_or_default();
-    all.iter().any(|finding| finding["feature"] == feature && finding["ok"] == false)
-}
-
-/// Skips the test unless the host has the features.
-pub fn need(features: &[&str]) -> Outcome {
-    let missing = features.iter().find(|feature| misses(feature));
-    missing.map_or(Ok(()), |feature| {
-        Err(Stop::Skipped { feature: (*feature).to_owned(), reason: "the doctor misses it".to_owned() })
-    })
-}
-
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_berth");
-
-/// The tests' own folder, removed by the leak test.
-pub fn scratch() -> &'static Path {
-    static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
-    SCRATCH.get_or_init(|| {
-        let path = std::env::temp_dir().join(format!("berth-daemon-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        path
-    })
-}
-
-/// A root of busybox alone, with an init that ends at USR2 (power off) and TERM (reboot).
-pub fn busybox_root() -> Result<PathBuf, Stop> {
-    static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let made = ROOT.get_or_init(|| make_busybox_root().map_err(|error| error.to_string()));
-    made.clone().map_err(|reason| Stop::Skipped { feature: "busybox".to_owned(), reason })
-}
-
-fn make_busybox_root() -> io::Result<PathBuf> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-    let busybox = busybox.ok_or_else(|| io::Error::other("no busybox on this host"))?;
-    let root = scratch().join("busybox-root");
-    for folder in ["bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "usr/bin"] {
-        fs::create_dir_all(root.join(folder))?;
-    }
-    fs::copy(busybox, root.join("bin/busybox"))?;
-    let applets = Command::new(busybox).arg("--list").output()?;
-    for name in String::from_utf8_lossy(&applets.stdout).lines().filter(|name| *name != "busybox") {
-        symlink("busybox", root.join("bin").join(name))?;
-    }
-    symlink("../bin/busybox", root.join("sbin/init"))?;
-    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
-    fs::write(root.join("etc/group"), "root:x:0:\n")?;
-    fs::write(root.join("etc/inittab"), "::sysinit:/bin/echo berth-sysinit\n::respawn:/bin/sleep 1000\n")?;
-    Ok(root)
-}
 
 /// What a command line answered.
 #[derive(Debug)]
@@ -368,7 +272,7 @@ impl Node {
 
     /// Makes the template `bb` of busybox.
     pub fn template(&self) -> Outcome {
-        let root = busybox_root()?;
+        let root = roots::busybox()?;
         self.must(&["template", "create", "bb", "--from-dir", &root.to_string_lossy()]).map(drop)
     }
 

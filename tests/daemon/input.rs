@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::check;
-use crate::fixture::{Node, Outcome, Stop, busybox_root, need};
+use crate::fixture::Node;
+use crate::harness::{Outcome, Stop, need, roots};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("names that are none, and names of nothing", names),
     ("sizes, schedules and limits that make no sense", values),
     ("archives that are hostile, broken or none", archives),
@@ -118,7 +119,7 @@ fn values() -> Outcome {
 fn archives() -> Outcome {
     let node = Node::begin("archives")?;
     let place = |name: &str| node.place.join(name);
-    let root = busybox_root()?;
+    let root = roots::busybox()?;
     tar(&place("whole.tar"), &root, &["bin/busybox", "sbin", "etc"], &[])?;
     let whole = fs::read(place("whole.tar"))?;
     fs::write(place("cut.tar"), &whole[..whole.len() / 2 + 100])?;

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::check;
-use crate::fixture::{Node, Outcome, Stop, misses, need};
+use crate::fixture::Node;
+use crate::harness::{Outcome, Stop, misses, need};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("too little memory kills inside alone, and is counted", memory),
     ("processes and processor time are limited while it runs", processes_and_time),
     ("a full disk is full inside alone, and grows", disk),
@@ -56,7 +57,8 @@ fn processes_and_time() -> Outcome {
     sh(&node, "timeout 3 sh -c 'while :; do :; done'")?;
     let (took, spent) = (begun.elapsed().as_micros() as u64, used(&node.container("c1")?) - before);
     let share = spent * 100 / took;
-    check!((8..=32).contains(&share), "{share} % of a processor instead of 20");
+    // A busy machine may give it less than its quota, never more.
+    check!(spent > 0 && share <= 32, "{share} % of a processor instead of 20");
     node.finish()
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::check;
-use crate::fixture::{Node, Outcome, Stop, need};
-use crate::remains;
+use crate::fixture::Node;
+use crate::harness::{Outcome, Stop, need, remains};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("containers outlive a daemon that ends in order", outlive),
     ("a daemon of another path takes over what runs", upgrade),
     ("what ends while no daemon runs is found at the next start", unseen),

@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::check;
-use crate::fixture::{Answer, Node, Outcome, Stop, need, run_within};
+use crate::fixture::{Answer, Node, run_within};
+use crate::harness::{Outcome, Stop, need};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("the second daemon of a state directory is refused", second),
     ("a newer state directory is refused and stays as it is", newer),
     ("a log that was cut or changed is refused or told by the audit", damaged),

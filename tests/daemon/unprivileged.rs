@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::chown;
 
 use crate::check;
-use crate::fixture::{Node, Outcome, busybox_root, need};
+use crate::fixture::Node;
+use crate::harness::{Outcome, need, roots};
 use crate::state_directory::{NOBODY, as_nobody, give_to_nobody};
 
-pub const TESTS: &[crate::Test] = &[("without root everything works but what needs it", without_root)];
+pub const TESTS: &[crate::harness::Test] = &[("without root everything works but what needs it", without_root)];
 
 fn without_root() -> Outcome {
     need(&["root"])?; // to become nobody
@@ -21,7 +22,7 @@ fn without_root() -> Outcome {
     let told = node.berth(&["doctor", "-o", "json"])?.json()?;
     let findings = told["findings"].as_array().cloned().unwrap_or_default();
     check!(findings.iter().any(|finding| finding["feature"] == "root" && finding["ok"] == false), "{told:#}");
-    node.must(&["template", "create", "bb", "--from-dir", &busybox_root()?.to_string_lossy()])?;
+    node.must(&["template", "create", "bb", "--from-dir", &roots::busybox()?.to_string_lossy()])?;
     node.must(&["container", "create", "c1", "--template", "bb", "--disk-kind", "directory"])?;
     let started = node.refused(&["container", "start", "c1"], 1, "node.cannot-start")?;
     check!(started.err.contains("root"), "{started:?}");

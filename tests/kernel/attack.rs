@@ -1,9 +1,10 @@
 //! What root inside a container tries against its host, and how it ends.
 
 use crate::check;
-use crate::fixture::{Outcome, Plan, TestContainer};
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::Outcome;
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("host processes are neither seen nor signalled", processes),
     ("the host's cgroups are out of reach and limits cannot be raised", cgroups),
     ("devices, modules, clocks and foreign mounts are refused", kernel),
@@ -74,7 +75,7 @@ fn kernel() -> Outcome {
 /// A container prepares its root so that the next start would write or mount elsewhere.
 fn links() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
-    let victim = crate::fixture::scratch().join(format!("victim-{}", test.spec.id));
+    let victim = crate::harness::scratch().join(format!("victim-{}", test.spec.id));
     std::fs::create_dir_all(&victim)?;
     let target = victim.display();
     let (code, text) = test.shell(&format!(

@@ -6,9 +6,10 @@ use berth::shim::protocol::{Exit, Phase};
 use berth::sys::signal;
 
 use crate::check;
-use crate::fixture::{Outcome, Plan, TestContainer};
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::Outcome;
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("a busybox root boots unprivileged and powers off", busybox),
     ("ten starts in a row, timed", timed),
     ("a Debian systemd root boots to running without failed units and halts", debian),

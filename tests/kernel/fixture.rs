@@ -1,12 +1,11 @@
-//! Roots to boot and the life of a test container.
+//! The life of a test container.
 
-use std::os::unix::fs::symlink;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
-use std::{fs, io};
 
 use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::shim::attach::{self, SessionStreams};
@@ -16,137 +15,15 @@ use berth::shim::protocol::{
     Readiness, SessionTarget, Spec, VERSION,
 };
 
+use crate::check;
+use crate::harness::roots::{self, run};
+use crate::harness::{Outcome, PROGRAM, Stop, need, scratch, skipped};
+
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Marks every name these tests make; the leak test looks for it.
 pub fn instance() -> String {
     format!("{:08x}", std::process::id())
-}
-
-#[derive(Debug)]
-pub enum Stop {
-    Skipped { feature: String, reason: String },
-    Failed(String),
-}
-
-pub type Outcome = Result<(), Stop>;
-
-impl<E: std::fmt::Display> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-/// Fails unless the condition holds.
-#[macro_export]
-macro_rules! check {
-    ($condition:expr, $($words:tt)+) => {
-        if !$condition {
-            return Err($crate::fixture::Stop::Failed(format!($($words)+)));
-        }
-    };
-}
-
-pub fn skipped(feature: &str, reason: impl Into<String>) -> Stop {
-    Stop::Skipped { feature: feature.to_owned(), reason: reason.into() }
-}
-
-/// Prints the skip; strict runs want the probe to agree.
-pub fn skip(name: &str, feature: &str, reason: &str) -> Result<(), String> {
-    eprintln!("skipped {name}: {feature}: {reason}");
-    let strict = std::env::var_os("BERTH_REQUIRE_KERNEL").is_some_and(|value| value == "1");
-    let known_missing = strict && probe_misses(feature).map_err(|error| error.to_string())?;
-    if strict && !known_missing {
-        Err(format!("skipped for {feature} ({reason}), which the probe does not miss"))
-    } else {
-        Ok(())
-    }
-}
-
-/// Asks the binary itself, since some probes need a process with one thread.
-fn probe_misses(feature: &str) -> io::Result<bool> {
-    let text = run(Command::new(env!("CARGO_BIN_EXE_berth")).args(["shim", "--probe"]))?;
-    let features: Vec<berth::kernel::probe::Feature> = serde_json::from_str(&text)?;
-    Ok(features.iter().any(|one| one.name == feature && !one.is_there()))
-}
-
-/// The tests' own folder, removed by the leak test.
-pub fn scratch() -> &'static Path {
-    static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
-    SCRATCH.get_or_init(|| {
-        let path = std::env::temp_dir().join(format!("berth-kernel-{}", instance()));
-        fs::create_dir_all(&path).unwrap();
-        path
-    })
-}
-
-pub fn need_root() -> Outcome {
-    let root = berth::sys::process::effective_user() == 0;
-    if root { Ok(()) } else { Err(skipped("root", "not root")) }
-}
-
-/// A root of busybox alone, with an init that answers USR2 (power off), TERM (reboot).
-pub fn busybox_root() -> Result<PathBuf, Stop> {
-    static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    need_root()?;
-    let made = ROOT.get_or_init(|| make_busybox_root().map_err(|error| error.to_string()));
-    made.clone().map_err(|reason| skipped("busybox", reason))
-}
-
-fn make_busybox_root() -> io::Result<PathBuf> {
-    let cached = concat!(env!("CARGO_MANIFEST_DIR"), "/target/fixtures/busybox");
-    let busybox = ["/bin/busybox", "/usr/bin/busybox", cached].into_iter().find(|path| Path::new(path).exists());
-    let busybox = busybox.ok_or_else(|| io::Error::other("no busybox on this host"))?;
-    let root = scratch().join("busybox-root");
-    for folder in ["bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "usr/bin"] {
-        fs::create_dir_all(root.join(folder))?;
-    }
-    fs::copy(busybox, root.join("bin/busybox"))?;
-    let applets = Command::new(busybox).arg("--list").output()?;
-    for name in String::from_utf8_lossy(&applets.stdout).lines().filter(|name| *name != "busybox") {
-        symlink("busybox", root.join("bin").join(name))?;
-    }
-    symlink("../bin/busybox", root.join("sbin/init"))?;
-    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/tmp:/bin/sh\n")?;
-    fs::write(root.join("etc/group"), "root:x:0:\ntty:x:5:\nsudo:x:27:ann\n")?;
-    fs::write(root.join("etc/inittab"), "::sysinit:/bin/echo berth-sysinit\n::respawn:/bin/sleep 1000\n")?;
-    Ok(root)
-}
-
-/// Debian with systemd, made by mmdebstrap once and kept as a tar below target/.
-pub fn debian_root() -> Result<PathBuf, Stop> {
-    static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    need_root()?;
-    let made = ROOT.get_or_init(|| make_debian_root().map_err(|error| error.to_string()));
-    made.clone().map_err(|reason| skipped("mmdebstrap", reason))
-}
-
-fn make_debian_root() -> io::Result<PathBuf> {
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures");
-    fs::create_dir_all(&cache)?;
-    let archive = cache.join("debian.tar");
-    if !archive.exists() {
-        let part = cache.join("debian.part.tar");
-        let packages = "--include=systemd,systemd-sysv,dbus,libpam-systemd";
-        run(Command::new("mmdebstrap").args(["--variant=minbase", packages, "bookworm"]).arg(&part))?;
-        fs::rename(part, &archive)?;
-    }
-    let root = scratch().join("debian-root");
-    fs::create_dir_all(&root)?;
-    run(Command::new("tar")
-        .args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"])
-        .arg(archive)
-        .arg("-C")
-        .arg(&root))?;
-    fs::write(root.join("etc/machine-id"), "")?;
-    Ok(root)
-}
-
-pub fn run(command: &mut Command) -> io::Result<String> {
-    let output = command.output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))))
 }
 
 /// Where the groups of containers go: on pure v2 this process makes room first.
@@ -183,18 +60,21 @@ impl Plan {
     }
 
     pub fn busybox() -> Result<Self, Stop> {
+        need(&["root"])?;
         let init = Init::Own { argv: vec!["/sbin/init".into()], stop_signal: berth::sys::signal::USER_2 };
-        Ok(Self::new(busybox_root()?, init))
+        Ok(Self::new(roots::busybox()?, init))
     }
 
     pub fn command(argv: &[&str]) -> Result<Self, Stop> {
+        need(&["root"])?;
         let argv = argv.iter().map(|part| (*part).to_owned()).collect();
-        Ok(Self::new(busybox_root()?, Init::Builtin { argv }))
+        Ok(Self::new(roots::busybox()?, Init::Builtin { argv }))
     }
 
     pub fn debian() -> Result<Self, Stop> {
+        need(&["root"])?;
         let init = Init::Own { argv: vec!["/sbin/init".into()], stop_signal: berth::sys::signal::realtime(3) };
-        Ok(Self { readiness: Readiness::Notify, ..Self::new(debian_root()?, init) })
+        Ok(Self { readiness: Readiness::Notify, ..Self::new(roots::debian()?, init) })
     }
 }
 
@@ -250,7 +130,7 @@ impl TestContainer {
     pub fn spawn_spec(directory: PathBuf, spec: Spec) -> Result<Self, Stop> {
         prepare_runtime_directory(&directory, &spec)?;
         let errors = fs::File::create(directory.join("stderr"))?;
-        let shim = Command::new(env!("CARGO_BIN_EXE_berth"))
+        let shim = Command::new(PROGRAM)
             .arg("shim")
             .arg(&directory)
             .stdin(Stdio::null())

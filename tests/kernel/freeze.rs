@@ -5,9 +5,10 @@ use std::time::Duration;
 use berth::shim::protocol::Event;
 
 use crate::check;
-use crate::fixture::{Outcome, Plan, Stop, TestContainer};
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::{Outcome, Stop};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("a lease thaws by itself and subscribers are told", lease),
     ("a lease ends with the connection that took it", holder),
     ("the end of a freeze does not resume a pause", pause),

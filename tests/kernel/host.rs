@@ -22,9 +22,9 @@ use berth::types::{
     BackupId, Category, ContainerId, NodeId, OperationId, RunId, SessionId, Size, StoreId, StreamName, TemplateId,
 };
 
-use crate::Test;
 use crate::check;
-use crate::fixture::{Outcome, Stop, busybox_root, instance, scratch};
+use crate::fixture::instance;
+use crate::harness::{Outcome, Stop, Test, need, roots, scratch};
 
 pub const TESTS: &[Test] = &[
     ("a container lives, is backed up while it runs, and comes back from the backup", whole_life),
@@ -41,6 +41,7 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Result<Self, Stop> {
+        need(&["root"])?;
         let folder = scratch().join(format!("host-{name}"));
         std::fs::create_dir_all(&folder)?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
@@ -62,7 +63,7 @@ impl Place {
     }
 
     fn prepare(&self, host: &LinuxHost, kind: DiskKind) -> Outcome {
-        let root = busybox_root()?;
+        let root = roots::busybox()?;
         let source = TemplateSource::Directory { path: root.display().to_string() };
         perform(host, &HostEffect::EnsureTemplate { template: self.template, source })?;
         let (container, size) = (self.container, Size::from_mib(128));

@@ -3,9 +3,10 @@
 use berth::shim::protocol::Limits;
 
 use crate::check;
-use crate::fixture::{Outcome, Plan, Stop, TestContainer, skipped};
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::{Outcome, Stop, skipped};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("exhausted memory kills inside and is counted", memory),
     ("a fork bomb is contained by the process limit", pids),
     ("a processor quota is kept and can be lifted live", cpu),
@@ -60,12 +61,15 @@ fn cpu() -> Outcome {
         test.shell(line)?;
         Ok(group.statistics().cpu_usec.unwrap_or(0) - before)
     };
+    let throttled = || group.statistics().throttled_periods.unwrap_or(0);
+    // A busy machine may give it less than its quota, never more: hence no bound from below, and no comparison of times.
     let bounded = used(spin)?;
-    check!((100_000..450_000).contains(&bounded), "used {bounded} µs of a second at 20 %");
-    check!(group.statistics().throttled_periods.unwrap_or(0) > 0, "never throttled");
+    check!((1..450_000).contains(&bounded), "used {bounded} µs of a second at 20 %");
+    check!(throttled() > 0, "never throttled");
     group.set_limits(&Limits { cpu_millis: None, ..limits })?;
-    let free = used(spin)?;
-    check!(free > bounded * 3 / 2, "used {free} µs without a limit, {bounded} with");
+    let before = throttled();
+    check!(used(spin)? > 0, "nothing ran");
+    check!(throttled() == before, "throttled {before} times before, {} times after the limit was lifted", throttled());
     test.finish().map(drop)
 }
 

@@ -1,7 +1,4 @@
-//! Real containers on the real kernel: no mocks. A test whose host feature is missing says so; under
-//! `BERTH_REQUIRE_KERNEL=1` that passes only when the probe names the feature as missing.
-//!
-//! The last test looks for anything the others left behind, which is why this target has its own harness.
+//! Real containers on the real kernel, without a daemon: supervisor, limits, freezing, attacks from inside. No mocks.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -9,42 +6,22 @@ mod attack;
 mod boot;
 mod fixture;
 mod freeze;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod host;
-mod leak;
 mod limits;
 mod recovery;
 mod session;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-
-use fixture::Outcome;
-
-pub type Test = (&'static str, fn() -> Outcome);
-
-fn trial((name, test): Test) -> Trial {
-    Trial::test(name, move || match test() {
-        Ok(()) => Ok(()),
-        Err(fixture::Stop::Skipped { feature, reason }) => fixture::skip(name, &feature, &reason).map_err(Failed::from),
-        Err(fixture::Stop::Failed(message)) => Err(Failed::from(message)),
-    })
-}
-
 fn main() {
-    let mut arguments = Arguments::from_args();
-    let all = [boot::TESTS, session::TESTS, freeze::TESTS, limits::TESTS, recovery::TESTS, attack::TESTS, host::TESTS];
-    let trials = all.into_iter().flatten().copied().map(trial).collect();
-    // Boots take all of the machine; two at a time keeps their times honest.
-    arguments.test_threads = arguments.test_threads.or(Some(2));
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    let listing = arguments.list || arguments.filter.is_some();
-    if !listing {
-        arguments.test_threads = Some(1);
-        let last = libtest_mimic::run(&arguments, leak::TESTS.iter().copied().map(trial).collect());
-        if last.has_failed() {
-            std::process::exit(101);
-        }
-    }
-    // A filtered run leaves out the leak test, which removes the folder else.
-    let _ = std::fs::remove_dir_all(fixture::scratch());
-    conclusion.exit();
+    harness::remains::remember(&fixture::instance());
+    harness::main(&[
+        boot::TESTS,
+        session::TESTS,
+        freeze::TESTS,
+        limits::TESTS,
+        recovery::TESTS,
+        attack::TESTS,
+        host::TESTS,
+    ]);
 }

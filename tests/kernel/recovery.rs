@@ -8,9 +8,10 @@ use berth::shim::protocol::{Directory, Exit, Phase};
 use berth::shim::record;
 
 use crate::check;
-use crate::fixture::{Outcome, Plan, Stop, TestContainer};
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::{Outcome, Stop};
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("a container whose creator goes before the start is undone", creator_gone),
     ("a running container does not notice that nobody is connected", daemon_gone),
     ("an exit without a daemon is kept until it is acknowledged", exit_kept),

@@ -7,9 +7,10 @@ use berth::shim::attach::{self, SessionStreams};
 use berth::shim::protocol::{Command, SessionTarget, WindowSize};
 
 use crate::check;
-use crate::fixture::{Outcome, Plan, TestContainer, read_all};
+use crate::fixture::{Plan, TestContainer, read_all};
+use crate::harness::Outcome;
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[crate::harness::Test] = &[
     ("a command gets the profile of the init and its exit code is told", profile),
     ("a command with a terminal sees it, its size and its user", terminal),
     ("a token works once and a wrong one never", token),

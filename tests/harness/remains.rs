@@ -1,11 +1,12 @@
-//! What a daemon's instance has in the kernel: looked at by tests, and swept away after a failed one.
+//! What an instance has in the kernel: looked at by tests, and swept away after a failed one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use crate::fixture::scratch;
+use super::{Outcome, scratch};
+use crate::check;
 
 static INSTANCES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -17,13 +18,22 @@ pub fn remember(instance: &str) {
     }
 }
 
+/// Runs last: nothing of the other tests is left.
+pub fn nothing() -> Outcome {
+    let left = of_all();
+    check!(left.is_empty(), "left behind: {left:#?}");
+    fs::remove_dir_all(scratch())?;
+    Ok(())
+}
+
 /// Names what is left of every instance, and of the folder all tests share.
-pub fn of_all() -> Vec<String> {
+fn of_all() -> Vec<String> {
     let known = INSTANCES.lock().unwrap().clone();
     let mut left: Vec<String> = known.iter().flat_map(|instance| of(instance)).collect();
     let mark = scratch().to_string_lossy().into_owned();
     left.extend(mounts(&mark));
     left.extend(loops(&mark));
+    left.extend(sockets(&mark));
     left.extend(processes(&mark).into_iter().map(|(pid, line)| format!("process {pid} {line}")));
     left
 }
@@ -76,6 +86,11 @@ fn tables(instance: &str) -> Vec<String> {
 fn mounts(mark: &str) -> Vec<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     text.lines().filter(|line| line.contains(mark)).map(|line| format!("mount {line}")).collect()
+}
+
+fn sockets(mark: &str) -> Vec<String> {
+    let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    text.lines().filter(|line| line.contains(mark)).map(|line| format!("socket {line}")).collect()
 }
 
 /// Returns the loop devices whose file is below that folder.
