@@ -80,14 +80,19 @@ impl Registry {
         }
     }
 
-    pub(super) fn deliver(
+    /// Asks the aggregate of a stream; what it took once is answered the second time, and changes nothing.
+    ///
+    /// # Errors
+    /// The rules refuse, the log does not take it, or too many wait for the same stream.
+    pub async fn ask(
         self: &Arc<Self>,
         to: &StreamName,
         asked: Asked,
         causation: Option<EventReference>,
-        reply: oneshot::Sender<Result<Answer, CommandError>>,
-    ) {
+    ) -> Result<Answer, CommandError> {
+        let (reply, answer) = oneshot::channel();
         kinds::ask(self, &self.resolve(to), AskMessage { asked, causation, reply });
+        answer.await.unwrap_or(Err(CommandError::Stopping))
     }
 
     /// Puts this node's id where a rule wrote `self`.

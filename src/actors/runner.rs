@@ -4,8 +4,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix::{Addr, System};
-use tokio::sync::oneshot;
-
 use super::house::House;
 use super::message::{CommandError, Finished};
 use super::registry::Registry;
@@ -72,11 +70,9 @@ pub(super) fn ask<A: Aggregate + Unpin>(
     let at = registry.house().clock.now();
     let (operation, step) = (effect.operation, effect.step);
     let causation = Some(EventReference { stream: by.clone(), version });
-    let asked = Asked { ask, by, operation, at, principal };
+    let asked = Asked { operation: ask.operation(operation, step), ask, by, step, at, principal };
     actix::spawn(async move {
-        let (reply, answer) = oneshot::channel();
-        registry.deliver(&to, asked, causation, reply);
-        let outcome = match answer.await.unwrap_or(Err(CommandError::Stopping)) {
+        let outcome = match registry.ask(&to, asked, causation).await {
             Ok(answer) => Outcome::Answered(answer),
             Err(CommandError::Refused(refusal)) => Outcome::Refused(refusal),
             Err(error @ CommandError::Parked { .. }) => Outcome::Failed(Failure::permanent(error.to_string())),

@@ -15,7 +15,7 @@ use super::house::House;
 use super::message::{AskMessage, CommandError, Finished, Idempotency, Mode, Order, Perform, Receipt, Wake};
 use super::registry::Registry;
 use super::runner;
-use crate::domain::effect::{Action, Answer, Effect, Failure, FailureKind, Outcome, Report};
+use crate::domain::effect::{Action, Answer, Asked, Effect, Failure, FailureKind, Outcome, Report};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::effects::Cancel;
 use crate::events::{self, Envelope, EventReference, NewEvent};
@@ -104,10 +104,13 @@ impl<A: Aggregate + Unpin> Shell<A> {
         self.parked = Some(reason.to_string());
     }
 
+    fn understood(&self) -> Result<(), CommandError> {
+        let parked = |reason: &String| CommandError::Parked { stream: self.stream.to_string(), reason: reason.clone() };
+        self.parked.as_ref().map_or(Ok(()), |reason| Err(parked(reason)))
+    }
+
     fn decide(&self, command: &A::Command, given: Given) -> Result<Vec<A::Event>, CommandError> {
-        if let Some(reason) = &self.parked {
-            return Err(CommandError::Parked { stream: self.stream.to_string(), reason: reason.clone() });
-        }
+        self.understood()?;
         self.state.decide(command, given).map_err(|rejection| CommandError::Refused(rejection.into()))
     }
 
@@ -369,25 +372,15 @@ impl<A: Aggregate + Unpin> Handler<AskMessage> for Shell<A> {
 
     fn handle(&mut self, message: AskMessage, _: &mut Context<Self>) -> Self::Result {
         let AskMessage { asked, causation, reply } = message;
-        let (answered, principal) = (asked.clone(), asked.principal.clone());
-        let given = Given { operation: asked.operation, at: asked.at };
-        let decided = match A::Command::try_from(asked) {
-            Ok(command) => self.decide(&command, given),
-            Err(_) => Err(CommandError::Refused(not_understood(&self.stream, answered.ask.name()))),
-        };
-        let commit = match decided {
-            Ok(facts) if facts.is_empty() => {
-                let _ = reply.send(Ok(self.state.answer(&answered)));
-                return Self::done();
+        match self.asked(&asked, causation) {
+            Ok(None) => {
+                let _ = reply.send(Ok(self.state.answer(&asked)));
+                Self::done()
             }
-            Ok(facts) => self.commit(&facts, given, principal, causation),
-            Err(error) => Err(error),
-        };
-        match commit {
-            Ok(commit) => self.append(
+            Ok(Some(commit)) => self.append(
                 commit,
                 Box::new(move |shell, result| {
-                    let _ = reply.send(result.map(|_| shell.state.answer(&answered)));
+                    let _ = reply.send(result.map(|_| shell.state.answer(&asked)));
                 }),
             ),
             Err(error) => {
@@ -395,6 +388,27 @@ impl<A: Aggregate + Unpin> Handler<AskMessage> for Shell<A> {
                 Self::done()
             }
         }
+    }
+}
+
+impl<A: Aggregate + Unpin> Shell<A> {
+    /// Returns what is to be recorded for an ask; nothing if it is so already, or was asked before: then the subject may
+    /// have moved on, and doing it again would undo what came since.
+    fn asked(&self, asked: &Asked, causation: Option<EventReference>) -> Result<Option<Commit>, CommandError> {
+        self.understood()?;
+        let key = asked.key();
+        if self.house().store.recall(&key, [0; 32])?.is_some() {
+            return Ok(None);
+        }
+        let given = Given { operation: asked.operation, at: asked.at };
+        let command = A::Command::try_from(asked.clone())
+            .map_err(|_| CommandError::Refused(not_understood(&self.stream, asked.ask.name())))?;
+        let facts = self.decide(&command, given)?;
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let commit = self.commit(&facts, given, asked.principal.clone(), causation)?;
+        Ok(Some(Commit { key: Some(key), ..commit }))
     }
 }
 

@@ -61,15 +61,18 @@ enum Disturbance {
     Lost,
     /// What is told later comes before the report.
     Early,
+    /// What is told later comes first, the report is lost in a crash, and from then on it is told again and again.
+    Again,
 }
 
-const ALL: [Disturbance; 6] = [
+const ALL: [Disturbance; 7] = [
     Disturbance::Fails,
     Disturbance::Broken,
     Disturbance::Refused,
     Disturbance::Twice,
     Disturbance::Lost,
     Disturbance::Early,
+    Disturbance::Again,
 ];
 
 /// Is a saga under way in its world.
@@ -78,6 +81,7 @@ struct Walk<'a, A: Aggregate> {
     state: A,
     log: Vec<(A::Event, Given)>,
     later: VecDeque<A::Command>,
+    again: Vec<A::Command>,
     closings: Vec<Closing>,
     open: i32,
     undo_failed: bool,
@@ -122,6 +126,7 @@ where
             state: A::default(),
             log: vec![],
             later: VecDeque::new(),
+            again: vec![],
             closings: vec![],
             open: 0,
             undo_failed: false,
@@ -142,6 +147,7 @@ where
     /// Takes one step; says no when nothing is owed any more and nothing is to be told.
     fn goes_on(&mut self, disturbances: &BTreeMap<usize, Disturbance>) -> bool {
         let given = Given { operation: operation(), at: Timestamp::from_micros(2_000_000) };
+        self.again.clone().iter().for_each(|command| self.tell(command, given));
         let Some(effect) = self.state.next_effect() else {
             return self.later.pop_front().map(|command| self.tell(&command, given)).is_some();
         };
@@ -179,6 +185,10 @@ where
                 reaction.later.iter().for_each(|command| self.tell(command, given));
                 self.report(&effect, outcome);
             }
+            Some(Disturbance::Again) => match reaction.later {
+                Some(command) => self.again.push(command),
+                None => assert_eq!(self.state.next_effect(), Some(effect), "what is owed is not derived again"),
+            },
             Some(Disturbance::Fails | Disturbance::Broken | Disturbance::Refused) | None => {
                 self.later.extend(reaction.later);
                 self.report(&effect, outcome);

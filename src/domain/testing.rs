@@ -49,7 +49,7 @@ pub fn configuration() -> Configuration {
 /// Makes an ask of that operation.
 pub fn asked(ask: Ask, by: StreamName) -> Asked {
     let principal = Principal::runtime();
-    Asked { ask, by, operation: operation(), at: Timestamp::from_micros(1_000_000), principal }
+    Asked { ask, by, operation: operation(), step: "test", at: Timestamp::from_micros(1_000_000), principal }
 }
 
 /// Gives every command after every history, and after every beginning of it: facts, or words for why not.

@@ -12,7 +12,7 @@ use berth::actors::{
     CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, reconcile, recover,
 };
 use berth::domain::effect::{Action, Facts, Failure, HostEffect};
-use berth::domain::{Aggregate, Given};
+use berth::domain::{Aggregate, Asked, Given};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::{Fault, SimulatedHost, World};
 use berth::effects::{Change, EffectContext, Host, Observation};
@@ -343,6 +343,22 @@ impl Daemon {
         let principal = Principal::local("test", 0);
         let order = Order { command, given, principal, idempotency, annex: None, mode };
         self.registry.perform::<A>(stream, order).await
+    }
+
+    /// Asks again whatever was asked and taken, now that everybody has moved on; returns how much that was.
+    pub async fn ask_again(&self) -> usize {
+        let mut known = 0;
+        for (by, effect) in Picture::asks(&*self.store) {
+            let Action::Ask(to, ask) = effect.action else { continue };
+            let (step, at, principal) = (effect.step, SystemClock.now(), Principal::local("test", 0));
+            let operation = ask.operation(effect.operation, step);
+            let asked = Asked { ask, by, operation, step, at, principal };
+            if self.store.recall(&asked.key(), [0; 32]).unwrap().is_some() {
+                known += 1;
+                self.registry.ask(&to, asked, None).await.unwrap();
+            }
+        }
+        known
     }
 
     /// Frees what the dead left.

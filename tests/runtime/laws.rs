@@ -3,7 +3,7 @@
 //! The points are not listed by hand: each plan is run once undisturbed, and what it appended and what the host did for
 //! it are its points. Then everything goes wrong once at each: the daemon dies before and after; it fails for good; it
 //! fails and then works; the log refuses it; the log denies it; it is done twice. What a failure leads to, an undo, is
-//! taken through the same.
+//! taken through the same. And whatever a plan asked of others is asked again when all of it is over: nothing follows.
 
 use std::collections::BTreeMap;
 
@@ -101,6 +101,9 @@ impl Trial {
         assert_eq!(closed, Some(Closing::Done), "{plan:?}\n{}", daemon.history());
         daemon.picture().agrees_with(&daemon.world());
         let (appends, steps) = (daemon.appends(), steps_performed(&daemon));
+        assert!(daemon.ask_again().await > 0, "{plan:?}: not even what it stands on asked anything");
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert_eq!(daemon.appends(), appends, "{plan:?}: an ask had effect twice\n{}", daemon.history());
         daemon.crash();
         let daemon = Daemon::restart(&scene, Faults::default()).await;
         let undisturbed = Shot::take(plan, &daemon);

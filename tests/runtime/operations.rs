@@ -137,7 +137,7 @@ fn given(operation: &str) -> Given {
 fn asked(ask: Ask) -> Command {
     let by = StreamName::new(Category::BackupJob, RunId::derived("run"));
     let (operation, at) = (OperationId::derived("run"), Timestamp::from_micros(1));
-    Command::try_from(Asked { ask, by, operation, at, principal: Principal::runtime() }).unwrap()
+    Command::try_from(Asked { ask, by, operation, step: "test", at, principal: Principal::runtime() }).unwrap()
 }
 
 fn init() -> ProcessIdentity {

@@ -17,7 +17,7 @@ use berth::domain::schedule::Schedule;
 use berth::domain::session::Session;
 use berth::domain::store::Store;
 use berth::domain::template::Template;
-use berth::domain::{Aggregate, Effect, Given};
+use berth::domain::{Action, Aggregate, Effect, Given};
 use berth::effects::sim::World;
 use berth::events::{self, Closing, DomainEvent, Envelope, Mark};
 use berth::storage::EventStore;
@@ -116,6 +116,19 @@ impl Picture {
 
     pub fn get<A: Aggregate + Debug>(&self, stream: &StreamName) -> Option<&A> {
         self.streams.get(stream)?.any().downcast_ref()
+    }
+
+    /// Returns every ask that was owed at any time, with who owed it.
+    pub fn asks(store: &dyn EventStore) -> Vec<(StreamName, Effect)> {
+        let (mut picture, mut asks) = (Self::default(), vec![]);
+        for envelope in store.read_all(Position::default(), 100_000).unwrap() {
+            picture.fold(&envelope);
+            let owed = picture.streams.get(&envelope.stream).and_then(|state| state.owes());
+            if let Some(effect @ Effect { action: Action::Ask(..), .. }) = owed {
+                asks.push((envelope.stream, effect));
+            }
+        }
+        asks
     }
 
     /// Returns what is owed by whom.

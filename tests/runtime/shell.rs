@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use berth::actors::{CommandError, Idempotency, Mode};
 use berth::domain::container::{Command, Container};
 use berth::domain::directory::{self, Directory};
-use berth::domain::effect::{Outcome, Report};
+use berth::domain::effect::{Answer, Ask, Asked, Outcome, Report};
+use berth::effects::clock::SystemClock;
 use berth::effects::sim::Fault;
 use berth::events::{Closing, ContainerEvent, Exit, NewEvent};
 use berth::storage::{AppendError, Commit, EventStore, Expected};
-use berth::types::{Category, OperationId, Span, StreamName, Version};
+use berth::types::{Category, Clock, OperationId, Principal, Span, StreamName, Version};
 use futures_util::future::join_all;
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
@@ -413,6 +414,33 @@ fn after_a_power_failure_nothing_is_shown_as_running_that_is_not() {
         assert_eq!(daemon.picture().running(), []);
         daemon.picture().agrees_with(&daemon.world());
         daemon.tell("web", START).await;
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_start_that_is_asked_again_after_the_container_ended_starts_nothing() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let operation = OperationId::derived("restore");
+        let by = StreamName::new(Category::RestoreJob, "r");
+        let (ask, step) = (Ask::StartContainer, "start");
+        let (at, principal) = (SystemClock.now(), Principal::local("test", 0));
+        let asked = Asked { operation: ask.operation(operation, step), ask, by, step, at, principal };
+        daemon.registry.ask(&container("web"), asked.clone(), None).await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        daemon.tell("web", Command::Stop { grace: Span::default(), parent: None }).await;
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        let head = daemon.store.head().position;
+        assert_eq!(daemon.registry.ask(&container("web"), asked.clone(), None).await.unwrap(), Answer::Accepted);
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert_eq!(daemon.store.head().position, head, "{}", daemon.history());
+        let other = Asked { step: "again", operation: OperationId::derived("again"), ..asked };
+        daemon.registry.ask(&container("web"), other, None).await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(daemon.picture().running().contains(&id("web")), "another step is another ask");
         daemon.crash();
     });
 }

@@ -1,8 +1,11 @@
 //! What one aggregate may ask of another, and what it gets to know.
 //!
 //! A flat list: each aggregate takes what is meant for it by `TryFrom<Asked>`, so that no domain module imports another.
-//! Asks are idempotent by operation and holder, because recovery asks again.
+//! Asks are idempotent by operation and step, because recovery asks again: what was taken once is answered, not done again,
+//! whatever became of it meanwhile. Where an operation of its own begins with an ask, its id follows from the asker's
+//! operation and step, so that its end is never taken for the end of another.
 
+use super::Step;
 use crate::events::{
     AddressRequest, BackupMode, BackupSummary, BatchAction, BatchMember, Closing, Configuration, HoldKind, InitKind,
     Lease, MaintenanceAction,
@@ -16,8 +19,10 @@ pub struct Asked {
     pub ask: Ask,
     /// By which stream.
     pub by: StreamName,
-    /// For which operation.
+    /// For which operation; its own, where one begins with it.
     pub operation: OperationId,
+    /// At which step of the asker's plan.
+    pub step: Step,
     /// When.
     pub at: Timestamp,
     /// On whose behalf.
@@ -169,7 +174,27 @@ pub enum Answer {
     Base(Option<BackupId>),
 }
 
+impl Asked {
+    /// Returns what makes a repetition recognisable: the same step of the same operation is the same ask.
+    pub fn key(&self) -> String {
+        format!("ask/{}/{}/{}", self.by, self.operation, self.step)
+    }
+}
+
 impl Ask {
+    /// Returns the operation that the other aggregate works under.
+    ///
+    /// What a container is asked to become is an operation of its own: one saga asks several of them, and each tells its
+    /// end. Runs and batches come with an operation that was drawn for them.
+    pub fn operation(&self, asker: OperationId, step: Step) -> OperationId {
+        match self {
+            Self::CreateContainer { .. } | Self::StartContainer | Self::StopContainer => {
+                OperationId::derived(&format!("{asker}/{step}"))
+            }
+            _ => asker,
+        }
+    }
+
     /// Returns the ask's name for logs.
     pub fn name(&self) -> &'static str {
         match self {

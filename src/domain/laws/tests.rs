@@ -221,13 +221,21 @@ fn maintenance_keeps_every_law() {
 
 /// A container that does what it is asked and says so.
 fn asked_container(effect: &Effect) -> Reaction<restore_job::Command> {
-    let told = |child: &StreamName| restore_job::Command::FinishChild {
-        child: child.clone(),
-        operation: effect.operation,
-        outcome: Closing::Done,
-    };
+    container_that_ends(effect, Closing::Done)
+}
+
+/// A container that does what it is asked, but for its start.
+fn container_without_init(effect: &Effect) -> Reaction<restore_job::Command> {
+    let failed = Closing::Failed { reason: "no init".to_owned() };
+    container_that_ends(effect, if effect.step == "start" { failed } else { Closing::Done })
+}
+
+fn container_that_ends(effect: &Effect, outcome: Closing) -> Reaction<restore_job::Command> {
     let later = match &effect.action {
-        Action::Ask(child, Ask::CreateContainer { .. } | Ask::StartContainer | Ask::StopContainer) => Some(told(child)),
+        Action::Ask(child, ask @ (Ask::CreateContainer { .. } | Ask::StartContainer | Ask::StopContainer)) => {
+            let (child, operation) = (child.clone(), ask.operation(effect.operation, effect.step));
+            Some(restore_job::Command::FinishChild { child, operation, outcome })
+        }
         _ => None,
     };
     Reaction { later, ..plain(effect) }
@@ -247,7 +255,10 @@ fn a_restore_keeps_every_law() {
         RestoreTarget::Directory { paths: vec![], into: "/x".to_owned() },
     ] {
         let command = restore_job::Command::Request(restore(target));
-        hold_for(&Story::<restore_job::RestoreJob> { history: vec![], command, world: asked_container });
+        for world in [asked_container, container_without_init] {
+            let command = command.clone();
+            hold_for(&Story::<restore_job::RestoreJob> { history: vec![], command, world });
+        }
     }
 }
 

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! At `…` the container works on an operation of its own and tells its end. Its answer is recorded, so that nothing is
-//! asked twice while it works; an end that comes before the answer counts, and an ask repeated after a crash is answered
-//! with *already so*. Whether the container ran is recorded before it is stopped: afterwards nobody could tell. Once the
+//! asked twice while it works; each ask is an operation of its own, named after its step. An end that comes before the answer
+//! counts, one that is told again does not, and an ask repeated after a crash is answered and begins nothing. Whether the container ran is recorded before it is stopped: afterwards nobody could tell. Once the
 //! files have changed places the way is only forward, and a container that does not start is no failed restore.
 
 mod evolve;

@@ -2,7 +2,7 @@
 
 use super::{Open, Progress, Request, RestoreJob, Work};
 use crate::domain::backup_group;
-use crate::domain::effect::{Answer, Ask, Effect, Facts, HostEffect, Outcome, Report, Step};
+use crate::domain::effect::{Action, Answer, Ask, Effect, Facts, HostEffect, Outcome, Report, Step};
 use crate::events::{Closing, HoldKind, RestoreEvent, RestoreTarget};
 use crate::types::{Category, ContainerId, OperationId, StreamName};
 
@@ -162,7 +162,8 @@ impl Steps<'_> {
     }
 }
 
-/// Says what follows when a container tells the end of what it was asked. It may come before the answer to the ask.
+/// Says what follows when a container tells the end of what it was asked. It may come before the answer to the ask, and
+/// again when the run has gone on: only the end of what is owed now counts.
 pub(super) fn decide_end(
     state: &RestoreJob,
     child: &StreamName,
@@ -171,12 +172,16 @@ pub(super) fn decide_end(
 ) -> Vec<RestoreEvent> {
     let container = state.request.as_ref().and_then(Request::container);
     let ours = container.is_some_and(|id| StreamName::new(Category::Container, id) == *child);
-    match owed(state) {
-        Some(owed) if ours && owed.operation == operation => {
-            let failure = if outcome.is_success() { None } else { Some(outcome.words()) };
-            ended(state, owed.step, failure)
-        }
-        _ => vec![],
+    let owed = owed(state).filter(|owed| ours && asked_operation(owed) == Some(operation));
+    let failure = if outcome.is_success() { None } else { Some(outcome.words()) };
+    owed.map(|owed| ended(state, owed.step, failure)).unwrap_or_default()
+}
+
+/// Returns the operation that the container works under when it does what this effect asks.
+fn asked_operation(effect: &Effect) -> Option<OperationId> {
+    match &effect.action {
+        Action::Ask(_, ask) => Some(ask.operation(effect.operation, effect.step)),
+        Action::Host(_) | Action::WakeAt(_) => None,
     }
 }
 

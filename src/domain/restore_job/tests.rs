@@ -48,9 +48,10 @@ fn refused(step: &'static str) -> Command {
     report(step, Outcome::Refused(Refusal::new(RefusalClass::Conflict, "container.held", "why")))
 }
 
-fn ended(outcome: Closing) -> Command {
+/// Tells the end of what the container was asked at that step.
+fn ended(step: &str, outcome: Closing) -> Command {
     let child = StreamName::new(Category::Container, container());
-    Command::FinishChild { child, operation: operation(), outcome }
+    Command::FinishChild { child, operation: OperationId::derived(&format!("{}/{step}", operation())), outcome }
 }
 
 fn files() -> RestoreEvent {
@@ -74,7 +75,7 @@ fn writing() -> Way {
         ("exchange", done("exchange"), RestoreEvent::RootExchanged),
         ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
         ("start", accepted("start"), RestoreEvent::TargetAsked),
-        ("", ended(Closing::Done), RestoreEvent::TargetStarted),
+        ("", ended("start", Closing::Done), RestoreEvent::TargetStarted),
     ]
 }
 
@@ -83,7 +84,7 @@ fn in_place_way() -> Way {
         ("pin", accepted("pin"), RestoreEvent::BackupPinned),
         ("look", found(true), RestoreEvent::TargetFound { running: true }),
         ("stop", accepted("stop"), RestoreEvent::TargetAsked),
-        ("", ended(Closing::Done), RestoreEvent::TargetStopped { was_running: true }),
+        ("", ended("stop", Closing::Done), RestoreEvent::TargetStopped { was_running: true }),
     ];
     way.extend(writing());
     way
@@ -93,7 +94,7 @@ fn new_way() -> Way {
     let mut way = vec![
         ("pin", accepted("pin"), RestoreEvent::BackupPinned),
         ("create", accepted("create"), RestoreEvent::TargetAsked),
-        ("", ended(Closing::Done), RestoreEvent::TargetCreated),
+        ("", ended("create", Closing::Done), RestoreEvent::TargetCreated),
     ];
     way.extend(writing());
     way
@@ -184,7 +185,7 @@ fn it_should_put_everything_back_and_start_again_what_ran() {
         ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
         ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
         ("start", accepted("start"), vec![RestoreEvent::TargetAsked]),
-        ("", ended(Closing::Done), vec![RestoreEvent::TargetStarted]),
+        ("", ended("start", Closing::Done), vec![RestoreEvent::TargetStarted]),
         ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
     ];
     walk(before_in_place("restore"), &way);
@@ -209,10 +210,10 @@ fn it_should_remove_the_container_that_was_made_for_it() {
 #[test]
 fn it_should_turn_back_when_the_container_cannot_do_its_part() {
     let words = RestoreEvent::RestoreFailing { reason: "failed: why".to_owned() };
-    let failure = || ended(Closing::Failed { reason: "why".to_owned() });
+    let failure = |step| ended(step, Closing::Failed { reason: "why".to_owned() });
     let waiting = |history| after(history, [RestoreEvent::TargetAsked]);
-    when(waiting(before_in_place("stop")), failure()).then([words.clone()]).owing(Some("unhold"));
-    when(waiting(before(new(), new_way(), "create")), failure()).then([words]).owing(Some("unhold"));
+    when(waiting(before_in_place("stop")), failure("stop")).then([words.clone()]).owing(Some("unhold"));
+    when(waiting(before(new(), new_way(), "create")), failure("create")).then([words]).owing(Some("unhold"));
     for step in ["look", "stop"] {
         when(before_in_place(step), refused(step)).then([failing()]).owing(Some("unhold"));
     }
@@ -228,7 +229,7 @@ fn it_should_be_complete_though_the_container_does_not_start() {
     let not_started = |reason: &str| RestoreEvent::TargetStartFailed { reason: reason.to_owned() };
     when(before_in_place("start"), refused("start")).then([not_started("why")]).owing(Some("unpin"));
     let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
-    when(waiting, ended(Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
+    when(waiting, ended("start", Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
     let history = after(before_in_place("start"), [not_started("why")]);
     when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, exception("why")]);
 }
@@ -238,10 +239,18 @@ fn it_should_not_wait_for_what_is_so_already_or_was_told_before_the_answer() {
     let already = report("stop", Outcome::Answered(Answer::AlreadySo));
     let stopped = RestoreEvent::TargetStopped { was_running: true };
     when(before_in_place("stop"), already).then([stopped.clone()]).owing(Some("hold"));
-    when(before_in_place("stop"), ended(Closing::Done)).then([stopped.clone()]).owing(Some("hold"));
+    when(before_in_place("stop"), ended("stop", Closing::Done)).then([stopped.clone()]).owing(Some("hold"));
     let history = after(before_in_place("stop"), [stopped]);
     when(history.clone(), accepted("stop")).then_nothing();
-    when(history, ended(Closing::Done)).then_nothing();
+    when(history, ended("stop", Closing::Done)).then_nothing();
+}
+
+#[test]
+fn it_should_not_take_the_end_of_one_ask_for_that_of_another() {
+    let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
+    when(waiting.clone(), ended("stop", Closing::Done)).then_nothing().owing(None);
+    when(before_in_place("start"), ended("stop", Closing::Done)).then_nothing().owing(Some("start"));
+    when(waiting, ended("start", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("unpin"));
 }
 
 #[test]
@@ -274,7 +283,9 @@ fn it_should_wait_for_the_container_before_it_turns_back() {
     let waiting = after(before_in_place("stop"), [RestoreEvent::TargetAsked]);
     when(waiting.clone(), cancel).then([RestoreEvent::RestoreCancelRequested]).owing(None);
     let history = after(waiting, [RestoreEvent::RestoreCancelRequested]);
-    when(history, ended(Closing::Done)).then([RestoreEvent::TargetStopped { was_running: true }]).owing(Some("unhold"));
+    when(history, ended("stop", Closing::Done))
+        .then([RestoreEvent::TargetStopped { was_running: true }])
+        .owing(Some("unhold"));
 }
 
 #[test]
@@ -336,7 +347,7 @@ fn every_command_has_an_answer_in_every_state() {
     ];
     let commands = [
         Command::Request(in_place()),
-        ended(Closing::Done),
+        ended("stop", Closing::Done),
         Command::Confirm,
         Command::RollBack,
         Command::Cancel { operation: operation() },
