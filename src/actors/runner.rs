@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use actix::{Addr, System};
 use super::house::House;
 use super::message::{CommandError, Finished};
 use super::registry::Registry;
@@ -13,6 +12,7 @@ use crate::domain::effect::{Ask, Asked, Effect, Failure, HostEffect, Outcome};
 use crate::effects::{Cancel, EffectContext};
 use crate::events::EventReference;
 use crate::types::{Clock, Principal, StreamName, Timestamp, Version};
+use actix::{Addr, System};
 
 /// The longest sleep without a look at the clock: it may have been set, and machines are suspended.
 const SLEEP_MAX: Duration = Duration::from_mins(1);

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Closing, DomainEvent, Mark, kinds};
 use crate::types::{
-    BackupId, Category, ContainerId, Cpus, MacAddress, Name, NetworkId, OperationId, Size, Span, StreamName, Subnet,
-    TemplateId, Timestamp,
+    Category, ContainerId, Cpus, MacAddress, Name, NetworkId, OperationId, Size, Span, StreamName, Subnet, TemplateId,
+    Timestamp,
 };
 
 /// Says which program a template starts as process 1.
@@ -438,11 +438,6 @@ pub enum ContainerEvent {
     },
     /// The saga that waited knows.
     ParentNotified,
-    /// It was made of a backup.
-    ContainerRestored {
-        /// Which.
-        backup: BackupId,
-    },
 }
 
 impl DomainEvent for ContainerEvent {
@@ -455,7 +450,7 @@ impl DomainEvent for ContainerEvent {
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
-        UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified, ContainerRestored);
+        UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 
     fn mark(&self) -> Mark {
         if let Some(verb) = self.opens() {
@@ -511,7 +506,6 @@ impl DomainEvent for ContainerEvent {
             }
             Self::HoldReleased { operation } => format!("no longer held by {}", operation.short()),
             Self::ContainerBuried { until } => format!("deleted; can be taken back until {until}"),
-            Self::ContainerRestored { backup } => format!("restored from backup {}", backup.short()),
             other => other.plain_sentence(),
         }
     }

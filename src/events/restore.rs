@@ -86,10 +86,17 @@ pub enum RestoreEvent {
     RestoreCancelRequested,
     /// The unfinished files are gone, the old ones in place.
     FilesRemoved,
+    /// The unfinished files could not be removed, or the old ones not be put in place.
+    FilesLeft {
+        /// Why.
+        reason: String,
+    },
     /// Others may touch the target.
     TargetUnheld,
     /// There is no new container, or none any more.
     TargetRemoved,
+    /// The group knows that the backup was read to its end.
+    GroupTold,
     /// The container runs again.
     TargetStarted,
     /// The container does not run though it should.
@@ -154,7 +161,7 @@ impl DomainEvent for RestoreEvent {
         RollBackHeld, RootReverted, RollBackFailing, RestoreRolledBack, RollBackFailed, TargetCreated,
         TargetStopped, TargetHeld, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
         TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
-        ConfirmRequested, RestoreConfirmed, ConfirmFailed);
+        ConfirmRequested, RestoreConfirmed, ConfirmFailed, GroupTold, FilesLeft);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
@@ -182,6 +189,8 @@ impl DomainEvent for RestoreEvent {
             | Self::TargetAsked
             | Self::TargetStartFailed { .. }
             | Self::RootReverted
+            | Self::GroupTold
+            | Self::FilesLeft { .. }
             | Self::TargetCreated
             | Self::TargetStopped { .. }
             | Self::RootExchanged
@@ -218,6 +227,8 @@ impl DomainEvent for RestoreEvent {
             Self::FilesRemoved => "unfinished files removed".to_owned(),
             Self::TargetUnheld => "container no longer held".to_owned(),
             Self::TargetRemoved => "no new container is left".to_owned(),
+            Self::GroupTold => "backup was read to its end".to_owned(),
+            Self::FilesLeft { reason } => format!("unfinished files are left: {reason}"),
             Self::TargetStarted => "container started".to_owned(),
             Self::BackupUnpinned => "backup unpinned".to_owned(),
             Self::RestoreCompleted => "restore completed".to_owned(),

@@ -179,7 +179,6 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::LabelRemoved { key } => {
             row.configuration.labels.remove(key);
         }
-        ContainerEvent::ContainerRestored { backup } => row.restored_from = Some(*backup),
         _ => {}
     }
 }

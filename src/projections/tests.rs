@@ -142,7 +142,6 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::PurgeRequested,
         ContainerEvent::ContainerPurged,
         ContainerEvent::UndoStuck { reason: reason() },
-        ContainerEvent::ContainerRestored { backup: BackupId::derived("b") },
     ])
 }
 

@@ -144,8 +144,8 @@ impl Trial {
         if picture.is_anybody_stuck() {
             daemon.sweep().await;
         }
-        if picture.is_stuck(id("copy")) {
-            // The restore could not take back what it had made: whoever looks at it purges it.
+        if daemon.picture().is_stuck(id("copy")) {
+            // What the restore had made could not be removed: whoever looks at it purges it.
             let purged = daemon.order::<Container>(&container("copy"), Command::Purge, "unstick").await;
             purged.unwrap_or_else(|error| panic!("{what}: {error}\n{}", daemon.history()));
             assert_eq!(daemon.quiet().await, End::Quiet);
@@ -155,8 +155,7 @@ impl Trial {
         let as_asked = shot == self.undisturbed;
         let stuck = matches!(closing, Some(Closing::Stuck { .. }));
         let clean = self.is_clean(&shot);
-        // A restore that cannot be taken back leaves trees for a person to look at, but keeps nobody from anything.
-        let gone = stuck && (self.is_gone(&shot) || self.plan.restores());
+        let gone = stuck && self.is_gone(&shot);
         // A restart or restore whose start fails, and whoever hangs on a stop that is stuck, leave the container stopped.
         let hung = matches!(&closing, Some(Closing::Failed { reason }) if reason.starts_with("stuck"));
         let partial = matches!(closing, Some(Closing::DoneWithExceptions { .. }));

@@ -460,6 +460,17 @@ impl Plan {
                 let purged = daemon.order::<Container>(&container("web"), container::Command::Purge, operation).await;
                 purged.map(drop)
             }
+            Self::RestoreNew | Self::RestoreInPlace => {
+                daemon.sweep().await;
+                let (stream, command) = (self.subject(), restore_job::Command::RollBack);
+                daemon.order::<RestoreJob>(&stream, command, operation).await?;
+                assert_eq!(daemon.quiet().await, End::Quiet);
+                assert_eq!(daemon.picture().closed(operation), Some(&berth::events::Closing::Done));
+                if self == Self::RestoreInPlace {
+                    daemon.tell("web", container::Command::Start { parent: None }).await;
+                }
+                Ok(())
+            }
             _ => {
                 daemon.sweep().await;
                 Ok(())

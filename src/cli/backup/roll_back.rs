@@ -1,4 +1,4 @@
-//! `berth backup roll-back`: the end of a restore in place.
+//! `berth backup roll-back`: the end of a restore in place, or of one that is stuck.
 
 use clap::Args;
 
@@ -9,9 +9,10 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 
-/// Take a restore in place back
+/// Take a restore in place back, or one that is stuck
 ///
-/// The files of before the restore come back, what was written since is lost. The container has to be stopped.
+/// The files of before the restore come back, what was written since is lost. The container has to be stopped. A container
+/// that a stuck restore made is removed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth backup roll-back 7q2mabcd")]
 pub struct Arguments {

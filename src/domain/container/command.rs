@@ -2,7 +2,7 @@
 
 use crate::domain::effect::{Ask, Asked, Report};
 use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity};
-use crate::types::{BackupId, ContainerId, Name, OperationId, Span, StreamName};
+use crate::types::{ContainerId, Name, OperationId, Span, StreamName};
 
 /// How long a container that another operation stops may take to end by itself.
 pub const GRACE_OF_SAGAS: Span = Span::from_secs(30);
@@ -103,8 +103,6 @@ pub enum Command {
         /// The kernel's id of the boot.
         boot: String,
     },
-    /// Its files are those of a backup.
-    MarkRestored(BackupId),
     /// An effect's outcome.
     Report(Report),
 }

@@ -30,10 +30,6 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::ReportExit { init, exit } => Ok(report_exit(state, init, *exit)),
         Command::ReportReady { init } => Ok(report_ready(state, init)),
         Command::ReportBoot { boot } => Ok(report_boot(state, boot)),
-        Command::MarkRestored(backup) => {
-            let known = state.restored_from == Some(*backup);
-            Ok(if known { vec![] } else { vec![ContainerEvent::ContainerRestored { backup: *backup }] })
-        }
         Command::Report(report) => Ok(plan::decide_report(state, report)),
     }
 }

@@ -44,7 +44,6 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
         ContainerEvent::ParentNotified if !state.notices.is_empty() => {
             state.notices.remove(0);
         }
-        ContainerEvent::ContainerRestored { backup } => state.restored_from = Some(*backup),
         _ => {
             progress(state, event);
             life(state, event, given);

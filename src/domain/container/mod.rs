@@ -31,7 +31,7 @@ use super::{Aggregate, Given, Notice};
 use crate::events::{
     Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity, StopReason,
 };
-use crate::types::{BackupId, Category, ContainerId, Name, OperationId, StreamName, Timestamp};
+use crate::types::{Category, ContainerId, Name, OperationId, StreamName, Timestamp};
 
 /// Is everything the log tells about one container.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,7 +41,6 @@ pub struct Container {
     open: Option<Open>,
     holds: BTreeMap<OperationId, HoldKind>,
     notices: Vec<Notice>,
-    restored_from: Option<BackupId>,
     ready: bool,
 }
 

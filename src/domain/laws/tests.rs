@@ -272,6 +272,16 @@ fn what_follows_a_restore_keeps_every_law() {
         let history = history.clone();
         hold_for(&Story::<restore_job::RestoreJob> { history, command, world: asked_container });
     }
+    let (name, configuration) = ("web2".parse().unwrap(), Box::new(configuration()));
+    for target in
+        [RestoreTarget::InPlace { container: id() }, RestoreTarget::New { container: id(), name, configuration }]
+    {
+        let restore_job::Request { id: run, backup, source, store, target, start } = restore(target);
+        let requested = RestoreEvent::RestoreRequested { id: run, backup, source, store, target, start };
+        let history = vec![requested, RestoreEvent::RestoreStuck { reason: "why".to_owned() }];
+        let command = restore_job::Command::RollBack;
+        hold_for(&Story::<restore_job::RestoreJob> { history, command, world: asked_container });
+    }
 }
 
 /// A run that does what it is asked and says so.

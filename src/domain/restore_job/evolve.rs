@@ -9,7 +9,9 @@ pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given)
     match event {
         RestoreEvent::RestoreRequested { .. } => begin(Work::Restore),
         RestoreEvent::ConfirmRequested => begin(Work::Confirm),
-        RestoreEvent::RollBackRequested => begin(Work::RollBack { held: false, reverted: false, failing: None }),
+        RestoreEvent::RollBackRequested => {
+            begin(Work::RollBack { held: false, reverted: false, unheld: false, failing: None });
+        }
         _ => {}
     }
     if let RestoreEvent::RestoreRequested { id, backup, source, store, target, start } = event {
@@ -26,9 +28,8 @@ pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given)
         }
         RestoreEvent::RestoreConfirmed => state.life = Life::Confirmed,
         RestoreEvent::RestoreRolledBack => state.life = Life::RolledBack,
-        RestoreEvent::RestoreFailed { .. } | RestoreEvent::RestoreCancelled | RestoreEvent::RestoreStuck { .. } => {
-            state.life = Life::Failed;
-        }
+        RestoreEvent::RestoreFailed { .. } | RestoreEvent::RestoreCancelled => state.life = Life::Failed,
+        RestoreEvent::RestoreStuck { .. } => state.life = Life::Stuck,
         _ => {}
     }
     if let Mark::Closed { .. } = event.mark() {
@@ -54,6 +55,8 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::RestoreFailing { reason } => progress.failing = Some(reason.clone()),
         RestoreEvent::RestoreCancelRequested => progress.cancelled = true,
         RestoreEvent::FilesRemoved => progress.reverted = true,
+        RestoreEvent::FilesLeft { reason } => progress.left = Some(reason.clone()),
+        RestoreEvent::GroupTold => progress.told = true,
         RestoreEvent::TargetUnheld => progress.unheld = true,
         RestoreEvent::TargetRemoved => progress.removed = true,
         RestoreEvent::TargetStarted => progress.started = true,
@@ -63,10 +66,11 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
 }
 
 fn rolling_back(work: &mut Work, event: &RestoreEvent) {
-    let Work::RollBack { held, reverted, failing } = work else { return };
+    let Work::RollBack { held, reverted, unheld, failing } = work else { return };
     match event {
         RestoreEvent::RollBackHeld => *held = true,
         RestoreEvent::RootReverted => *reverted = true,
+        RestoreEvent::TargetUnheld => *unheld = true,
         RestoreEvent::RollBackFailing { reason } => *failing = Some(reason.clone()),
         _ => {}
     }

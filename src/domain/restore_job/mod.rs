@@ -1,12 +1,13 @@
 //! The rules of one run of a restore, and of what may follow it.
 //!
 //! ```text
-//!   new         pin ▸ create … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ unpin ▸ completed
-//!                   failure: revert ▸ unhold ▸ remove ▸ unpin ▸ failed
-//!   in place    pin ▸ look ▸ stop … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ unpin ▸ completed
-//!                   failure: revert ▸ unhold ▸ [start again …] ▸ unpin ▸ failed
+//!   new         pin ▸ create … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ tell-group ▸ unpin ▸ completed
+//!                   failure: revert ▸ unhold ▸ remove ▸ unpin ▸ failed, or stuck
+//!   in place    pin ▸ look ▸ stop … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ tell-group ▸ unpin ▸ completed
+//!                   failure: revert ▸ unhold ▸ [start again …] ▸ unpin ▸ failed, or stuck
 //!   directory   pin ▸ extract ▸ unpin ▸ completed
 //!   afterwards  confirm: discard-old        roll-back: hold-again ▸ put-back ▸ unhold-again
+//!   stuck       roll-back: hold-again ▸ put-back ▸ unhold-again ▸ [remove-again]
 //! ```
 //!
 //! At `…` the container works on an operation of its own and tells its end. Its answer is recorded, so that nothing is
@@ -61,8 +62,10 @@ enum Life {
     Completed,
     Confirmed,
     RolledBack,
-    /// It failed, was called off, or is stuck.
+    /// It failed or was called off.
     Failed,
+    /// What it wrote could not be taken back.
+    Stuck,
 }
 
 /// Is the operation under way.
@@ -77,7 +80,7 @@ struct Open {
 enum Work {
     Restore,
     Confirm,
-    RollBack { held: bool, reverted: bool, failing: Option<String> },
+    RollBack { held: bool, reverted: bool, unheld: bool, failing: Option<String> },
 }
 
 /// Says how far the run is; a step back undoes nothing here, it is a fact of its own.
@@ -95,10 +98,12 @@ struct Progress {
     cancelled: bool,
     failing: Option<String>,
     reverted: bool,
+    left: Option<String>,
     unheld: bool,
     removed: bool,
     started: bool,
     start_failure: Option<String>,
+    told: bool,
 }
 
 /// Is a wish, a report, or the end of what a container was asked.
@@ -188,11 +193,12 @@ impl RestoreJob {
     fn kept(&self) -> Result<(), Rejection> {
         match (&self.request, self.life) {
             (None, _) => Err(Rejection::Unknown),
+            (Some(request), Life::Stuck) => Err(Rejection::Stuck { run: request.id }),
             (Some(Request { target: RestoreTarget::InPlace { .. }, .. }), life) => match life {
                 Life::Completed => Ok(()),
                 Life::Confirmed => Err(Rejection::Confirmed),
                 Life::RolledBack => Err(Rejection::RolledBack),
-                Life::Pending | Life::Failed => Err(Rejection::NotCompleted),
+                Life::Pending | Life::Failed | Life::Stuck => Err(Rejection::NotCompleted),
             },
             (Some(_), _) => Err(Rejection::NothingKept),
         }
@@ -217,7 +223,9 @@ impl RestoreJob {
         if rolling || self.life == Life::RolledBack {
             return Ok(vec![]);
         }
-        self.kept()?;
+        if self.life != Life::Stuck {
+            self.kept()?;
+        }
         self.not_busy()?;
         Ok(vec![RestoreEvent::RollBackRequested])
     }

@@ -1,8 +1,8 @@
 //! The saga of a restore: what the open operation owes next, and what reports and ends mean.
 
-use super::{Open, Progress, Request, RestoreJob, Work};
-use crate::domain::backup_group;
+use super::{Life, Open, Progress, Request, RestoreJob, Work};
 use crate::domain::effect::{Action, Answer, Ask, Effect, Facts, HostEffect, Outcome, Report, Step};
+use crate::domain::{Refusal, backup_group};
 use crate::events::{Closing, HoldKind, RestoreEvent, RestoreTarget};
 use crate::types::{Category, ContainerId, OperationId, StreamName};
 
@@ -18,11 +18,16 @@ const REVERT: Step = "revert";
 const UNHOLD: Step = "unhold";
 const REMOVE: Step = "remove";
 const START: Step = "start";
+const TELL_GROUP: Step = "tell-group";
 const UNPIN: Step = "unpin";
 const DISCARD_OLD: Step = "discard-old";
 const HOLD_AGAIN: Step = "hold-again";
 const PUT_BACK: Step = "put-back";
 const UNHOLD_AGAIN: Step = "unhold-again";
+const REMOVE_AGAIN: Step = "remove-again";
+
+/// The refusals of a hold that say that no files of the run are left.
+const GONE: &[&str] = &["container.not-found", "container.purged"];
 
 /// Returns what the state owes; nothing while a container works on what it was asked.
 pub(super) fn next_effect(state: &RestoreJob) -> Option<Effect> {
@@ -43,7 +48,10 @@ fn owed(state: &RestoreJob) -> Option<Effect> {
             let work = HostEffect::DiscardOldRoot { run: request.id, container };
             Some(Effect::host(open.operation, DISCARD_OLD, work))
         }
-        (Work::RollBack { held, reverted, failing }, Some(container)) => {
+        (Work::RollBack { unheld: true, .. }, Some(container)) => {
+            Some(steps.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing())
+        }
+        (Work::RollBack { held, reverted, failing, .. }, Some(container)) => {
             Some(steps.roll_back(container, *held, *reverted || failing.is_some()))
         }
         (Work::Confirm | Work::RollBack { .. }, None) => None,
@@ -94,7 +102,7 @@ impl Steps<'_> {
         if wanted && !progress.started && progress.start_failure.is_none() {
             return self.ask(START, container, Ask::StartContainer);
         }
-        self.unpin()
+        if progress.told { self.unpin() } else { self.tell_group() }
     }
 
     /// Returns what is missing until the target is there and stands still.
@@ -116,7 +124,7 @@ impl Steps<'_> {
         if !progress.pinned {
             return self.unpin();
         }
-        if progress.held && !progress.reverted {
+        if progress.held && !progress.reverted && progress.left.is_none() {
             let work = HostEffect::RevertRoot { run: self.request.id, container };
             return self.host(REVERT, work).undoing();
         }
@@ -127,7 +135,8 @@ impl Steps<'_> {
         if made_for_it && !progress.removed {
             return self.ask(REMOVE, container, Ask::RemoveContainer).undoing();
         }
-        let again = progress.was_running == Some(true) && !progress.started && progress.start_failure.is_none();
+        let tried = progress.started || progress.start_failure.is_some();
+        let again = progress.was_running == Some(true) && progress.left.is_none() && !tried;
         if again { self.ask(START, container, Ask::StartContainer).undoing() } else { self.unpin() }
     }
 
@@ -143,6 +152,12 @@ impl Steps<'_> {
 
     fn pin(&self) -> Effect {
         Effect::ask(self.operation, PIN, self.group(), Ask::PinBackup(self.request.backup))
+    }
+
+    /// Every file of the backup was read and proved by its keyed hash: nobody has to read it again to know that.
+    fn tell_group(&self) -> Effect {
+        let told = Ask::RecordVerification { backup: self.request.backup, damage: None };
+        Effect::ask(self.operation, TELL_GROUP, self.group(), told)
     }
 
     fn unpin(&self) -> Effect {
@@ -202,9 +217,13 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
     let awaited = next_effect(state).is_some_and(|owed| owed.is_reported_by(report));
     let Some(open) = state.open.as_ref().filter(|_| awaited) else { return vec![] };
     match (report.step, &report.outcome) {
-        (UNPIN, Outcome::Failed(_)) => vec![over(&state.progress)], // left to the sweep of the group
-        (UNPIN, _) => vec![RestoreEvent::BackupUnpinned, over(&state.progress)],
-        (UNHOLD_AGAIN, outcome) => unheld_again(open, outcome),
+        (UNPIN, Outcome::Failed(_)) => vec![over(state)], // left to the sweep of the group
+        (UNPIN, _) => vec![RestoreEvent::BackupUnpinned, over(state)],
+        (TELL_GROUP, _) => vec![RestoreEvent::GroupTold], // a restore does not fail for want of it
+        (UNHOLD_AGAIN, outcome) => unheld_again(state, open, outcome),
+        (HOLD_AGAIN, Outcome::Refused(refusal)) if state.life == Life::Stuck && is_gone(refusal) => {
+            vec![RestoreEvent::RestoreRolledBack]
+        }
         (UNHOLD, Outcome::Refused(_)) => vec![RestoreEvent::TargetUnheld], // it knows of no hold
         (CREATE | STOP | START, Outcome::Answered(Answer::AlreadySo)) => ended(state, report.step, None),
         (CREATE | STOP | START, Outcome::Answered(_)) => vec![RestoreEvent::TargetAsked],
@@ -214,8 +233,8 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
         }
         (step, Outcome::Answered(answer)) => answered(step, answer),
         (step, Outcome::Done(facts)) => done(step, facts),
-        (step, Outcome::Refused(refusal)) => failed(step, refusal.message.clone()),
-        (step, Outcome::Failed(failure)) => failed(step, failure.reason.clone()),
+        (step, Outcome::Refused(refusal)) => failed(state, step, refusal.message.clone()),
+        (step, Outcome::Failed(failure)) => failed(state, step, failure.reason.clone()),
         (_, Outcome::Woken) => vec![],
     }
 }
@@ -228,6 +247,7 @@ fn answered(step: Step, answer: &Answer) -> Vec<RestoreEvent> {
         (HOLD_AGAIN, _) => vec![RestoreEvent::RollBackHeld],
         (UNHOLD, _) => vec![RestoreEvent::TargetUnheld],
         (REMOVE, _) => vec![RestoreEvent::TargetRemoved],
+        (REMOVE_AGAIN, _) => vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreRolledBack],
         _ => vec![],
     }
 }
@@ -245,17 +265,34 @@ fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
     }
 }
 
-fn failed(step: Step, reason: String) -> Vec<RestoreEvent> {
+fn failed(state: &RestoreJob, step: Step, reason: String) -> Vec<RestoreEvent> {
     vec![match step {
         START => RestoreEvent::TargetStartFailed { reason },
-        REVERT | UNHOLD | REMOVE => RestoreEvent::RestoreStuck { reason },
+        REVERT => RestoreEvent::FilesLeft { reason },
+        UNHOLD | REMOVE => stuck(state, &reason),
+        REMOVE_AGAIN => RestoreEvent::RollBackFailed { reason },
         DISCARD_OLD => RestoreEvent::ConfirmFailed { reason },
         HOLD_AGAIN | PUT_BACK => RestoreEvent::RollBackFailing { reason },
         _ => RestoreEvent::RestoreFailing { reason },
     }]
 }
 
-fn unheld_again(open: &Open, outcome: &Outcome) -> Vec<RestoreEvent> {
+/// Names the command that gets out of it.
+fn stuck(state: &RestoreJob, reason: &str) -> RestoreEvent {
+    let run = state.request.as_ref().map(|request| request.id.short()).unwrap_or_default();
+    RestoreEvent::RestoreStuck { reason: format!("{reason}; when that is mended: berth backup roll-back {run}") }
+}
+
+fn is_gone(refusal: &Refusal) -> bool {
+    GONE.contains(&refusal.code.as_str())
+}
+
+fn unheld_again(state: &RestoreJob, open: &Open, outcome: &Outcome) -> Vec<RestoreEvent> {
+    let made = matches!(&state.request, Some(Request { target: RestoreTarget::New { .. }, .. }));
+    let reverted = matches!(&open.work, Work::RollBack { failing: None, .. });
+    if made && reverted && !matches!(outcome, Outcome::Failed(_)) {
+        return vec![RestoreEvent::TargetUnheld]; // what was made for it goes, too
+    }
     let over = match &open.work {
         Work::RollBack { failing: Some(reason), .. } => RestoreEvent::RollBackFailed { reason: reason.clone() },
         Work::RollBack { .. } | Work::Restore | Work::Confirm => RestoreEvent::RestoreRolledBack,
@@ -264,7 +301,11 @@ fn unheld_again(open: &Open, outcome: &Outcome) -> Vec<RestoreEvent> {
     if let Outcome::Failed(_) = outcome { vec![over] } else { vec![RestoreEvent::TargetUnheld, over] }
 }
 
-fn over(progress: &Progress) -> RestoreEvent {
+fn over(state: &RestoreJob) -> RestoreEvent {
+    let progress = &state.progress;
+    if let Some(reason) = progress.left.as_ref().filter(|_| !progress.removed) {
+        return stuck(state, reason);
+    }
     let not_started = progress.start_failure.as_ref().map(|why| format!("the container could not be started: {why}"));
     match (&progress.failing, not_started) {
         _ if progress.cancelled => RestoreEvent::RestoreCancelled,

@@ -1,7 +1,7 @@
 //! Why a restore refuses: facts about its state, with the next command to type.
 
 use crate::domain::refusal::{Refusal, RefusalClass};
-use crate::types::OperationId;
+use crate::types::{OperationId, RunId};
 
 /// Is a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,12 @@ pub enum Rejection {
     /// The container's files are not those of the backup.
     #[error("the restore is not completed")]
     NotCompleted,
+    /// What it wrote could not be taken back.
+    #[error("the restore is stuck: what it wrote is still there")]
+    Stuck {
+        /// Which run.
+        run: RunId,
+    },
     /// Only a restore in place keeps files.
     #[error("the restore keeps no old files: it was not made in place")]
     NothingKept,
@@ -52,6 +58,9 @@ impl From<Rejection> for Refusal {
                 (Conflict, "restore.busy", Some(format!("berth operation wait {}", operation.short())))
             }
             Rejection::NotCompleted => (Conflict, "restore.not-completed", None),
+            Rejection::Stuck { run } => {
+                (Conflict, "restore.stuck", Some(format!("berth backup roll-back {}", run.short())))
+            }
             Rejection::NothingKept => (Conflict, "restore.nothing-kept", None),
             Rejection::Confirmed => (Conflict, "restore.confirmed", None),
             Rejection::RolledBack => (Conflict, "restore.rolled-back", None),

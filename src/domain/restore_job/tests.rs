@@ -76,6 +76,7 @@ fn writing() -> Way {
         ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
         ("start", accepted("start"), RestoreEvent::TargetAsked),
         ("", ended("start", Closing::Done), RestoreEvent::TargetStarted),
+        ("tell-group", accepted("tell-group"), RestoreEvent::GroupTold),
     ]
 }
 
@@ -227,10 +228,10 @@ fn it_should_be_complete_though_the_container_does_not_start() {
         reason: format!("the container could not be started: {why}"),
     };
     let not_started = |reason: &str| RestoreEvent::TargetStartFailed { reason: reason.to_owned() };
-    when(before_in_place("start"), refused("start")).then([not_started("why")]).owing(Some("unpin"));
+    when(before_in_place("start"), refused("start")).then([not_started("why")]).owing(Some("tell-group"));
     let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
     when(waiting, ended("start", Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
-    let history = after(before_in_place("start"), [not_started("why")]);
+    let history = after(before_in_place("start"), [not_started("why"), RestoreEvent::GroupTold]);
     when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, exception("why")]);
 }
 
@@ -250,15 +251,68 @@ fn it_should_not_take_the_end_of_one_ask_for_that_of_another() {
     let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
     when(waiting.clone(), ended("stop", Closing::Done)).then_nothing().owing(None);
     when(before_in_place("start"), ended("stop", Closing::Done)).then_nothing().owing(Some("start"));
-    when(waiting, ended("start", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("unpin"));
+    when(waiting, ended("start", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("tell-group"));
 }
 
 #[test]
 fn it_should_be_stuck_when_a_step_back_does_not_work() {
-    let stuck = RestoreEvent::RestoreStuck { reason: "why".to_owned() };
-    when(after(before_in_place("restore"), [failing()]), failed("revert")).then([stuck.clone()]).owing(None);
+    let left = || RestoreEvent::FilesLeft { reason: "why".to_owned() };
+    let way = [
+        ("revert", failed("revert"), vec![left()]),
+        ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
+        ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, stuck()]),
+    ];
+    walk(after(before_in_place("restore"), [failing()]), &way);
+    let way = [
+        ("revert", failed("revert"), vec![left()]),
+        ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
+        ("remove", accepted("remove"), vec![RestoreEvent::TargetRemoved]),
+        (
+            "unpin",
+            accepted("unpin"),
+            vec![RestoreEvent::BackupUnpinned, RestoreEvent::RestoreFailed { reason: "why".to_owned() }],
+        ),
+    ];
+    walk(after(before(new(), new_way(), "exchange"), [failing()]), &way);
     let unheld = [failing(), RestoreEvent::TargetUnheld];
-    when(after(before(new(), new_way(), "hold"), unheld), refused("remove")).then([stuck]).owing(None);
+    when(after(before(new(), new_way(), "hold"), unheld), refused("remove")).then([stuck()]).owing(None);
+}
+
+/// The words name the command that gets out of it.
+fn stuck() -> RestoreEvent {
+    let run = RunId::derived("r").short();
+    RestoreEvent::RestoreStuck { reason: format!("why; when that is mended: berth backup roll-back {run}") }
+}
+
+#[test]
+fn it_should_get_out_of_being_stuck_by_a_roll_back() {
+    let history = after(before_in_place("restore"), [failing(), stuck()]);
+    when(history.clone(), Command::Confirm).then_refused("restore.stuck");
+    when(history.clone(), Command::RollBack).then([RestoreEvent::RollBackRequested]).owing(Some("hold-again"));
+    let rolling = after(history, [RestoreEvent::RollBackRequested]);
+    let back = vec![RestoreEvent::TargetUnheld, RestoreEvent::RestoreRolledBack];
+    let way = [
+        ("hold-again", accepted("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
+        ("unhold-again", accepted("unhold-again"), back),
+    ];
+    walk(rolling.clone(), &way);
+    let still = RestoreEvent::RollBackFailed { reason: "why".to_owned() };
+    when(after(rolling, [still]), Command::RollBack).then([RestoreEvent::RollBackRequested]);
+}
+
+#[test]
+fn it_should_remove_what_a_stuck_restore_made() {
+    let rolling = || after(before(new(), new_way(), "exchange"), [failing(), stuck(), RestoreEvent::RollBackRequested]);
+    let way = [
+        ("hold-again", accepted("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
+        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
+        ("remove-again", accepted("remove-again"), vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreRolledBack]),
+    ];
+    walk(rolling(), &way);
+    let gone = Refusal::new(RefusalClass::NotFound, "container.purged", "why");
+    when(rolling(), report("hold-again", Outcome::Refused(gone))).then([RestoreEvent::RestoreRolledBack]).owing(None);
 }
 
 #[test]

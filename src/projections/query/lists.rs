@@ -146,7 +146,7 @@ impl Query {
         let networks: HashMap<_, _> = self.all::<Networks>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
         let restored = self.restored(moment)?;
         for row in rows {
-            row.restored_from = row.restored_from.or_else(|| restored.get(&row.id).copied());
+            row.restored_from = restored.get(&row.id).copied();
             row.template_name = templates.get(&row.configuration.template).cloned();
             row.network_name = row.configuration.network.and_then(|id| networks.get(&id).cloned());
             row.last_backup = backups.get(&row.id).cloned();
