@@ -262,6 +262,15 @@ envelope: position, stream, version, time, principal, operation, cause, node, bo
     chapter::<events::MaintenanceEvent>(&sources, &mut page);
     chapter::<events::BatchEvent>(&sources, &mut page);
     chapter::<events::ScheduleEvent>(&sources, &mut page);
+    let words = || "…".to_owned();
+    let failed = events::AttemptFailed { step: words(), reason: words() };
+    let (kind, sentence) = (events::AttemptFailed::KIND, failed.sentence());
+    write!(
+        page,
+        "\n## any stream\n\n`{kind}` (`step`, `reason`) is the first failed try of a step that is tried again; the last one is
+told by the outcome. As a line of history: {sentence}\n"
+    )
+    .unwrap();
     page
 }
 

@@ -18,7 +18,7 @@ use super::runner;
 use crate::domain::effect::{Action, Answer, Asked, Effect, Failure, FailureKind, Outcome, Report};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::effects::Cancel;
-use crate::events::{self, Envelope, EventReference, NewEvent};
+use crate::events::{self, AttemptFailed, Envelope, EventReference, NewEvent};
 use crate::storage::{AppendError, Commit, Committed, Expected};
 use crate::types::{Principal, StreamName, Version};
 
@@ -91,9 +91,11 @@ impl<A: Aggregate + Unpin> Shell<A> {
     }
 
     fn fold(&mut self, envelope: &Envelope) -> Result<(), events::DecodeError> {
-        let event = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body)?;
-        let given = Given { operation: envelope.context.operation, at: envelope.recorded_at };
-        self.state.evolve(&event, given);
+        if AttemptFailed::read(envelope).is_none() {
+            let event = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body)?;
+            let given = Given { operation: envelope.context.operation, at: envelope.recorded_at };
+            self.state.evolve(&event, given);
+        }
         self.version = envelope.version;
         self.principal = envelope.context.principal.clone();
         Ok(())
@@ -124,8 +126,18 @@ impl<A: Aggregate + Unpin> Shell<A> {
         let written: Result<Vec<NewEvent>, _> = facts.iter().map(|fact| events::encode(fact, None)).collect();
         let events =
             written.map_err(|error| CommandError::Log(AppendError::Unavailable { reason: error.to_string() }))?;
+        Ok(self.commit_of(events, given, principal, causation))
+    }
+
+    fn commit_of(
+        &self,
+        events: Vec<NewEvent>,
+        given: Given,
+        principal: Principal,
+        causation: Option<EventReference>,
+    ) -> Commit {
         let house = self.house();
-        Ok(Commit {
+        Commit {
             stream: self.stream.clone(),
             expected: Expected::Version(self.version),
             key: None,
@@ -139,7 +151,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
                 node: house.node,
             },
             events,
-        })
+        }
     }
 
     /// Appends and, once that is durable, folds, pays what is owed, and goes on with `then`.
@@ -263,6 +275,17 @@ impl<A: Aggregate + Unpin> Shell<A> {
         });
         ctx.spawn(waited);
         true
+    }
+
+    /// Records the first failure of a step that is tried again; the last one is told by the outcome, those between by the
+    /// daemon's log.
+    fn first_failure(&self, finished: &Finished) -> Option<Commit> {
+        let Outcome::Failed(failure) = &finished.outcome else { return None };
+        let failed = AttemptFailed { step: finished.step.to_owned(), reason: failure.reason.clone() };
+        let events = vec![failed.written().ok().filter(|_| finished.attempt == 1)?];
+        let given = Given { operation: finished.operation, at: self.house().clock.now() };
+        let causation = Some(EventReference { stream: self.stream.clone(), version: self.version });
+        Some(self.commit_of(events, given, self.principal.clone(), causation))
     }
 
     fn done() -> AtomicResponse<Self, ()> {
@@ -424,8 +447,12 @@ impl<A: Aggregate + Unpin> Handler<Finished> for Shell<A> {
             (flying.effect.operation, flying.effect.step, flying.attempt)
                 == (finished.operation, finished.step, finished.attempt)
         });
-        if !ours || self.tries_again(&finished, ctx) {
+        if !ours {
             return Self::done();
+        }
+        if self.tries_again(&finished, ctx) {
+            let first = self.first_failure(&finished);
+            return first.map_or_else(Self::done, |commit| self.append(commit, Box::new(|_, _| ())));
         }
         let Some(flown) = self.in_flight.take() else { return Self::done() };
         let Finished { operation, step, attempt, outcome } = finished;

@@ -22,7 +22,8 @@ use crate::domain::store::{self, Store};
 use crate::domain::template::{self, Template};
 use crate::domain::{Aggregate, Given};
 use crate::events::{
-    self, ContainerEvent, DecodeError, DomainEvent, Mark, NetworkEvent, ScheduleEvent, StoreEvent, TemplateEvent,
+    self, AttemptFailed, ContainerEvent, DecodeError, DomainEvent, Mark, NetworkEvent, ScheduleEvent, StoreEvent,
+    TemplateEvent,
 };
 use crate::storage::{EventStore, ReadError};
 use crate::types::{BackupId, Category, OperationId, Principal, StreamName, Version};
@@ -184,9 +185,12 @@ fn each<E: DomainEvent>(
     loop {
         let page = log.read_stream(stream, after, PAGE)?;
         for envelope in &page {
+            after = envelope.version;
+            if AttemptFailed::read(envelope).is_some() {
+                continue;
+            }
             let event = events::decode::<E>(&envelope.kind, envelope.schema, &envelope.body)?;
             take(event, Given { operation: envelope.context.operation, at: envelope.recorded_at });
-            after = envelope.version;
         }
         if page.len() < PAGE {
             return Ok(());

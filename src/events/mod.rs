@@ -4,6 +4,7 @@
 //! with its outcome. Only intent, allocations and outcomes are recorded: mounts, control groups and links die with the
 //! boot and are observed instead.
 
+mod attempt;
 mod backup;
 mod batch;
 mod codec;
@@ -23,6 +24,7 @@ mod upcast;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use attempt::AttemptFailed;
 pub use backup::{BackupGroupEvent, BackupJobEvent, BackupMode, BackupOutcome, BackupSummary};
 pub use batch::{BatchAction, BatchEvent, BatchMember};
 pub use codec::{DecodeError, decode, encode};

@@ -1,9 +1,9 @@
 //! What any event says, whatever its kind: its mark, its words, and what its operation is about.
 
 use crate::events::{
-    self, BackupGroupEvent, BackupJobEvent, BatchEvent, ContainerEvent, DirectoryEvent, DomainEvent, Envelope,
-    MaintenanceEvent, Mark, NetworkEvent, NodeEvent, RestoreEvent, RestoreTarget, ScheduleEvent, SessionEvent,
-    StoreEvent, TemplateEvent,
+    self, AttemptFailed, BackupGroupEvent, BackupJobEvent, BatchEvent, ContainerEvent, DirectoryEvent, DomainEvent,
+    Envelope, MaintenanceEvent, Mark, NetworkEvent, NodeEvent, RestoreEvent, RestoreTarget, ScheduleEvent,
+    SessionEvent, StoreEvent, TemplateEvent,
 };
 use crate::types::{Category, ContainerId, StreamName};
 
@@ -20,6 +20,9 @@ pub struct Told {
 
 /// Reads an event of any kind; nothing for one that this version does not know.
 pub fn told(event: &Envelope) -> Option<Told> {
+    if let Some(failed) = AttemptFailed::read(event) {
+        return Some(Told { mark: Mark::Fact, sentence: failed.sentence(), container: None });
+    }
     match event.stream.category() {
         Category::Node => plain::<NodeEvent>(event),
         Category::Directory => plain::<DirectoryEvent>(event),
