@@ -3,6 +3,7 @@
 //! ```text
 //!   member   waiting ── start-child ──▶ started ── its end is told ──▶ finished        (a refused start is an end, too)
 //!   batch    requested ▸ children, `parallel` at a time ▸ close ▸ completed, with exceptions, failed or cancelled
+//!   cancel   no more begin; each that has begun is asked to end (cancel-child), and waited for
 //! ```
 //!
 //! Each run is an operation of its own, with an id that was drawn when the batch was. Its end is recorded under that
@@ -13,12 +14,13 @@ mod tests;
 
 use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
 use super::notice::NOTIFY_PARENT;
-use super::refusal::{Refusal, RefusalClass};
+use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
 use super::{Aggregate, Given, Notice};
 use crate::events::{BatchAction, BatchEvent, BatchMember, Closing, DomainEvent, MaintenanceAction, Mark};
 use crate::types::{Category, Name, OperationId, RunId, StreamName, Timestamp};
 
 const START_CHILD: Step = "start-child";
+const CANCEL_CHILD: Step = "cancel-child";
 const CLOSE: Step = "close";
 
 /// Is everything the log tells about one batch.
@@ -54,6 +56,8 @@ pub struct Request {
 enum Fate {
     Waiting,
     Started,
+    /// It was asked to end.
+    Ending,
     Finished(Closing),
 }
 
@@ -69,7 +73,7 @@ pub enum Command {
         /// How it ended.
         outcome: Closing,
     },
-    /// Begin no more runs.
+    /// Begin no more runs, and call off those under way.
     Cancel {
         /// Which operation.
         operation: OperationId,
@@ -185,6 +189,9 @@ impl Batch {
         match (report.step, &report.outcome, self.next_child()) {
             (NOTIFY_PARENT, ..) => vec![BatchEvent::ParentNotified],
             (CLOSE, ..) => vec![self.over()],
+            (CANCEL_CHILD, outcome, _) => {
+                self.child_to_end().map(|(_, member)| ending(member, outcome)).into_iter().collect()
+            }
             (_, Outcome::Answered(_), Some((_, member))) => vec![BatchEvent::ChildStarted { run: member.run }],
             (_, Outcome::Refused(refusal), Some((_, member))) => {
                 vec![finished(member, Closing::Failed { reason: refusal.message.clone() })]
@@ -207,9 +214,24 @@ impl Batch {
         members.find(|(_, fate)| **fate == Fate::Waiting).map(|(member, _)| (request, member))
     }
 
+    /// Returns the member whose run is to be called off next.
+    fn child_to_end(&self) -> Option<(&Request, &BatchMember)> {
+        let request = self.request.as_ref().filter(|_| self.called_off)?;
+        let mut members = request.members.iter().zip(&self.fates);
+        members.find(|(_, fate)| **fate == Fate::Started).map(|(member, _)| (request, member))
+    }
+
+    /// Calls off what waits. The start of the first of them may be under way: its run is asked to end like the others.
+    fn call_off(&mut self) {
+        self.called_off = true;
+        let mut waiting = self.fates.iter_mut().filter(|fate| **fate == Fate::Waiting);
+        waiting.next().into_iter().for_each(|fate| *fate = Fate::Started);
+        waiting.for_each(|fate| *fate = Fate::Finished(Closing::Cancelled));
+    }
+
     /// Says whether nothing is left to begin or to wait for.
     fn is_done(&self) -> bool {
-        self.fates.iter().all(|fate| matches!(fate, Fate::Finished(_)) || (self.called_off && *fate == Fate::Waiting))
+        self.fates.iter().all(|fate| matches!(fate, Fate::Finished(_)))
     }
 
     fn over(&self) -> BatchEvent {
@@ -218,8 +240,9 @@ impl Batch {
             ends().filter(|end| !end.is_success() && !matches!(end, Closing::Skipped { .. })).collect();
         let partial = ends().filter(|end| matches!(end, Closing::DoneWithExceptions { .. })).count() as u64;
         let (failed, total) = (failures.len() as u64, self.fates.len() as u64);
+        let cancelled = ends().filter(|end| **end == Closing::Cancelled).count() as u64;
         match failures.first() {
-            _ if self.called_off => BatchEvent::BatchCancelled,
+            _ if self.called_off && cancelled > 0 => BatchEvent::BatchCancelled { cancelled, total },
             None if partial == 0 => BatchEvent::BatchCompleted,
             Some(first) if failed == total => {
                 BatchEvent::BatchFailed { reason: format!("none of {total} succeeded; the first: {}", first.words()) }
@@ -248,6 +271,15 @@ impl Fate {
 
     fn end(&self) -> Option<&Closing> {
         if let Self::Finished(outcome) = self { Some(outcome) } else { None }
+    }
+}
+
+/// A run that never began has no end to wait for; any other tells it, called off or not.
+fn ending(member: &BatchMember, outcome: &Outcome) -> BatchEvent {
+    match outcome {
+        Outcome::Refused(refusal) if refusal.code == NO_SUCH_RUN => finished(member, Closing::Cancelled),
+        Outcome::Failed(failure) => finished(member, Closing::Failed { reason: failure.reason.clone() }),
+        _ => BatchEvent::ChildCancelAsked { run: member.run },
     }
 }
 
@@ -280,14 +312,15 @@ impl Aggregate for Batch {
                 self.requested_at = given.at;
                 self.open = Some(given.operation);
             }
-            BatchEvent::BatchCancelRequested => self.called_off = true,
+            BatchEvent::BatchCancelRequested => self.call_off(),
+            BatchEvent::ChildCancelAsked { run } => self.set(*run, Fate::Ending),
             BatchEvent::ChildStarted { run } => self.set(*run, Fate::Started),
             BatchEvent::ChildFinished { run, outcome } => self.set(*run, Fate::Finished(outcome.clone())),
             BatchEvent::ParentNotified => self.notices.truncate(0),
             BatchEvent::BatchCompleted
             | BatchEvent::BatchCompletedWithExceptions { .. }
             | BatchEvent::BatchFailed { .. }
-            | BatchEvent::BatchCancelled => {}
+            | BatchEvent::BatchCancelled { .. } => {}
         }
         if let Mark::Closed { outcome } = event.mark() {
             self.close(outcome);
@@ -301,6 +334,10 @@ impl Aggregate for Batch {
         let operation = self.open?;
         if self.is_done() {
             return Some(Effect::wake(operation, CLOSE, self.requested_at)); // long past: it comes at once
+        }
+        if let Some((request, member)) = self.child_to_end() {
+            let to = request.child(member);
+            return Some(Effect::ask(member.operation, CANCEL_CHILD, to, Ask::CancelRun).undoing());
         }
         let (request, member) = self.next_child()?;
         Some(Effect::ask(member.operation, START_CHILD, request.child(member), request.wish(member)))

@@ -14,7 +14,7 @@ mod tests;
 
 use super::effect::{Ask, Asked, Effect, Facts, FailureKind, HostEffect, Outcome, Report, Step};
 use super::notice::NOTIFY_PARENT;
-use super::refusal::{Refusal, RefusalClass};
+use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
 use super::{Aggregate, Given, Notice, backup_group};
 use crate::events::{Closing, DomainEvent, HoldKind, MaintenanceAction, MaintenanceEvent, MaintenanceResult, Mark};
 use crate::types::{BackupId, Category, OperationId, RunId, StreamName};
@@ -73,6 +73,9 @@ pub enum Rejection {
     /// The id is taken by another request.
     #[error("a maintenance run with this id exists already")]
     Exists,
+    /// Nobody ever asked for this run.
+    #[error("there is no such run")]
+    Unknown,
     /// The operation is over, or was never this run's.
     #[error("operation {operation} is not under way here", operation = operation.short())]
     NoSuchOperation {
@@ -89,6 +92,7 @@ impl From<Rejection> for Refusal {
         let message = rejection.to_string();
         match rejection {
             Rejection::Exists => Self::new(RefusalClass::Conflict, "maintenance.exists", message),
+            Rejection::Unknown => Self::new(RefusalClass::NotFound, NO_SUCH_RUN, message),
             Rejection::NoSuchOperation { .. } => {
                 Self::new(RefusalClass::NotFound, "operation.not-found", message).hinted("berth operation list")
             }
@@ -109,6 +113,7 @@ impl TryFrom<Asked> for Command {
     fn try_from(asked: Asked) -> Result<Self, Asked> {
         match asked.ask {
             Ask::RequestMaintenance { id, action } => Ok(Self::Request { id, action, parent: Some(asked.by) }),
+            Ask::CancelRun => Ok(Self::Cancel { operation: asked.operation }),
             _ => Err(asked),
         }
     }
@@ -158,6 +163,9 @@ impl Maintenance {
     }
 
     fn cancel(&self, operation: OperationId) -> Result<Vec<MaintenanceEvent>, Rejection> {
+        if self.request.is_none() {
+            return Err(Rejection::Unknown);
+        }
         match (&self.end, self.open) {
             (_, open) if open != Some(operation) => Err(Rejection::NoSuchOperation { operation }),
             (None, _) => Ok(vec![MaintenanceEvent::MaintenanceCancelRequested]),

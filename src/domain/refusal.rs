@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The code of a run that was never asked for: who meant to call it off has nothing to wait for.
+pub const NO_SUCH_RUN: &str = "run.not-found";
+
 /// Says what kind of answer a refusal is; the CLI's exit code and the API's status follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

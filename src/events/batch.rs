@@ -53,10 +53,15 @@ pub enum BatchEvent {
         /// The schedule's stream that waits for it.
         parent: Option<StreamName>,
     },
-    /// Somebody called it off: runs under way end by themselves, no more begin.
+    /// Somebody called it off: runs under way are called off, too, and no more begin.
     BatchCancelRequested,
     /// A member's run has begun.
     ChildStarted {
+        /// Which run.
+        run: RunId,
+    },
+    /// A member's run knows that it is called off; it may be too late for it.
+    ChildCancelAsked {
         /// Which run.
         run: RunId,
     },
@@ -84,7 +89,12 @@ pub enum BatchEvent {
         reason: String,
     },
     /// It was called off; what had begun is over.
-    BatchCancelled,
+    BatchCancelled {
+        /// How many runs were called off, or never began.
+        cancelled: u64,
+        /// Of how many.
+        total: u64,
+    },
     /// The schedule that waited knows.
     ParentNotified,
 }
@@ -92,15 +102,18 @@ pub enum BatchEvent {
 impl DomainEvent for BatchEvent {
     const CATEGORY: Category = Category::Batch;
     const KINDS: &'static [&'static str] = kinds!(BatchEvent: BatchRequested, BatchCancelRequested, ChildStarted,
-        ChildFinished, BatchCompleted, BatchCompletedWithExceptions, BatchFailed, BatchCancelled, ParentNotified);
+        ChildCancelAsked, ChildFinished, BatchCompleted, BatchCompletedWithExceptions, BatchFailed, BatchCancelled, ParentNotified);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
         match self {
             Self::BatchRequested { .. } => Mark::Opened { verb: "batch" },
             Self::BatchCancelRequested => Mark::Phase { name: "ending" },
-            Self::BatchCancelled => closed(Closing::Cancelled),
-            Self::ChildStarted { .. } | Self::ChildFinished { .. } | Self::ParentNotified => Mark::Fact,
+            Self::BatchCancelled { .. } => closed(Closing::Cancelled),
+            Self::ChildStarted { .. }
+            | Self::ChildCancelAsked { .. }
+            | Self::ChildFinished { .. }
+            | Self::ParentNotified => Mark::Fact,
             Self::BatchCompleted => closed(Closing::Done),
             Self::BatchCompletedWithExceptions { failed, total, partial } => {
                 closed(Closing::DoneWithExceptions { reason: exceptions(*failed, *total, *partial) })
@@ -113,12 +126,13 @@ impl DomainEvent for BatchEvent {
         match self {
             Self::BatchRequested { members, .. } => format!("batch of {} requested", members.len()),
             Self::ChildStarted { run } => format!("run {} started", run.short()),
+            Self::ChildCancelAsked { run } => format!("run {} is to end", run.short()),
             Self::ChildFinished { run, outcome } => format!("run {} finished: {}", run.short(), outcome.words()),
             Self::BatchCompleted => "batch completed".to_owned(),
             Self::BatchCompletedWithExceptions { failed, total, partial } => exceptions(*failed, *total, *partial),
             Self::BatchFailed { reason } => format!("batch failed: {reason}"),
             Self::BatchCancelRequested => "called off".to_owned(),
-            Self::BatchCancelled => "batch cancelled".to_owned(),
+            Self::BatchCancelled { cancelled, total } => format!("batch cancelled: {cancelled} of {total} runs"),
             Self::ParentNotified => "outcome told to the waiting schedule".to_owned(),
         }
     }

@@ -39,6 +39,10 @@ impl Model for Batches {
                     member.ended_at = Some(event.recorded_at);
                 }
             }
+            BatchEvent::BatchCancelled { .. } => {
+                let waiting = row.members.iter_mut().filter(|member| member.state == OperationState::Waiting);
+                waiting.for_each(|member| member.state = OperationState::Cancelled);
+            }
             _ => {}
         }
         row.position = event.position;

@@ -4,14 +4,15 @@
 use std::time::{Duration, Instant};
 
 use berth::actors::{CommandError, Idempotency, Mode};
+use berth::domain::batch::{self, Batch};
 use berth::domain::container::{Command, Container};
 use berth::domain::directory::{self, Directory};
 use berth::domain::effect::{Answer, Ask, Asked, Outcome, Report};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::Fault;
-use berth::events::{Closing, ContainerEvent, Exit, NewEvent};
+use berth::events::{BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent};
 use berth::storage::{AppendError, Commit, EventStore, Expected};
-use berth::types::{Category, Clock, OperationId, Principal, Span, StreamName, Version};
+use berth::types::{BackupId, Category, Clock, OperationId, Principal, RunId, Span, StreamName, Version};
 use futures_util::future::join_all;
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
@@ -335,7 +336,7 @@ fn a_stale_report_changes_nothing() {
 }
 
 #[test]
-fn what_may_pass_is_tried_to_the_policys_bound_and_the_last_failure_is_recorded() {
+fn what_may_pass_is_tried_to_the_policys_bound_and_the_first_and_last_failure_are_recorded() {
     in_system(async {
         let scene = Scene::new();
         let busy = Fault::Transient { effect: "ensure running".to_owned(), step: "link", times: u32::MAX };
@@ -346,8 +347,15 @@ fn what_may_pass_is_tried_to_the_policys_bound_and_the_last_failure_is_recorded(
         assert_eq!(tries, 3);
         let closed = daemon.picture().closed("start").cloned();
         assert!(matches!(&closed, Some(Closing::Failed { reason }) if reason.contains("link is busy")), "{closed:?}");
-        let failing = daemon.history().matches("StartFailing").count();
-        assert_eq!(failing, 1, "tries are not events");
+        let history = daemon.history();
+        let told = |kind: &str| history.lines().filter(|line| line.contains(kind)).collect::<Vec<_>>();
+        assert_eq!(told("StartFailing").len(), 1, "tries are not events: {history}");
+        let [first] = told("AttemptFailed")[..] else { panic!("not only the first failure is told: {history}") };
+        assert!(first.contains(r#""step":"run""#) && first.contains("link is busy"), "{first}");
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        assert!(daemon.picture().running().contains(&id("web")), "the fact does not stand in the way of a replay");
         daemon.crash();
     });
 }
@@ -441,6 +449,42 @@ fn a_start_that_is_asked_again_after_the_container_ended_starts_nothing() {
         daemon.registry.ask(&container("web"), other, None).await.unwrap();
         assert_eq!(daemon.quiet().await, End::Quiet);
         assert!(daemon.picture().running().contains(&id("web")), "another step is another ask");
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_batch_that_is_called_off_takes_its_runs_with_it() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults { slow: Duration::from_secs(30), ..Faults::default() }).await;
+        let member = |name: &str| BatchMember {
+            container: id(name),
+            run: RunId::derived(name),
+            operation: OperationId::derived(name),
+            backup: BackupId::derived(name),
+        };
+        let request = batch::Request {
+            id: RunId::derived("run"),
+            action: BatchAction::Defragment,
+            members: ["web", "bystander"].map(member).into(),
+            schedule: None,
+            parallel: 1,
+            parent: None,
+        };
+        let stream = StreamName::new(Category::Batch, RunId::derived("run"));
+        daemon.order::<Batch>(&stream, batch::Command::Request(request), "batch").await.unwrap();
+        wait_for(&daemon, "defragment").await;
+        let cancel = batch::Command::Cancel { operation: OperationId::derived("batch") };
+        daemon.order::<Batch>(&stream, cancel, "batch").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        let picture = daemon.picture();
+        assert_eq!(picture.closed("batch"), Some(&Closing::Cancelled), "{}", daemon.history());
+        assert_eq!(picture.closed("web"), Some(&Closing::Cancelled));
+        assert_eq!(picture.closed("bystander"), None, "what waited never began");
+        assert_eq!(daemon.performed().iter().filter(|work| work.name() == "defragment").count(), 1);
+        assert!(daemon.history().contains(r#"{"cancelled":2,"total":2}"#), "{}", daemon.history());
+        assert_eq!(daemon.dead_claims(), []);
         daemon.crash();
     });
 }

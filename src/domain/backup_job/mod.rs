@@ -16,7 +16,7 @@ mod plan;
 mod tests;
 
 use super::effect::{Ask, Asked, Effect, Report};
-use super::refusal::{Refusal, RefusalClass};
+use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
 use super::{Aggregate, Given, Notice};
 use crate::events::{BackupJobEvent, BackupMode, BackupSummary, Closing, Configuration, DomainEvent, Mark};
 use crate::types::{BackupId, Category, ContainerId, Name, OperationId, RunId, StoreId, StreamName};
@@ -103,6 +103,9 @@ pub enum Rejection {
     /// The id is taken by another request.
     #[error("a backup run with this id exists already")]
     Exists,
+    /// Nobody ever asked for this run.
+    #[error("there is no such run")]
+    Unknown,
     /// The operation is over, or was never this run's.
     #[error("operation {operation} is not under way here", operation = operation.short())]
     NoSuchOperation {
@@ -119,6 +122,7 @@ impl From<Rejection> for Refusal {
         let message = rejection.to_string();
         match rejection {
             Rejection::Exists => Self::new(RefusalClass::Conflict, "backup.run-exists", message),
+            Rejection::Unknown => Self::new(RefusalClass::NotFound, NO_SUCH_RUN, message),
             Rejection::NoSuchOperation { .. } => {
                 Self::new(RefusalClass::NotFound, "operation.not-found", message).hinted("berth operation list")
             }
@@ -141,6 +145,7 @@ impl TryFrom<Asked> for Command {
             Ask::RequestBackup { id, container, store, mode, backup, schedule } => {
                 Ok(Self::Request { id, container, store, mode, backup, schedule, parent: Some(asked.by) })
             }
+            Ask::CancelRun => Ok(Self::Cancel { operation: asked.operation }),
             _ => Err(asked),
         }
     }
@@ -148,6 +153,9 @@ impl TryFrom<Asked> for Command {
 
 impl BackupJob {
     fn cancel(&self, operation: OperationId) -> Result<Vec<BackupJobEvent>, Rejection> {
+        if self.request.is_none() {
+            return Err(Rejection::Unknown);
+        }
         if self.open != Some(operation) {
             return Err(Rejection::NoSuchOperation { operation });
         }

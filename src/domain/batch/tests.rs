@@ -127,17 +127,50 @@ fn it_should_be_complete_when_nobody_is_meant() {
     when(vec![requested(&[], 1)], report("close", Outcome::Woken)).then([BatchEvent::BatchCompleted]);
 }
 
+fn ended_as(name: &str, outcome: Outcome) -> Command {
+    Command::Report(Report { operation: OperationId::derived(name), step: "cancel-child", attempt: 1, outcome })
+}
+
+fn asked_to_end(name: &str) -> BatchEvent {
+    BatchEvent::ChildCancelAsked { run: RunId::derived(name) }
+}
+
+/// Called off while the run of `a` is under way and the start of `b` may be.
+fn called_off() -> Vec<BatchEvent> {
+    vec![requested(&["a", "b", "c"], 2), started("a"), BatchEvent::BatchCancelRequested]
+}
+
 #[test]
-fn it_should_begin_no_more_runs_once_called_off() {
+fn it_should_call_off_the_runs_under_way_and_begin_no_more() {
     let cancel = Command::Cancel { operation: operation() };
-    let history = vec![requested(&["a", "b"], 1), started("a")];
-    when(history.clone(), cancel.clone()).then([BatchEvent::BatchCancelRequested]).owing(None);
-    let history = [history, vec![BatchEvent::BatchCancelRequested]].concat();
-    when(history.clone(), cancel.clone()).then_nothing();
-    when(history.clone(), finish("a", Closing::Done)).then([finished("a", Closing::Done)]).owing(Some("close"));
-    let history = [history, vec![finished("a", Closing::Done)]].concat();
-    when(history.clone(), report("close", Outcome::Woken)).then([BatchEvent::BatchCancelled]);
-    when([history, vec![BatchEvent::BatchCancelled]].concat(), cancel).then_refused("operation.not-found");
+    when(called_off()[..2].to_vec(), cancel.clone())
+        .then([BatchEvent::BatchCancelRequested])
+        .owing(Some("cancel-child"));
+    when(called_off(), cancel.clone()).then_nothing();
+    let accepted = Outcome::Answered(Answer::Accepted);
+    when(called_off(), ended_as("a", accepted)).then([asked_to_end("a")]).owing(Some("cancel-child"));
+    let history = [called_off(), vec![asked_to_end("a")]].concat();
+    let never = Refusal::new(RefusalClass::NotFound, "run.not-found", "there is no such run");
+    when(history.clone(), ended_as("b", Outcome::Refused(never))).then([finished("b", Closing::Cancelled)]).owing(None);
+    let history = [history, vec![finished("b", Closing::Cancelled)]].concat();
+    when(history.clone(), finish("a", Closing::Cancelled))
+        .then([finished("a", Closing::Cancelled)])
+        .owing(Some("close"));
+    let over = [history, vec![finished("a", Closing::Cancelled)]].concat();
+    let cancelled = BatchEvent::BatchCancelled { cancelled: 3, total: 3 };
+    when(over.clone(), report("close", Outcome::Woken)).then([cancelled.clone()]);
+    when([over, vec![cancelled]].concat(), cancel).then_refused("operation.not-found");
+}
+
+#[test]
+fn it_should_wait_for_a_run_that_cannot_be_called_off_any_more() {
+    let late = Outcome::Refused(Refusal::new(RefusalClass::Conflict, "operation.too-late", "too late"));
+    when(called_off(), ended_as("a", late)).then([asked_to_end("a")]);
+    let history = vec![requested(&["a"], 1), started("a"), BatchEvent::BatchCancelRequested, asked_to_end("a")];
+    let done = [history, vec![finished("a", Closing::Done)]].concat();
+    when(done, report("close", Outcome::Woken)).then([BatchEvent::BatchCompleted]);
+    let lost = Outcome::Failed(Failure::permanent("lost"));
+    when(called_off(), ended_as("a", lost)).then([finished("a", failure())]);
 }
 
 #[test]
@@ -173,6 +206,7 @@ fn every_command_has_an_answer_in_every_state() {
         Command::Cancel { operation: operation() },
         started_as("a", Outcome::Woken),
         report("close", Outcome::Woken),
+        ended_as("a", Outcome::Answered(Answer::Accepted)),
     ];
     answers_everything::<Batch>(&histories, &commands);
 }

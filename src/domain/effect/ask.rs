@@ -125,6 +125,8 @@ pub enum Ask {
         /// How many at the same time.
         parallel: u32,
     },
+    /// Backup job, maintenance: call the run off; its end is told as ever.
+    CancelRun,
     /// Any saga: something it waits for is over.
     ChildFinished {
         /// The child's stream.
@@ -224,6 +226,7 @@ impl Ask {
             Self::RequestBackup { .. } => "request backup",
             Self::RequestMaintenance { .. } => "request maintenance",
             Self::RequestBatch { .. } => "request batch",
+            Self::CancelRun => "cancel run",
             Self::ChildFinished { .. } => "child finished",
         }
     }

@@ -6,8 +6,8 @@ use crate::domain::testing::{configuration, operation};
 use crate::domain::{backup_group, backup_job, batch, container, maintenance, network, restore_job};
 use crate::domain::{schedule, store, template};
 use crate::events::{
-    BackupMode, BackupOutcome, BatchAction, BatchMember, Closing, ContainerEvent, InitKind, Lease, LimitChange,
-    MaintenanceAction, MaintenanceResult, NetworkEvent, ProcessIdentity, RestoreEvent, RestoreTarget,
+    BackupMode, BackupOutcome, BatchAction, BatchEvent, BatchMember, Closing, ContainerEvent, InitKind, Lease,
+    LimitChange, MaintenanceAction, MaintenanceResult, NetworkEvent, ProcessIdentity, RestoreEvent, RestoreTarget,
     ScheduleDefinition, ScheduleEvent, ScheduledAction, Selection, TemplateEvent, TemplateSource, TemplateSummary,
 };
 use crate::types::{
@@ -314,6 +314,38 @@ fn a_batch_keeps_every_law() {
         });
         hold_for(&Story::<batch::Batch> { history: vec![], command, world: asked_run });
     }
+}
+
+/// A run that is called off and says so.
+fn called_off_run(effect: &Effect) -> Reaction<batch::Command> {
+    let later = match &effect.action {
+        Action::Ask(child, Ask::CancelRun) => {
+            Some(batch::Command::FinishChild { child: child.clone(), outcome: Closing::Cancelled })
+        }
+        _ => None,
+    };
+    Reaction { later, ..plain(effect) }
+}
+
+#[test]
+fn a_batch_is_called_off_under_every_law() {
+    let member = |name: &str| BatchMember {
+        container: ContainerId::derived(name),
+        run: RunId::derived(name),
+        operation: OperationId::derived(name),
+        backup: BackupId::derived(name),
+    };
+    let requested = BatchEvent::BatchRequested {
+        id: RunId::derived("batch"),
+        action: BatchAction::Defragment,
+        members: ["a", "b", "c"].map(member).into(),
+        schedule: None,
+        parallel: 2,
+        parent: parent(),
+    };
+    let history = vec![requested, BatchEvent::ChildStarted { run: RunId::derived("a") }];
+    let command = batch::Command::Cancel { operation: operation() };
+    hold_for(&Story::<batch::Batch> { history, command, world: called_off_run });
 }
 
 /// A batch that ends as it should.
