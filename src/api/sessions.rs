@@ -55,7 +55,12 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
     match reach(&edge.ports, move |access| access.open_session(own, id, &request)).await {
         Ok(ticket) => Ok(created(&ticket)),
         Err(error) => {
-            edge.give::<Session>(&subject, Command::Close { code: None }, None).await?;
+            edge.give::<Session>(
+                &subject,
+                Command::Close { code: None, reason: Some("the door did not open".to_owned()) },
+                None,
+            )
+            .await?;
             Err(error)
         }
     }
@@ -79,5 +84,5 @@ async fn close(edge: Edge, path: web::Path<(String, String)>) -> ApiResult {
     let mut edge = edge;
     edge.operation = row.operation; // the close belongs to what was opened
     let subject = Subject::new(StreamName::new(Category::Session, row.id), None::<&str>);
-    edge.perform::<Session>(subject, Command::Close { code: wish.code }).await
+    edge.perform::<Session>(subject, Command::Close { code: wish.code, reason: None }).await
 }

@@ -65,7 +65,7 @@ pub fn run(context: &mut Context<'_>, name: &str, wish: Wish, record: &RecordOpt
     code.map(|code| Exit::Command(code as u8)).or_else(|error| refused(context, error))
 }
 
-/// Reports the end; the shim tells the daemon too, so nothing is lost if this does not get through.
+/// Reports the end. What does not get through is closed at the daemon's start after the container has ended.
 fn close(context: &Context<'_>, client: &Client, name: &str, ticket: &SessionTicket, code: Option<i32>) {
     let target = targets::one(name).segment("sessions").segment(ticket.session).segment("close");
     let _ = context.block_on(client.change(&target, &CloseSession { code }, &ChangeHeaders::default()));

@@ -38,6 +38,8 @@ pub enum Command {
     Close {
         /// The exit code, if it is known.
         code: Option<i32>,
+        /// How it is known, if not by who was in it.
+        reason: Option<String>,
     },
     /// An effect's outcome; a session has none.
     Report(Report),
@@ -105,7 +107,9 @@ impl Aggregate for Session {
             (Command::Open { .. }, Some(_)) => Err(Rejection::Exists),
             (Command::Close { .. }, None) => Err(Rejection::Unknown),
             (Command::Close { .. }, Some(_)) if self.closed => Ok(vec![]),
-            (Command::Close { code }, Some(_)) => Ok(vec![SessionEvent::SessionClosed { code: *code }]),
+            (Command::Close { code, reason }, Some(_)) => {
+                Ok(vec![SessionEvent::SessionClosed { code: *code, reason: reason.clone() }])
+            }
             (Command::Report(_), _) => Ok(vec![]),
         }
     }
@@ -138,7 +142,7 @@ mod tests {
     }
 
     fn closed() -> Vec<SessionEvent> {
-        opened().into_iter().chain([SessionEvent::SessionClosed { code: Some(0) }]).collect()
+        opened().into_iter().chain([SessionEvent::SessionClosed { code: Some(0), reason: None }]).collect()
     }
 
     #[test]
@@ -146,15 +150,25 @@ mod tests {
         given::<Session>([]).when(open()).then(opened()).owing(None);
         given::<Session>(opened()).when(open()).then_nothing();
         given::<Session>(opened())
-            .when(Command::Close { code: Some(3) })
-            .then([SessionEvent::SessionClosed { code: Some(3) }]);
-        given::<Session>(closed()).when(Command::Close { code: None }).then_nothing();
+            .when(Command::Close { code: Some(3), reason: None })
+            .then([SessionEvent::SessionClosed { code: Some(3), reason: None }]);
+        given::<Session>(closed()).when(lost()).then_nothing();
+    }
+
+    fn lost() -> Command {
+        Command::Close { code: None, reason: Some("the container does not run".to_owned()) }
+    }
+
+    #[test]
+    fn it_should_tell_how_it_is_known_to_be_over() {
+        let reason = Some("the container does not run".to_owned());
+        given::<Session>(opened()).when(lost()).then([SessionEvent::SessionClosed { code: None, reason }]);
     }
 
     #[test]
     fn it_should_not_be_opened_again() {
         given::<Session>(closed()).when(open()).then_refused("session.exists");
-        given::<Session>([]).when(Command::Close { code: None }).then_refused("session.not-found");
+        given::<Session>([]).when(lost()).then_refused("session.not-found");
     }
 
     #[test]
@@ -165,6 +179,6 @@ mod tests {
 
     #[test]
     fn every_command_has_an_answer_in_every_state() {
-        answers_everything::<Session>(&[vec![], opened(), closed()], &[open(), Command::Close { code: None }]);
+        answers_everything::<Session>(&[vec![], opened(), closed()], &[open(), lost()]);
     }
 }

@@ -23,6 +23,8 @@ pub enum SessionEvent {
     SessionClosed {
         /// The exit code, if the command ran to its end and it is known.
         code: Option<i32>,
+        /// How it is known, if not by who was in it.
+        reason: Option<String>,
     },
 }
 
@@ -41,8 +43,9 @@ impl DomainEvent for SessionEvent {
         match self {
             Self::SessionOpened { user, terminal: true, .. } => format!("session opened for {user} with a terminal"),
             Self::SessionOpened { user, .. } => format!("session opened for {user}"),
-            Self::SessionClosed { code: Some(code) } => format!("session closed with exit code {code}"),
-            Self::SessionClosed { code: None } => "session closed, exit code unknown".to_owned(),
+            Self::SessionClosed { reason: Some(reason), .. } => format!("session closed: {reason}"),
+            Self::SessionClosed { code: Some(code), .. } => format!("session closed with exit code {code}"),
+            Self::SessionClosed { code: None, .. } => "session closed, exit code unknown".to_owned(),
         }
     }
 }

@@ -745,6 +745,8 @@ pub struct SessionRow {
     pub closed_at: Option<Timestamp>,
     /// The exit code, if it is known.
     pub code: Option<i32>,
+    /// How it is known to be over, if not by who was in it.
+    pub reason: Option<String>,
     /// The operation.
     pub operation: OperationId,
     /// The last event in this row.

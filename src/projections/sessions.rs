@@ -11,7 +11,7 @@ pub struct Sessions;
 
 impl Model for Sessions {
     const NAME: &'static str = "sessions";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Session;
     const TABLE: &'static str = table!("container TEXT" => "$.container", "closed_at TEXT" => "$.closed_at");
     const INDEXES: &'static str = "CREATE INDEX {table}_container ON {table} (container)";
@@ -28,12 +28,13 @@ impl Model for Sessions {
                 opened_at: event.recorded_at,
                 closed_at: None,
                 code: None,
+                reason: None,
                 operation: event.context.operation,
                 position: event.position,
                 container_name: None,
             }),
-            (Some(SessionEvent::SessionClosed { code }), Some(row)) => {
-                Some(SessionRow { closed_at: Some(event.recorded_at), code, position: event.position, ..row })
+            (Some(SessionEvent::SessionClosed { code, reason }), Some(row)) => {
+                Some(SessionRow { closed_at: Some(event.recorded_at), code, reason, position: event.position, ..row })
             }
             (_, row) => row,
         }

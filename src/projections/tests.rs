@@ -197,7 +197,7 @@ fn others(store: &SqliteStore, step: usize) {
                 terminal: true,
             },
         ),
-        7 => append(store, &key, "x", &SessionEvent::SessionClosed { code: Some(1) }),
+        7 => append(store, &key, "x", &SessionEvent::SessionClosed { code: Some(1), reason: None }),
         8 => append(
             store,
             &key,
