@@ -23,7 +23,7 @@ use tokio::net::UnixStream;
 
 pub use super::node::node_status;
 use crate::types::OperationId;
-pub use instance::{INSTANCE_FILE, Instance, STATE_OF_ROOT, default_state};
+pub use instance::{INSTANCE_FILE, Instance, RUN_OF_ROOT, STATE_OF_ROOT, default_state, signpost};
 pub use path::{Target, percent_encode};
 pub use sse::{ServerEvent, SseParser};
 

@@ -29,5 +29,6 @@ mod templates;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use peer::group_id;
 pub use ports::{LogPorts, NodeFacts, Ports};
 pub use server::serve;

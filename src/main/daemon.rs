@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use actix::{Arbiter, System};
 use berth::actors::{House, Registry, RetryPolicy, reconcile, recover};
+use berth::api::client::{INSTANCE_FILE, RUN_OF_ROOT, signpost};
 use berth::api::{LogPorts, NodeFacts, Ports};
 use berth::effects::Host;
 use berth::effects::clock::SystemClock;
@@ -98,6 +99,7 @@ fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
         node: setup.identity.node,
         executable: std::env::current_exe()?,
         cgroup_parent: parent,
+        group: berth::api::group_id(),
         clock: Arc::clone(&setup.clock),
         crash: Arc::new(Immortal),
     })?;
@@ -151,6 +153,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     start::sweep(&registry, &query).await?;
     recover(&registry, &query.owing_streams()?);
     start::settle(&registry, &query).await?;
+    start::close_sessions(&registry, &query).await?;
     start::default_network(&registry, &query, &setup, doctor::can_start(&findings)).await;
     reconcile::follow(Arc::clone(&registry));
 
@@ -179,6 +182,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     registry.close();
     arbiter.stop();
     let _ = fs::remove_file(setup.state.join(INSTANCE_FILE));
+    let _ = fs::remove_file(signpost(&setup.state));
     leave_no_marks(&setup, empty);
     tokio::task::spawn_blocking(move || store.close()).await?;
     Ok(served?)
@@ -186,7 +190,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
 
 /// Removes what nobody needs any more: empty folders, and without containers the instance's block of ids.
 fn leave_no_marks(setup: &Setup, empty: bool) {
-    for folder in ["containers", "disks", ""] {
+    for folder in ["containers", "disks", "sessions", ""] {
         let _ = fs::remove_dir(setup.run.join(folder)); // what is not empty stays
     }
     if empty {
@@ -196,15 +200,14 @@ fn leave_no_marks(setup: &Setup, empty: bool) {
 
 /// Lets members of the group `berth` reach the socket; everything else below is closed by its own mode.
 fn open_the_way(run: &Path) -> io::Result<()> {
-    for folder in [run.parent(), Some(run)].into_iter().flatten().filter(|folder| folder.starts_with("/run/berth")) {
+    for folder in [run.parent(), Some(run)].into_iter().flatten().filter(|folder| folder.starts_with(RUN_OF_ROOT)) {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
     }
     Ok(())
 }
 
-const INSTANCE_FILE: &str = "instance.json";
-
-/// Tells the command line where the socket is: the state directory's own path may be too long for one.
+/// Tells the command line where the socket is: the state directory's own path may be too long for one. Members of the group
+/// cannot look into the state directory; for them it stands below `/run/berth`, too.
 fn write_instance(setup: &Setup, socket: &Path) -> io::Result<()> {
     let told = serde_json::json!({
         "instance": setup.identity.instance,
@@ -213,7 +216,17 @@ fn write_instance(setup: &Setup, socket: &Path) -> io::Result<()> {
         "pid": std::process::id(),
         "started_at": setup.clock.now(),
     });
-    fs::write(setup.state.join(INSTANCE_FILE), serde_json::to_vec(&told)?)
+    let told = serde_json::to_vec(&told)?;
+    fs::write(setup.state.join(INSTANCE_FILE), &told)?;
+    let signpost = signpost(&setup.state);
+    match berth::api::group_id().filter(|_| setup.run.starts_with(RUN_OF_ROOT)) {
+        Some(group) => {
+            fs::write(&signpost, &told)?;
+            std::os::unix::fs::chown(&signpost, None, Some(group))?;
+            fs::set_permissions(&signpost, fs::Permissions::from_mode(0o640))
+        }
+        None => Ok(()),
+    }
 }
 
 type Rules = (Arc<Registry>, Query);

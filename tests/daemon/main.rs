@@ -10,6 +10,7 @@ mod harness;
 mod input;
 mod limits;
 mod restart;
+mod sessions;
 mod state_directory;
 mod unprivileged;
 
@@ -17,6 +18,7 @@ fn main() {
     harness::main(&[
         chaos::TESTS,
         restart::TESTS,
+        sessions::TESTS,
         boot::TESTS,
         state_directory::TESTS,
         unprivileged::TESTS,

@@ -95,7 +95,7 @@ fn unseen() -> Outcome {
 }
 
 /// Returns the process that is a container's supervisor.
-fn supervisor(node: &Node, name: &str) -> Result<i32, Stop> {
+pub fn supervisor(node: &Node, name: &str) -> Result<i32, Stop> {
     let id = node.container(name)?["id"].as_str().unwrap_or_default().to_owned();
     let found = remains::processes(&format!("/run/berth/{}/containers/{id}", node.instance()));
     let first = found.first().map(|(pid, _)| *pid);

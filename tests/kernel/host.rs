@@ -51,6 +51,7 @@ impl Place {
 
     fn host(&self, crash: Arc<dyn CrashPoint>) -> Result<Arc<LinuxHost>, Stop> {
         Ok(LinuxHost::open(HostOptions {
+            group: None,
             paths: StatePaths::with_runtime(self.folder.join("state"), self.folder.join("run")),
             instance: self.instance.clone(),
             key_dir: self.folder.join("keys"),

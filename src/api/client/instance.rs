@@ -12,6 +12,17 @@ pub const INSTANCE_FILE: &str = "instance.json";
 /// The state directory of root.
 pub const STATE_OF_ROOT: &str = "/var/lib/berth";
 
+/// Where the sockets of root's daemons lie.
+pub const RUN_OF_ROOT: &str = "/run/berth";
+
+/// Returns the file that tells members of the group where the daemon of a state directory listens: whoever knows the path
+/// of the directory finds it, and the folder cannot be listed.
+pub fn signpost(state: &Path) -> PathBuf {
+    let state = std::fs::canonicalize(state).unwrap_or_else(|_| state.to_path_buf());
+    let name = blake3::hash(state.as_os_str().as_encoded_bytes()).to_hex();
+    Path::new(RUN_OF_ROOT).join(format!("at-{}.json", &name[..16]))
+}
+
 /// Returns the state directory where none is named: one for the machine, one for each other user
 /// (XDG Base Directory Specification, `XDG_STATE_HOME`).
 pub fn default_state() -> PathBuf {
@@ -37,13 +48,17 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Reads the file of a state directory.
+    /// Reads the file of a state directory, or the one for members of the group.
     ///
     /// # Errors
     /// [`ClientError::Down`] where there is none, else why it cannot be read.
     pub fn load(state: &Path) -> Result<Self, ClientError> {
         let path = state.join(INSTANCE_FILE);
-        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+        let denied = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied => std::fs::read(signpost(state)).map_err(|_| error),
+            _ => Err(error),
+        };
+        let bytes = std::fs::read(&path).or_else(denied).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ClientError::Down,
             std::io::ErrorKind::PermissionDenied => ClientError::Forbidden { path: path.clone() },
             _ => ClientError::Instance { path: path.clone(), reason: error.to_string() },

@@ -36,7 +36,7 @@ impl Access for LinuxHost {
             terminal: request.terminal.map(|(rows, columns)| WindowSize { rows, columns }),
         };
         client.open_session(&token, SessionTarget::Command(command)).map_err(shim_failure)?;
-        Ok(SessionTicket { session, socket: self.runtime_of(container).join("session"), token })
+        Ok(SessionTicket { session, socket: self.options.paths.session_socket(container), token })
     }
 
     fn console_log(&self, container: ContainerId) -> PathBuf {

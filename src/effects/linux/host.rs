@@ -30,6 +30,8 @@ pub struct HostOptions {
     pub executable: PathBuf,
     /// The control group below which containers live; none means below the daemon's own.
     pub cgroup_parent: Option<String>,
+    /// The group that may enter sessions beside root; none for root alone.
+    pub group: Option<u32>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where tests let it die.
@@ -60,7 +62,7 @@ impl LinuxHost {
     /// # Errors
     /// The directories cannot be made.
     pub fn open(options: HostOptions) -> Result<Arc<Self>, Failure> {
-        options.paths.ensure()?;
+        options.paths.ensure(options.group)?;
         let (changes, inbox) = channel();
         let networks = Networks::new(&options.instance, options.paths.runtime());
         let host = Arc::new(Self {

@@ -1,10 +1,11 @@
 //! Where things lie: one directory for the state, one below `/run` for what ends with the boot.
 //!
-//! Everything is 0700: what is in it belongs to root, and to other users it is not even visible.
+//! Everything is 0700: what is in it belongs to root, and to other users it is not even visible. One folder alone may be
+//! entered by a group: that of the sessions' sockets, each of which lets nobody in without a token.
 
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::domain::effect::Failure;
@@ -80,15 +81,29 @@ impl StatePaths {
         self.runtime.join("containers").join(id.to_string())
     }
 
-    /// Makes the directories that everything else begins in.
+    /// Returns the directory of the sockets by which sessions are entered.
+    pub fn sessions(&self) -> PathBuf {
+        self.runtime.join("sessions")
+    }
+
+    /// Returns the socket by which sessions of a container are entered.
+    pub fn session_socket(&self, id: ContainerId) -> PathBuf {
+        self.sessions().join(id.to_string())
+    }
+
+    /// Makes the directories that everything else begins in; that of the sessions' sockets may be entered by `group`.
     ///
     /// # Errors
-    /// What mkdir(2) says.
-    pub fn ensure(&self) -> Result<(), Failure> {
-        for path in [self.templates(), self.containers(), self.runtime.join("containers")] {
+    /// What mkdir(2), chmod(2) or chown(2) say.
+    pub fn ensure(&self, group: Option<u32>) -> Result<(), Failure> {
+        for path in [self.templates(), self.containers(), self.runtime.join("containers"), self.sessions()] {
             ensure_directory(&path)?;
         }
-        Ok(())
+        let sessions = self.sessions();
+        let failed = || cannot("open to the group", sessions.display());
+        std::os::unix::fs::chown(&sessions, None, group).map_err(failed())?;
+        let mode = if group.is_some() { 0o750 } else { 0o700 };
+        std::fs::set_permissions(&sessions, std::fs::Permissions::from_mode(mode)).map_err(failed())
     }
 }
 
@@ -108,16 +123,19 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_directories_are_for_root_alone() {
         let place = tempfile::tempdir().unwrap();
         let paths = StatePaths::with_runtime(place.path().join("state"), place.path().join("run"));
-        paths.ensure().unwrap();
-        paths.ensure().unwrap();
-        for path in [paths.root().to_owned(), paths.templates(), paths.containers(), paths.runtime().to_owned()] {
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let own_group = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(place.path()).unwrap());
+        paths.ensure(Some(own_group)).unwrap();
+        assert_eq!(mode(&paths.sessions()), 0o750, "the group may enter this one");
+        paths.ensure(None).unwrap();
+        let runtime = paths.runtime().to_owned();
+        for path in [paths.root().to_owned(), paths.templates(), paths.containers(), runtime, paths.sessions()] {
+            assert_eq!(mode(&path), 0o700, "{}", path.display());
         }
     }
 }

@@ -124,8 +124,8 @@ impl LinuxHost {
             version: VERSION,
             id: run.container.to_string(),
             control_socket: directory.join("control"),
-            session_socket: directory.join("session"),
-            session_group: None,
+            session_socket: self.options.paths.session_socket(run.container),
+            session_group: self.options.group,
             disk: self.shim_disk(run.container),
             container: Some(protocol::Container {
                 hostname: configuration.hostname.to_string(),
@@ -256,7 +256,11 @@ impl LinuxHost {
             "link" => self.remove_link(container)?,
             "supervisor" => dismiss(&directory)?,
             "control-group" => self.remove_cgroup(container)?,
-            "runtime-folder" => remove_folder(&directory)?,
+            "runtime-folder" => {
+                // A supervisor that was killed could not take its socket along.
+                remove_file(&self.options.paths.session_socket(container))?;
+                remove_folder(&directory)?;
+            }
             _ => {}
         }
         Ok(Facts::None)
@@ -419,6 +423,13 @@ pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+fn remove_file(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot("remove", path.display())(error)),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn remove_folder(directory: &Path) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ fn fixture() -> Option<Fixture> {
     }
     let place = tempfile::tempdir().unwrap();
     let paths = StatePaths::with_runtime(place.path().join("state"), place.path().join("run"));
-    paths.ensure().unwrap();
+    paths.ensure(None).unwrap();
     build(&place.path().join("source"));
     Some(Fixture { paths, id: TemplateId::from_bytes([3; 16]), place })
 }
