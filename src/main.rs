@@ -10,6 +10,8 @@ mod doctor;
 mod identity;
 #[path = "main/neighbours.rs"]
 mod neighbours;
+#[path = "main/networks.rs"]
+mod networks;
 #[path = "main/start.rs"]
 mod start;
 #[path = "main/tour.rs"]

@@ -459,6 +459,7 @@ fn facts(world: &World, effect: &HostEffect) -> Facts {
             pending: vec![],
             count: 0,
             security: 0,
+            stale: None,
         }),
         HostEffect::VerifyBackup { .. } => Facts::Maintenance(MaintenanceResult::Verified),
         _ => Facts::None,

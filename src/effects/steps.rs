@@ -71,7 +71,7 @@ pub fn steps_of(effect: &HostEffect) -> &'static [StepName] {
         HostEffect::EnsureDisk { .. } => &["folder", "disk"],
         HostEffect::EnsureRunning(_) => &["runtime-folder", "supervisor", "namespaces", "link", "init"],
         HostEffect::EnsureStopped { .. } => &["kill", "link", "supervisor", "control-group", "runtime-folder"],
-        HostEffect::EnsureNetwork { .. } => &["bridge", "filter"],
+        HostEffect::EnsureNetwork { .. } => &["bridge", "ports"],
         HostEffect::EnsureNetworkGone { .. } => &["filter", "bridge"],
         HostEffect::EnsureStore { .. } => &["repository", "place"],
         HostEffect::FrozenPass { .. } => &["freeze", "read", "thaw"],

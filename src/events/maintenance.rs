@@ -68,6 +68,8 @@ pub enum MaintenanceResult {
         count: u64,
         /// How many of them mend security faults.
         security: u64,
+        /// Why the lists may be out of date, in the package manager's words.
+        stale: Option<String>,
     },
     /// The backup is whole.
     Verified,
@@ -209,8 +211,10 @@ impl MaintenanceResult {
             Self::Defragmented { fragments_before, fragments_after, allocated_before, allocated_after } => format!(
                 "{fragments_before} fragments became {fragments_after}, {allocated_before} on the host became {allocated_after}"
             ),
-            Self::UpdatesListed { manager, count, security, .. } => {
-                format!("{manager}: {count} updates pending, {security} for security")
+            Self::UpdatesListed { manager, count, security, stale, .. } => {
+                let stale =
+                    stale.as_ref().map(|why| format!("; its lists may be out of date: {why}")).unwrap_or_default();
+                format!("{manager}: {count} updates pending, {security} for security{stale}")
             }
             Self::Verified => "every byte is as it was written".to_owned(),
             Self::Damaged { reason } => format!("damaged: {reason}"),

@@ -46,6 +46,13 @@ pub enum NetworkEvent {
     NetworkRestoreRequested {
         /// The boot that is known to have lost it; nothing if somebody just found it missing.
         boot: Option<String>,
+        /// What was found missing.
+        missing: Vec<String>,
+    },
+    /// What the host lacks for it, or what of the host stands in its way; nothing once all is well.
+    ShortcomingsFound {
+        /// Each in words, with what helps.
+        shortcomings: Vec<String>,
     },
     /// It is there again.
     NetworkRestored,
@@ -83,7 +90,8 @@ impl DomainEvent for NetworkEvent {
     const CATEGORY: Category = Category::Network;
     const KINDS: &'static [&'static str] = kinds!(NetworkEvent: NetworkRequested, NetworkNameClaimed, NetworkCreated,
         NetworkCreateFailing, NetworkRemoved, NetworkCreateFailed, NetworkCreateStuck, NetworkRestoreRequested,
-        NetworkRestored, NetworkRestoreFailed, AddressLeased, AddressReleased, NetworkDeleteRequested, NetworkDeleted, NetworkDeleteStuck);
+        NetworkRestored, NetworkRestoreFailed, AddressLeased, AddressReleased, NetworkDeleteRequested, NetworkDeleted, NetworkDeleteStuck,
+        ShortcomingsFound);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
@@ -100,7 +108,10 @@ impl DomainEvent for NetworkEvent {
             Self::NetworkCreateStuck { reason } | Self::NetworkDeleteStuck { reason } => {
                 closed(Closing::Stuck { reason: reason.clone() })
             }
-            Self::NetworkRemoved | Self::AddressLeased { .. } | Self::AddressReleased { .. } => Mark::Fact,
+            Self::NetworkRemoved
+            | Self::ShortcomingsFound { .. }
+            | Self::AddressLeased { .. }
+            | Self::AddressReleased { .. } => Mark::Fact,
         }
     }
 
@@ -113,8 +124,14 @@ impl DomainEvent for NetworkEvent {
             Self::NetworkRemoved => "bridge and rules removed".to_owned(),
             Self::NetworkCreateFailed { reason } => format!("network could not be made: {reason}"),
             Self::NetworkCreateStuck { reason } => format!("unfinished network could not be removed: {reason}"),
-            Self::NetworkRestoreRequested { boot: Some(_) } => "to be made again after a boot of the host".to_owned(),
-            Self::NetworkRestoreRequested { boot: None } => "found missing, to be made again".to_owned(),
+            Self::NetworkRestoreRequested { boot: Some(_), .. } => {
+                "to be made again after a boot of the host".to_owned()
+            }
+            Self::NetworkRestoreRequested { missing, .. } => {
+                format!("missing: {}; to be made again", missing.join(", "))
+            }
+            Self::ShortcomingsFound { shortcomings } if shortcomings.is_empty() => "nothing falls short".to_owned(),
+            Self::ShortcomingsFound { shortcomings } => format!("falls short: {}", shortcomings.join("; ")),
             Self::NetworkRestored => "network is there again".to_owned(),
             Self::NetworkRestoreFailed { reason } => format!("network could not be made again: {reason}"),
             Self::AddressLeased { holder, address, .. } => format!("address {address} leased to {holder}"),

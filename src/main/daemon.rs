@@ -25,7 +25,7 @@ use berth::types::{Clock, Subnet};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{doctor, neighbours, start};
+use super::{doctor, neighbours, networks, start};
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -158,6 +158,8 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     reconcile::follow(Arc::clone(&registry));
 
     let (end, ending) = watch::channel(false);
+    let watching = networks::follow(Arc::clone(&registry), query.clone(), Arc::clone(&host), ending.clone());
+    actix::spawn(watching);
     let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone()).run(ending.clone()));
     let socket = setup.run.join("api.sock");
     open_the_way(&setup.run)?;

@@ -22,7 +22,7 @@ const DEFAULT_NETWORK: &str = "default";
 const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
-async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
+pub(crate) async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
     let drawn = berth::sys::random::bytes().unwrap_or_default();
     tell_of::<A>(registry, stream, OperationId::from_bytes(drawn), command).await;
 }

@@ -11,7 +11,7 @@ pub struct Networks;
 
 impl Model for Networks {
     const NAME: &'static str = "networks";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Network;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = NetworkRow;
@@ -41,6 +41,7 @@ fn begin(fact: &NetworkEvent, event: &Envelope) -> Option<NetworkRow> {
         gateway: subnet.first_host(),
         bridge: bridge.clone(),
         leases: vec![],
+        shortcomings: vec![],
         operation: None,
         created_at: event.recorded_at,
         created_by: event.context.principal.who.clone(),
@@ -65,6 +66,10 @@ fn apply(row: &mut NetworkRow, fact: &NetworkEvent, event: &Envelope) {
             row.leases.retain(|lease| lease.holder != *holder);
             let (holder, since) = (holder.clone(), event.recorded_at);
             row.leases.push(LeaseRow { holder, address: *address, mac: *mac, since, container_name: None });
+            row.state
+        }
+        NetworkEvent::ShortcomingsFound { shortcomings } => {
+            row.shortcomings.clone_from(shortcomings);
             row.state
         }
         NetworkEvent::AddressReleased { holder } => {

@@ -380,6 +380,9 @@ pub struct NetworkRow {
     pub bridge: String,
     /// Who has which address.
     pub leases: Vec<LeaseRow>,
+    /// What the host lacks for it, or what stands in its way, with what helps.
+    #[serde(default)]
+    pub shortcomings: Vec<String>,
     /// What is under way.
     pub operation: Option<OpenOperation>,
     /// When it was asked for.

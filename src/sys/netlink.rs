@@ -3,6 +3,7 @@
 //! A socket belongs to the network namespace it was opened in and keeps it, so work inside a container's namespace needs
 //! no process there. Nothing here knows what a network of ours looks like.
 
+mod news;
 mod nftables;
 mod query;
 
@@ -26,6 +27,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::thread::LinkNameSpaceType;
 
+pub use news::{Loss, News};
 pub use nftables::SetElements;
 pub use query::{InterfaceAddress, Link, Route};
 

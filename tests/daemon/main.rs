@@ -9,6 +9,7 @@ mod fixture;
 mod harness;
 mod input;
 mod limits;
+mod networks;
 mod restart;
 mod sessions;
 mod state_directory;
@@ -19,6 +20,7 @@ fn main() {
         chaos::TESTS,
         restart::TESTS,
         sessions::TESTS,
+        networks::TESTS,
         boot::TESTS,
         state_directory::TESTS,
         unprivileged::TESTS,

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::check;
-use crate::fixture::{Node, Outcome, PATIENCE, Stop, need};
-use crate::remains;
+use crate::fixture::{Node, PATIENCE};
+use crate::harness::remains;
+use crate::harness::{Outcome, Stop, Test, need};
 use crate::restart::supervisor;
 
-pub const TESTS: &[crate::Test] = &[
+pub const TESTS: &[Test] = &[
     ("sessions of a supervisor that is gone are closed at the start", lost),
     ("a member of the group enters, runs and reads, and nobody else does", group),
 ];

@@ -366,7 +366,8 @@ impl Plan {
                 daemon.order::<Network>(&network("dmz"), define("dmz", 2, 24), operation).await.map(drop)
             }
             Self::RestoreNetwork => {
-                daemon.order::<Network>(&network("dmz"), network::Command::ReportMissing, operation).await.map(drop)
+                let missing = network::Command::ReportMissing { missing: vec!["the bridge".to_owned()] };
+                daemon.order::<Network>(&network("dmz"), missing, operation).await.map(drop)
             }
             Self::DeleteNetwork => {
                 daemon.order::<Network>(&network("dmz"), network::Command::Delete, operation).await.map(drop)

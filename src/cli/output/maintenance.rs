@@ -43,10 +43,11 @@ fn words(result: &MaintenanceResult) -> String {
         MaintenanceResult::Defragmented { fragments_before, fragments_after, allocated_before, allocated_after } => {
             format!("{fragments_before} → {fragments_after} fragments, {allocated_before} → {allocated_after} on disk")
         }
-        MaintenanceResult::UpdatesListed { manager, pending, count, security } => {
+        MaintenanceResult::UpdatesListed { manager, pending, count, security, stale } => {
             let first: Vec<&str> = pending.iter().take(3).map(|update| update.package.as_str()).collect();
             let names = if first.is_empty() { String::new() } else { format!(": {}", first.join(", ")) };
-            format!("{count} pending by {manager}, {security} of security{names}")
+            let stale = stale.as_ref().map(|why| format!("; LISTS OUT OF DATE: {why}")).unwrap_or_default();
+            format!("{count} pending by {manager}, {security} of security{names}{stale}")
         }
         MaintenanceResult::Verified => "whole".to_owned(),
         MaintenanceResult::Damaged { reason } => format!("DAMAGED: {reason}"),

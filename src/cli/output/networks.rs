@@ -36,6 +36,8 @@ pub fn describe(row: &NetworkRow, look: Look) -> (String, Vec<(&'static str, Cel
         ("bridge", Cell::from(&row.bridge)),
     ];
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    let warning = |words: &String| ("warning", Cell::toned(words, Tone::Warn));
+    pairs.extend(row.shortcomings.iter().map(warning));
     pairs.extend(row.leases.iter().map(|lease| {
         let holder = lease.container_name.as_ref().map_or_else(|| lease.holder.clone(), ToString::to_string);
         let since = look.time(lease.since);

@@ -144,6 +144,11 @@ pub enum Facts {
         /// How many in all.
         count: u64,
     },
+    /// A network is there.
+    Network {
+        /// What the host lacks for it, or what stands in its way.
+        shortcomings: Vec<String>,
+    },
     /// Init runs.
     Started {
         /// Which process it is.

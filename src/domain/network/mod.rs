@@ -7,7 +7,7 @@
 //!      └───────────┘
 //!
 //!   define    claim-name ▸ make ▸ created        failure: remove ▸ release-name ▸ failed
-//!   restore   make ▸ restored or failed          after a boot, or when somebody found it missing
+//!   restore   make ▸ restored or failed          after a boot, or when something of it was found missing
 //!   delete    remove ▸ release-name ▸ deleted
 //! ```
 //!
@@ -50,6 +50,7 @@ pub struct Network {
     leases: BTreeMap<IpAddr, String>,
     holders: BTreeMap<String, (IpAddr, MacAddress)>,
     boot: Option<String>,
+    shortcomings: Vec<String>,
 }
 
 /// Says what a network is between operations.
@@ -132,8 +133,11 @@ pub enum Command {
         /// The kernel's id of the boot.
         boot: String,
     },
-    /// The bridge was seen to be missing or changed.
-    ReportMissing,
+    /// Something of it was seen to be missing on the host.
+    ReportMissing {
+        /// What.
+        missing: Vec<String>,
+    },
     /// Remove it.
     Delete,
     /// Call the open operation off.
@@ -208,13 +212,14 @@ impl Network {
 
     fn report_boot(&self, boot: &str) -> Vec<NetworkEvent> {
         let known = self.boot.as_deref() == Some(boot);
-        if known { vec![] } else { self.restore(Some(boot.to_owned())) }
+        if known { vec![] } else { self.restore(Some(boot.to_owned()), &[]) }
     }
 
     /// Makes it again, unless something is under way that does so or makes it needless.
-    fn restore(&self, boot: Option<String>) -> Vec<NetworkEvent> {
+    fn restore(&self, boot: Option<String>, missing: &[String]) -> Vec<NetworkEvent> {
         let idle = self.life == Life::There && self.open.is_none();
-        if idle { vec![NetworkEvent::NetworkRestoreRequested { boot }] } else { vec![] }
+        let missing = missing.to_vec();
+        if idle { vec![NetworkEvent::NetworkRestoreRequested { boot, missing }] } else { vec![] }
     }
 
     fn delete(&self) -> Decision {
@@ -270,7 +275,7 @@ impl Aggregate for Network {
             Command::Lease { holder, request } => self.lease(holder.to_string(), *request),
             Command::Release { holder } => Ok(self.release(holder.to_string())),
             Command::ReportBoot { boot } => Ok(self.report_boot(boot)),
-            Command::ReportMissing => Ok(self.restore(None)),
+            Command::ReportMissing { missing } => Ok(self.restore(None, missing)),
             Command::Delete => self.delete(),
             Command::Cancel { operation } => self.cancel(*operation),
             Command::Report(report) => Ok(plan::decide_report(self, report)),
@@ -295,7 +300,10 @@ impl Aggregate for Network {
             NetworkEvent::NetworkCreateStuck { reason } | NetworkEvent::NetworkDeleteStuck { reason } => {
                 self.life = Life::Stuck { reason: reason.clone() };
             }
-            NetworkEvent::NetworkRestoreRequested { boot } => self.begin(given, Work::Restore { boot: boot.clone() }),
+            NetworkEvent::ShortcomingsFound { shortcomings } => self.shortcomings.clone_from(shortcomings),
+            NetworkEvent::NetworkRestoreRequested { boot, .. } => {
+                self.begin(given, Work::Restore { boot: boot.clone() })
+            }
             NetworkEvent::NetworkRestored => self.restored(),
             NetworkEvent::NetworkRestoreFailed { .. } => {}
             NetworkEvent::AddressLeased { holder, address, mac } => {

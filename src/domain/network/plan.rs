@@ -3,7 +3,7 @@
 //! A release that fails for good is left to the sweep of the directory: the operation closes all the same.
 
 use super::{Network, Record, Work};
-use crate::domain::effect::{Ask, Effect, HostEffect, Outcome, Report, Step};
+use crate::domain::effect::{Ask, Effect, Facts, HostEffect, Outcome, Report, Step};
 use crate::events::NetworkEvent;
 use crate::types::{Category, StreamName};
 
@@ -48,12 +48,22 @@ pub(super) fn decide_report(state: &Network, report: &Report) -> Vec<NetworkEven
         }
         (RELEASE_NAME, ..) => vec![NetworkEvent::NetworkDeleted],
         (CLAIM_NAME, Outcome::Answered(_), _) => vec![NetworkEvent::NetworkNameClaimed],
-        (MAKE, Outcome::Done(_), Work::Restore { .. }) => vec![NetworkEvent::NetworkRestored],
-        (MAKE, Outcome::Done(_), _) => vec![NetworkEvent::NetworkCreated],
+        (MAKE, Outcome::Done(facts), Work::Restore { .. }) => made(state, facts, NetworkEvent::NetworkRestored),
+        (MAKE, Outcome::Done(facts), _) => made(state, facts, NetworkEvent::NetworkCreated),
         (REMOVE, Outcome::Done(_), _) => vec![NetworkEvent::NetworkRemoved],
         (_, Outcome::Failed(failure), work) => vec![failed(work, failure.reason.clone())],
         (_, Outcome::Refused(refusal), work) => vec![failed(work, refusal.message.clone())],
         (_, Outcome::Done(_) | Outcome::Answered(_) | Outcome::Woken, _) => vec![],
+    }
+}
+
+/// Tells what falls short only where that is news.
+fn made(state: &Network, facts: &Facts, closing: NetworkEvent) -> Vec<NetworkEvent> {
+    match facts {
+        Facts::Network { shortcomings } if *shortcomings != state.shortcomings => {
+            vec![NetworkEvent::ShortcomingsFound { shortcomings: shortcomings.clone() }, closing]
+        }
+        _ => vec![closing],
     }
 }
 

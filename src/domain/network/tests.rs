@@ -37,6 +37,10 @@ fn after(history: Vec<NetworkEvent>, more: impl IntoIterator<Item = NetworkEvent
     history.into_iter().chain(more).collect()
 }
 
+fn lost() -> Vec<String> {
+    vec!["the bridge br0".to_owned()]
+}
+
 fn holder(key: &str) -> StreamName {
     StreamName::new(Category::Container, key)
 }
@@ -168,7 +172,7 @@ fn it_should_tell_the_holder_its_own_lease() {
 #[test]
 fn it_should_be_made_again_after_a_boot_once() {
     let boot = || Command::ReportBoot { boot: "b2".to_owned() };
-    let requested = NetworkEvent::NetworkRestoreRequested { boot: Some("b2".to_owned()) };
+    let requested = NetworkEvent::NetworkRestoreRequested { boot: Some("b2".to_owned()), missing: vec![] };
     when(there(), boot()).then([requested.clone()]).owing(Some("make"));
     let history = after(there(), [requested]);
     when(history.clone(), boot()).then_nothing();
@@ -183,10 +187,26 @@ fn it_should_be_made_again_after_a_boot_once() {
 
 #[test]
 fn it_should_be_made_again_when_found_missing() {
-    when(there(), Command::ReportMissing)
-        .then([NetworkEvent::NetworkRestoreRequested { boot: None }])
+    when(there(), Command::ReportMissing { missing: lost() })
+        .then([NetworkEvent::NetworkRestoreRequested { boot: None, missing: lost() }])
         .owing(Some("make"));
-    when(vec![], Command::ReportMissing).then_nothing();
+    when(vec![], Command::ReportMissing { missing: lost() }).then_nothing();
+}
+
+#[test]
+fn it_should_tell_what_falls_short_when_that_is_news() {
+    let found = |words: &[&str]| {
+        let shortcomings = words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        (report::<Command>("make", Outcome::Done(Facts::Network { shortcomings: shortcomings.clone() })), shortcomings)
+    };
+    let ((made, shortcomings), (well, _)) = (found(&["no nft"]), found(&[]));
+    let short = NetworkEvent::ShortcomingsFound { shortcomings };
+    when(making(), made.clone()).then([short.clone(), NetworkEvent::NetworkCreated]);
+    let requested = NetworkEvent::NetworkRestoreRequested { boot: None, missing: lost() };
+    let history = after(making(), [short, NetworkEvent::NetworkCreated, requested]);
+    when(history.clone(), made).then([NetworkEvent::NetworkRestored]);
+    let none = NetworkEvent::ShortcomingsFound { shortcomings: vec![] };
+    when(history, well).then([none, NetworkEvent::NetworkRestored]);
 }
 
 #[test]
@@ -212,14 +232,14 @@ fn every_command_has_an_answer_in_every_state() {
         leased(&["a", "b"]),
         after(making(), [NetworkEvent::NetworkCreateFailing { reason: "x".to_owned() }, NetworkEvent::NetworkRemoved]),
         after(there(), [NetworkEvent::NetworkDeleteRequested, stuck]),
-        after(there(), [NetworkEvent::NetworkRestoreRequested { boot: None }]),
+        after(there(), [NetworkEvent::NetworkRestoreRequested { boot: None, missing: lost() }]),
     ];
     let commands = [
         define("10.1.0.0/29", "br0"),
         lease("b"),
         Command::Release { holder: holder("a") },
         Command::ReportBoot { boot: "b".to_owned() },
-        Command::ReportMissing,
+        Command::ReportMissing { missing: lost() },
         Command::Delete,
         Command::Cancel { operation: operation() },
         done("make"),

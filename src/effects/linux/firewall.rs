@@ -56,6 +56,31 @@ pub fn ensure_network_rules_gone(instance: &str, bridge: &str, last: bool) -> Re
     apply(&script)
 }
 
+/// How many rules a network has of its own, and how many all ports of an instance share.
+const RULES: (usize, usize) = (7, 4);
+
+/// Names the tables whose rules somebody removed; on a host without nft there is nothing to miss.
+///
+/// # Errors
+/// What running nft says.
+pub fn missing_rules(instance: &str, bridge: &str) -> Result<Vec<String>, Failure> {
+    let tables = [("inet", format!("berth-{bridge}"), RULES.0), ("bridge", format!("berth-{instance}"), RULES.1)];
+    let mut missing = vec![];
+    for (family, table, rules) in tables {
+        let Some((_, json, _)) = run_nft(&["-j", "list", "table", family, &table], "")? else { return Ok(vec![]) };
+        if rules_in(&json) < rules {
+            missing.push(format!("filter rules of the table {family} {table}"));
+        }
+    }
+    Ok(missing)
+}
+
+fn rules_in(json: &str) -> usize {
+    let listed = serde_json::from_str::<Value>(json).unwrap_or_default();
+    let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    objects.iter().filter(|object| object.get("rule").is_some()).count()
+}
+
 /// Lets `port` send as this link address and this address, and as nothing else; in the thread's network namespace.
 ///
 /// # Errors
@@ -214,6 +239,18 @@ mod tests {
         let found = foreign_drops_in(json);
         assert_eq!(found.len(), 1);
         assert!(found[0].cure("b00c0ffeenet000").contains("iptables -I FORWARD -i b00c0ffeenet000"));
+    }
+
+    #[test]
+    fn the_rules_of_a_network_are_counted_as_they_are_written() {
+        let script =
+            network_rules("c0ffee00", "bc0ffee00net000", Ipv4Subnet::around(Ipv4Addr::new(10, 1, 0, 0), 24).unwrap());
+        let own = script.split("table bridge").next().unwrap();
+        let verdicts = |line: &&str| ["accept", "drop", "masquerade"].iter().any(|word| line.ends_with(word));
+        assert_eq!(own.lines().filter(verdicts).count(), RULES.0);
+        assert_eq!(script.lines().filter(|line| line.starts_with("add rule")).count(), RULES.1);
+        assert_eq!(rules_in(r#"{"nftables": [{"metainfo": {}}, {"table": {}}, {"rule": {}}, {"rule": {}}]}"#), 2);
+        assert_eq!(rules_in("Error: No such file or directory"), 0);
     }
 
     proptest! {

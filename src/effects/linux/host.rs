@@ -115,10 +115,11 @@ impl LinuxHost {
     fn network(&self, effect: &HostEffect, step: StepName) -> Result<Facts, Failure> {
         match effect {
             HostEffect::EnsureNetwork { bridge, subnet, .. } if step == "bridge" => {
-                for warning in self.networks.ensure_network(bridge, *subnet)? {
-                    tracing::warn!(bridge, warning);
-                }
+                let shortcomings = self.networks.ensure_network(bridge, *subnet)?;
+                shortcomings.iter().for_each(|words| tracing::warn!(bridge, words));
+                return Ok(Facts::Network { shortcomings });
             }
+            HostEffect::EnsureNetwork { bridge, .. } if step == "ports" => self.ensure_ports(bridge),
             HostEffect::EnsureNetworkGone { bridge, .. } if step == "bridge" => {
                 self.networks.ensure_network_gone(bridge)?;
             }

@@ -96,6 +96,33 @@ impl Networks {
         Ok(())
     }
 
+    /// Names what is missing of a network: bridge, address, the ports that are in use, and, if asked, filter rules.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn missing(&self, bridge: &str, subnet: Subnet, ports: &[String], rules: bool) -> Result<Vec<String>, Failure> {
+        let mut netlink = open()?;
+        let links = netlink.links().map_err(cannot("list", "the links"))?;
+        let Some(found) = links.iter().find(|link| link.name == bridge && link.bridge) else {
+            return Ok(vec![format!("the bridge {bridge}")]);
+        };
+        let mut missing = vec![];
+        if !found.up {
+            missing.push(format!("the bridge {bridge} is down"));
+        }
+        let (index, gateway) = (found.index, subnet.first_host());
+        let addresses = netlink.addresses().map_err(cannot("list the addresses of", bridge))?;
+        if !addresses.iter().any(|known| known.index == index && known.address == gateway) {
+            missing.push(format!("the address {gateway} of {bridge}"));
+        }
+        let connected = |port: &&String| links.iter().any(|link| link.name == **port && link.master == Some(index));
+        missing.extend(ports.iter().filter(|port| !connected(port)).map(|port| format!("the port {port}")));
+        if rules {
+            missing.extend(firewall::missing_rules(&self.instance, bridge)?);
+        }
+        Ok(missing)
+    }
+
     /// Links a container to its network: `port` on the host, `eth0` with address and default route inside.
     ///
     /// # Errors

@@ -14,14 +14,14 @@ use super::failure::cannot;
 use super::host::{LinuxHost, lock};
 use super::network::resolv_conf;
 use crate::domain::effect::{Facts, Failure, InitSignal, RunSpecification};
-use crate::effects::Observation;
 use crate::effects::steps::StepName;
+use crate::effects::{Host as _, Observation};
 use crate::events::{Exit, InitKind, Lease, Limits, ProcessIdentity};
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::shim::client::{Client, ClientError, prepare_runtime_directory};
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, VERSION};
 use crate::shim::record;
-use crate::types::{ContainerId, Span, Timestamp};
+use crate::types::{ContainerId, Span, Subnet, Timestamp};
 
 /// How long a supervisor may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -221,6 +221,35 @@ impl LinuxHost {
             tracing::warn!(container = %run.container, warning);
         }
         Ok(())
+    }
+
+    /// Connects the running containers of a network again: with their bridge their ports were lost, with its rules their
+    /// leases. One that ends meanwhile is nobody's loss.
+    pub(super) fn ensure_ports(&self, bridge: &str) {
+        for (container, link) in self.links_of(bridge) {
+            let Observation::Running { init, .. } = self.look(container) else { continue };
+            match self.networks.ensure_link(&link.lease, init.pid, &link.port) {
+                Ok(warnings) => warnings.iter().for_each(|words| tracing::warn!(%container, words)),
+                Err(failure) => tracing::warn!(%container, %failure, "not connected again"),
+            }
+        }
+    }
+
+    /// Names what is missing of a network on this host, the ports of running containers among it.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn missing_of_network(&self, bridge: &str, subnet: Subnet, rules: bool) -> Result<Vec<String>, Failure> {
+        let running = |container| matches!(self.look(container), Observation::Running { .. });
+        let links = self.links_of(bridge).into_iter().filter(|(container, _)| running(*container));
+        let ports: Vec<String> = links.map(|(_, link)| link.port).collect();
+        self.networks.missing(bridge, subnet, &ports, rules)
+    }
+
+    fn links_of(&self, bridge: &str) -> Vec<(ContainerId, Link)> {
+        let link = |container| record::read::<Link>(&self.runtime_of(container), LINK_FILE).ok().flatten();
+        let links = self.observed().into_iter().filter_map(|container| Some((container, link(container)?)));
+        links.filter(|(_, link)| link.lease.bridge == bridge).collect()
     }
 
     fn release_init(&self, container: ContainerId, directory: &Path) -> Result<Facts, Failure> {

@@ -35,20 +35,11 @@ pub struct Output {
 /// Runs a command inside the container and waits for it.
 pub type Run<'a> = &'a mut dyn FnMut(&[&str]) -> Result<Output, Failure>;
 
-/// Is what an update check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
-    /// What is pending.
-    pub result: MaintenanceResult,
-    /// Why the lists may be out of date, in apt's words.
-    pub stale: Option<String>,
-}
-
 /// Asks what is pending.
 ///
 /// # Errors
 /// `NotApplicable` where no known package manager is; what running it says, and apt's own words where it fails.
-pub fn update_check(run: Run<'_>) -> Result<Checked, Failure> {
+pub fn update_check(run: Run<'_>) -> Result<MaintenanceResult, Failure> {
     if !is_there(run, "/usr/bin/apt-get")? {
         for (name, path) in OTHERS {
             if is_there(run, path)? {
@@ -67,8 +58,7 @@ pub fn update_check(run: Run<'_>) -> Result<Checked, Failure> {
     let (count, security) = (pending.len() as u64, pending.iter().filter(|update| update.security).count() as u64);
     pending.sort_by(|left, right| right.security.cmp(&left.security).then_with(|| left.package.cmp(&right.package)));
     pending.truncate(LISTED_MAX);
-    let result = MaintenanceResult::UpdatesListed { manager: "apt".to_owned(), pending, count, security };
-    Ok(Checked { result, stale })
+    Ok(MaintenanceResult::UpdatesListed { manager: "apt".to_owned(), pending, count, security, stale })
 }
 
 fn is_there(run: Run<'_>, path: &str) -> Result<bool, Failure> {
@@ -150,8 +140,8 @@ mod tests {
     #[test]
     fn pending_updates_are_listed_security_first() {
         let checked = update_check(&mut container("apt-get", 0)).unwrap();
-        let MaintenanceResult::UpdatesListed { manager, pending, count, security } = checked.result else { panic!() };
-        assert_eq!((manager.as_str(), count, security, checked.stale), ("apt", 3, 1, None));
+        let MaintenanceResult::UpdatesListed { manager, pending, count, security, stale } = checked else { panic!() };
+        assert_eq!((manager.as_str(), count, security, stale), ("apt", 3, 1, None));
         let names: Vec<_> = pending.iter().map(|update| update.package.as_str()).collect();
         assert_eq!(names, ["libssl3", "base-files", "linux-new"]);
         assert_eq!((pending[1].installed.as_str(), pending[2].installed.as_str()), ("12.4+deb12u9", ""));
@@ -160,8 +150,10 @@ mod tests {
     #[test]
     fn lists_that_cannot_be_renewed_are_used_and_said_to_be_stale() {
         let checked = update_check(&mut container("apt-get", 100)).unwrap();
-        assert_eq!(checked.stale.as_deref(), Some("E: Failed to fetch http://x"));
-        assert!(matches!(checked.result, MaintenanceResult::UpdatesListed { count: 3, .. }));
+        let MaintenanceResult::UpdatesListed { count: 3, stale: Some(stale), .. } = checked else {
+            panic!("{checked:?}")
+        };
+        assert_eq!(stale, "E: Failed to fetch http://x");
     }
 
     #[test]

@@ -94,11 +94,7 @@ impl LinuxHost {
             return Err(Failure { kind: FailureKind::NotApplicable, reason: reason.to_owned() });
         }
         context.report("asking the package manager", 0, None);
-        let checked = update_check(&mut |argv| self.run_inside(container, argv))?;
-        if let Some(stale) = checked.stale {
-            tracing::warn!(%container, stale, "the lists of packages may be out of date");
-        }
-        Ok(Facts::Maintenance(checked.result))
+        update_check(&mut |argv| self.run_inside(container, argv)).map(Facts::Maintenance)
     }
 
     /// Runs a command inside and collects what it says.

@@ -7,10 +7,10 @@ use std::io;
 
 use netlink_sys::{Socket, SocketAddr};
 
-const NETLINK_NETFILTER: isize = 12;
+pub(super) const NETLINK_NETFILTER: isize = 12;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const SUBSYSTEM: u16 = 10;
+pub(super) const SUBSYSTEM: u16 = 10;
 const NEW_ELEMENT: u16 = (SUBSYSTEM << 8) | 0x0c;
 const DELETE_ELEMENT: u16 = (SUBSYSTEM << 8) | 0x0e;
 const REQUEST: u16 = 0x1;
