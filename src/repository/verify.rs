@@ -1,12 +1,14 @@
-//! Finds out whether a store still has what was put into it: from outside without the key, or every byte with it.
+//! Finds out whether a store still has what was put into it: from outside without the key, or every byte with it; all of
+//! the store, or what one backup needs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::catalogue::{Catalogue, ChunkId};
+use super::catalogue::{Catalogue, ChunkId, ChunkReference};
 use super::error::{Error, Result};
 use super::manifest::{DOCUMENT_MAX, check_document};
 use super::medium::Medium;
 use super::pack::{PACK_MAX, check_structure, pack_path};
+use super::reader::Reader;
 use super::store::Repository;
 use crate::types::BackupId;
 
@@ -120,6 +122,46 @@ impl Repository {
         Ok(report)
     }
 
+    /// Checks one backup with the key: reads every content that it and its template's catalogue need, once, and nothing
+    /// else. Returns what is damaged, if anything.
+    ///
+    /// `going` is told how many contents of how many are read, and says whether to go on.
+    ///
+    /// # Errors
+    /// `Cancelled` once `going` says no; what the place says if the store as a whole cannot be read.
+    pub fn verify_backup(&self, id: BackupId, going: &mut dyn FnMut(u64, u64) -> bool) -> Result<Option<String>> {
+        match self.read_whole_backup(id, going) {
+            Ok(()) => Ok(None),
+            Err(error @ (Error::Damaged { .. } | Error::Missing { .. } | Error::Io { .. })) => {
+                Ok(Some(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_whole_backup(&self, id: BackupId, going: &mut dyn FnMut(u64, u64) -> bool) -> Result<()> {
+        let manifest = self.manifest(id)?;
+        let mut needed = HashMap::new();
+        collect(&self.catalogue(&manifest.catalogue)?, true, &mut needed)?;
+        if let Some(digest) = manifest.template {
+            let missing = || Error::Missing { what: format!("the catalogue of template {digest}") };
+            let record = self.template(digest)?.ok_or_else(missing)?;
+            collect(&self.catalogue(&record.catalogue)?, record.self_contained, &mut needed)?;
+        }
+        let found = needed.into_values().map(|chunk| Ok((self.find(&chunk.id)?.0, chunk)));
+        let mut places = found.collect::<Result<Vec<_>>>()?;
+        // In the order of the packs: each is read forward, and the contents of one piece cost one opening.
+        places.sort_by_key(|(place, _)| (place.pack, place.offset, place.inside));
+        let (reader, all) = (Reader::new(self.clone()), places.len() as u64);
+        for ((_, chunk), done) in places.iter().zip(0..) {
+            if !going(done, all) {
+                return Err(Error::Cancelled);
+            }
+            reader.get(chunk)?;
+        }
+        Ok(())
+    }
+
     fn check_contents(&self, name: &str, good: &mut HashSet<ChunkId>) -> Result<()> {
         let pack = self.pack(name)?;
         for blob in pack.footer()?.0 {
@@ -163,6 +205,16 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// Adds the contents that the files of a catalogue are made of.
+fn collect(catalogue: &Catalogue, contents: bool, needed: &mut HashMap<ChunkId, ChunkReference>) -> Result<()> {
+    for entry in catalogue.entries() {
+        let entry = entry?;
+        let chunks = entry.file().filter(|_| contents).map_or(&[][..], |content| &content.chunks);
+        needed.extend(chunks.iter().map(|chunk| (chunk.id, chunk.clone())));
+    }
+    Ok(())
 }
 
 fn check_catalogue(catalogue: &Catalogue, good: &HashSet<ChunkId>, contents: bool) -> Result<()> {

@@ -225,15 +225,13 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let repository = self.repository(store)?;
-        let report = repository.verify(&mut |report| {
-            context.report("verifying", report.packs, None);
+        let damage = repository.verify_backup(backup, &mut |done, all| {
+            context.report("verifying", done, Some(all));
             !context.cancel.is_cancelled()
         });
-        let damaged = report.map_err(repository_failure)?.damaged_backups;
-        let found = damaged.into_iter().find(|(id, _)| *id == backup);
-        Ok(Facts::Maintenance(match found {
+        Ok(Facts::Maintenance(match damage.map_err(repository_failure)? {
             None => MaintenanceResult::Verified,
-            Some((_, reason)) => MaintenanceResult::Damaged { reason },
+            Some(reason) => MaintenanceResult::Damaged { reason },
         }))
     }
 }

@@ -70,6 +70,53 @@ fn a_truncated_or_missing_pack_is_found() {
 }
 
 #[test]
+fn one_backup_is_verified_by_what_it_needs_and_nothing_else() {
+    let bench = Bench::new();
+    let (repository, _, one) = with_backup(&bench);
+    let first = files_below(&bench.path("store/packs"));
+    for name in ["small", "middle", "large"] {
+        std::fs::remove_file(bench.path("tree").join(name)).unwrap();
+    }
+    std::fs::write(bench.path("tree/other"), noise(2_000_000, 9)).unwrap();
+    let two = back_up(&repository, &bench.dir("tree"), options(), "two").unwrap().id;
+    let mut seen = vec![];
+    let whole = repository.verify_backup(one, &mut |done, all| {
+        seen.push((done, all));
+        true
+    });
+    assert_eq!(whole.unwrap(), None);
+    assert_eq!(seen.iter().map(|(done, _)| *done).collect::<Vec<_>>(), (0..seen[0].1).collect::<Vec<_>>());
+    let second: Vec<_> =
+        files_below(&bench.path("store/packs")).into_iter().filter(|pack| !first.contains(pack)).collect();
+    assert!(!second.is_empty());
+    for pack in second {
+        let good = std::fs::read(&pack).unwrap();
+        std::fs::write(&pack, &good[..100]).unwrap(); // whoever opens it finds it damaged
+    }
+    assert_eq!(repository.verify_backup(one, &mut |_, _| true).unwrap(), None, "it read what it does not need");
+    assert!(repository.verify_backup(two, &mut |_, _| true).unwrap().is_some());
+    assert!(matches!(repository.verify_backup(one, &mut |_, _| false), Err(Error::Cancelled)));
+    std::fs::remove_dir_all(bench.path("store/manifests")).unwrap();
+    assert!(!matches!(repository.verify_backup(one, &mut |_, _| true), Ok(None)));
+}
+
+#[test]
+fn every_flipped_bit_in_what_a_backup_needs_is_found() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    for file in files_below(&bench.path("store/packs")) {
+        let good = std::fs::read(&file).unwrap();
+        let reader = repository.verify_backup(id, &mut |_, _| true);
+        assert_eq!(reader.unwrap(), None);
+        let mut bad = good.clone();
+        bad[200] ^= 0x10; // in the first piece
+        std::fs::write(&file, &bad).unwrap();
+        assert!(repository.verify_backup(id, &mut |_, _| true).unwrap().is_some(), "{}", file.display());
+        std::fs::write(&file, &good).unwrap();
+    }
+}
+
+#[test]
 fn a_store_that_is_gone_says_so() {
     let bench = Bench::new();
     let (repository, _, _) = with_backup(&bench);
