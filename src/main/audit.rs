@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use berth::cli::AuditReport;
-use berth::storage::{Evidence, Reader, merkle, verify};
+use berth::storage::{Evidence, ReadError, Reader, merkle, verify};
 
 /// Recomputes the whole log of a state directory and says in words what that shows.
 pub(crate) fn run(state: &Path, checkpoint: Option<&Path>) -> Result<AuditReport, String> {
-    let reader = Reader::open(state).map_err(|error| error.to_string())?;
+    let reader = match Reader::open(state) {
+        Err(error) if error.is_damage() => return Ok(unreadable(checkpoint.is_some(), &error)),
+        opened => opened.map_err(|error| error.to_string())?,
+    };
     let note =
         checkpoint.map(|path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())));
     let evidence = Evidence { checkpoint: note.transpose()?, key: None };
@@ -18,4 +21,14 @@ pub(crate) fn run(state: &Path, checkpoint: Option<&Path>) -> Result<AuditReport
         checkpoint_fits: checkpoint.map(|_| report.outside.is_some()),
         findings: report.findings.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// A log that is too damaged to be opened is a finding like any other: there is one, and it is not what was written.
+fn unreadable(compared: bool, error: &ReadError) -> AuditReport {
+    AuditReport {
+        events: 0,
+        root: merkle::hex(&merkle::Hash::default()),
+        checkpoint_fits: compared.then_some(false),
+        findings: vec![error.to_string()],
+    }
 }

@@ -91,6 +91,13 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Says whether the log is there and is not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Undecodable { .. })
+    }
+}
+
 /// Says why a log could not be opened for writing.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -68,6 +68,13 @@ fn newer() -> Outcome {
     node.finish()
 }
 
+/// Demands that the audit finds something, whatever is left of the log.
+fn finds(node: &Node, what: &str) -> Outcome {
+    let told = node.berth(&["audit", "verify"])?;
+    check!(told.code == 10 && told.out.contains('✗') && !told.out.contains(": whole"), "{what}: {told:?}");
+    Ok(())
+}
+
 fn damaged() -> Outcome {
     let mut node = Node::begin("damaged")?;
     node.template()?;
@@ -84,11 +91,21 @@ fn damaged() -> Outcome {
     let mut changed = whole.clone();
     changed[at + 2] ^= 1;
     fs::write(&log, &changed)?;
-    let told = node.berth(&["audit", "verify"])?;
-    check!(told.code == 10 || told.code == 1, "{told:?}");
-    check!(!told.out.contains("whole") || told.code == 1, "{told:?}");
+    finds(&node, "a changed word")?;
+    // The beginning says no more that it is a database, or a page of it is gone, or all but a page.
+    let mut beheaded = whole.clone();
+    beheaded[3] ^= 1;
+    let cuts =
+        [beheaded, whole[..whole.len() - 4096].to_vec(), whole[..4096].to_vec(), b"no log at all".to_vec(), vec![]];
+    for (number, bytes) in cuts.iter().enumerate() {
+        fs::write(&log, bytes)?;
+        finds(&node, &format!("damage {number}"))?;
+    }
+    fs::remove_file(&log)?;
+    node.refused(&["audit", "verify"], 1, "audit.verify")?;
     // Half of the file is missing.
     fs::write(&log, &whole[..whole.len() / 2])?;
+    finds(&node, "half of the file")?;
     let before = picture(&node.state())?;
     let answer = daemon(&node)?;
     check!(answer.code != 0 && answer.err.contains("log.db"), "{answer:?}");
