@@ -282,8 +282,11 @@ async fn delete(edge: Edge, reference: web::Path<String>) -> ApiResult {
 
 async fn undelete(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let wish: UndeleteRequest = edge.body()?;
-    let name = read_some("name.invalid", wish.name.as_deref())?;
-    command(edge, reference, Room::Some, Command::Undelete { name }).await
+    let name: Option<Name> = read_some("name.invalid", wish.name.as_deref())?;
+    edge.check_room(Room::Some)?;
+    let (row, subject) = find(&edge, reference).await?;
+    edge.foresee_free(&subject.stream, name.as_ref().unwrap_or(&row.name)).await?;
+    edge.perform::<Container>(subject, Command::Undelete { name }).await
 }
 
 async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {
@@ -292,8 +295,11 @@ async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {
 
 async fn rename(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let wish: RenameRequest = edge.body()?;
-    let name = read("name.invalid", &wish.name)?;
-    command(edge, reference, Room::Some, Command::Rename(name)).await
+    let name: Name = read("name.invalid", &wish.name)?;
+    edge.check_room(Room::Some)?;
+    let (_, subject) = find(&edge, reference).await?;
+    edge.foresee_free(&subject.stream, &name).await?;
+    edge.perform::<Container>(subject, Command::Rename(name)).await
 }
 
 /// Sets limits, autostart and labels: several facts of one operation. Limits come first, so that a refusal of them

@@ -276,6 +276,14 @@ impl Edge {
         self.foresee::<Directory>(&names, reserve).await
     }
 
+    /// Refuses a name that somebody else has; whatever else stands against `holder` having it is for the holder to say.
+    pub async fn foresee_free(&self, holder: &StreamName, name: &Name) -> ApiResult<()> {
+        match self.foresee_name(holder, name).await {
+            Err(ApiError::Refused(refusal)) if refusal.code != directory::TAKEN => Ok(()),
+            foreseen => foreseen,
+        }
+    }
+
     /// Gives a command and answers with what came of it.
     pub async fn perform<A: Aggregate + Unpin>(&self, subject: Subject, command: A::Command) -> ApiResult {
         let receipt = self.give::<A>(&subject, command, None).await?;

@@ -4,10 +4,11 @@ use actix_web::web;
 use serde::Deserialize;
 
 use super::containers::read;
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Look, Room, Subject, block, draw};
 use super::problem::{ApiError, ApiResult};
 use super::resources::ImportTemplate;
 use crate::domain::template::{Command, Template};
+use crate::domain::{Refusal, RefusalClass};
 use crate::events::TemplateSource;
 use crate::projections::query::Moment;
 use crate::types::{Category, Name, StreamName, TemplateId};
@@ -44,10 +45,32 @@ async fn import(edge: Edge) -> ApiResult {
     if let TemplateSource::Directory { path } | TemplateSource::Archive { path } = &wish.source {
         absolute(path)?;
     }
+    let source = wish.source.clone();
+    block(move || there(&source)).await??;
     let id = TemplateId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Template, id), Some(&name));
     edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Template>(subject, Command::Import { id, name, source: wish.source }).await
+}
+
+/// Refuses a source that is not there, or is no such thing; whether it can be read shows when it is read.
+fn there(source: &TemplateSource) -> ApiResult<()> {
+    let (path, directory) = match source {
+        TemplateSource::Directory { path } => (path, true),
+        TemplateSource::Archive { path } => (path, false),
+        TemplateSource::Host => return Ok(()),
+    };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("there is no {path} on the node");
+            Err(Refusal::new(RefusalClass::NotFound, "path.not-found", message).into())
+        }
+        Ok(found) if found.is_dir() != directory => {
+            let wanted = if directory { "no directory" } else { "a directory, no archive" };
+            Err(ApiError::invalid("path.kind", format!("{path} is {wanted}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a path that means something else to the daemon than to its caller.

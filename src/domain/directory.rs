@@ -15,6 +15,9 @@ use super::{Aggregate, Given};
 use crate::events::DirectoryEvent;
 use crate::types::{Category, Name, StreamName};
 
+/// The code of a name that somebody else has.
+pub const TAKEN: &str = "name.taken";
+
 /// Is who has which name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Directory {
@@ -81,7 +84,7 @@ impl From<Rejection> for Refusal {
         match rejection {
             Rejection::Taken { holder, .. } => {
                 let noun = holder.split('/').next().unwrap_or_default().to_owned();
-                Self::new(RefusalClass::Conflict, "name.taken", message).hinted(format!("berth {noun} list"))
+                Self::new(RefusalClass::Conflict, TAKEN, message).hinted(format!("berth {noun} list"))
             }
             Rejection::Named { .. } => Self::new(RefusalClass::Conflict, "name.second", message),
             Rejection::Nameless { .. } => Self::new(RefusalClass::Conflict, "name.none", message),

@@ -79,7 +79,40 @@ fn names() -> Outcome {
         ],
     )?;
     node.refused(&["container", "create", "web1", "--template", "bb", "--disk-kind", "directory"], 6, "name.taken")?;
+    taken(&node)?;
     node.finish()
+}
+
+/// What cannot work is said at once, with a code of its own, and no operation is begun for it.
+fn taken(node: &Node) -> Outcome {
+    let create = ["container", "create", "--template", "bb", "--disk-kind", "directory"];
+    node.must(&[create.as_slice(), &["web2"]].concat())?;
+    node.must(&["container", "delete", "web2"])?;
+    node.must(&[create.as_slice(), &["web2"]].concat())?;
+    let buried = node.api().items("/v1/containers?all=true")?;
+    let buried = buried.iter().find(|row| row["state"] == "deleted").ok_or("nothing is buried")?;
+    let buried = buried["id"].as_str().unwrap_or_default();
+    let before = node.api().items("/v1/operations?limit=1000")?.len();
+    let file = node.place.join("a-file");
+    fs::write(&file, "x")?;
+    let (file, place) = (file.to_string_lossy().into_owned(), node.place.to_string_lossy().into_owned());
+    all_refused(
+        node,
+        &[
+            (&["container", "rename", "web1", "web2"], 6, "name.taken"),
+            (&["container", "undelete", buried], 6, "name.taken"),
+            (&["container", "undelete", buried, "--name", "web1"], 6, "name.taken"),
+            (&["template", "create", "t", "--from-dir", "/no/such/folder"], 5, "path.not-found"),
+            (&["template", "create", "t", "--from-tar", "/no/such/file.tar"], 5, "path.not-found"),
+            (&["template", "create", "t", "--from-dir", &file], 2, "path.kind"),
+            (&["template", "create", "t", "--from-tar", &place], 2, "path.kind"),
+        ],
+    )?;
+    let after = node.api().items("/v1/operations?limit=1000")?.len();
+    check!(before == after, "an operation was begun for what cannot work");
+    node.must(&["container", "undelete", buried, "--name", "web3"])?;
+    node.must(&["container", "rename", "web1", "web1"])?;
+    node.must(&["container", "rename", "web1", "web4"]).map(drop)
 }
 
 fn values() -> Outcome {
