@@ -6,7 +6,7 @@
 //!      ▲    refused │              enable
 //!      └────────────┘
 //!
-//!   slot     fire ▸ start-batch ▸ the batch works ▸ its end is told        or: skip, miss
+//!   slot     fire ▸ start-batch ▸ the batch works ▸ its end is told        or: skip, miss        before any: defer
 //! ```
 //!
 //! A slot is handled once, in order: fired, skipped or missed. Which slots are due is decided in `scheduler::due`; here it
@@ -32,6 +32,8 @@ pub struct Schedule {
     record: Option<Record>,
     /// The moment up to which every slot is settled.
     handled: Timestamp,
+    /// The last slot that was let wait.
+    deferred: Option<Timestamp>,
     batches: Vec<Batch>,
 }
 
@@ -105,6 +107,15 @@ pub enum Command {
     Skip {
         /// The planned moment.
         slot: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Let slots wait until they can be carried out, and say so once.
+    Defer {
+        /// The last of them.
+        slot: Timestamp,
+        /// How many.
+        count: u64,
         /// Why.
         reason: String,
     },
@@ -226,6 +237,13 @@ impl Schedule {
         }
     }
 
+    /// A slot that waits has no fate yet: it is fired, skipped or missed later.
+    fn defer(&self, slot: Timestamp, count: u64, reason: &str) -> Decision {
+        let fate = ScheduleEvent::SlotDeferred { slot, count, reason: reason.to_owned() };
+        let known = self.deferred.is_some_and(|deferred| slot <= deferred);
+        if known { Ok(vec![]) } else { self.settle(slot, fate) }
+    }
+
     fn enable(&self, from: Timestamp) -> Decision {
         self.made()?;
         Ok(if self.life == Life::Enabled { vec![] } else { vec![ScheduleEvent::ScheduleEnabled { from }] })
@@ -312,6 +330,7 @@ impl Aggregate for Schedule {
             Command::Skip { slot, reason } => {
                 self.settle(*slot, ScheduleEvent::SlotSkipped { slot: *slot, reason: reason.clone() })
             }
+            Command::Defer { slot, count, reason } => self.defer(*slot, *count, reason),
             Command::Miss { slot, count, reason } => {
                 let (count, reason) = (*count, reason.clone());
                 self.settle(*slot, ScheduleEvent::SlotMissed { slot: *slot, count, reason })
@@ -346,6 +365,7 @@ impl Aggregate for Schedule {
             }
             ScheduleEvent::BatchFinished { batch, .. } => self.batches.retain(|known| known.id != *batch),
             ScheduleEvent::SlotSkipped { slot, .. } | ScheduleEvent::SlotMissed { slot, .. } => self.handled = *slot,
+            ScheduleEvent::SlotDeferred { slot, .. } => self.deferred = Some(*slot),
             ScheduleEvent::ScheduleDeleteRequested => self.life = Life::Deleting(given.operation),
         }
     }

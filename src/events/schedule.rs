@@ -119,6 +119,15 @@ pub enum ScheduleEvent {
         /// Why.
         reason: String,
     },
+    /// Slots came and could not be fired; what becomes of them is decided when they can be.
+    SlotDeferred {
+        /// The last of them.
+        slot: Timestamp,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: String,
+    },
     /// Slots passed while nobody was there to fire them.
     SlotMissed {
         /// The last of them.
@@ -138,7 +147,7 @@ impl DomainEvent for ScheduleEvent {
     const CATEGORY: Category = Category::Schedule;
     const KINDS: &'static [&'static str] = kinds!(ScheduleEvent: ScheduleRequested, ScheduleCreated,
         ScheduleCreateFailed, ScheduleEnabled, ScheduleDisabled, SlotFired, BatchStarted, BatchFinished, SlotSkipped,
-        SlotMissed, ScheduleDeleteRequested, ScheduleDeleted);
+        SlotDeferred, SlotMissed, ScheduleDeleteRequested, ScheduleDeleted);
 
     fn mark(&self) -> Mark {
         match self {
@@ -154,6 +163,7 @@ impl DomainEvent for ScheduleEvent {
             | Self::BatchStarted { .. }
             | Self::BatchFinished { .. }
             | Self::SlotSkipped { .. }
+            | Self::SlotDeferred { .. }
             | Self::SlotMissed { .. } => Mark::Fact,
         }
     }
@@ -169,6 +179,10 @@ impl DomainEvent for ScheduleEvent {
             Self::BatchStarted { batch } => format!("batch {} started", batch.short()),
             Self::BatchFinished { batch, outcome } => format!("batch {} finished: {}", batch.short(), outcome.words()),
             Self::SlotSkipped { slot, reason } => format!("slot {slot} skipped: {reason}"),
+            Self::SlotDeferred { slot, count: 1, reason } => format!("slot {slot} skipped for now: {reason}"),
+            Self::SlotDeferred { slot, count, reason } => {
+                format!("{count} slots up to {slot} skipped for now: {reason}")
+            }
             Self::SlotMissed { slot, count: 1, reason } => format!("slot {slot} missed: {reason}"),
             Self::SlotMissed { slot, count, reason } => format!("{count} slots up to {slot} missed: {reason}"),
             Self::ScheduleDeleteRequested => "deletion requested".to_owned(),

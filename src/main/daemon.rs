@@ -20,7 +20,7 @@ use berth::effects::steps::Immortal;
 use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::projections::query::Query;
 use berth::scheduler::ticker::Ticker;
-use berth::storage::{EventStore, Options, SqliteStore};
+use berth::storage::{EventStore, Level, Options, SqliteStore};
 use berth::types::{Clock, Subnet};
 use tokio::sync::watch;
 
@@ -160,7 +160,9 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let (end, ending) = watch::channel(false);
     let watching = networks::follow(Arc::clone(&registry), query.clone(), Arc::clone(&host), ending.clone());
     actix::spawn(watching);
-    let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone()).run(ending.clone()));
+    let level = Arc::clone(&store);
+    let room = Arc::new(move || level.level() < Level::Tight);
+    let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone(), room).run(ending.clone()));
     let socket = setup.run.join("api.sock");
     open_the_way(&setup.run)?;
     write_instance(&setup, &socket)?;

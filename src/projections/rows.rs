@@ -698,6 +698,8 @@ pub struct ScheduleRow {
     pub from: Timestamp,
     /// The last slot that was fired, skipped or missed.
     pub last_slot: Option<Timestamp>,
+    /// The last slot that was let wait, until it can be carried out or is missed.
+    pub deferred: Option<Timestamp>,
     /// Its newest slots, oldest first, at most thirty-two; those not over are always among them.
     pub slots: Vec<SlotRow>,
     /// How many slots were fired.

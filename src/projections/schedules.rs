@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;
@@ -45,6 +45,7 @@ fn begin(fact: &ScheduleEvent, event: &Envelope) -> Option<ScheduleRow> {
         revision: 1,
         from: *from,
         last_slot: None,
+        deferred: None,
         slots: vec![],
         fired: 0,
         skipped: 0,
@@ -102,6 +103,11 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
             row.skipped += 1;
             settle(row, passed(SlotRow::skipped(*slot, reason), event));
         }
+        ScheduleEvent::SlotDeferred { slot, count, reason } => {
+            row.deferred = Some(*slot);
+            let waiting = SlotRow { count: *count, ..SlotRow::skipped(*slot, &format!("for now: {reason}")) };
+            add(row, passed(waiting, event));
+        }
         ScheduleEvent::SlotMissed { slot, count, reason } => {
             row.missed += count;
             settle(row, passed(SlotRow::missed(*slot, *count, reason), event));
@@ -123,9 +129,13 @@ fn passed(slot: SlotRow, event: &Envelope) -> SlotRow {
     SlotRow { recorded_at: event.recorded_at, ..slot }
 }
 
-/// Adds a slot and forgets the oldest that is over, if there are too many.
 fn settle(row: &mut ScheduleRow, slot: SlotRow) {
     row.last_slot = Some(row.last_slot.map_or(slot.slot, |last| last.max(slot.slot)));
+    add(row, slot);
+}
+
+/// Adds a slot and forgets the oldest that is over, if there are too many.
+fn add(row: &mut ScheduleRow, slot: SlotRow) {
     row.slots.push(slot);
     if row.slots.len() > SLOTS_HELD {
         let over = |slot: &SlotRow| slot.fate != SlotFate::Fired || slot.outcome.is_some();

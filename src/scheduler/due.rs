@@ -1,6 +1,6 @@
 //! Decides what is due: a pure function of the schedules, their last slots and the time.
 //!
-//! Every slot after a schedule's last one is fired, skipped or missed exactly once; what was decided is recorded by the
+//! Every slot after a schedule's last one is fired, skipped or missed exactly once, having waited for room before or not; what was decided is recorded by the
 //! caller in the order given, and the recorded slot is the next call's `last_slot`. That makes a slot fire once across
 //! restarts, clock steps and half-recorded answers. Preview and simulation walk the same slots. Nothing here knows a
 //! clock, an actor or what a schedule does.
@@ -47,6 +47,13 @@ pub enum Verdict {
     },
     /// It could run and must not.
     Skip {
+        /// Which slots.
+        slots: Slots,
+        /// Why.
+        why: SkipReason,
+    },
+    /// It cannot run now, and waits until it can be decided about.
+    Defer {
         /// Which slots.
         slots: Slots,
         /// Why.
@@ -100,11 +107,11 @@ impl Slots {
 }
 
 impl Verdict {
-    /// Returns the last slot it speaks of: what `last_slot` is once this is recorded.
+    /// Returns the last slot it speaks of: what `last_slot` is once this is recorded, unless it waits.
     pub const fn last_slot(&self) -> Timestamp {
         match self {
             Self::Fire { slot, .. } => *slot,
-            Self::Skip { slots, .. } | Self::Miss { slots, .. } => slots.last,
+            Self::Skip { slots, .. } | Self::Defer { slots, .. } | Self::Miss { slots, .. } => slots.last,
         }
     }
 
@@ -112,6 +119,10 @@ impl Verdict {
     fn join(&mut self, later: &Self) -> bool {
         match (self, later) {
             (Self::Skip { slots, why }, Self::Skip { slots: more, why: same }) if why == same => {
+                *slots = slots.joined(*more);
+                true
+            }
+            (Self::Defer { slots, why }, Self::Defer { slots: more, why: same }) if why == same => {
                 *slots = slots.joined(*more);
                 true
             }
@@ -141,7 +152,7 @@ pub fn due(plans: &[Plan], now: Timestamp) -> Vec<Due> {
 /// Returns when [`due`] has something to say next, which may be in the past; nothing if no schedule has a next slot.
 pub fn next_due(plans: &[Plan]) -> Option<Timestamp> {
     let enabled = plans.iter().filter(|plan| plan.is_enabled);
-    enabled.filter_map(|plan| plan.slots(plan.handled()).next()).map(|planned| planned.at).min()
+    enabled.filter_map(|plan| plan.slots(plan.waited_for()).next()).map(|planned| planned.at).min()
 }
 
 /// Returns the next slots of a schedule after `from`, enabled or not, and which of them its window will skip.
@@ -158,6 +169,32 @@ pub fn clock_jump(expected: Timestamp, now: Timestamp) -> bool {
 }
 
 fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
+    let verdicts = if plan.has_room { judged(plan, now) } else { without_room(plan, now) };
+    let mut joined: Vec<Verdict> = Vec::new();
+    for verdict in verdicts {
+        if !joined.last_mut().is_some_and(|last| last.join(&verdict)) {
+            joined.push(verdict);
+        }
+    }
+    let due = |verdict| Due { schedule: plan.schedule, revision: plan.revision, verdict };
+    joined.into_iter().map(due).collect()
+}
+
+/// Says what becomes of slots for which there is no room: one that is caught up waits, and whatever comes behind it too, so
+/// that the slots are settled in order once there is room again.
+fn without_room(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
+    let waits = plan.catch_up != CatchUp::None;
+    let mut waiting = waits && plan.waited_for() > plan.handled();
+    let verdict = |planned: Planned| {
+        waiting |= waits && planned.skipped.is_none();
+        let (slots, why) = (Slots::one(planned.slot), planned.skipped.unwrap_or(SkipReason::NoSpace));
+        if waiting { Verdict::Defer { slots, why: SkipReason::NoSpace } } else { Verdict::Skip { slots, why } }
+    };
+    let backlog = plan.slots(plan.waited_for()).take_while(|planned| planned.at <= now).take(BACKLOG_MAX);
+    backlog.map(verdict).collect()
+}
+
+fn judged(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
     let mut backlog: Vec<Planned> =
         plan.slots(plan.handled()).take_while(|planned| planned.at <= now).take(BACKLOG_MAX + 1).collect();
     let is_cut = backlog.len() > BACKLOG_MAX;
@@ -165,15 +202,7 @@ fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
         backlog.truncate(BACKLOG_MAX - CATCH_UP_ALL_MAX); // What is caught up must be left for the next call.
     }
     let judge = Judge::new(plan, now, &backlog, is_cut);
-    let mut verdicts: Vec<Verdict> = Vec::new();
-    for (index, planned) in backlog.iter().enumerate() {
-        let verdict = judge.verdict(index, planned);
-        if !verdicts.last_mut().is_some_and(|last| last.join(&verdict)) {
-            verdicts.push(verdict);
-        }
-    }
-    let due = |verdict| Due { schedule: plan.schedule, revision: plan.revision, verdict };
-    verdicts.into_iter().map(due).collect()
+    backlog.iter().enumerate().map(|(index, planned)| judge.verdict(index, planned)).collect()
 }
 
 /// Holds what the fate of one slot in a backlog depends on.

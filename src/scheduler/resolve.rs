@@ -35,6 +35,9 @@ pub(super) fn command(query: &Query, row: &ScheduleRow, due: &Due) -> Result<Com
             let reason = if slots.count == 1 { why.to_string() } else { format!("{} slots: {why}", slots.count) };
             Ok(Command::Skip { slot: slots.last, reason })
         }
+        Verdict::Defer { slots, why } => {
+            Ok(Command::Defer { slot: slots.last, count: slots.count, reason: why.to_string() })
+        }
         Verdict::Miss { slots, why } => {
             Ok(Command::Miss { slot: slots.last, count: slots.count, reason: why.to_string() })
         }

@@ -1,28 +1,29 @@
 //! The ticker on a real log with real actors and a simulated host.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::System;
 use tokio::sync::watch;
 
-use super::ticker::Ticker;
+use super::ticker::{Room, Ticker};
 use crate::actors::{House, Mode, Order, Registry, RetryPolicy};
 use crate::domain::schedule::{Command, Schedule};
 use crate::domain::{Aggregate, Given};
 use crate::effects::sim::{SimulatedHost, World};
 use crate::events::{
-    AddressRequest, Configuration, ContainerEvent, Context, DiskKind, Limits, ScheduleDefinition, ScheduledAction,
-    Selection, encode,
+    AddressRequest, BackupMode, Configuration, ContainerEvent, Context, DiskKind, Limits, ScheduleDefinition,
+    ScheduledAction, Selection, encode,
 };
 use crate::projections;
 use crate::projections::query::{Moment, Query};
 use crate::projections::rows::{OperationState, ScheduleRow, SlotFate};
 use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore};
 use crate::types::{
-    CatchUp, Category, Clock, ContainerId, NodeId, OperationId, Principal, ScheduleId, Span, StreamName, TemplateId,
-    Timestamp,
+    CatchUp, Category, Clock, ContainerId, NodeId, OperationId, Principal, ScheduleId, Span, StoreId, StreamName,
+    TemplateId, Timestamp,
 };
 
 /// Is a wall clock that can be set while it runs.
@@ -121,11 +122,15 @@ impl Home {
     }
 
     async fn schedule(&self, cron: &str, catch_up: CatchUp, from: &str) -> ScheduleId {
+        self.schedule_of(ScheduledAction::Defragment, cron, catch_up, from).await
+    }
+
+    async fn schedule_of(&self, action: ScheduledAction, cron: &str, catch_up: CatchUp, from: &str) -> ScheduleId {
         let id = ScheduleId::derived("nightly");
         let definition = ScheduleDefinition {
             cron: cron.parse().unwrap(),
             zone: "UTC".parse().unwrap(),
-            action: ScheduledAction::Defragment,
+            action,
             selection: Selection::All,
             catch_up,
             jitter: Span::default(),
@@ -154,8 +159,12 @@ impl Home {
 
     fn tick(&self) -> watch::Sender<bool> {
         let (end, shutdown) = watch::channel(false);
-        actix::spawn(Ticker::new(self.registry.clone(), self.query.clone()).run(shutdown));
+        self.tick_with_room(Arc::new(|| true), shutdown);
         end
+    }
+
+    fn tick_with_room(&self, room: Room, shutdown: watch::Receiver<bool>) {
+        actix::spawn(Ticker::new(self.registry.clone(), self.query.clone(), room).run(shutdown));
     }
 }
 
@@ -216,6 +225,29 @@ fn what_is_too_late_or_selects_nobody_is_recorded_with_its_reason() {
         let row = home.until(|row| row.slots.len() == 2).await;
         assert_eq!((row.skipped, row.fired), (1, 0));
         assert!(row.slots[1].reason.as_ref().unwrap().contains("selects no container"));
+        end.send(true).unwrap();
+    });
+}
+
+#[test]
+fn a_backup_that_finds_no_room_is_skipped_for_now_and_caught_up() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-23T03:30:00Z");
+        home.container().await;
+        let room = Arc::new(AtomicBool::new(false));
+        let (seen, (end, shutdown)) = (room.clone(), watch::channel(false));
+        home.tick_with_room(Arc::new(move || seen.load(Ordering::Acquire)), shutdown);
+        let action = ScheduledAction::Backup { store: StoreId::derived("local"), mode: BackupMode::Incremental };
+        let id = home.schedule_of(action, "0 * * * *", CatchUp::Once, "2026-11-23T01:30:00Z").await;
+        let row = home.until(|row| row.slots.len() == 1).await;
+        let slot = &row.slots[0];
+        assert_eq!((row.fired, slot.fate, slot.count), (0, SlotFate::Skipped, 2));
+        assert!(slot.reason.as_ref().unwrap().contains("too full"), "{slot:?}");
+        room.store(true, Ordering::Release);
+        let other = Command::Defer { slot: slot.slot.after(Span::from_micros(1)), count: 1, reason: "look".to_owned() };
+        home.perform(id, other).await; // a fact of a schedule makes the ticker look again
+        let row = home.until(|row| row.fired == 1).await;
+        assert_eq!((row.missed, row.last_slot), (1, Some(slot.slot)), "{:?}", row.slots);
         end.send(true).unwrap();
     });
 }

@@ -1,9 +1,9 @@
 //! The ticker: sleeps until something is due, records what becomes of it, and sleeps again.
 //!
 //! It does not poll: a change of any schedule wakes it through the log, and the next slot is known. What it knows of
-//! the past it reads from the read model each time, so nothing is lost with it. Two things hold it back: a wall clock
-//! that jumped by more than an hour, until a second look finds it steady; and a catch-up of several slots, which run one
-//! after another.
+//! the past it reads from the read model each time, so nothing is lost with it. Three things hold it back: a wall clock
+//! that jumped by more than an hour, until a second look finds it steady; a catch-up of several slots, which run one
+//! after another; and a log with too little room, in which backups would be refused.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::resolve;
 use crate::actors::{Idempotency, Mode, Order, Registry};
 use crate::domain::Given;
 use crate::domain::schedule::Schedule;
+use crate::events::ScheduledAction;
 use crate::projections::query::{Moment, Query};
 use crate::projections::rows::{ScheduleRow, ScheduleState};
 use crate::storage::{Subscription, SubscriptionError};
@@ -29,10 +30,15 @@ const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// The pause after something could not be recorded.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// Says whether the log has room for what takes space.
+pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Fires the slots of all schedules.
 pub struct Ticker {
     registry: Arc<Registry>,
     query: Query,
+    /// Says whether there is room for backups.
+    room: Room,
     guard: ClockGuard,
     /// Schedules whose catch-up is under way: the next slot waits for the end of the last one's batch.
     catching_up: HashSet<ScheduleId>,
@@ -51,9 +57,9 @@ enum Next {
 
 impl Ticker {
     /// Makes a ticker.
-    pub fn new(registry: Arc<Registry>, query: Query) -> Self {
+    pub fn new(registry: Arc<Registry>, query: Query, room: Room) -> Self {
         let guard = ClockGuard::new(Arc::clone(&registry.house().clock));
-        Self { registry, query, guard, catching_up: HashSet::new() }
+        Self { registry, query, room, guard, catching_up: HashSet::new() }
     }
 
     /// Ticks until the daemon ends or the log is closed.
@@ -99,7 +105,9 @@ impl Ticker {
             self.schedules().await.into_iter().filter(|row| row.state == ScheduleState::Enabled).collect();
         let waits = |row: &ScheduleRow| self.catching_up.contains(&row.id) && row.running().next().is_some();
         let ready: Vec<&ScheduleRow> = rows.iter().filter(|row| !waits(row)).collect();
-        let plans: Vec<Plan> = ready.iter().map(|row| Plan::of(row)).collect();
+        let room = (self.room)();
+        let fits = |row: &ScheduleRow| room || !matches!(row.definition.action, ScheduledAction::Backup { .. });
+        let plans: Vec<Plan> = ready.iter().map(|row| Plan { has_room: fits(row), ..Plan::of(row) }).collect();
         let due = due::due(&plans, now);
         if due.is_empty() {
             return Next::Sleep(due::next_due(&plans));
@@ -144,7 +152,9 @@ impl Ticker {
             }
             Err(_) => return false,
         };
-        let key = format!("schedule/{}", due.key());
+        // A slot that waits has its fate still before it: that is recorded under the slot's own key.
+        let waits = if matches!(due.verdict, Verdict::Defer { .. }) { "/deferred" } else { "" };
+        let key = format!("schedule/{}{waits}", due.key());
         let order = Order {
             command,
             given: Given { operation: resolve::operation(due), at: self.registry.house().clock.now() },

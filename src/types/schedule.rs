@@ -158,6 +158,8 @@ pub enum SkipReason {
     OutsideWindow,
     /// The run before has not ended.
     PreviousRunning,
+    /// There is too little room for the log.
+    NoSpace,
 }
 
 /// Says why a slot that should have run was not.
@@ -179,6 +181,7 @@ impl fmt::Display for SkipReason {
         f.pad(match self {
             Self::OutsideWindow => "the planned time lies outside the schedule's window",
             Self::PreviousRunning => "the previous run of the schedule has not ended",
+            Self::NoSpace => "the log's file system is too full for a backup",
         })
     }
 }

@@ -103,6 +103,21 @@ fn it_should_handle_each_slot_once_and_in_order() {
 }
 
 #[test]
+fn it_should_tell_once_of_a_slot_that_waits_and_settle_it_later() {
+    let defer = |slot| Command::Defer { slot: at(slot), count: 1, reason: "full".to_owned() };
+    let deferred = |slot| ScheduleEvent::SlotDeferred { slot: at(slot), count: 1, reason: "full".to_owned() };
+    given::<Schedule>(enabled()).when(defer(20)).then([deferred(20)]).owing(None);
+    let waiting = after(enabled(), [deferred(20)]);
+    given::<Schedule>(waiting.clone()).when(defer(20)).then_nothing();
+    given::<Schedule>(waiting.clone()).when(defer(30)).then([deferred(30)]);
+    given::<Schedule>(waiting.clone()).when(fire(20)).then([fired(20)]);
+    let skip = Command::Skip { slot: at(20), reason: "no".to_owned() };
+    given::<Schedule>(waiting).when(skip).then([ScheduleEvent::SlotSkipped { slot: at(20), reason: "no".to_owned() }]);
+    given::<Schedule>(after(enabled(), [fired(20)])).when(defer(20)).then_nothing();
+    given::<Schedule>(vec![]).when(defer(20)).then_refused("schedule.not-found");
+}
+
+#[test]
 fn it_should_not_fire_while_disabled() {
     when(enabled(), Command::Disable).then([ScheduleEvent::ScheduleDisabled]);
     let disabled = after(enabled(), [ScheduleEvent::ScheduleDisabled]);

@@ -30,6 +30,10 @@ pub struct Plan {
     pub last_slot: Option<Timestamp>,
     /// Whether a run of it has not ended.
     pub previous_running: bool,
+    /// The last slot that is known to wait for room.
+    pub deferred: Option<Timestamp>,
+    /// Whether there is room for what it does.
+    pub has_room: bool,
 }
 
 /// Is a slot to come.
@@ -58,12 +62,20 @@ impl Plan {
             window: row.definition.window,
             last_slot: row.last_slot,
             previous_running: row.running().next().is_some(),
+            deferred: row.deferred,
+            has_room: true,
         }
     }
 
     /// Returns the moment up to which every slot is settled.
     pub(super) fn handled(&self) -> Timestamp {
         self.last_slot.map_or(self.since, |slot| slot.max(self.since))
+    }
+
+    /// Returns the moment up to which nothing new is to be said: while there is no room, waiting slots are told once.
+    pub(super) fn waited_for(&self) -> Timestamp {
+        let told = self.deferred.filter(|_| !self.has_room);
+        told.map_or(self.handled(), |slot| slot.max(self.handled()))
     }
 
     /// Walks the slots after `from`; their `at` ascend as the slots do.

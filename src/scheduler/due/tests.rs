@@ -26,6 +26,8 @@ fn plan(expression: &str, since: &str) -> Plan {
         window: None,
         last_slot: None,
         previous_running: false,
+        deferred: None,
+        has_room: true,
     }
 }
 
@@ -37,6 +39,7 @@ fn told(plan: &Plan, now: &str) -> Vec<String> {
         Verdict::Fire { slot, is_catch_up: false, .. } => format!("fire {}", clock(slot)),
         Verdict::Fire { slot, is_catch_up: true, .. } => format!("catch up {}", clock(slot)),
         Verdict::Skip { slots, why } => format!("skip {} {why:?}", row(slots)),
+        Verdict::Defer { slots, why } => format!("defer {} {why:?}", row(slots)),
         Verdict::Miss { slots, why } => format!("miss {} {why:?}", row(slots)),
     };
     due(std::slice::from_ref(plan), moment(now)).into_iter().map(tell).collect()
@@ -138,12 +141,35 @@ fn a_year_of_missed_minutes_is_settled_in_slices() {
         for due in due(std::slice::from_ref(&plan), now) {
             match &due.verdict {
                 Verdict::Fire { .. } => fired += 1,
-                Verdict::Skip { slots, .. } | Verdict::Miss { slots, .. } => count += slots.count,
+                Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => {
+                    count += slots.count;
+                }
             }
             plan.last_slot = Some(due.verdict.last_slot());
         }
     }
     assert_eq!((count + fired, fired), (19 * 1_440, CATCH_UP_ALL_MAX as u64));
+}
+
+#[test]
+fn a_slot_without_room_waits_where_it_is_caught_up_and_is_let_go_where_not() {
+    let full = |catch_up| Plan { catch_up, has_room: false, ..plan("0 * * * *", "2026-11-23T00:30:00Z") };
+    assert_eq!(told(&full(CatchUp::None), "2026-11-23T02:00:00Z"), ["skip 01:00-02:00 x2 NoSpace"]);
+    for catch_up in [CatchUp::Once, CatchUp::All] {
+        let mut plan = full(catch_up);
+        assert_eq!(told(&plan, "2026-11-23T01:00:00Z"), ["defer 01:00-01:00 x1 NoSpace"]);
+        plan.deferred = Some(moment("2026-11-23T01:00:00Z"));
+        assert_eq!(told(&plan, "2026-11-23T01:59:00Z"), Vec::<String>::new(), "it is told once");
+        assert_eq!(next_due(std::slice::from_ref(&plan)), Some(moment("2026-11-23T02:00:00Z")));
+        assert_eq!(told(&plan, "2026-11-23T03:00:00Z"), ["defer 02:00-03:00 x2 NoSpace"]);
+        plan.deferred = Some(moment("2026-11-23T03:00:00Z"));
+        plan.has_room = true;
+        let caught_up: &[&str] = match catch_up {
+            CatchUp::Once => &["miss 01:00-02:00 x2 Superseded", "catch up 03:00"],
+            _ => &["catch up 01:00", "catch up 02:00", "catch up 03:00"],
+        };
+        assert_eq!(told(&plan, "2026-11-23T03:30:00Z"), caught_up);
+    }
 }
 
 #[test]
@@ -184,20 +210,25 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// Is one look of the ticker: how far the clock moved, whether a run goes on, and how much is recorded before a crash.
+/// Is one look of the ticker: how far the clock moved, whether a run goes on and there is room, and how much is recorded
+/// before a crash.
 #[derive(Debug, Clone)]
 struct Tick {
     minutes: i64,
     previous_running: bool,
+    has_room: bool,
     recorded: usize,
 }
 
 fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     let minutes = prop_oneof![4 => 0_i64..10, 2 => 10_i64..200, 1 => 1_000_i64..4_000, 1 => -90_i64..0];
     let recorded = prop_oneof![3 => Just(usize::MAX), 1 => 0_usize..3];
-    let tick = (minutes, any::<bool>(), recorded).prop_map(|(minutes, previous_running, recorded)| Tick {
+    let room = prop_oneof![3 => Just(true), 1 => Just(false)];
+    let tick = (minutes, any::<bool>(), room, recorded);
+    let tick = tick.prop_map(|(minutes, previous_running, has_room, recorded)| Tick {
         minutes,
         previous_running,
+        has_room,
         recorded,
     });
     proptest::collection::vec(tick, 1..25)
@@ -207,7 +238,7 @@ fn ticks() -> impl Strategy<Value = Vec<Tick>> {
 fn settle(plan: &Plan, verdict: &Verdict, settled: &mut BTreeMap<Timestamp, u32>) {
     let slots = match verdict {
         Verdict::Fire { slot, .. } => Slots::one(*slot),
-        Verdict::Skip { slots, .. } | Verdict::Miss { slots, .. } => *slots,
+        Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => *slots,
     };
     let before = Timestamp::from_micros(slots.first.as_micros() - 1);
     let row: Vec<_> = plan.expression.slots(plan.zone, before).take(slots.count as usize).collect();
@@ -225,11 +256,18 @@ proptest! {
         for tick in ticks {
             now = Timestamp::from_micros(now.as_micros() + tick.minutes * 60_000_000);
             plan.previous_running = tick.previous_running;
+            plan.has_room = tick.has_room;
             let all = due(std::slice::from_ref(&plan), now);
-            let is_whole = tick.recorded >= all.len();
+            let is_cut = plan.slots(plan.waited_for()).take_while(|planned| planned.at <= now).nth(BACKLOG_MAX).is_some();
+            let is_whole = tick.recorded >= all.len() && !is_cut;
             for due in all.into_iter().take(tick.recorded) {
                 if let Verdict::Fire { at, .. } = due.verdict {
-                    prop_assert!(at <= now && !tick.previous_running);
+                    prop_assert!(at <= now && !tick.previous_running && tick.has_room);
+                }
+                if let Verdict::Defer { slots, .. } = due.verdict {
+                    prop_assert!(!tick.has_room && plan.deferred.is_none_or(|told| slots.first > told));
+                    plan.deferred = Some(slots.last);
+                    continue;
                 }
                 settle(&plan, &due.verdict, &mut settled);
                 plan.last_slot = Some(due.verdict.last_slot());
