@@ -274,10 +274,16 @@ impl Fate {
     }
 }
 
-/// A run that never began has no end to wait for; any other tells it, called off or not.
+/// The refusals of a run that tells its end all the same: it is over, or past the point of being called off.
+const TOLD_ANYWAY: &[&str] = &["operation.not-found", "operation.too-late"];
+
+/// A run that never began has no end to wait for; any other that understands tells it, called off or not.
 fn ending(member: &BatchMember, outcome: &Outcome) -> BatchEvent {
     match outcome {
         Outcome::Refused(refusal) if refusal.code == NO_SUCH_RUN => finished(member, Closing::Cancelled),
+        Outcome::Refused(refusal) if !TOLD_ANYWAY.contains(&refusal.code.as_str()) => {
+            finished(member, Closing::Failed { reason: refusal.message.clone() })
+        }
         Outcome::Failed(failure) => finished(member, Closing::Failed { reason: failure.reason.clone() }),
         _ => BatchEvent::ChildCancelAsked { run: member.run },
     }
