@@ -170,7 +170,8 @@ async fn create(edge: Edge) -> ApiResult {
     edge.foresee_name(&subject.stream, &name).await?;
     if let Some(network) = network {
         let lease = network::Command::Lease { holder: subject.stream.clone(), request: address };
-        edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await?;
+        let asked = edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await;
+        asked.map_err(|error| error.named(Some(&network.short())))?;
     }
     let configuration = Box::new(configuration);
     edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await

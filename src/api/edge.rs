@@ -266,7 +266,18 @@ impl Edge {
             annex: None,
             mode: Mode::DryRun,
         };
-        Ok(self.ports.registry.perform::<A>(stream, order).await.map(drop)?)
+        match self.ports.registry.perform::<A>(stream, order).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.by_name(error.into()).await),
+        }
+    }
+
+    /// Puts names where a refusal says streams.
+    async fn by_name(&self, error: ApiError) -> ApiError {
+        let ApiError::Refused(refusal) = error else { return error };
+        let text = refusal.message.clone();
+        let message = self.ask(move |query| Ok(query.by_name(&text))).await;
+        ApiError::Refused(Refusal { message: message.unwrap_or(refusal.message), ..refusal })
     }
 
     /// Refuses a name that is taken; `holder` is who would have it.
@@ -307,8 +318,10 @@ impl Edge {
             annex: annex.map_err(|error| ApiError::Internal(error.to_string()))?,
             mode: self.mode,
         };
-        let performed = self.ports.registry.perform::<A>(&subject.stream, order).await;
-        performed.map_err(|error| ApiError::from(error).named(subject.name.as_deref()))
+        match self.ports.registry.perform::<A>(&subject.stream, order).await {
+            Ok(receipt) => Ok(receipt),
+            Err(error) => Err(self.by_name(ApiError::from(error).named(subject.name.as_deref())).await),
+        }
     }
 
     /// Answers with what came of the last command of a request.

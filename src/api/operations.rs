@@ -58,6 +58,11 @@ async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
 /// Calls an operation off. The command belongs to that very operation, and so does what it records.
 async fn cancel(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
     let row = edge.ask(move |query| query.operation(&reference, Moment::Now)).await?;
+    if row.state.is_over() {
+        let message = format!("operation {} is over: {}", row.id.short(), row.state);
+        let refusal = Refusal::new(RefusalClass::Conflict, "operation.over", message);
+        return Err(refusal.hinted(format!("berth operation show {}", row.id.short())).into());
+    }
     edge.operation = row.id;
     let (operation, subject) = (row.id, Subject::new(row.stream.clone(), row.target_name.as_ref()));
     macro_rules! call_off {

@@ -126,21 +126,16 @@ impl From<AppendError> for ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
-        let message = error.to_string();
+        let (message, hint) = (error.to_string(), error.hint());
+        let refused = |class, code: &str| Self::Refused(Refusal { hint, ..Refusal::new(class, code, message.clone()) });
         match error {
-            QueryError::NotFound { noun, suggestion, .. } => {
-                let code = format!("{}.not-found", noun.replace(' ', "-"));
-                let refusal = Refusal::new(RefusalClass::NotFound, &code, message);
-                Self::Refused(match suggestion {
-                    Some(name) => refusal.hinted(format!("did you mean {name}?")),
-                    None => refusal,
-                })
+            QueryError::NotFound { noun, .. } => {
+                refused(RefusalClass::NotFound, &format!("{}.not-found", noun.replace(' ', "-")))
             }
             QueryError::Ambiguous { noun, .. } => {
-                let code = format!("{}.ambiguous", noun.replace(' ', "-"));
-                Self::Refused(Refusal::new(RefusalClass::Conflict, &code, message))
+                refused(RefusalClass::Conflict, &format!("{}.ambiguous", noun.replace(' ', "-")))
             }
-            QueryError::Moment { .. } => Self::invalid("moment.invalid", message),
+            QueryError::Moment { .. } | QueryError::Future { .. } => refused(RefusalClass::Invalid, "moment.invalid"),
             QueryError::Read(_) | QueryError::Row { .. } => Self::Log(message),
         }
     }

@@ -11,6 +11,7 @@ use super::resources::{CloseSession, SessionRequest};
 use crate::domain::session::{Command, Session};
 use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::Moment;
+use crate::projections::rows::ContainerState;
 use crate::types::{Category, SessionId, StreamName};
 
 /// Adds the routes.
@@ -40,6 +41,11 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
         let message = format!("the container {} is not running", container.name);
         let refusal = Refusal::new(RefusalClass::Conflict, "container.not-running", message);
         return Err(refusal.hinted(format!("berth container start {}", container.name)).into());
+    }
+    if container.state == ContainerState::Paused {
+        let message = format!("the container {} is paused", container.name);
+        let refusal = Refusal::new(RefusalClass::Conflict, "container.paused", message);
+        return Err(refusal.hinted(format!("berth container resume {}", container.name)).into());
     }
     let id = SessionId::from_bytes(draw()?);
     let user = request.user.clone().unwrap_or_else(|| "root".to_owned());

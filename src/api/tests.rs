@@ -206,7 +206,8 @@ impl Daemon {
         assert_eq!(status, 202, "{path}: {accepted}");
         let operation = accepted["operation"].as_str().unwrap();
         if accepted["done"] == true {
-            return (accepted, Value::Null);
+            let (_, row) = self.get(&format!("/v1/operations/{operation}")).await;
+            return (accepted, row);
         }
         let events = self.wait(operation, &[]).await;
         let (_, _, outcome) = events.last().unwrap().clone();
@@ -436,7 +437,7 @@ fn an_outcome_is_told_even_to_those_who_come_late_or_again() {
             (&json!("done"), &json!("create"), &json!("web"))
         );
         let (status, _) = daemon.post(&format!("/v1/operations/{operation}/cancel"), json!({})).await;
-        assert_eq!(status, 404);
+        assert_eq!(status, 409);
         assert_eq!(daemon.query.owing_streams().unwrap(), []);
     });
 }

@@ -25,14 +25,15 @@ pub fn answer(context: &Context<'_>, target: &Target) -> Option<Result<Answer, F
     let now = context.ports.clock.now();
     let moment = query.moment(target.value("as_of"), now).map_err(Failure::from);
     let found = moment.and_then(|moment| Desk { query: &query, target, moment, now }.answer());
-    let recorded = Some(Recorded { down_since: down_since(&query) });
+    let recorded = Some(recorded(&query));
     found.map(|value| value.map(|value| Answer { value, recorded })).transpose()
 }
 
 /// A daemon that ended in order has said so; of one that was killed, the last event is the last sign of life.
-fn down_since(query: &Query) -> Option<Timestamp> {
-    let stopped = query.node(Moment::Now).ok().flatten().and_then(|node| node.stopped_at);
-    stopped.or_else(|| query.as_of(Moment::Now).ok().and_then(|head| head.time))
+fn recorded(query: &Query) -> Recorded {
+    let stopped_at = query.node(Moment::Now).ok().flatten().and_then(|node| node.stopped_at);
+    let last_event = query.as_of(Moment::Now).ok().and_then(|head| head.time);
+    Recorded { stopped_at, last_event }
 }
 
 /// Is one question on its way to its answer.
@@ -159,18 +160,21 @@ fn number(text: &str) -> Result<u64, Failure> {
 
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
-        let message = error.to_string();
-        match error {
-            QueryError::NotFound { noun, suggestion, .. } => {
-                let failure = Self::new(Exit::NotFound, &format!("{noun}.not-found"), message);
-                match suggestion {
-                    Some(suggestion) => failure.hinted(format!("did you mean {suggestion}?")),
-                    None => failure,
-                }
+        let (message, hint) = (error.to_string(), error.hint());
+        let word = |noun: &str| noun.replace(' ', "-");
+        let failure = match error {
+            QueryError::NotFound { noun, .. } => {
+                Self::new(Exit::NotFound, &format!("{}.not-found", word(noun)), message)
             }
-            QueryError::Ambiguous { noun, .. } => Self::new(Exit::Conflict, &format!("{noun}.ambiguous"), message),
-            QueryError::Moment { .. } => Self::usage("usage.moment", message),
+            QueryError::Ambiguous { noun, .. } => {
+                Self::new(Exit::Conflict, &format!("{}.ambiguous", word(noun)), message)
+            }
+            QueryError::Moment { .. } | QueryError::Future { .. } => Self::usage("moment.invalid", message),
             QueryError::Read(_) | QueryError::Row { .. } => Self::new(Exit::Failed, "log.unreadable", message),
+        };
+        match hint {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
         }
     }
 }

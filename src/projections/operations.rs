@@ -41,7 +41,7 @@ pub struct Marker {
 
 impl Model for Operations {
     const NAME: &'static str = "operations";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!(
         "id TEXT" => "$.id", "stream TEXT" => "$.stream", "target TEXT" => "$.target", "state TEXT" => "$.state",
@@ -50,6 +50,7 @@ impl Model for Operations {
     const INDEXES: &'static str = "CREATE INDEX {table}_id ON {table} (id, opened);
          CREATE INDEX {table}_opened ON {table} (opened);
          CREATE INDEX {table}_target ON {table} (target, opened);
+         CREATE INDEX {table}_stream ON {table} (stream) WHERE target IS NOT NULL;
          CREATE INDEX {table}_running ON {table} (state) WHERE state = 'running';
          CREATE INDEX {table}_owing ON {table} (owes_notice) WHERE owes_notice = 1;
          CREATE INDEX {table}_ended ON {table} (stream, position) WHERE ended IS NOT NULL";

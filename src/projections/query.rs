@@ -6,6 +6,7 @@
 mod coverage;
 mod events;
 mod lists;
+mod names;
 mod operations;
 mod resolve;
 
@@ -26,6 +27,24 @@ use super::rows::{AsOf, ContainerRow};
 use crate::events::Envelope;
 use crate::storage::{ReadError, Reader, table_of};
 use crate::types::{ContainerId, InvalidSpan, Position, Span, Timestamp};
+
+impl QueryError {
+    /// Returns what to type next, if something helps: the name that may have been meant, or the list to look into.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { suggestion: Some(name), .. } => Some(format!("did you mean {name}?")),
+            Self::NotFound { noun: "session", .. } => Some("berth operation list".to_owned()),
+            Self::NotFound { noun: "maintenance run", .. } => Some("berth maintenance list".to_owned()),
+            Self::NotFound { noun, .. } => Some(format!("berth {noun} list")),
+            Self::Future { .. } => Some("berth event list --limit 1".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn future(text: &str, head: Position) -> QueryError {
+    QueryError::Future { text: text.chars().take(64).collect(), head }
+}
 
 /// Says why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +74,19 @@ pub enum QueryError {
     },
     /// The text names no moment.
     #[error(
-        "cannot read the moment {text:?}; write 2026-11-23T10:00:00Z, a span such as 2h for \"ago\", or a position"
+        "cannot read the moment {text:?}; write a time such as 2026-11-23T10:00:00Z, a span such as 2h for \"ago\", or a position"
     )]
     Moment {
         /// What was given.
         text: String,
+    },
+    /// The moment is not in the log yet.
+    #[error("the moment {text:?} has not come yet; the log ends with event {head}")]
+    Future {
+        /// What was given.
+        text: String,
+        /// The last event.
+        head: Position,
     },
     /// A stored row does not fit its type.
     #[error("the row {key} of {model} does not read: {source}")]
@@ -121,9 +148,13 @@ impl Query {
         let Some(text) = text else { return Ok(Moment::Now) };
         let head = self.reader.position()?;
         if let Ok(position) = text.parse::<u64>() {
-            return Ok(Moment::At(Position::new(position).min(head)));
+            let position = Position::new(position);
+            return if position > head { Err(future(text, head)) } else { Ok(Moment::At(position)) };
         }
         let at = self.instant(text, now)?;
+        if at > now {
+            return Err(future(text, head));
+        }
         Ok(Moment::At(self.reader.position_at(at)?))
     }
 

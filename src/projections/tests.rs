@@ -356,7 +356,10 @@ fn moments_are_times_spans_and_positions() {
     let at = |text: &str| query.moment(Some(text), now).unwrap();
     assert_eq!(query.moment(None, now).unwrap(), Moment::Now);
     assert_eq!(at("1"), Moment::At(Position::new(1)));
-    assert_eq!(at("99"), Moment::At(Position::new(2)), "there is no more");
+    let ahead = first.after(Span::from_secs(7_200)).to_string();
+    for text in ["99", &ahead] {
+        assert!(matches!(query.moment(Some(text), now), Err(QueryError::Future { .. })), "{text}");
+    }
     assert_eq!(at("1h"), Moment::At(Position::new(1)));
     assert_eq!(at("2h"), Moment::At(Position::new(0)));
     assert_eq!(at(&first.to_string()), Moment::At(Position::new(1)));

@@ -15,6 +15,7 @@ pub mod table;
 pub mod templates;
 pub mod tones;
 mod width;
+mod yaml;
 
 use clap::ValueEnum;
 use serde::de::DeserializeOwned;
@@ -39,6 +40,8 @@ pub enum Format {
     Json,
     /// A JSON object a line
     Jsonl,
+    /// One YAML document
+    Yaml,
     /// Comma-separated values, raw
     Csv,
     /// Names or ids alone, one a line
@@ -76,18 +79,21 @@ pub struct Listing {
 }
 
 /// Says that something was read from the recorded state, since no daemon runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Since when no daemon runs, as far as the log tells.
-    pub down_since: Option<Timestamp>,
+    /// When the daemon ended, if it ended in order. Of one that was killed nobody has written down when.
+    pub stopped_at: Option<Timestamp>,
+    /// The last sign of life.
+    pub last_event: Option<Timestamp>,
 }
 
 impl Recorded {
-    /// Returns it for the JSON document, the time by RFC 3339.
-    fn words(self) -> String {
-        match self.down_since {
-            Some(moment) => format!("down since {moment}"),
-            None => "down".to_owned(),
+    /// Returns it in words; `time` writes a moment.
+    fn words(self, time: impl Fn(Timestamp) -> String) -> String {
+        match (self.stopped_at, self.last_event) {
+            (Some(moment), _) => format!("down since {}", time(moment)),
+            (None, Some(moment)) => format!("down, did not end in order; its last event is of {}", time(moment)),
+            (None, None) => "down".to_owned(),
         }
     }
 }
@@ -150,19 +156,20 @@ pub fn list<T: Tabular>(
 /// # Errors
 /// Nobody reads.
 pub fn note_recorded(screen: &mut Screen, look: Look, recorded: Option<Recorded>) -> Result<(), Failure> {
-    match recorded.map(|recorded| recorded.down_since) {
-        Some(Some(moment)) => Ok(screen.line(&format!("as recorded; daemon down since {}", look.full(moment)))?),
-        Some(None) => Ok(screen.line("as recorded; daemon down")?),
+    match recorded {
+        Some(recorded) => {
+            Ok(screen.line(&format!("as recorded; daemon {}", recorded.words(|moment| look.full(moment))))?)
+        }
         None => Ok(()),
     }
 }
 
 fn machine(screen: &mut Screen, format: Format, listing: &Listing) -> Result<(), Failure> {
     match format {
-        Format::Json => {
+        Format::Json | Format::Yaml => {
             let mut document = listing.document.clone();
             add_daemon(&mut document, listing.recorded);
-            screen.write(&json::document(&document))?;
+            screen.write(&structured(format, &document))?;
         }
         Format::Jsonl => listing.items().iter().try_for_each(|item| screen.write(&json::line(item)))?,
         Format::Csv => raw(screen, &csv::table(listing.items()))?,
@@ -178,10 +185,10 @@ fn machine(screen: &mut Screen, format: Format, listing: &Listing) -> Result<(),
 pub fn one(screen: &mut Screen, format: Format, item: &Value, recorded: Option<Recorded>) -> Result<bool, Failure> {
     match format {
         Format::Table | Format::Wide => return Ok(false),
-        Format::Json => {
+        Format::Json | Format::Yaml => {
             let mut item = item.clone();
             add_daemon(&mut item, recorded);
-            screen.write(&json::document(&item))?;
+            screen.write(&structured(format, &item))?;
         }
         Format::Jsonl => screen.write(&json::line(item))?,
         Format::Csv => raw(screen, &csv::table(std::slice::from_ref(item)))?,
@@ -190,9 +197,14 @@ pub fn one(screen: &mut Screen, format: Format, item: &Value, recorded: Option<R
     Ok(true)
 }
 
+/// Returns a document as JSON, or as YAML where that is wanted.
+pub fn structured(format: Format, document: &Value) -> String {
+    if format == Format::Yaml { yaml::document(document) } else { json::document(document) }
+}
+
 fn add_daemon(document: &mut Value, recorded: Option<Recorded>) {
     if let (Some(recorded), Some(object)) = (recorded, document.as_object_mut()) {
-        object.insert("daemon".to_owned(), json!(recorded.words()));
+        object.insert("daemon".to_owned(), json!(recorded.words(|moment| moment.to_string())));
     }
 }
 

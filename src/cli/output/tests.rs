@@ -34,13 +34,13 @@ fn shown(format: Format, recorded: Option<Recorded>) -> String {
 #[test]
 fn a_table_ends_with_its_sum_and_with_what_it_is_when_the_daemon_is_down() {
     assert_eq!(shown(Format::Table, None), "NAME         AGE\nrex\\u{202e}    7\n1 pet\n");
-    let text = shown(Format::Table, Some(Recorded { down_since: None }));
+    let text = shown(Format::Table, Some(Recorded::default()));
     assert!(text.ends_with("1 pet\nas recorded; daemon down\n"));
 }
 
 #[test]
 fn json_keeps_every_field_and_says_that_the_daemon_is_down() {
-    let text = shown(Format::Json, Some(Recorded { down_since: Some(Timestamp::from_micros(0)) }));
+    let text = shown(Format::Json, Some(Recorded { stopped_at: Some(Timestamp::from_micros(0)), last_event: None }));
     assert!(
         text.contains("\"new\": true") && text.contains("\"daemon\": \"down since 1970-01-01T00:00:00.000000Z\""),
         "{text}"

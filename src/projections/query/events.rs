@@ -155,7 +155,7 @@ impl Query {
             who: event.context.principal.who.clone(),
             how: event.context.principal.how.clone(),
             operation: event.context.operation,
-            sentence: facts::sentence(event),
+            sentence: self.by_name(&facts::sentence(event)),
             name: self.thing_name(&event.stream)?.map(String::from),
         })
     }

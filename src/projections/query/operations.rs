@@ -137,24 +137,9 @@ impl Query {
                 }
                 _ => self.thing_name(&row.target)?,
             };
+            row.reason = row.reason.take().map(|reason| self.by_name(&reason));
         }
         Ok(())
-    }
-
-    /// Returns the present name of the thing that a stream tells about.
-    pub(super) fn thing_name(&self, stream: &StreamName) -> Result<Option<crate::types::Name>, QueryError> {
-        let model = match stream.category() {
-            Category::Container => "containers",
-            Category::Template => "templates",
-            Category::Network => "networks",
-            Category::Store => "stores",
-            Category::Schedule => "schedules",
-            _ => return Ok(None),
-        };
-        let sql = format!("SELECT name FROM {} WHERE key = ?1", table_of(model));
-        let name: Option<String> =
-            self.reader.query(|c| c.prepare_cached(&sql)?.query_row([stream.key()], |row| row.get(0)).optional())?;
-        Ok(name.and_then(|name| name.parse().ok()))
     }
 
     /// Counts the operations under way.

@@ -1,0 +1,61 @@
+//! Names in place of ids: what a stream is called, and texts that name streams.
+
+use rusqlite::OptionalExtension as _;
+
+use super::{Query, QueryError};
+use crate::storage::table_of;
+use crate::types::{Category, Name, StreamName};
+
+impl Query {
+    /// Returns the present name of the thing that a stream tells about; of a session or a run, of what it is about.
+    pub(super) fn thing_name(&self, stream: &StreamName) -> Result<Option<Name>, QueryError> {
+        let model = match stream.category() {
+            Category::Container => "containers",
+            Category::Template => "templates",
+            Category::Network => "networks",
+            Category::Store => "stores",
+            Category::Schedule => "schedules",
+            Category::Session | Category::BackupJob | Category::RestoreJob | Category::Maintenance => {
+                return self.name_of_target(stream);
+            }
+            _ => return Ok(None),
+        };
+        let name = self.text(&format!("SELECT name FROM {} WHERE key = ?1", table_of(model)), stream.key())?;
+        Ok(name.and_then(|name| name.parse().ok()))
+    }
+
+    fn name_of_target(&self, stream: &StreamName) -> Result<Option<Name>, QueryError> {
+        let sql =
+            format!("SELECT target FROM {} WHERE stream = ?1 AND target IS NOT NULL LIMIT 1", table_of("operations"));
+        let target = self.text(&sql, &stream.to_string())?.and_then(|target| target.parse::<StreamName>().ok());
+        match target.filter(|target| target.category() != stream.category()) {
+            Some(target) => self.thing_name(&target),
+            None => Ok(None),
+        }
+    }
+
+    fn text(&self, sql: &str, key: &str) -> Result<Option<String>, QueryError> {
+        Ok(self.reader.query(|c| c.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional())?)
+    }
+
+    /// Puts names where a text says streams: `container/byo3…` becomes `container web1`. What has no name stays.
+    pub fn by_name(&self, text: &str) -> String {
+        let is_part = |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '-');
+        let mut told = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find(is_part) {
+            let (before, from) = rest.split_at(start);
+            let (word, after) = from.split_at(from.find(|character| !is_part(character)).unwrap_or(from.len()));
+            told.push_str(before);
+            told.push_str(&self.word_by_name(word).unwrap_or_else(|| word.to_owned()));
+            rest = after;
+        }
+        told + rest
+    }
+
+    fn word_by_name(&self, word: &str) -> Option<String> {
+        let stream = word.parse::<StreamName>().ok()?;
+        let name = self.thing_name(&stream).ok()??;
+        Some(format!("{} {name}", stream.category()))
+    }
+}
