@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 
 use crate::domain::effect::Failure;
 use crate::sys::fs::{AsFd, AsRawFd, Moment, OwnedFd};
+use crate::sys::process::effective_user;
 use crate::sys::xattr;
 
 use super::failure::{cancelled, cannot};
@@ -241,7 +242,7 @@ impl<'a, 'w> Building<'a, 'w> {
         let source = self.host_path(&place);
         let metadata = match source.symlink_metadata() {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_closed(&error, effective_user()) => {
                 self.placed.remove(&place);
                 return Ok(());
             }
@@ -270,7 +271,10 @@ impl<'a, 'w> Building<'a, 'w> {
         mut attributes: Attributes,
     ) -> Result<(), Failure> {
         let shown = || source.display();
-        let file = OwnedFd::from(fs::File::open(source).map_err(cannot("open", shown()))?);
+        let file = match fs::File::open(source) {
+            Err(error) if is_closed(&error, effective_user()) => return Ok(()),
+            opened => OwnedFd::from(opened.map_err(cannot("open", shown()))?),
+        };
         attributes.xattrs = xattr::read(file.as_fd()).map_err(cannot("read the attributes of", shown()))?;
         // Another file system, too many links, an immutable inode: a copy is always right.
         if may_be_linked(inside, metadata, &attributes) && self.writer.link_inode(inside, file.as_fd()).is_ok() {
@@ -280,6 +284,11 @@ impl<'a, 'w> Building<'a, 'w> {
         copy_content(file.as_fd(), copy.as_fd(), self.watch).map_err(cannot("copy", shown()))?;
         TreeWriter::finish_file(inside, copy.as_fd(), &attributes)
     }
+}
+
+/// What a user who is not root may not read is left out: there is no way to it, and the rest is still a system.
+fn is_closed(error: &io::Error, user: u32) -> bool {
+    user != 0 && error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn belongs(path: &str) -> bool {
