@@ -12,6 +12,8 @@ mod identity;
 mod neighbours;
 #[path = "main/networks.rs"]
 mod networks;
+#[path = "main/stage.rs"]
+mod stage;
 #[path = "main/start.rs"]
 mod start;
 #[path = "main/tour.rs"]

@@ -1,22 +1,26 @@
 //! `berth tour`: the main job on real parts, in a throw-away state directory, in about a minute and a half.
 //!
 //! Every step runs the very command that a user would type, by starting this program again, and checks what came of it.
+//! Ctrl-C, a closed terminal and a closed output end it early, and everything is removed all the same.
 //! On a machine that cannot start containers the rest is done on stopped ones, and the last lines say what was left out.
 
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use berth::effects::clock::SystemClock;
+use berth::sys::signal;
 use berth::types::{Clock, Timestamp};
-use serde_json::Value;
+
+use crate::stage::{count, find, json, quoted, say, say_some, text, title};
 
 /// How long the schedule may take to fire and its backups to end.
 const SCHEDULE_PATIENCE: Duration = Duration::from_secs(150);
 /// How long the daemon may take to come up or to go.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
-/// What is shown of a long answer.
-const LINES_SHOWN: usize = 14;
 /// Whether the machine can start containers, as `berth doctor` names it.
 const FEATURE_START: &str = "start-containers";
 
@@ -32,11 +36,13 @@ pub(crate) fn run(keep: bool) -> ExitCode {
         }
     };
     let told = guide.all();
+    guide.is_over = true;
     let cleared = guide.clear();
     match told.and(cleared) {
         Ok(()) => guide.farewell(),
         Err(reason) => {
-            eprintln!("\nThe tour ended early: {reason}");
+            // Written by hand: a panic here would leave everything behind.
+            let _ = writeln!(std::io::stderr(), "\nThe tour ended early: {reason}");
             ExitCode::FAILURE
         }
     }
@@ -52,11 +58,15 @@ struct Guide {
     keep: bool,
     begun: Instant,
     before_damage: Timestamp,
+    signals: OwnedFd,
+    is_over: bool,
 }
 
 impl Guide {
     fn begin(keep: bool) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let signals = signal::receive(&[signal::INTERRUPT, signal::TERMINATE, signal::HANGUP])
+            .map_err(|error| format!("signals cannot be received: {error}"))?;
         let place = std::env::temp_dir().join(format!("berth-tour-{}", std::process::id()));
         std::fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
         Ok(Self {
@@ -69,11 +79,14 @@ impl Guide {
             keep,
             begun: Instant::now(),
             before_damage: Timestamp::default(),
+            signals,
+            is_over: false,
         })
     }
 
     fn all(&mut self) -> Step {
-        println!("Everything here is real and lies in {}; it is removed at the end.", self.place.display());
+        let end = if self.keep { "it is kept" } else { "it is removed at the end" };
+        say(&format!("Everything here is real and lies in {}; {end}.", self.place.display()))?;
         self.look_at_the_machine()?;
         self.start_the_daemon()?;
         self.prepare()?;
@@ -96,7 +109,7 @@ impl Guide {
         let start = findings.iter().find(|finding| finding["feature"] == FEATURE_START);
         self.can_start = start.is_some_and(|finding| finding["ok"] == true);
         for finding in findings.iter().filter(|finding| finding["ok"] != true) {
-            println!("  missing: {}: {}", text(&finding["feature"]), text(&finding["reason"]));
+            say(&format!("  missing: {}: {}", text(&finding["feature"]), text(&finding["reason"])))?;
         }
         if !self.can_start {
             let reason = start.map_or("the doctor does not know", |finding| finding["reason"].as_str().unwrap_or("-"));
@@ -108,7 +121,8 @@ impl Guide {
 
     fn start_the_daemon(&mut self) -> Step {
         title("A daemon");
-        println!("$ berth daemon --state {} --key-dir {} &", self.state().display(), self.keys().display());
+        say(&format!("$ export BERTH_STATE={}", self.state().display()))?;
+        say(&format!("$ berth daemon --key-dir {} &", self.keys().display()))?;
         let words = std::fs::File::create(self.place.join("daemon.log")).map_err(|error| error.to_string())?;
         let child = Command::new(&self.program)
             .args(["daemon", "--state"])
@@ -118,6 +132,7 @@ impl Guide {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(words)
+            .process_group(0)
             .spawn()
             .map_err(|error| error.to_string())?;
         self.daemon = Some(child);
@@ -179,7 +194,7 @@ impl Guide {
         title("Some work inside");
         if !self.can_start {
             let root = self.state().join("containers");
-            println!("(the containers are stopped: the files are laid on their disks in {})", root.display());
+            say(&format!("(the containers are stopped: the files are laid on their disks in {})", root.display()))?;
             let shown = json(&self.quiet(&["container", "show", "web1", "-o", "json"])?)?;
             let id = find(&shown, "id").and_then(|id| id.as_str().map(str::to_owned)).ok_or("web1 has no id")?;
             let folder = root.join(id).join("disk/upper/srv");
@@ -193,7 +208,7 @@ impl Guide {
     fn wait_for_the_schedule(&mut self) -> Step {
         title("The schedule fires while you watch");
         let patience = Instant::now() + SCHEDULE_PATIENCE;
-        println!("(waiting for the minute to pass)");
+        say("(waiting for the minute to pass)")?;
         while count(&self.quiet(&["backup", "list", "-o", "json"])?)? < 2 {
             if Instant::now() > patience {
                 self.show(&["event", "list", "--limit", "20"])?;
@@ -203,6 +218,7 @@ impl Guide {
         }
         self.show(&["schedule", "disable", "every-minute"])?;
         self.settle()?;
+        self.show(&["event", "list", "--who", "schedule/every-minute", "--limit", "6"])?;
         self.show(&["backup", "list"])?;
         self.show(&["backup", "coverage"]).map(drop)
     }
@@ -227,11 +243,11 @@ impl Guide {
         if self.can_start {
             self.show(&["exec", "web1", "--", "sh", "-c", "rm -rf /srv /etc/passwd; ls /srv"]).ok();
         } else {
-            println!("(the file is removed from the stopped container's disk)");
+            say("(the file is removed from the stopped container's disk)")?;
         }
         self.show(&["backup", "restore", "web1@latest", "--path", "/srv/notes", "--into", &into])?;
         let found = std::fs::read_to_string(rescued.join("srv/notes")).map_err(|error| error.to_string())?;
-        println!("{}/srv/notes: {}", rescued.display(), found.trim_end());
+        say(&format!("\n$ cat {}/srv/notes\n{}", rescued.display(), found.trim_end()))?;
         if found != "precious\n" {
             return Err("the restored file is not what was written".to_owned());
         }
@@ -269,8 +285,7 @@ impl Guide {
     /// Ends the daemon and leaves nothing behind, however far the tour came.
     fn clear(&mut self) -> Step {
         if self.keep {
-            println!("\nEverything is left as it is: export BERTH_STATE={}", self.state().display());
-            return Ok(());
+            return say(&format!("\nEverything is left as it is: export BERTH_STATE={}", self.state().display()));
         }
         if self.made {
             for verb in [["container", "stop"], ["container", "delete"], ["container", "purge"]] {
@@ -293,14 +308,16 @@ impl Guide {
     }
 
     fn farewell(&self) -> ExitCode {
-        println!("\nDone in {} seconds; nothing is left.", self.begun.elapsed().as_secs());
+        let left = if self.keep { "everything is still there" } else { "nothing is left" };
+        let mut words = format!("\nDone in {} seconds; {left}.", self.begun.elapsed().as_secs());
         if self.left_out.is_empty() {
-            println!("Every step of the tour was run.");
+            words.push_str("\nEvery step of the tour was run.");
         }
-        for step in &self.left_out {
-            println!("Left out: {step}");
+        words.extend(self.left_out.iter().map(|step| format!("\nLeft out: {step}")));
+        match say(&words) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
         }
-        ExitCode::SUCCESS
     }
 
     fn state(&self) -> PathBuf {
@@ -313,12 +330,12 @@ impl Guide {
 
     /// Prints the command as a user would type it, runs it, prints its answer.
     fn show(&self, arguments: &[&str]) -> Result<String, String> {
-        println!("\n$ berth {}", arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
+        say(&format!("\n$ berth {}", arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")))?;
         let output = self.call(arguments)?;
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        print_some(&answer);
-        print_some(&words);
+        say_some(&answer)?;
+        say_some(&words)?;
         if output.status.success() {
             return Ok(answer);
         }
@@ -334,52 +351,26 @@ impl Guide {
         Err(format!("`berth {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
     }
 
+    /// A process group of its own: Ctrl-C is for the tour, which ends between two commands.
     fn call(&self, arguments: &[&str]) -> Result<Output, String> {
+        self.check_signals()?;
         Command::new(&self.program)
             .args(arguments)
             .env("BERTH_STATE", self.state())
             .stdin(Stdio::null())
+            .process_group(0)
             .output()
             .map_err(|error| error.to_string())
     }
-}
 
-fn title(words: &str) {
-    println!("\n== {words}");
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:=,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
-}
-
-fn print_some(answer: &str) {
-    for line in answer.lines().take(LINES_SHOWN) {
-        println!("{line}");
-    }
-    let more = answer.lines().count().saturating_sub(LINES_SHOWN);
-    if more > 0 {
-        println!("… and {more} more lines");
-    }
-}
-
-fn json(output: &Output) -> Result<Value, String> {
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("no JSON: {error}"))
-}
-
-fn count(output: &Output) -> Result<usize, String> {
-    Ok(json(output)?["items"].as_array().map_or(0, Vec::len))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Finds the first value under that key, however deep.
-fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
-    match value {
-        Value::Object(fields) => fields.get(key).or_else(|| fields.values().find_map(|inner| find(inner, key))),
-        Value::Array(items) => items.iter().find_map(|inner| find(inner, key)),
-        _ => None,
+    /// What clears away is not interrupted.
+    fn check_signals(&self) -> Step {
+        if self.is_over {
+            return Ok(());
+        }
+        match signal::next(&self.signals) {
+            Ok(Some(_)) => Err("interrupted".to_owned()),
+            _ => Ok(()),
+        }
     }
 }
