@@ -17,8 +17,8 @@ pub struct Ports {
     pub daemon: fn(&DaemonArguments) -> ExitCode,
     /// Looks at this host without a daemon.
     pub doctor: fn(state: &Path) -> DoctorReport,
-    /// Recomputes the whole log of a state directory and compares it with a checkpoint, without a daemon.
-    pub audit_verify: fn(state: &Path, checkpoint: Option<&Path>) -> Result<AuditReport, String>,
+    /// Recomputes the whole log of a state directory and compares it with what the verifier brings, without a daemon.
+    pub audit_verify: fn(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String>,
     /// Shows in a state directory of its own what Berth does.
     pub tour: fn(&TourArguments) -> ExitCode,
 }
@@ -48,6 +48,17 @@ pub struct TourArguments {
     pub keep: bool,
 }
 
+/// Is what a verifier brings along, from anywhere but the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct AuditEvidence {
+    /// A note of an earlier `berth audit checkpoint`
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub checkpoint: Option<PathBuf>,
+    /// The log's public key, checkpoint.vkey, to check signatures with
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+}
+
 /// Is what an audit of the log found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditReport {
@@ -59,4 +70,6 @@ pub struct AuditReport {
     pub checkpoint_fits: Option<bool>,
     /// What is wrong; nothing if the log is whole.
     pub findings: Vec<String>,
+    /// What was shown, and what was not.
+    pub statements: Vec<String>,
 }

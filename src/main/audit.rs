@@ -2,24 +2,25 @@
 
 use std::path::Path;
 
-use berth::cli::AuditReport;
+use berth::cli::{AuditEvidence, AuditReport};
+use berth::storage::checkpoint::VerifierKey;
 use berth::storage::{Evidence, ReadError, Reader, merkle, verify};
 
 /// Recomputes the whole log of a state directory and says in words what that shows.
-pub(crate) fn run(state: &Path, checkpoint: Option<&Path>) -> Result<AuditReport, String> {
+pub(crate) fn run(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String> {
+    let checkpoint = evidence.checkpoint.as_deref().map(read).transpose()?;
+    let key = evidence.key.as_deref().map(read_key).transpose()?;
     let reader = match Reader::open(state) {
         Err(error) if error.is_damage() => return Ok(unreadable(checkpoint.is_some(), &error)),
         opened => opened.map_err(|error| error.to_string())?,
     };
-    let note =
-        checkpoint.map(|path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())));
-    let evidence = Evidence { checkpoint: note.transpose()?, key: None };
-    let report = verify(&reader, &evidence).map_err(|error| error.to_string())?;
+    let report = verify(&reader, &Evidence { checkpoint, key }).map_err(|error| error.to_string())?;
     Ok(AuditReport {
         events: report.events,
         root: merkle::hex(&report.root),
-        checkpoint_fits: checkpoint.map(|_| report.outside.is_some()),
+        checkpoint_fits: evidence.checkpoint.as_ref().map(|_| report.outside.is_some()),
         findings: report.findings.iter().map(ToString::to_string).collect(),
+        statements: report.statements(),
     })
 }
 
@@ -30,5 +31,14 @@ fn unreadable(compared: bool, error: &ReadError) -> AuditReport {
         root: merkle::hex(&merkle::Hash::default()),
         checkpoint_fits: compared.then_some(false),
         findings: vec![error.to_string()],
+        statements: vec![],
     }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read_key(path: &Path) -> Result<VerifierKey, String> {
+    VerifierKey::parse(read(path)?.trim()).map_err(|error| format!("{}: {error}", path.display()))
 }

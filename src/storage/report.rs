@@ -118,36 +118,40 @@ impl fmt::Display for VerifyReport {
         for finding in &self.findings {
             writeln!(f, "WRONG      {finding}")?;
         }
-        if self.is_intact() {
-            writeln!(f, "shown      consistent with itself: every event fits its hash and its place")?;
-        }
-        if self.redacted + self.archived > 0 {
-            let (redacted, archived) = (self.redacted, self.archived);
-            writeln!(f, "shown      {redacted} annexes are redacted, {archived} bodies archived; their hashes remain")?;
-        }
-        self.fmt_seals(f)
+        self.statements().iter().try_for_each(|statement| writeln!(f, "{statement}"))
     }
 }
 
 impl VerifyReport {
-    fn fmt_seals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Says what was shown and what was not.
+    pub fn statements(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.is_intact() {
+            told.push("shown      consistent with itself: every event fits its hash and its place".to_owned());
+        }
+        if self.redacted + self.archived > 0 {
+            let (redacted, archived) = (self.redacted, self.archived);
+            told.push(format!(
+                "shown      {redacted} annexes are redacted, {archived} bodies archived; their hashes remain"
+            ));
+        }
         let signed = if self.key.is_some() { "signature checked" } else { "signature not checked: no key was given" };
-        if let Some((size, date)) = self.sealed {
-            writeln!(f, "shown      consistent with its own checkpoint {size} from {date} ({signed})")?;
-        }
-        if let Some((size, date)) = self.outside {
-            writeln!(f, "shown      consistent with the given checkpoint {size} from {date} ({signed})")?;
-        } else {
-            writeln!(
-                f,
-                "not shown  that the log was not cut or rewritten as a whole: no fitting checkpoint from elsewhere"
-            )?;
-        }
+        told.extend(self.sealed.map(|(size, date)| {
+            format!("shown      consistent with its own checkpoint of {size} events from {date} ({signed})")
+        }));
+        told.push(match self.outside {
+            Some((size, date)) => {
+                format!("shown      consistent with the given checkpoint of {size} events from {date} ({signed})")
+            }
+            None => "not shown  that the log was not cut or rewritten as a whole: no fitting checkpoint from elsewhere"
+                .to_owned(),
+        });
         let sealed = self.sealed.into_iter().chain(self.outside).map(|(size, _)| size).max().unwrap_or(0);
-        match self.events.saturating_sub(sealed) {
-            0 => Ok(()),
-            tail => writeln!(f, "not shown  the last {tail} events are sealed by no checkpoint yet"),
+        let tail = self.events.saturating_sub(sealed);
+        if tail > 0 {
+            told.push(format!("not shown  the last {tail} events are sealed by no checkpoint yet"));
         }
+        told
     }
 }
 

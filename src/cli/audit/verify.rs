@@ -1,31 +1,28 @@
 //! `berth audit verify`: recompute the whole log, with or without a daemon.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Tone};
+use crate::cli::ports::AuditEvidence;
 
 /// Recompute the log and compare it with its hashes
 ///
-/// This reads the state directory itself and trusts no daemon. With a checkpoint kept elsewhere it also proves that
-/// nothing before the checkpoint was changed. The exit code is 10 if anything is wrong.
+/// This reads the state directory itself and trusts no daemon. With a checkpoint and a key kept elsewhere it also proves
+/// that nothing before the checkpoint was changed. What was shown and what was not is said. The exit code is 10 if anything is wrong.
 #[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  berth audit verify\n  berth audit verify --checkpoint /mnt/usb/berth.checkpoint"
-)]
+#[command(after_long_help = "Examples:\n  berth audit verify\n  \
+    berth audit verify --checkpoint /mnt/usb/berth.checkpoint --key /mnt/usb/checkpoint.vkey")]
 pub struct Arguments {
-    /// A note of an earlier `berth audit checkpoint`
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    evidence: AuditEvidence,
 }
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    let report = (context.ports.audit_verify)(&context.state, arguments.checkpoint.as_deref())
+    let report = (context.ports.audit_verify)(&context.state, &arguments.evidence)
         .map_err(|reason| Failure::new(Exit::Failed, "audit.verify", reason))?;
     let is_bad = !report.findings.is_empty() || report.checkpoint_fits == Some(false);
     let exit = if is_bad { Exit::Findings } else { Exit::Done };
@@ -37,6 +34,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         let line = format!("{} {}", mark(context, false), crate::types::terminal_safe(finding));
         context.screen.write(&format!("{line}\n"))?;
     }
+    report.statements.iter().try_for_each(|statement| context.screen.line(statement))?;
     let checkpoint = match report.checkpoint_fits {
         Some(true) => ", the checkpoint fits",
         Some(false) => ", the checkpoint does NOT fit",

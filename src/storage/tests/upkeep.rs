@@ -117,7 +117,7 @@ fn a_copy_can_be_verified_by_a_stranger() {
     let report = verify(&Reader::open_file(&copy).unwrap(), &evidence).unwrap();
     let text = report.to_string();
     assert!(report.is_intact() && report.events == 31, "{text}");
-    assert!(text.contains("consistent with the given checkpoint 30 from 2027-01-15"), "{text}");
+    assert!(text.contains("consistent with the given checkpoint of 30 events from 2027-01-15"), "{text}");
     assert!(text.contains("the last 1 events are sealed by no checkpoint yet"), "{text}");
     let report = verify(&Reader::open_file(&copy).unwrap(), &Evidence::default()).unwrap();
     assert!(report.to_string().contains("not shown  that the log was not cut or rewritten as a whole"), "{report}");
