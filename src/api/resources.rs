@@ -435,6 +435,9 @@ pub struct NodeStatus {
 pub struct DoctorFinding {
     /// What.
     pub feature: String,
+    /// Whether containers cannot start without it.
+    #[serde(default)]
+    pub required: bool,
     /// Whether it is as it should be.
     pub ok: bool,
     /// What is missing, or what is there.

@@ -6,14 +6,16 @@ use super::audit::verify::mark;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::output::Tone;
 use super::{output, read};
 use crate::api::client::Target;
-use crate::api::resources::DoctorReport;
+use crate::api::resources::{DoctorFinding, DoctorReport};
 use crate::types::terminal_safe;
 
 /// Look at this host and say what is missing
 ///
-/// It asks the daemon; with none, or with --offline, it looks itself. The exit code is 10 if anything is missing.
+/// It asks the daemon; with none, or with --offline, it looks itself. What is optional is needed by something that can be
+/// asked for. The exit code is 10 if containers cannot start here.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth doctor\n  berth doctor --offline -o json")]
 pub struct Arguments {
@@ -25,23 +27,38 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let report = report(context, arguments.offline)?;
-    let bad = report.findings.iter().filter(|finding| !finding.ok).count();
-    let exit = if bad > 0 { Exit::Findings } else { Exit::Done };
+    let missing: Vec<&DoctorFinding> = report.findings.iter().filter(|finding| !finding.ok).collect();
+    let (required, optional): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.required);
+    let exit = if required.is_empty() { Exit::Done } else { Exit::Findings };
     let value = serde_json::to_value(&report).unwrap_or_default();
     if output::one(&mut context.screen, context.format, &value, None)? {
         return Ok(exit);
     }
     for finding in &report.findings {
-        let reason = if finding.reason.is_empty() { String::new() } else { format!(": {}", finding.reason) };
-        let line = format!("{} {}", mark(context, finding.ok), terminal_safe(&format!("{}{reason}", finding.feature)));
-        context.screen.write(&format!("{line}\n"))?;
-        if let Some(fix) = finding.fix.as_ref().filter(|_| !finding.ok) {
-            context.screen.line(&format!("  fix: {fix}"))?;
-        }
+        tell(context, finding)?;
     }
-    let passed = report.findings.len() - bad;
-    context.screen.line(&format!("{passed} as they should be, {bad} not."))?;
+    let can = if required.is_empty() { "Containers can start here" } else { "Containers cannot start here" };
+    let passed = report.findings.len() - required.len() - optional.len();
+    let counts =
+        format!("{passed} as they should be, {} required and {} optional missing", required.len(), optional.len());
+    context.screen.line(&format!("{can}: {counts}."))?;
     Ok(exit)
+}
+
+fn tell(context: &mut Context<'_>, finding: &DoctorFinding) -> Result<(), Failure> {
+    let mark = if finding.ok || finding.required { mark(context, finding.ok) } else { optional_mark(context) };
+    let optional = if finding.ok || finding.required { "" } else { " (optional)" };
+    let reason = if finding.reason.is_empty() { String::new() } else { format!(": {}", finding.reason) };
+    let line = format!("{mark} {}", terminal_safe(&format!("{}{optional}{reason}", finding.feature)));
+    context.screen.write(&format!("{line}\n"))?;
+    if let Some(fix) = finding.fix.as_ref().filter(|_| !finding.ok) {
+        context.screen.line(&format!("  fix: {fix}"))?;
+    }
+    Ok(())
+}
+
+fn optional_mark(context: &Context<'_>) -> String {
+    if context.screen.colour { Tone::Warn.paint("–") } else { "–".to_owned() }
 }
 
 fn report(context: &Context<'_>, offline: bool) -> Result<DoctorReport, Failure> {

@@ -9,6 +9,9 @@ use berth::kernel::probe::{Feature, State, Weight};
 /// The finding that says whether containers can start at all.
 pub(crate) const START: &str = "start-containers";
 
+/// The program of this very process, also when an upgrade has put another one in its place (proc_pid_exe(5)).
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// What to do about a missing feature, by its name.
 const CURES: &[(&str, &str)] = &[
     ("root", "run the daemon as root to start containers; everything else works without"),
@@ -24,15 +27,16 @@ pub(crate) fn report() -> DoctorReport {
     let features = match probe() {
         Ok(features) => features,
         Err(reason) => {
-            return DoctorReport { findings: vec![finding(START, false, reason, None)] };
+            return DoctorReport { findings: vec![finding(START, true, false, reason, None)] };
         }
     };
     let missing: Vec<_> = features.iter().filter(|feature| required_and_missing(feature)).collect();
     let reason = missing.iter().map(|feature| format!("{}: {}", feature.name, reason_of(feature))).collect::<Vec<_>>();
-    let mut findings = vec![finding(START, missing.is_empty(), reason.join("; "), None)];
+    let mut findings = vec![finding(START, true, missing.is_empty(), reason.join("; "), None)];
     findings.extend(features.iter().filter(|feature| feature.weight != Weight::Fact).map(|feature| {
         let cure = CURES.iter().find(|(name, _)| *name == feature.name).map(|(_, cure)| (*cure).to_owned());
-        finding(&feature.name, feature.is_there(), reason_of(feature), cure.filter(|_| !feature.is_there()))
+        let required = feature.weight == Weight::Required;
+        finding(&feature.name, required, feature.is_there(), reason_of(feature), cure.filter(|_| !feature.is_there()))
     }));
     findings.push(limits_inside());
     DoctorReport { findings }
@@ -49,8 +53,7 @@ pub(crate) fn offline(_state: &Path) -> DoctorReport {
 }
 
 fn probe() -> Result<Vec<Feature>, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(program).args(["shim", "--probe"]).output().map_err(|error| error.to_string())?;
+    let output = Command::new(OWN_PROGRAM).args(["shim", "--probe"]).output().map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|error| format!("the probe said nothing sensible: {error}"))
 }
 
@@ -65,12 +68,12 @@ fn reason_of(feature: &Feature) -> String {
     }
 }
 
-fn finding(feature: &str, ok: bool, reason: String, fix: Option<String>) -> DoctorFinding {
-    DoctorFinding { feature: feature.to_owned(), ok, reason, fix }
+fn finding(feature: &str, required: bool, ok: bool, reason: String, fix: Option<String>) -> DoctorFinding {
+    DoctorFinding { feature: feature.to_owned(), required, ok, reason, fix }
 }
 
 /// A container sees the host's figures in `/proc/meminfo`: said plainly instead of hidden.
 fn limits_inside() -> DoctorFinding {
     let reason = "free and nproc inside a container show the host's figures; its limits hold all the same";
-    finding("limits visible inside", false, reason.to_owned(), None)
+    finding("limits visible inside", false, false, reason.to_owned(), None)
 }
