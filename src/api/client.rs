@@ -23,7 +23,7 @@ use tokio::net::UnixStream;
 
 pub use super::node::node_status;
 use crate::types::OperationId;
-pub use instance::{INSTANCE_FILE, Instance, RUN_OF_ROOT, STATE_OF_ROOT, default_state, signpost};
+pub use instance::{INSTANCE_FILE, Instance, RUN_OF_ROOT, STATE_OF_ROOT, default_state, signpost, state_to_ask};
 pub use path::{Target, percent_encode};
 pub use sse::{ServerEvent, SseParser};
 

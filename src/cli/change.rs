@@ -319,15 +319,7 @@ impl<'a> Round<'a> {
     ) -> Result<(), Failure> {
         self.ends.push(exit);
         self.keep(change, accepted, None);
-        let operation = accepted.operation.short();
-        let wait = context.command(&format!("operation wait {operation}"));
-        let cancel = context.command(&format!("operation cancel {operation}"));
-        let why = if exit == Exit::Timeout { "not done in time" } else { "detached" };
-        context.screen.alarm(&terminal_safe_lines(&[
-            format!("{}: {why}; the daemon goes on with it", change.subject),
-            format!("  Wait for it:  {wait}"),
-            format!("  Call it off:  {cancel}"),
-        ]));
+        wait::left(context, &change.subject, &accepted.operation.short(), exit);
         Ok(())
     }
 
@@ -351,12 +343,10 @@ impl<'a> Round<'a> {
         if format.is_for_people() || self.documents.is_empty() {
             return Ok(());
         }
-        if let ([document], Format::Json) = (self.documents.as_slice(), format) {
-            return Ok(context.screen.write(&output::json::document(document))?);
-        }
-        if format == Format::Json {
-            let list = json!({"schema": "berth.change.list/v1", "items": self.documents});
-            return Ok(context.screen.write(&output::json::document(&list))?);
+        if matches!(format, Format::Json | Format::Yaml) {
+            let list = || json!({"schema": "berth.change.list/v1", "items": self.documents});
+            let document = if let [document] = self.documents.as_slice() { document.clone() } else { list() };
+            return Ok(context.screen.write(&output::structured(format, &document))?);
         }
         if format == Format::Csv {
             return Ok(context.screen.write(&output::csv::table(&self.documents))?);

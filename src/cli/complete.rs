@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::context::STATE_VARIABLE;
 use super::output::name_of;
-use crate::api::client::{Client, ClientError, Target, default_state};
-use crate::types::terminal_safe;
+use crate::api::client::{Client, ClientError, Target, state_to_ask};
+use crate::types::{Zone, terminal_safe};
 
 /// How long a shell may wait for names.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -18,6 +18,14 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Completes names of containers, with state and address beside them.
 pub fn containers() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, "/v1/containers", &["state", "lease.address"]))
+}
+
+/// Completes names of deleted containers.
+pub fn graves() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let target = Target::new("/v1/containers").query("state", "deleted").flag("all", true);
+        among(current, target, &["state", "reason"])
+    })
 }
 
 /// Completes names of templates.
@@ -40,9 +48,24 @@ pub fn schedules() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, "/v1/schedules", &["definition.cron"]))
 }
 
-/// Completes ids of backups.
+/// Completes ids of backups, and the newest one of each container by its name.
 pub fn backups() -> ArgValueCompleter {
-    ArgValueCompleter::new(|current: &OsStr| candidates(current, "/v1/backups", &["container_name", "taken_at"]))
+    ArgValueCompleter::new(|current: &OsStr| {
+        let mut found = candidates(current, "/v1/backups", &["container_name", "taken_at"]);
+        let prefix = current.to_string_lossy();
+        let newest = names("/v1/containers").into_iter().map(|name| format!("{name}@latest"));
+        found.extend(newest.filter(|name| name.starts_with(&*prefix)).map(CompletionCandidate::new));
+        found
+    })
+}
+
+/// Completes time zones.
+pub fn zones() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let prefix = current.to_string_lossy().to_lowercase();
+        let fitting = Zone::names().filter(|name| name.to_lowercase().starts_with(&prefix));
+        fitting.map(CompletionCandidate::new).collect()
+    })
 }
 
 /// Completes ids of operations.
@@ -51,8 +74,20 @@ pub fn operations() -> ArgValueCompleter {
 }
 
 fn candidates(current: &OsStr, path: &'static str, beside: &[&str]) -> Vec<CompletionCandidate> {
+    among(current, Target::new(path), beside)
+}
+
+fn names(path: &'static str) -> Vec<String> {
+    items(Target::new(path)).iter().map(name_of).collect()
+}
+
+fn items(target: Target) -> Vec<Value> {
+    ask(&state(std::env::args_os().map(|word| word.to_string_lossy().into_owned())), &target)
+}
+
+fn among(current: &OsStr, target: Target, beside: &[&str]) -> Vec<CompletionCandidate> {
     let prefix = current.to_string_lossy();
-    let items = ask(&state(std::env::args_os().map(|word| word.to_string_lossy().into_owned())), path);
+    let items = items(target);
     let fitting = items.iter().map(|item| (name_of(item), item)).filter(|(name, _)| name.starts_with(&*prefix));
     fitting.map(|(name, item)| CompletionCandidate::new(name).help(Some(words(item, beside).into()))).collect()
 }
@@ -72,16 +107,16 @@ fn state(words: impl Iterator<Item = String>) -> PathBuf {
         None => None,
     });
     let variable = || std::env::var_os(STATE_VARIABLE).map(PathBuf::from);
-    named.map(PathBuf::from).or_else(variable).unwrap_or_else(default_state)
+    named.map(PathBuf::from).or_else(variable).unwrap_or_else(state_to_ask)
 }
 
 /// Whatever goes wrong, a shell gets no names rather than an error.
-fn ask(state: &std::path::Path, path: &'static str) -> Vec<Value> {
+fn ask(state: &std::path::Path, target: &Target) -> Vec<Value> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
     let asked = runtime.block_on(async {
-        let work = async { Client::of_state(state)?.get::<Value>(&Target::new(path)).await };
+        let work = async { Client::of_state(state)?.get::<Value>(target).await };
         tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(ClientError::Down))
     });
     let items = asked.ok().and_then(|mut answer| answer.get_mut("items").map(Value::take));

@@ -4,15 +4,17 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use clap::CommandFactory as _;
 use tokio::runtime::Runtime;
 
 use super::exit::Exit;
-use super::failure::{Failure, Told};
+use super::failure::Failure;
 use super::output::{Format, Look};
 use super::ports::Ports;
-use super::root::Global;
+use super::root::{Global, Root};
 use super::screen::Screen;
-use crate::api::client::{Client, STATE_OF_ROOT, default_state};
+use super::usage;
+use crate::api::client::{Client, STATE_OF_ROOT, state_to_ask};
 
 /// The variable that names the state directory.
 pub const STATE_VARIABLE: &str = "BERTH_STATE";
@@ -33,25 +35,27 @@ pub struct Context<'a> {
     pub no_input: bool,
     /// How much is told beside the result.
     pub verbose: u8,
+    words: &'a [String],
     runtime: Rc<Runtime>,
 }
 
 impl<'a> Context<'a> {
-    /// Makes the context of a command line.
+    /// Makes the context of a command line, `words` as it was typed.
     ///
     /// # Errors
     /// The process may not even have a poll descriptor.
-    pub fn new(global: &Global, screen: Screen, ports: &'a Ports) -> Result<Self, Failure> {
+    pub fn new(global: &Global, words: &'a [String], screen: Screen, ports: &'a Ports) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, "cli.runtime", error.to_string()))?;
         Ok(Self {
-            state: global.state.clone().unwrap_or_else(default_state),
-            format: global.output,
+            state: global.state.clone().unwrap_or_else(state_to_ask),
+            format: global.format(),
             screen,
             ports,
             yes: global.yes,
             no_input: global.no_input,
             verbose: global.verbose,
+            words,
             runtime: Rc::new(runtime),
         })
     }
@@ -82,7 +86,7 @@ impl<'a> Context<'a> {
     /// Returns a command of this tool as the user would type it for the same state directory.
     pub fn command(&self, rest: &str) -> String {
         let from_environment = std::env::var_os(STATE_VARIABLE).is_some_and(|value| Path::new(&value) == self.state);
-        if from_environment || self.state == default_state() {
+        if from_environment || self.state == state_to_ask() {
             return format!("berth {rest}");
         }
         format!("berth --state {} {rest}", shell_quoted(&self.state.to_string_lossy()))
@@ -90,23 +94,21 @@ impl<'a> Context<'a> {
 
     /// Tells an error and returns how the process ends.
     pub fn tell(&mut self, failure: Failure) -> Exit {
-        let exit = failure.exit();
-        let is_down = failure.is_down();
-        if let Failure::Told(mut told) = failure {
-            if is_down {
-                self.say_how_to_start(&mut told);
-            }
-            let text = if self.format.is_json() { told.json() } else { told.lines() };
-            self.screen.alarm(&text);
-        }
-        exit
+        let failure = match failure.exit() {
+            Exit::NoDaemon => failure.hinted(self.how_to_start()),
+            Exit::Usage => failure.or_help_of(&usage::path(&Root::command(), self.words)),
+            _ => failure,
+        };
+        failure.tell(&mut self.screen, self.format.is_json())
     }
 
-    fn say_how_to_start(&self, told: &mut Told) {
-        let by_hand = self.command("daemon");
-        let unit = "systemctl start berth";
-        let start = if self.state == Path::new(STATE_OF_ROOT) { unit } else { by_hand.as_str() };
-        told.hints.push(format!("Start it:  {start}"));
+    fn how_to_start(&self) -> String {
+        let unit = "systemctl start berth".to_owned();
+        let start = if self.state == Path::new(STATE_OF_ROOT) { unit } else { self.command("daemon") };
+        if self.state.exists() {
+            return format!("Start it:  {start}");
+        }
+        format!("There is no directory {}; a daemon would make it:  {start}", self.state.display())
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::output::json::document;
+use super::screen::Screen;
 use crate::api::client::{ClientError, Problem};
 use crate::types::terminal_safe;
 
@@ -51,6 +52,21 @@ impl Failure {
             told.hints.push(hint.into());
         }
         self
+    }
+
+    /// Adds where a command is explained, if the command line is at fault and nothing else says what to type.
+    pub fn or_help_of(self, path: &str) -> Self {
+        let is_open = matches!(&self, Self::Told(told) if told.exit == Exit::Usage && told.hints.is_empty());
+        if is_open { self.hinted(format!("{path} --help")) } else { self }
+    }
+
+    /// Tells it and returns how the process ends.
+    pub fn tell(self, screen: &mut Screen, as_json: bool) -> Exit {
+        let exit = self.exit();
+        if let Self::Told(told) = self {
+            screen.alarm(&if as_json { told.json() } else { told.lines() });
+        }
+        exit
     }
 
     /// Returns how the process ends.

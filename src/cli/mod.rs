@@ -11,12 +11,14 @@ mod complete;
 mod completion;
 mod confirm;
 mod container;
+mod content;
 pub mod context;
 mod doctor;
 mod event;
 pub mod exit;
 pub mod failure;
 mod maintenance;
+mod moment;
 mod network;
 mod node;
 mod offline;
@@ -31,19 +33,21 @@ pub mod screen;
 mod session;
 mod store;
 mod template;
+mod usage;
 mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::CompleteEnv;
 
 use context::Context;
 use exit::Exit;
-pub use ports::{AuditReport, DaemonArguments, Ports, TourArguments};
+pub use ports::{AuditEvidence, AuditReport, DaemonArguments, Ports, TourArguments};
 use root::Root;
-use screen::Screen;
+use screen::{Colour, Screen};
 
 /// Runs one command line, `arguments` with the program's name first, and returns how the process ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, ports: Ports) -> ExitCode {
@@ -58,33 +62,47 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, ports: Ports) -> ExitC
             return ExitCode::from(Exit::Usage.code());
         }
     }
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     match Root::try_parse_from(arguments) {
-        Ok(root) => {
-            let screen = Screen::of_process(root.global.color, root.global.quiet);
-            dispatch(&root, screen, &ports)
-        }
-        Err(error) => {
-            // Help and version go to standard output, everything else to standard error; a closed one changes nothing.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()))
-        }
+        Ok(root) => dispatch(&root, &words, Screen::of_process(root.global.color, root.global.quiet), &ports),
+        Err(error) => refuse(&error, &words, Screen::of_process(Colour::Auto, false)),
     }
 }
 
 /// Runs a command line on a given screen; for tests.
-///
-/// # Errors
-/// The words of clap where the command line makes no sense.
-pub fn run_on(arguments: &[&str], screen: Screen, ports: &Ports) -> Result<ExitCode, String> {
-    let root = Root::try_parse_from(arguments).map_err(|error| error.to_string())?;
-    Ok(dispatch(&root, screen, ports))
+pub fn run_on(arguments: &[&str], screen: Screen, ports: &Ports) -> ExitCode {
+    let words: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+    match Root::try_parse_from(arguments) {
+        Ok(root) => dispatch(&root, &words, screen, ports),
+        Err(error) => refuse(&error, &words, screen),
+    }
 }
 
-fn dispatch(root: &Root, screen: Screen, ports: &Ports) -> ExitCode {
+/// Tells why a command line makes no sense, or prints the help that it asked for.
+fn refuse(error: &clap::Error, words: &[String], mut screen: Screen) -> ExitCode {
+    let help_is_meant = [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion];
+    if help_is_meant.contains(&error.kind()) {
+        // A closed output changes nothing.
+        let _ = error.print();
+        return Exit::Done.into();
+    }
+    let mut root = Root::command();
+    root.build();
+    let path = usage::path(&root, words);
+    let is_a_noun_alone =
+        [ErrorKind::MissingSubcommand, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand].contains(&error.kind());
+    if is_a_noun_alone {
+        screen.alarm(&usage::help(&root, &path));
+        return Exit::Usage.into();
+    }
+    usage::failure(error, &path).or_help_of(&path).tell(&mut screen, usage::wants_json(words)).into()
+}
+
+fn dispatch(root: &Root, words: &[String], screen: Screen, ports: &Ports) -> ExitCode {
     if let Some(code) = root.command.run_port(&root.global, ports) {
         return code;
     }
-    let mut context = match Context::new(&root.global, screen, ports) {
+    let mut context = match Context::new(&root.global, words, screen, ports) {
         Ok(context) => context,
         Err(failure) => return failure.exit().into(),
     };

@@ -6,14 +6,16 @@ use serde_json::Value;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::moment;
 use super::offline;
-use super::output::{self, Cell, Listing, Recorded, Tabular, table};
+use super::output::{self, Cell, Listing, Look, Recorded, Tabular, table};
 use crate::api::client::{ClientError, Target};
+use crate::types::Timestamp;
 
 /// Is what every read takes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReadOptions {
-    /// Show how it was then: a time (RFC 3339), a span ago (2h), or a position in the log
+    /// Show how it was then: a time (2026-11-20 08:00, or RFC 3339), a span ago (2h), or a position in the log
     #[arg(long, value_name = "TIME|SPAN|POSITION", help_heading = "Read options")]
     pub as_of: Option<String>,
 }
@@ -50,10 +52,36 @@ pub fn list<T: Tabular>(
     target: Target,
     summary: impl FnOnce(&[T]) -> String,
 ) -> Result<Exit, Failure> {
-    let answer = fetch(context, &target.query_if("as_of", options.as_of.as_ref()))?;
+    let (target, look) = at_moment(context, options, target)?;
+    let answer = fetch(context, &target)?;
     let listing = Listing { document: answer.value, recorded: answer.recorded };
-    let look = context.look();
     output::list(&mut context.screen, context.format, look, &listing, summary)?;
+    note_moment(context, options, look)
+}
+
+/// Adds the moment that is looked at to the question; ages are told as of then.
+fn at_moment(context: &Context<'_>, options: &ReadOptions, target: Target) -> Result<(Target, Look), Failure> {
+    let now = context.look();
+    let Some(text) = &options.as_of else { return Ok((target, now)) };
+    let text = moment::with_zone(text, now.now());
+    let then = match moment::of(&text, now.now()) {
+        Some(then) => Some(then),
+        None if text.parse::<u64>().is_ok() => recorded_at(context, &text),
+        None => None, // Whoever answers says what is wrong with it.
+    };
+    Ok((target.query("as_of", &text), then.map_or(now, Look::at)))
+}
+
+/// A position that is not there is told by the answer to the question itself.
+fn recorded_at(context: &Context<'_>, position: &str) -> Option<Timestamp> {
+    let event = fetch(context, &Target::new("/v1/events").segment(position)).ok()?;
+    serde_json::from_value(event.value.get("recorded_at")?.clone()).ok()
+}
+
+fn note_moment(context: &mut Context<'_>, options: &ReadOptions, look: Look) -> Result<Exit, Failure> {
+    if options.as_of.is_some() && context.format.is_for_people() {
+        context.screen.line(&format!("as of {}", look.full(look.now())))?;
+    }
     Ok(Exit::Done)
 }
 
@@ -67,18 +95,18 @@ pub fn show<T: serde::de::DeserializeOwned>(
     target: Target,
     describe: impl FnOnce(&T, output::Look) -> (String, Vec<(&'static str, Cell)>),
 ) -> Result<Exit, Failure> {
-    let answer = fetch(context, &target.query_if("as_of", options.as_of.as_ref()))?;
+    let (target, look) = at_moment(context, options, target)?;
+    let answer = fetch(context, &target)?;
     if output::one(&mut context.screen, context.format, item(&answer.value), answer.recorded)? {
         return Ok(Exit::Done);
     }
-    let look = context.look();
     let row: T = output::row(item(&answer.value).clone())?;
     let (heading, pairs) = describe(&row, look);
     context.screen.line(&heading)?;
     let text = table::details(&pairs, context.screen.colour);
     context.screen.write(&text)?;
     output::note_recorded(&mut context.screen, look, answer.recorded)?;
-    Ok(Exit::Done)
+    note_moment(context, options, look)
 }
 
 /// Returns the thing inside an envelope, or the document itself where there is none.
@@ -102,7 +130,10 @@ pub fn copy(context: &mut Context<'_>, target: &Target) -> Result<Exit, Failure>
             };
             match piece {
                 Some(piece) => context.screen.content(&piece)?,
-                None => return Ok(Exit::Done),
+                None => {
+                    context.screen.end_content()?;
+                    return Ok(Exit::Done);
+                }
             }
         }
     })

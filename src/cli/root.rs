@@ -49,9 +49,12 @@ pub struct Global {
         value_enum,
         default_value_t,
         hide_possible_values = true,
-        value_name = "table|wide|json|jsonl|csv|name"
+        value_name = "table|wide|json|jsonl|yaml|csv|name"
     )]
-    pub output: Format,
+    output: Format,
+    /// The same as -o json
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
     /// Answer questions with yes
     #[arg(short, long, global = true)]
     pub yes: bool,
@@ -74,6 +77,13 @@ pub struct Global {
     /// Tell on standard error what is asked for, and every step of it
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
+}
+
+impl Global {
+    /// Returns the form of the result.
+    pub const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
 }
 
 /// Is the first word after `berth`.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::ValueEnum;
 
+use super::content::Content;
 use crate::sys::tty;
 use crate::types::terminal_safe;
 
@@ -37,6 +38,7 @@ pub struct Screen {
     /// Whether anything but results is left out.
     pub quiet: bool,
     progress_shown: bool,
+    content: Content,
 }
 
 impl Screen {
@@ -52,6 +54,7 @@ impl Screen {
             colour: wants_colour(colour, out_is_terminal, |name| std::env::var(name).ok()),
             quiet,
             progress_shown: false,
+            content: Content::default(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Screen {
             colour: false,
             quiet: false,
             progress_shown: false,
+            content: Content::default(),
         }
     }
 
@@ -92,13 +96,22 @@ impl Screen {
     /// # Errors
     /// As [`Screen::write`].
     pub fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.clear_progress();
         if self.out_is_terminal {
-            self.out.write_all(safe_lines(bytes).as_bytes())?;
-        } else {
-            self.out.write_all(bytes)?;
+            let text = self.content.push(bytes);
+            return self.write(&text);
         }
+        self.clear_progress();
+        self.out.write_all(bytes)?;
         self.out.flush()
+    }
+
+    /// Writes what of a content that has ended was still to come.
+    ///
+    /// # Errors
+    /// As [`Screen::write`].
+    pub fn end_content(&mut self) -> io::Result<()> {
+        let text = self.content.end();
+        self.write(&text)
     }
 
     /// Tells something beside the result on standard error, unless it is to be quiet.
@@ -153,22 +166,6 @@ fn wants_colour(wish: Colour, is_terminal: bool, variable: impl Fn(&str) -> Opti
     }
 }
 
-/// Keeps line ends and tabs, and shows every other control character.
-fn safe_lines(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut safe = String::with_capacity(text.len());
-    for piece in text.replace("\r\n", "\n").split_inclusive(['\n', '\t']) {
-        match piece.chars().last() {
-            Some(end @ ('\n' | '\t')) => {
-                safe.push_str(&terminal_safe(&piece[..piece.len() - 1]));
-                safe.push(end);
-            }
-            _ => safe.push_str(&terminal_safe(piece)),
-        }
-    }
-    safe
-}
-
 /// Is a piece of memory that takes output and can be read afterwards.
 #[derive(Debug, Clone, Default)]
 pub struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -206,11 +203,6 @@ mod tests {
         assert!(!wants_colour(Colour::Auto, true, with("TERM", "dumb")));
         assert!(wants_colour(Colour::Auto, true, with("X", "")));
         assert!(!wants_colour(Colour::Auto, false, with("X", "")));
-    }
-
-    #[test]
-    fn a_log_keeps_its_lines_and_loses_its_powers() {
-        assert_eq!(safe_lines(b"a\tb\r\n\x1b[2Jc\n"), "a\tb\n\\u{1b}[2Jc\n");
     }
 
     #[test]

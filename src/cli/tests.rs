@@ -23,13 +23,16 @@ impl Clock for Noon {
 }
 
 fn doctor(_: &Path) -> DoctorReport {
-    let finding = |feature: &str, ok| DoctorFinding {
+    let finding = |feature: &str, required, ok| DoctorFinding {
         feature: feature.to_owned(),
+        required,
         ok,
         reason: "tried".to_owned(),
         fix: Some("mend it".to_owned()),
     };
-    DoctorReport { findings: vec![finding("overlay", true), finding("loop", false)] }
+    DoctorReport {
+        findings: vec![finding("overlay", true, true), finding("loop", true, false), finding("fuse", false, false)],
+    }
 }
 
 fn ports() -> Ports {
@@ -58,7 +61,7 @@ fn berth(state: &Path, words: &str) -> Said {
     let (out, err) = (Buffer::default(), Buffer::default());
     let mut screen = Screen::of_buffers(out.clone(), err.clone());
     screen.quiet = words.iter().any(|word| word == "-q");
-    let code = super::run_on(&arguments, screen, &ports()).unwrap();
+    let code = super::run_on(&arguments, screen, &ports());
     Said { code: format!("{code:?}"), out: out.text(), err: err.text() }
 }
 

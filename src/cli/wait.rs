@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::screen::Screen;
 use crate::api::client::{Client, ClientError, EventStream, ServerEvent, Target};
 use crate::api::resources::{WaitOutcome, WaitPhase};
-use crate::types::Span;
+use crate::types::{Span, terminal_safe};
 
 /// How long a daemon that went away is waited for.
 const AWAY_MAX: Duration = Duration::from_mins(1);
@@ -63,6 +63,19 @@ pub fn wait(
             () = passed(deadline) => Ok(Waited::TimedOut),
         }
     })
+}
+
+/// Tells that nobody waits for an operation any more and how to come back to it; returns `exit`.
+pub fn left(context: &mut Context<'_>, subject: &str, operation: &str, exit: Exit) -> Exit {
+    let why = if exit == Exit::Timeout { "not done in time" } else { "detached" };
+    let lines = [
+        format!("{subject}: {why}; the daemon goes on with it"),
+        format!("  Wait for it:  {}", context.command(&format!("operation wait {operation}"))),
+        format!("  Call it off:  {}", context.command(&format!("operation cancel {operation}"))),
+    ];
+    let text = lines.iter().fold(String::new(), |text, line| text + &terminal_safe(line) + "\n");
+    context.screen.alarm(&text);
+    exit
 }
 
 async fn passed(deadline: Option<Instant>) {

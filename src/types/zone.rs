@@ -38,11 +38,16 @@ impl Zone {
     pub fn as_str(self) -> &'static str {
         self.0.name()
     }
+
+    /// Lists the names of all zones.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TZ_VARIANTS.iter().map(|zone| zone.name())
+    }
 }
 
 /// Finds the zone that was probably meant: the same but for case, a city alone, or a typing mistake.
 fn meant_by(text: &str) -> Option<&'static str> {
-    let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
+    let names = Zone::names;
     let city = |name: &&'static str| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text));
     names()
         .find(|name| name.eq_ignore_ascii_case(text))

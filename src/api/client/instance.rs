@@ -23,6 +23,14 @@ pub fn signpost(state: &Path) -> PathBuf {
     Path::new(RUN_OF_ROOT).join(format!("at-{}.json", &name[..16]))
 }
 
+/// Returns the state directory whose daemon is asked where none is named: the user's own, or the machine's where the
+/// user runs none.
+pub fn state_to_ask() -> PathBuf {
+    let own = default_state();
+    let runs_none = !own.join(INSTANCE_FILE).exists() && signpost(Path::new(STATE_OF_ROOT)).exists();
+    if runs_none { PathBuf::from(STATE_OF_ROOT) } else { own }
+}
+
 /// Returns the state directory where none is named: one for the machine, one for each other user
 /// (XDG Base Directory Specification, `XDG_STATE_HOME`).
 pub fn default_state() -> PathBuf {

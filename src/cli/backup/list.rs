@@ -21,7 +21,7 @@ pub struct Arguments {
     #[arg(long, value_name = "STORE", add = complete::stores())]
     store: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     limit: Option<u64>,
     #[command(flatten)]
     options: ReadOptions,

@@ -72,12 +72,18 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let backup = &arguments.backup;
     let body = arguments.body()?;
     if body.to == RestoreTo::InPlace && !arguments.options.is_dry_run() {
-        let question =
-            format!("Restore {backup} over the container it is of? Its files of now are kept until confirmed.");
+        let question = format!(
+            "Restore {backup} over the container it is of? It stops meanwhile, and its files of now are kept until confirmed."
+        );
         confirm::yes_or_no(context, &question)?;
     }
-    let change =
-        Change::new(Target::new("/v1/backups").segment(backup).segment("restore"), backup, "restored").body(&body);
+    let target = Target::new("/v1/backups").segment(backup).segment("restore");
+    let done = match (&body.to, &body.name, &body.into) {
+        (RestoreTo::New, Some(name), _) => format!("restored to {name}"),
+        (RestoreTo::Directory, _, Some(into)) => format!("restored into {into}"),
+        _ => "restored in place".to_owned(),
+    };
+    let change = Change::new(target, backup, done).body(&body);
     let change = match (&body.to, &body.name) {
         (RestoreTo::New, Some(name)) => change.undo(format!("container delete {name}")),
         (RestoreTo::InPlace, _) => change.next("backup confirm {id}").undo("backup roll-back {id}"),

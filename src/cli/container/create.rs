@@ -29,16 +29,16 @@ pub struct Arguments {
     #[arg(short, long, value_name = "TEMPLATE", add = complete::templates())]
     template: String,
     /// Most memory, as much as there is by default
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     memory: Option<Size>,
     /// Most processor time, such as 1.5
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     cpus: Option<Cpus>,
     /// Size of its disk, 10G by default
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     disk: Option<Size>,
     /// Most processes and threads
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pids: Option<u64>,
     /// The network it joins, or none; the one named default if there is one
     #[arg(long, value_name = "NETWORK", add = complete::networks())]
@@ -67,11 +67,11 @@ pub struct Arguments {
     /// Start it when it is made
     #[arg(long, conflicts_with = "no_wait")]
     start: bool,
-    #[command(flatten)]
-    options: ChangeOptions,
     /// A command to run instead of the template's own init
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+    #[command(flatten)]
+    options: ChangeOptions,
 }
 
 /// Is the word for a kind of disk.

@@ -35,11 +35,14 @@ pub struct Arguments {
     /// Give it no terminal in any case
     #[arg(short = 'T', long)]
     no_tty: bool,
-    #[command(flatten)]
-    record: RecordOptions,
+    /// Taken for those used to it: standard input is passed on in any case
+    #[arg(short = 'i', long, hide_short_help = true)]
+    interactive: bool,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
+    #[command(flatten)]
+    record: RecordOptions,
 }
 
 /// Runs the verb.

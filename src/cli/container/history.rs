@@ -2,28 +2,45 @@
 
 use clap::Args;
 
-use super::targets;
+use crate::api::client::Target;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::moment::with_zone;
 use crate::cli::read::{self, ReadOptions};
+use crate::projections::query::EVENT_PAGE_MAX;
 use crate::projections::rows::EventRow;
+
+/// The most events that the daemon tells at once.
+const EVENTS_MAX: u64 = EVENT_PAGE_MAX as u64;
 
 /// Tell what happened to a container, its sessions and its backups
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  berth container history web1\n  berth container history web1 -o jsonl")]
+#[command(
+    after_long_help = "Examples:\n  berth container history web1\n  berth container history web1 --since 1d -o jsonl"
+)]
 pub struct Arguments {
     /// The container, deleted ones too
     #[arg(value_name = "NAME", add = complete::containers())]
     name: String,
+    /// Only those since then: a time (2026-11-20 08:00, or RFC 3339) or a span ago (6h)
+    #[arg(long, value_name = "TIME|SPAN")]
+    since: Option<String>,
+    /// Only the last so many
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    limit: Option<u64>,
     #[command(flatten)]
     options: ReadOptions,
 }
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    let target = targets::one(&arguments.name).segment("history");
+    let since = arguments.since.as_ref().map(|text| with_zone(text, context.look().now()));
+    let target = Target::new("/v1/events")
+        .query("container", &arguments.name)
+        .query_if("since", since)
+        .query("limit", arguments.limit.unwrap_or(EVENTS_MAX));
     read::list::<EventRow>(context, &arguments.options, target, |rows| match rows.len() {
         0 => "No events.".to_owned(),
         _ => String::new(),

@@ -1,6 +1,7 @@
 //! `berth container list`, also `berth ps`.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::targets;
 use crate::cli::complete;
@@ -9,6 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::containers;
 use crate::cli::read::{self, ReadOptions};
+use crate::projections::rows::ContainerState;
 
 /// List containers
 #[derive(Debug, Args)]
@@ -20,7 +22,7 @@ pub struct Arguments {
     #[arg(value_name = "NAME", add = complete::containers())]
     name: Option<String>,
     /// Only those in this state
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
     in_state: Option<String>,
     /// Only those of this template
     #[arg(long, value_name = "TEMPLATE", add = complete::templates())]
@@ -33,6 +35,10 @@ pub struct Arguments {
     all: bool,
     #[command(flatten)]
     options: ReadOptions,
+}
+
+fn states() -> PossibleValuesParser {
+    PossibleValuesParser::new(ContainerState::ALL.iter().map(|state| state.as_str()))
 }
 
 /// Runs the verb.

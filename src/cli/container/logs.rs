@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(short, long)]
     follow: bool,
     /// Only the last lines
-    #[arg(long, value_name = "LINES")]
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
     tail: Option<u64>,
 }
 

@@ -24,16 +24,16 @@ pub struct Arguments {
     #[command(flatten)]
     targets: Names,
     /// Most memory
-    #[arg(long, value_name = "SIZE|none", value_parser = limit::<Size>)]
+    #[arg(long, value_name = "SIZE|none", value_parser = limit::<Size>, allow_negative_numbers = true)]
     memory: Option<String>,
     /// Most processor time
-    #[arg(long, value_name = "NUMBER|none", value_parser = limit::<Cpus>)]
+    #[arg(long, value_name = "NUMBER|none", value_parser = limit::<Cpus>, allow_negative_numbers = true)]
     cpus: Option<String>,
     /// Most processes and threads
-    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>)]
+    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>, allow_negative_numbers = true)]
     pids: Option<String>,
     /// Size of its disk; it only grows
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     disk: Option<Size>,
     /// Whether it starts with the node
     #[arg(long, value_name = "true|false")]
@@ -105,6 +105,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     if body == SetLimits::default() {
         return Err(Failure::usage("usage.nothing", "nothing to set was named")
             .hinted("Name a limit:  berth container set NAME --memory 2G"));
+    }
+    if arguments.disk.is_some() && !arguments.options.is_dry_run() {
+        context.screen.note("note: a disk only grows: its new size cannot be taken back");
     }
     let mut changes = Vec::new();
     for name in arguments.targets.resolved(context)? {

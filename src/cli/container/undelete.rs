@@ -5,6 +5,7 @@ use clap::Args;
 use super::targets;
 use crate::api::resources::UndeleteRequest;
 use crate::cli::change::{self, ChangeOptions};
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -16,7 +17,7 @@ use crate::cli::failure::Failure;
 )]
 pub struct Arguments {
     /// Its last name, or its id
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = complete::graves())]
     container: String,
     /// The name it gets, its old one by default
     #[arg(long, value_name = "NEW")]

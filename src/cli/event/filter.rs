@@ -4,12 +4,14 @@ use clap::Args;
 
 use crate::api::client::Target;
 use crate::cli::complete;
+use crate::cli::moment::with_zone;
+use crate::types::Timestamp;
 
 /// Narrows a list of events.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filter {
     /// Only those after this position
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", allow_negative_numbers = true)]
     pub after: Option<u64>,
     /// Only those of this stream, such as container/ID
     #[arg(long, value_name = "STREAM")]
@@ -26,7 +28,7 @@ pub struct Filter {
     /// Only those by this user or schedule
     #[arg(long, value_name = "WHO")]
     who: Option<String>,
-    /// Only those since then: a time (RFC 3339) or a span ago (6h)
+    /// Only those since then: a time (2026-11-20 08:00, or RFC 3339) or a span ago (6h)
     #[arg(long, value_name = "TIME|SPAN")]
     since: Option<String>,
     /// Only those until then
@@ -36,7 +38,8 @@ pub struct Filter {
 
 impl Filter {
     /// Adds the questions to a target.
-    pub fn on(&self, target: Target) -> Target {
+    pub fn on(&self, target: Target, now: Timestamp) -> Target {
+        let moment = |text: &Option<String>| text.as_ref().map(|text| with_zone(text, now));
         target
             .query_if("after", self.after)
             .query_if("stream", self.stream.as_ref())
@@ -44,7 +47,7 @@ impl Filter {
             .query_if("operation", self.operation.as_ref())
             .query_if("kind", self.kind.as_ref())
             .query_if("who", self.who.as_ref())
-            .query_if("since", self.since.as_ref())
-            .query_if("until", self.until.as_ref())
+            .query_if("since", moment(&self.since))
+            .query_if("until", moment(&self.until))
     }
 }

@@ -30,7 +30,7 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
-    let target = arguments.filter.on(Target::new("/v1/events/follow"));
+    let target = arguments.filter.on(Target::new("/v1/events/follow"), context.look().now());
     let runtime = context.runtime();
     runtime.block_on(async {
         tokio::select! {
@@ -80,9 +80,13 @@ fn print(context: &mut Context<'_>, event: &ServerEvent) -> Result<(), Failure> 
     if value.get("position").is_none() {
         return Ok(());
     }
-    // A stream has no end, so JSON is a document a line here, and CSV has no header.
+    // A stream has no end, so JSON is a document a line here, YAML a document each, and CSV has no header.
     match context.format {
         Format::Json | Format::Jsonl => context.screen.write(&output::json::line(&value))?,
+        Format::Yaml => {
+            let document = output::structured(Format::Yaml, &value);
+            context.screen.write(&format!("---\n{document}"))?;
+        }
         Format::Csv => {
             let table = output::csv::table(std::slice::from_ref(&value));
             context.screen.write(table.split_once('\n').map_or("", |(_, row)| row))?;

@@ -19,7 +19,7 @@ pub struct Arguments {
     #[command(flatten)]
     filter: Filter,
     /// At most so many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     limit: Option<u64>,
     #[command(flatten)]
     options: ReadOptions,
@@ -27,7 +27,8 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    let target = arguments.filter.on(Target::new("/v1/events")).query_if("limit", arguments.limit);
+    let target =
+        arguments.filter.on(Target::new("/v1/events"), context.look().now()).query_if("limit", arguments.limit);
     read::list::<EventRow>(context, &arguments.options, target, |rows| match rows.len() {
         0 => "No events.".to_owned(),
         _ => String::new(),

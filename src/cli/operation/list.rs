@@ -17,7 +17,7 @@ pub struct Arguments {
     #[arg(long)]
     open: bool,
     /// At most so many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     limit: Option<u64>,
     #[command(flatten)]
     options: ReadOptions,

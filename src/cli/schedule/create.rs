@@ -1,6 +1,7 @@
 //! `berth schedule create`: what is to be done by itself.
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use super::selection::selection;
 use crate::api::client::Target;
@@ -10,6 +11,7 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::read;
 use crate::types::{CatchUp, CronExpression, Span, Window, Zone};
 
 /// Make a schedule
@@ -28,7 +30,7 @@ pub struct Arguments {
     #[arg(long, value_name = "EXPRESSION")]
     cron: CronExpression,
     /// In which time zone, UTC by default
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", add = complete::zones())]
     zone: Option<Zone>,
     /// What
     #[arg(long, value_enum)]
@@ -52,7 +54,7 @@ pub struct Arguments {
     #[arg(long)]
     full: bool,
     /// How many containers at the same time
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     parallel: Option<u32>,
     #[command(flatten)]
     options: ChangeOptions,
@@ -98,10 +100,24 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         return Err(Failure::usage("usage.schedule", "--store and --full are for backups only"));
     }
     let name = &arguments.name;
-    let body = arguments.body(selection(&arguments.select)?);
+    let select = selection(&arguments.select)?;
+    note_who_is_not_there(context, &select);
+    let body = arguments.body(select);
     let change = Change::new(Target::new("/v1/schedules"), name, "created")
         .body(&body)
         .next(format!("schedule next {name}"))
         .undo(format!("schedule delete {name}"));
     change::apply(context, &arguments.options, change)
+}
+
+/// A schedule may well be there before its containers; more often a name is mistyped.
+fn note_who_is_not_there(context: &mut Context<'_>, select: &Selection) {
+    let Selection::Names(patterns) = select else { return };
+    for pattern in patterns {
+        let found = read::ask::<Value>(context, &Target::new("/v1/containers").query("name", pattern));
+        let is_empty = |found: &Value| found["items"].as_array().is_some_and(Vec::is_empty);
+        if found.as_ref().is_ok_and(is_empty) {
+            context.screen.note(&format!("note: no container fits {pattern:?} so far"));
+        }
+    }
 }

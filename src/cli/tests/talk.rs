@@ -220,7 +220,8 @@ fn a_container_is_created_and_then_started() {
 fn doctor_looks_itself_when_no_daemon_does_and_findings_are_an_exit_code() {
     let state = tempfile::tempdir().unwrap();
     let said = berth(state.path(), "doctor");
-    let expected = "✓ overlay: tried\n✗ loop: tried\n  fix: mend it\n1 as they should be, 1 not.\n";
+    let expected = "✓ overlay: tried\n✗ loop: tried\n  fix: mend it\n– fuse (optional): tried\n  fix: mend it\n\
+         Containers cannot start here: 1 as they should be, 1 required and 1 optional missing.\n";
     assert!(said.ended(10) && said.out == expected, "{said:?}");
     let said = berth(state.path(), "audit verify");
     assert!(said.ended(0) && said.out == "3 events, root ab: whole\n", "{said:?}");

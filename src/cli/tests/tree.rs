@@ -89,6 +89,15 @@ fn every_line_of_help_is_there_and_ends_without_a_full_stop() {
 }
 
 #[test]
+fn what_stands_in_its_place_is_told_before_the_options() {
+    for (path, command) in leaves() {
+        for argument in command.get_positionals() {
+            assert_eq!(argument.get_help_heading(), None, "{path} {}", argument.get_id());
+        }
+    }
+}
+
+#[test]
 fn every_leaf_has_examples_and_they_parse() {
     for (path, command) in leaves().into_iter().filter(|(path, _)| path != "exit-codes") {
         let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
@@ -145,7 +154,8 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
         "template create t",
         "template create t --from-host --from-dir /x",
         "exec web1",
-        "ps -o yaml",
+        "ps -o xml",
+        "ps --json -o csv",
         "ps -y --no-input",
         "event show first",
     ] {

@@ -138,15 +138,85 @@ fn with_the_daemon_down_the_record_is_read_and_says_so() {
             let live: Value = serde_json::from_str(&well(&state, "event list -o json")).unwrap();
             std::fs::remove_file(state.join("instance.json")).unwrap();
             for line in lines {
-                assert!(well(&state, line).contains("as recorded; daemon down since "), "{line}");
+                assert!(well(&state, line).contains("as recorded; daemon down"), "{line}");
             }
             let down: Value = serde_json::from_str(&well(&state, "event list -o json")).unwrap();
             assert_eq!((&down["items"], &down["schema"]), (&live["items"], &live["schema"]));
-            assert!(down["daemon"].as_str().unwrap().starts_with("down since 20"));
+            assert!(
+                down["daemon"].as_str().unwrap().starts_with("down, did not end in order; its last event is of 20")
+            );
             badly(&state, "container show wbe1", 5);
             badly(&state, "start web1", 8);
             badly(&state, "logs web1", 8);
         })
         .await;
     });
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_told_like_every_error() {
+    let state = tempfile::tempdir().unwrap();
+    for (line, told) in [
+        (
+            "container set web1 --memory 2GB",
+            "error: --memory: cannot read the size \"2GB\": berth counts in powers of two, so GB would be ambiguous; \
+             write 2G (= 2 GiB)  [usage.value]\n  berth container set --help\n",
+        ),
+        (
+            "ct set web1 --memory -1",
+            "error: --memory: cannot read the size \"-1\"; write a whole or decimal number with K, M, G or T, like 512M \
+             or 1.5G  [usage.value]\n  berth container set --help\n",
+        ),
+        (
+            "container creat web1",
+            "error: there is no command \"creat\" under \"berth container\"  [usage.command]\n  did you mean create or restart or rename?\n",
+        ),
+        ("ps --labl x", "error: there is no option \"--labl\"  [usage.option]\n  did you mean --label?\n"),
+        ("ps a b", "error: nothing is expected where it says \"b\"  [usage.option]\n  berth ps --help\n"),
+        (
+            "ps -o xml",
+            "error: --output: \"xml\" is none of table, wide, json, jsonl, yaml, csv, name  [usage.value]\n  \
+             did you mean yaml?\n",
+        ),
+        ("container rename web1", "error: <NEW> is missing  [usage.missing]\n  berth container rename --help\n"),
+        (
+            "stop web1 --kill --grace 3s",
+            "error: --kill cannot be used together with --grace <SPAN>  [usage.conflict]\n  berth stop --help\n",
+        ),
+        (
+            "container create web1 -t",
+            "error: --template has no value  [usage.value]\n  berth container create --help\n",
+        ),
+    ] {
+        let said = berth(state.path(), line);
+        assert!(said.ended(2), "{line}: {said:?}");
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("", told), "{line}");
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_told_in_json_where_that_is_wanted() {
+    let state = tempfile::tempdir().unwrap();
+    let said = berth(state.path(), "container set web1 --memory 2GB -o json");
+    let told: Value = serde_json::from_str(&said.err).unwrap();
+    assert_eq!((&told["code"], &told["exit"]), (&json!("usage.value"), &json!(2)));
+    assert_eq!(told["hints"], json!(["berth container set --help"]));
+}
+
+#[test]
+fn a_value_cannot_reach_the_terminal_as_it_is() {
+    let state = tempfile::tempdir().unwrap();
+    for line in
+        ["ps \u{1b}[31m x", "ps --\u{1b}[31m", "\u{1b}[31m", "ps -o \u{1b}[31m", "ct set a --label k=\u{1b}[31m"]
+    {
+        let said = berth(state.path(), line);
+        assert!(said.ended(2) && !said.err.contains('\u{1b}'), "{line:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_noun_alone_shows_what_can_be_done_with_it() {
+    let state = tempfile::tempdir().unwrap();
+    let said = berth(state.path(), "container");
+    assert!(said.ended(2) && said.err.contains("Commands:") && said.err.contains("update-check"), "{said:?}");
 }

@@ -1,0 +1,161 @@
+//! Command lines that make no sense, told as every other error is: what, why, what to type, and a stable code.
+//!
+//! The parser knows all of that but says it in a form of its own; here it is put into [`Failure`]. The words were not
+//! understood, so what they say of the form of output is looked for by hand.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
+
+use super::failure::Failure;
+
+/// How many words that may have been meant are told.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// Returns what the parser holds against a command line.
+pub fn failure(error: &Error, path: &str) -> Failure {
+    let (code, message) = match error.kind() {
+        ErrorKind::ValueValidation => ("usage.value", wrong_value(error)),
+        ErrorKind::InvalidValue => ("usage.value", no_such_value(error)),
+        ErrorKind::UnknownArgument => ("usage.option", unknown_argument(error)),
+        ErrorKind::InvalidSubcommand => {
+            let word = text(error, ContextKind::InvalidSubcommand);
+            ("usage.command", format!("there is no command {word:?} under {path:?}"))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            ("usage.missing", format!("{} is missing", text(error, ContextKind::InvalidArg)))
+        }
+        ErrorKind::ArgumentConflict => ("usage.conflict", conflict(error)),
+        ErrorKind::InvalidUtf8 => ("usage.utf8", "the command line is not UTF-8".to_owned()),
+        _ => ("usage.other", first_line(error)),
+    };
+    let failure = Failure::usage(code, message);
+    match suggestion(error) {
+        Some(words) => failure.hinted(format!("did you mean {words}?")),
+        None => failure,
+    }
+}
+
+/// Returns the command that a line of words is for, as far as it is one: `berth container create`.
+pub fn path(root: &Command, words: &[String]) -> String {
+    let mut path = vec!["berth"];
+    let mut command = root;
+    for word in words.iter().skip(1).take_while(|word| *word != "--").filter(|word| !word.starts_with('-')) {
+        if let Some(next) = command.find_subcommand(word) {
+            command = next;
+            path.push(next.get_name());
+        }
+    }
+    path.join(" ")
+}
+
+/// Returns the short help of the command at that path.
+pub fn help(root: &Command, path: &str) -> String {
+    let mut command = root.clone();
+    for name in path.split(' ').skip(1) {
+        if let Some(next) = command.find_subcommand(name).cloned() {
+            command = next;
+        }
+    }
+    command.render_help().to_string()
+}
+
+/// Says whether a line of words asks for JSON.
+pub fn wants_json(words: &[String]) -> bool {
+    let own = || words.iter().take_while(|word| *word != "--");
+    let is_json = |form: &str| matches!(form, "json" | "jsonl");
+    let joined =
+        |word: &str| ["--output=", "-o=", "-o"].iter().any(|name| word.strip_prefix(name).is_some_and(is_json));
+    let apart =
+        own().zip(own().skip(1)).any(|(name, form)| matches!(name.as_str(), "-o" | "--output") && is_json(form));
+    apart || own().any(|word| word == "--json" || joined(word))
+}
+
+fn wrong_value(error: &Error) -> String {
+    let why = std::error::Error::source(error).map_or_else(|| first_line(error), ToString::to_string);
+    format!("{}: {why}", argument(error))
+}
+
+fn no_such_value(error: &Error) -> String {
+    let (argument, value) = (argument(error), text(error, ContextKind::InvalidValue));
+    let known = texts(error, ContextKind::ValidValue).join(", ");
+    match value.as_str() {
+        "" if known.is_empty() => format!("{argument} has no value"),
+        "" => format!("{argument} has no value; it takes one of {known}"),
+        _ => format!("{argument}: {value:?} is none of {known}"),
+    }
+}
+
+fn unknown_argument(error: &Error) -> String {
+    let word = text(error, ContextKind::InvalidArg);
+    let what = if word.starts_with('-') { "there is no option" } else { "nothing is expected where it says" };
+    format!("{what} {word:?}")
+}
+
+fn conflict(error: &Error) -> String {
+    let (argument, others) = (argument(error), texts(error, ContextKind::PriorArg));
+    match others.as_slice() {
+        [] => first_line(error),
+        [other] if *other == argument => format!("{argument} is given more than once"),
+        others => format!("{argument} cannot be used together with {}", others.join(", ")),
+    }
+}
+
+fn suggestion(error: &Error) -> Option<String> {
+    let kinds = [ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
+    let mut words: Vec<String> = kinds.into_iter().flat_map(|kind| texts(error, kind)).collect();
+    words.reverse(); // The nearest comes last.
+    words.truncate(SUGGESTIONS_MAX);
+    if words.is_empty() { None } else { Some(words.join(" or ")) }
+}
+
+/// Returns the option alone, `--memory` of `--memory <SIZE>`; what has no option is called by its place.
+fn argument(error: &Error) -> String {
+    let argument = text(error, ContextKind::InvalidArg);
+    match argument.split_once(' ') {
+        Some((option, _)) if option.starts_with('-') => option.to_owned(),
+        _ => argument,
+    }
+}
+
+fn text(error: &Error, kind: ContextKind) -> String {
+    texts(error, kind).join(", ")
+}
+
+fn texts(error: &Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn first_line(error: &Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_form_of_output_is_found_in_words_that_make_no_sense() {
+        for line in [
+            "berth ps -o json",
+            "berth ps -ojsonl",
+            "berth ps --output=json --x",
+            "berth --output json x",
+            "berth ps --json",
+        ] {
+            assert!(wants_json(&words(line)), "{line}");
+        }
+        for line in ["berth ps -o csv", "berth exec a -- -o json", "berth json -o"] {
+            assert!(!wants_json(&words(line)), "{line}");
+        }
+    }
+}
