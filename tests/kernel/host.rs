@@ -23,7 +23,7 @@ use berth::types::{
 };
 
 use crate::check;
-use crate::fixture::instance;
+use crate::fixture::{instance, parent};
 use crate::harness::{Outcome, Stop, Test, need, roots, scratch};
 
 pub const TESTS: &[Test] = &[
@@ -57,7 +57,7 @@ impl Place {
             key_dir: self.folder.join("keys"),
             node: NodeId::derived("node"),
             executable: PathBuf::from(env!("CARGO_BIN_EXE_berth")),
-            cgroup_parent: None,
+            cgroup_parent: parent()?,
             clock: Arc::new(SystemClock),
             crash,
         })?)

@@ -1,5 +1,7 @@
 //! Limits hold, can be changed live, and their hits are counted.
 
+use std::time::Instant;
+
 use berth::shim::protocol::Limits;
 
 use crate::check;
@@ -56,20 +58,22 @@ fn cpu() -> Outcome {
     let test = with(limits.clone())?;
     let spin = "timeout 1 sh -c 'while :; do :; done'";
     let group = test.cgroup()?;
-    let used = |line: &str| -> Result<u64, Stop> {
-        let before = group.statistics().cpu_usec.unwrap_or(0);
+    // In hundredths of one processor: on a slow machine the shell around it takes its time as well.
+    let share = |line: &str| -> Result<u64, Stop> {
+        let (begun, before) = (Instant::now(), group.statistics().cpu_usec.unwrap_or(0));
         test.shell(line)?;
-        Ok(group.statistics().cpu_usec.unwrap_or(0) - before)
+        let spent = group.statistics().cpu_usec.unwrap_or(0) - before;
+        Ok(spent * 100 / (begun.elapsed().as_micros() as u64).max(1))
     };
+    let bounded = share(spin)?;
+    // A busy machine may give it less than its quota, never more.
+    check!(bounded <= 35, "{bounded} % of a processor instead of 20");
     let throttled = || group.statistics().throttled_periods.unwrap_or(0);
-    // A busy machine may give it less than its quota, never more: hence no bound from below, and no comparison of times.
-    let bounded = used(spin)?;
-    check!((1..450_000).contains(&bounded), "used {bounded} µs of a second at 20 %");
-    check!(throttled() > 0, "never throttled");
-    group.set_limits(&Limits { cpu_millis: None, ..limits })?;
     let before = throttled();
-    check!(used(spin)? > 0, "nothing ran");
-    check!(throttled() == before, "throttled {before} times before, {} times after the limit was lifted", throttled());
+    check!(before > 0, "never throttled");
+    group.set_limits(&Limits { cpu_millis: None, ..limits })?;
+    share(spin)?;
+    check!(throttled() == before, "throttled {} times without a limit", throttled() - before);
     test.finish().map(drop)
 }
 
