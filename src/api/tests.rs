@@ -205,6 +205,7 @@ impl Daemon {
         let (status, accepted) = self.post(path, body).await;
         assert_eq!(status, 202, "{path}: {accepted}");
         let operation = accepted["operation"].as_str().unwrap();
+        // An operation that was quick is over by the time it is accepted, and has an outcome all the same.
         if accepted["done"] == true {
             let (_, row) = self.get(&format!("/v1/operations/{operation}")).await;
             return (accepted, row);

@@ -74,13 +74,18 @@ fn lease(last: u8) -> Lease {
     }
 }
 
+/// How long may take what has to arrive; the wait ends with it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long is waited for what must not arrive.
+const MOMENT: Duration = Duration::from_millis(1500);
+
 /// Tells whether a TCP connection from one namespace to an address that another one serves says what it should.
-fn reaches(from: &File, to: &File, address: IpAddr, port: u16) -> Option<IpAddr> {
+fn reaches(from: &File, to: &File, address: IpAddr, port: u16, patience: Duration) -> Option<IpAddr> {
     let listener = in_namespace(to.as_fd(), || TcpListener::bind((address, port)).unwrap()).unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = std::net::SocketAddr::new(address, port);
     in_namespace(from.as_fd(), || {
-        let mut stream = TcpStream::connect_timeout(&target, Duration::from_millis(1500)).ok()?;
+        let mut stream = TcpStream::connect_timeout(&target, patience).ok()?;
         let (mut accepted, from) = listener.accept().ok()?;
         accepted.write_all(b"x").ok()?;
         stream.read_exact(&mut [0]).ok()?;
@@ -96,15 +101,15 @@ fn containers_reach_each_other_and_a_host_outside_through_nat() {
     assert_eq!(warnings, Vec::<String>::new());
     let (one, lease_one, port_one) = fixture.container(2);
     let (two, lease_two, _) = fixture.container(3);
-    assert_eq!(reaches(&one, &two, lease_two.address, 7001), Some(lease_one.address));
+    assert_eq!(reaches(&one, &two, lease_two.address, 7001, PATIENCE), Some(lease_one.address));
     let outside = IpAddr::from([192, 0, 2, 2]);
-    let seen = reaches(&one, &fixture.outside, outside, 7002);
+    let seen = reaches(&one, &fixture.outside, outside, 7002, PATIENCE);
     assert_eq!(seen, Some(IpAddr::from([192, 0, 2, 1])), "the outside must see the host's address");
     fixture.on_host(|networks| {
         networks.ensure_network(BRIDGE, subnet()).unwrap(); // Repeated: the leases stay.
         networks.ensure_link_in(&lease_one, &one, &port_one).unwrap();
     });
-    assert_eq!(reaches(&two, &one, lease_one.address, 7003), Some(lease_two.address));
+    assert_eq!(reaches(&two, &one, lease_one.address, 7003, PATIENCE), Some(lease_two.address));
     fixture.on_host(|networks| {
         networks.ensure_link_gone(&lease_one, &port_one).unwrap();
         networks.ensure_link_gone(&lease_one, &port_one).unwrap();
@@ -118,9 +123,9 @@ fn containers_reach_each_other_and_a_host_outside_through_nat() {
 }
 
 /// Tells whether a datagram arrives.
-fn datagram_arrives(from: &File, to: &File, target: IpAddr) -> bool {
+fn datagram_arrives(from: &File, to: &File, target: IpAddr, patience: Duration) -> bool {
     let receiver = in_namespace(to.as_fd(), || UdpSocket::bind((target, 7010)).unwrap()).unwrap();
-    receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    receiver.set_read_timeout(Some(patience)).unwrap();
     in_namespace(from.as_fd(), || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", (target, 7010)))
         .unwrap()
         .unwrap();
@@ -133,19 +138,19 @@ fn a_port_cannot_send_as_another_address_or_link_address() {
     fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
     let (one, ..) = fixture.container(2);
     let (two, lease_two, _) = fixture.container(3);
-    assert!(datagram_arrives(&one, &two, lease_two.address), "as itself");
+    assert!(datagram_arrives(&one, &two, lease_two.address, PATIENCE), "as itself");
     let mut inside = Netlink::open_in(one.as_fd()).unwrap();
     let eth0 = inside.link("eth0").unwrap().unwrap();
     let mac = LinkChange { mac: Some([2, 0, 0, 0, 3, 99]), ..LinkChange::default() };
     inside.change_link(eth0.index, &mac).unwrap();
-    assert!(!datagram_arrives(&one, &two, lease_two.address), "with another link address");
+    assert!(!datagram_arrives(&one, &two, lease_two.address, MOMENT), "with another link address");
     let mac = LinkChange { mac: Some([2, 0, 0, 0, 3, 2]), ..LinkChange::default() };
     inside.change_link(eth0.index, &mac).unwrap();
-    assert!(datagram_arrives(&one, &two, lease_two.address), "as itself again");
+    assert!(datagram_arrives(&one, &two, lease_two.address, PATIENCE), "as itself again");
     inside.add_address(eth0.index, IpAddr::from([10, 77, 3, 66]), 32).unwrap();
     let spoofed = in_namespace(one.as_fd(), || UdpSocket::bind("10.77.3.66:0").unwrap()).unwrap();
     let receiver = in_namespace(two.as_fd(), || UdpSocket::bind((lease_two.address, 7011)).unwrap()).unwrap();
-    receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    receiver.set_read_timeout(Some(MOMENT)).unwrap();
     spoofed.send_to(b"x", (lease_two.address, 7011)).unwrap();
     assert!(receiver.recv_from(&mut [0; 4]).is_err(), "as another address");
 }
@@ -169,8 +174,8 @@ fn two_networks_do_not_see_each_other() {
     };
     let two = new_namespace().unwrap();
     fixture.on_host(|networks| networks.ensure_link_in(&second, &two, "v00c0ffeeport99")).unwrap();
-    assert_eq!(reaches(&one, &two, second.address, 7020), None);
-    assert!(reaches(&two, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7021).is_some());
+    assert_eq!(reaches(&one, &two, second.address, 7020, MOMENT), None);
+    assert!(reaches(&two, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7021, PATIENCE).is_some());
 }
 
 #[test]
@@ -209,5 +214,5 @@ fn a_foreign_chain_that_drops_forwarded_packets_is_reported_with_its_cure() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("iptables -I FORWARD -i b00c0ffeenet000 -j ACCEPT"), "{warnings:?}");
     let (one, ..) = fixture.container(2);
-    assert_eq!(reaches(&one, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7030), None, "as the warning says");
+    assert_eq!(reaches(&one, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7030, MOMENT), None, "as the warning says");
 }
