@@ -49,9 +49,9 @@ pub struct PendingUpdate {
 pub enum MaintenanceResult {
     /// The disk is in order.
     Defragmented {
-        /// Pieces of its files before.
+        /// Pieces of its files before, beyond one for each file.
         fragments_before: u64,
-        /// Pieces of its files after.
+        /// The same after.
         fragments_after: u64,
         /// Bytes of the image on the host before.
         allocated_before: Size,

@@ -54,10 +54,10 @@ fn defragment_mounted(
     let settle = || sync_file_system(root).map_err(cannot("sync", "the disk"));
     settle()?;
     let allocated_before = allocated(image)?;
-    let fragments_before = each_file(root, is_cancelled, &mut |file| Ok(fragments(&ext4::placed_extents(file)?)))?;
+    let fragments_before = each_file(root, is_cancelled, &mut |file| Ok(breaks(&ext4::placed_extents(file)?)))?;
     each_file(root, is_cancelled, &mut |file| gather(root, file).map(|()| 0))?;
     settle()?;
-    let fragments_after = each_file(root, is_cancelled, &mut |file| Ok(fragments(&ext4::placed_extents(file)?)))?;
+    let fragments_after = each_file(root, is_cancelled, &mut |file| Ok(breaks(&ext4::placed_extents(file)?)))?;
     match trim(root) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
             tracing::warn!(image = %image.display(), "the host's file system cannot give unused blocks back");
@@ -101,10 +101,10 @@ fn each_file(root: BorrowedFd<'_>, is_cancelled: &dyn Fn() -> bool, work: Work<'
     Ok(total)
 }
 
-/// Counts the pieces that do not follow each other on the device.
-fn fragments(extents: &[PlacedExtent]) -> u64 {
-    let breaks = extents.windows(2).filter(|pair| !follows(&pair[0], &pair[1])).count() as u64;
-    if extents.is_empty() { 0 } else { breaks + 1 }
+/// Counts where a file goes on elsewhere on the device: its pieces beyond the first, so that a disk in order has none
+/// however many files come and go meanwhile.
+fn breaks(extents: &[PlacedExtent]) -> u64 {
+    extents.windows(2).filter(|pair| !follows(&pair[0], &pair[1])).count() as u64
 }
 
 fn follows(left: &PlacedExtent, right: &PlacedExtent) -> bool {
@@ -115,7 +115,7 @@ fn follows(left: &PlacedExtent, right: &PlacedExtent) -> bool {
 
 fn gather(root: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<()> {
     let before = ext4::placed_extents(file)?;
-    if fragments(&before) < 2 {
+    if breaks(&before) == 0 {
         return Ok(());
     }
     let size = stat(file)?.size;
@@ -126,7 +126,7 @@ fn gather(root: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<()> {
         ext4::reserve(donor.as_fd(), *offset, *length)?;
     }
     // Not worth moving if the free space is in pieces itself.
-    if fragments(&ext4::placed_extents(donor.as_fd())?) >= fragments(&before) {
+    if breaks(&ext4::placed_extents(donor.as_fd())?) >= breaks(&before) {
         return Ok(());
     }
     let block = ext4::block_size(root)?;
@@ -164,11 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_follow_each_other_are_one_fragment() {
-        assert_eq!(fragments(&[]), 0);
-        assert_eq!(fragments(&[piece(0, 100, 10), piece(10, 110, 10)]), 1);
-        assert_eq!(fragments(&[piece(0, 100, 10), piece(10, 500, 10)]), 2);
-        assert_eq!(fragments(&[piece(0, 100, 10), piece(50, 150, 10)]), 1, "a hole on both sides");
+    fn pieces_that_follow_each_other_are_no_fragments() {
+        assert_eq!(breaks(&[]), 0);
+        assert_eq!(breaks(&[piece(0, 100, 10), piece(10, 110, 10)]), 0);
+        assert_eq!(breaks(&[piece(0, 100, 10), piece(10, 500, 10)]), 1);
+        assert_eq!(breaks(&[piece(0, 100, 10), piece(50, 150, 10)]), 0, "a hole on both sides");
         assert_eq!(stretches(&[piece(0, 9, 10), piece(10, 500, 10), piece(40, 7, 5)]), [(0, 20), (40, 5)]);
     }
 }
