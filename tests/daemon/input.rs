@@ -2,17 +2,15 @@
 //! what was begun is undone.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use crate::check;
 use crate::fixture::Node;
-use crate::harness::{Outcome, Stop, need, roots};
+use crate::harness::{Outcome, Stop, need};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("names that are none, and names of nothing", names),
     ("sizes, schedules and limits that make no sense", values),
-    ("archives that are hostile, broken or none", archives),
+    ("a template with nothing to boot", no_init),
     ("addresses that are taken, outside or used up", addresses),
 ];
 
@@ -149,46 +147,10 @@ fn values() -> Outcome {
     node.finish()
 }
 
-fn archives() -> Outcome {
-    let node = Node::begin("archives")?;
-    let place = |name: &str| node.place.join(name);
-    let root = roots::busybox()?;
-    tar(&place("whole.tar"), &root, &["bin/busybox", "sbin", "etc"], &[])?;
-    let whole = fs::read(place("whole.tar"))?;
-    fs::write(place("cut.tar"), &whole[..whole.len() / 2 + 100])?;
-    fs::write(place("noise.tar"), b"this is no archive at all, only words".repeat(50))?;
-    fs::write(place("empty.tar"), b"")?;
-    tar(&place("dots.tar"), &root, &["etc/passwd"], &["--transform", "s,^etc,../../berth-escaped,"])?;
-    tar(&place("absolute.tar"), &root, &["etc/passwd"], &["--transform", "s,^etc,/tmp/berth-escaped,"])?;
-    let trap = node.place.join("trap");
-    fs::create_dir_all(&trap)?;
-    let _ = fs::remove_file(trap.join("out"));
-    std::os::unix::fs::symlink("/tmp", trap.join("out"))?;
-    tar(&place("link.tar"), &trap, &["out"], &[])?;
-    append(&place("link.tar"), &root, "etc/passwd", "s,^etc/passwd,out/berth-escaped,")?;
-    for name in ["cut", "noise", "empty", "dots", "link"] {
-        let file = place(&format!("{name}.tar"));
-        let answer = node.berth(&["template", "create", name, "--from-tar", &file.to_string_lossy()])?;
-        check!(answer.code != 0, "{name}: {answer:?}");
-        check!(!answer.err.trim().is_empty(), "{name}: no reason");
-        node.settle()?;
-        let row = node.api().get(&format!("/v1/templates/{name}"))?;
-        check!(row.status == 404 || row.body["state"] == "failed", "{name} is there: {row:?}");
-    }
-    for escaped in ["/tmp/berth-escaped", "/berth-escaped"] {
-        check!(!Path::new(escaped).exists(), "an archive wrote to {escaped}");
-    }
-    node.must(&["template", "create", "cut", "--from-tar", &place("whole.tar").to_string_lossy()])?;
-    node.must(&["template", "delete", "cut"])?;
-    node.settle()?;
-    let kept = fs::read_dir(node.state().join("templates"))?.count();
-    check!(kept == 0, "{kept} folders of templates that do not exist");
-    no_init(&node)?;
-    node.finish()
-}
-
 /// A template without an init is fine until something without a command is to be started of it.
-fn no_init(node: &Node) -> Outcome {
+fn no_init() -> Outcome {
+    need(&["start-containers"])?;
+    let node = Node::begin("no-init")?;
     let bare = node.place.join("bare");
     fs::create_dir_all(bare.join("etc"))?;
     fs::write(bare.join("etc/motd"), "x")?;
@@ -197,23 +159,7 @@ fn no_init(node: &Node) -> Outcome {
     node.must(&["container", "create", "c1", "--template", "bare", "--disk-kind", "directory"])?;
     let answer = node.berth(&["container", "start", "c1"])?;
     check!(answer.code == 1 && answer.word() == "container.no-init", "{answer:?}");
-    Ok(())
-}
-
-fn tar(archive: &Path, folder: &Path, members: &[&str], more: &[&str]) -> Outcome {
-    let mut command = Command::new("tar");
-    command.arg("-cPf").arg(archive).arg("-C").arg(folder).args(more).args(members);
-    let status = command.status()?;
-    check!(status.success(), "tar: {status}");
-    Ok(())
-}
-
-fn append(archive: &Path, folder: &Path, member: &str, transform: &str) -> Outcome {
-    let mut command = Command::new("tar");
-    let status =
-        command.arg("-rPf").arg(archive).arg("-C").arg(folder).args(["--transform", transform, member]).status()?;
-    check!(status.success(), "tar: {status}");
-    Ok(())
+    node.finish()
 }
 
 fn addresses() -> Outcome {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod archives;
 mod boot;
 mod chaos;
 mod fixture;
@@ -25,6 +26,7 @@ fn main() {
         state_directory::TESTS,
         unprivileged::TESTS,
         input::TESTS,
+        archives::TESTS,
         limits::TESTS,
     ]);
 }

@@ -14,7 +14,7 @@ use crate::sys::xattr::Xattr;
 use super::pax::{self, Record};
 
 const BLOCK: usize = 512;
-/// The longest header that is read into memory; an attribute has at most 64 KiB.
+/// The most bytes of headers that one member may have, with those meant for all; an attribute has at most 64 KiB.
 const HEADER_MAX: u64 = 8 << 20;
 /// The most pieces of a sparse file.
 const EXTENTS_MAX: usize = 1 << 20;
@@ -59,6 +59,9 @@ pub(super) struct Member {
 pub(super) struct Reader<R> {
     input: R,
     global: Vec<Record>,
+    /// Bytes of headers that are kept for all members, and of those for the next one.
+    kept: u64,
+    headers: u64,
     /// Bytes of the present member that were not read, and of its padding.
     left: u64,
     padding: u64,
@@ -92,12 +95,13 @@ fn truncated(error: io::Error) -> io::Error {
 
 impl<R: Read> Reader<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, global: Vec::new(), left: 0, padding: 0, members: 0 }
+        Self { input, global: Vec::new(), kept: 0, headers: 0, left: 0, padding: 0, members: 0 }
     }
 
     /// Goes on to the next member, over what was not read of the present one; nothing at the archive's end.
     pub(super) fn next(&mut self) -> io::Result<Option<Member>> {
         let mut extra = Extra { records: self.global.clone(), ..Extra::default() };
+        self.headers = self.kept;
         loop {
             self.skip()?;
             let Some(block) = self.header()? else { return Ok(None) };
@@ -108,8 +112,9 @@ impl<R: Read> Reader<R> {
                 EntryType::XHeader => extra.records.extend(pax::records(&self.body()?).map_err(invalid)?),
                 EntryType::XGlobalHeader => {
                     let records = pax::records(&self.body()?).map_err(invalid)?;
+                    self.kept = self.headers;
+                    extra.records.splice(0..0, records.iter().cloned());
                     self.global.extend(records);
-                    extra.records.splice(0..0, self.global.iter().cloned());
                 }
                 EntryType::GNULongName => extra.name = Some(until_nul(self.body()?)),
                 EntryType::GNULongLink => extra.link = Some(until_nul(self.body()?)),
@@ -125,7 +130,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn skip(&mut self) -> io::Result<()> {
-        let wanted = self.left + self.padding;
+        let wanted = self.left.saturating_add(self.padding);
         let skipped = io::copy(&mut (&mut self.input).take(wanted), &mut io::sink())?;
         (self.left, self.padding) = (0, 0);
         if skipped < wanted { Err(truncated(io::ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
@@ -158,8 +163,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn body(&mut self) -> io::Result<Vec<u8>> {
-        if self.left > HEADER_MAX {
-            return Err(invalid("a header of the archive is larger than 8 MiB"));
+        self.headers = self.headers.saturating_add(self.left);
+        if self.headers > HEADER_MAX {
+            return Err(invalid("the headers of a member are larger than 8 MiB"));
         }
         let mut bytes = vec![0; self.left as usize];
         self.read_data(&mut bytes)?;
