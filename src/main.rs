@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let ports = cli::Ports {
         clock: Box::new(SystemClock),
         daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref()),
-        doctor: doctor::offline,
+        doctor: doctor::report,
         audit_verify: audit::run,
         tour: |arguments| tour::run(arguments.keep),
     };

@@ -147,7 +147,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let arbiter = Arbiter::new();
     let registry = Registry::new(Arc::new(house), arbiter.handle());
     let query = Query::new(store.reader());
-    let findings = doctor::report();
+    let findings = doctor::report(&setup.state);
     let rebooted = start::has_rebooted(&query, &setup);
     start::introduce(&registry, &setup).await;
     start::sweep(&registry, &query).await?;
@@ -244,14 +244,14 @@ fn ports(
 ) -> Ports {
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
-    let seed = setup.identity.instance.clone();
+    let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
     let image_disks = findings.findings.iter().any(|finding| finding.feature == "loop devices" && finding.ok)
         && findings.findings.iter().any(|finding| finding.feature == "mkfs.ext4" && finding.ok);
     Ports {
         registry,
         query,
         access: Arc::<LinuxHost>::clone(host),
-        doctor: Arc::new(doctor::report),
+        doctor: Arc::new(move || doctor::report(&state)),
         clock: Arc::clone(&setup.clock),
         log: LogPorts {
             level: Arc::new(move || level.level()),

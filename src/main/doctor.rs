@@ -15,16 +15,22 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 /// What to do about a missing feature, by its name.
 const CURES: &[(&str, &str)] = &[
     ("root", "run the daemon as root to start containers; everything else works without"),
-    ("loop devices", "load the module loop, or use --disk-kind directory"),
+    ("loop devices", "load the module loop, or use --disk-kind directory; in a container: --privileged --nesting"),
+    ("cgroup devices", "in a container of another host: give it --privileged --nesting"),
+    (
+        "overlay in a user namespace",
+        "a state directory on ext4, btrfs or xfs, not on an overlay or a network's file system",
+    ),
     ("mkfs.ext4", "install the package e2fsprogs, or use --disk-kind directory"),
     ("nft", "install the package nftables for masquerading and anti-spoofing"),
     ("CAP_SYS_RESOURCE", "disks in use cannot grow here; stop a container before growing its disk"),
     ("VLAN", "nothing needs it yet"),
 ];
 
-/// Looks at the host. The probe forks, so it runs in a process of one thread.
-pub(crate) fn report() -> DoctorReport {
-    let features = match probe() {
+/// Looks at the host, and at what the file system of the state directory can do. The probe forks, so it runs in a
+/// process of one thread.
+pub(crate) fn report(state: &Path) -> DoctorReport {
+    let features = match probe(state) {
         Ok(features) => features,
         Err(reason) => {
             return DoctorReport { findings: vec![finding(START, true, false, reason, None)] };
@@ -47,13 +53,13 @@ pub(crate) fn can_start(report: &DoctorReport) -> bool {
     report.findings.iter().any(|finding| finding.feature == START && finding.ok)
 }
 
-/// The same without a daemon; the state directory plays no part in it yet.
-pub(crate) fn offline(_state: &Path) -> DoctorReport {
-    report()
-}
-
-fn probe() -> Result<Vec<Feature>, String> {
-    let output = Command::new(OWN_PROGRAM).args(["shim", "--probe"]).output().map_err(|error| error.to_string())?;
+/// Layers are tried where those of containers will lie, or as near to it as anything is there.
+fn probe(state: &Path) -> Result<Vec<Feature>, String> {
+    let mut command = Command::new(OWN_PROGRAM);
+    if let Some(place) = state.ancestors().find(|place| place.is_dir()) {
+        command.env("TMPDIR", place);
+    }
+    let output = command.args(["shim", "--probe"]).output().map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|error| format!("the probe said nothing sensible: {error}"))
 }
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::check;
-use crate::fixture::{Answer, Node, run_within};
+use crate::fixture::{Answer, Node, PATIENCE, run_within};
 use crate::harness::{Outcome, Stop, need};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -16,6 +16,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a log that was cut or changed is refused or told by the audit", damaged),
     ("without space nothing is lost and what frees space still works", full),
     ("a state directory of another user is refused", foreign),
+    ("on a file system that no layer can lie on nothing starts, and the doctor says why", overlay),
 ];
 
 /// Runs a daemon that is expected to end by itself.
@@ -135,6 +136,40 @@ fn small(place: &Path, size: &str) -> Result<Small, Stop> {
     Ok(Small(place.to_owned()))
 }
 
+/// An overlay cannot carry the layers of another one inside a user namespace.
+fn overlay() -> Outcome {
+    need(&["start-containers"])?;
+    let mut node = Node::new("overlay")?;
+    let place = node.place.display().to_string();
+    for folder in ["lower", "upper", "work", "state"] {
+        fs::create_dir_all(node.place.join(folder))?;
+    }
+    let options = format!("lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work");
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "overlay", "-o", &options, "berth-test"]).arg(node.state());
+    let mounted = run_within(&mut mount, Duration::from_secs(10))?;
+    check!(mounted.code == 0, "{mounted:?}");
+    let mounted = Small(node.state());
+    fs::set_permissions(node.state(), fs::Permissions::from_mode(0o700))?;
+    node.start()?;
+    let told = node.berth(&["doctor", "-o", "json"])?.json()?;
+    let findings = told["findings"].as_array().cloned().unwrap_or_default();
+    let found = findings.iter().find(|finding| finding["feature"] == "overlay in a user namespace");
+    let found = found.ok_or("the doctor does not look")?;
+    check!(found["ok"] == false && found["reason"].as_str().is_some_and(|reason| reason.len() > 10), "{found}");
+    check!(found["fix"].as_str().is_some_and(|fix| fix.contains("ext4")), "{found}");
+    node.template()?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk-kind", "directory"])?;
+    let refused = node.refused(&["container", "start", "c1"], 1, "node.cannot-start")?;
+    check!(refused.err.contains("overlay in a user namespace"), "{refused:?}");
+    check!(node.container("c1")?["state"] == "stopped", "{refused:?}");
+    node.must(&["store", "create", "vault", &format!("{place}/vault")])?;
+    node.must(&["backup", "run", "c1"])?;
+    let finished = node.finish();
+    drop(mounted);
+    finished
+}
+
 fn full() -> Outcome {
     need(&["start-containers"])?;
     let mut node = Node::new("full")?;
@@ -145,12 +180,12 @@ fn full() -> Outcome {
     node.must(&["container", "create", "c2", "--template", "bb", "--disk-kind", "directory"])?;
     let filler = node.state().join("filler");
     fill(&filler, 500 << 20)?;
-    std::thread::sleep(Duration::from_secs(2));
+    space_becomes(&node, "tight")?;
     let create = ["container", "create", "c3", "--template", "bb", "--disk-kind", "directory"];
     node.refused(&create, 7, "log.no-space")?;
     node.must(&["container", "set", "c1", "--label", "still=possible"])?;
     fill(&filler, u64::MAX)?;
-    std::thread::sleep(Duration::from_secs(2));
+    space_becomes(&node, "critical")?;
     node.refused(&create, 7, "log.no-space")?;
     let events = node.api().get("/v1/node")?.body;
     node.must(&["container", "stop", "c1", "--kill"])?;
@@ -168,6 +203,19 @@ fn full() -> Outcome {
     let finished = node.finish();
     drop(mounted);
     finished
+}
+
+/// Waits until the daemon has noticed how little space there is.
+fn space_becomes(node: &Node, wanted: &str) -> Outcome {
+    let begun = Instant::now();
+    loop {
+        let told = node.api().get("/v1/node")?.body;
+        if told["space"] == wanted {
+            return Ok(());
+        }
+        check!(begun.elapsed() < PATIENCE, "space does not become {wanted}: {told:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Writes so many bytes, or until nothing more fits.

@@ -23,6 +23,8 @@ pub fn run(container: &Container, socket: OwnedFd) -> ! {
 
 /// Runs the child of a rehearsal: the layers and nothing more; never returns.
 pub fn rehearse(socket: OwnedFd) -> ! {
+    // The parent's end is open here too, and would hide that the parent has given up.
+    let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
     let tried = words::expect(&socket, &Word::Layers, super::PATIENCE).and_then(|layers| {
         process::become_user(0, 0, &[]).step("become root of the container")?;
         root::mount_overlay(layers)

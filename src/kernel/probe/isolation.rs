@@ -69,16 +69,22 @@ fn birth_in_cgroup() -> Result<(), Failure> {
     born.and(group.remove())
 }
 
-/// Rehearses the layers of a start, in a child whose mounts end with it.
+/// Rehearses the layers of a start in `TMPDIR`, in a child whose mounts end with it.
 fn overlay() -> Result<(), Failure> {
     let place = std::env::temp_dir().join(format!("berth-probe-{}", process::own_pid()));
     let (lower, disk) = (place.join("lower"), place.join("disk"));
     for folder in [&lower, &disk] {
         std::fs::create_dir_all(folder).step("make a directory for the probe")?;
     }
-    let tried = in_child(ForkOptions::default(), || rehearse(&place, &lower, &disk).is_ok());
+    let reason = place.join("reason");
+    let tried = in_child(ForkOptions::default(), || match rehearse(&place, &lower, &disk) {
+        Ok(()) => true,
+        // The child's memory ends with it.
+        Err(failure) => std::fs::write(&reason, serde_json::to_vec(&failure).unwrap_or_default()).is_err(),
+    });
+    let told = std::fs::read(&reason).ok().and_then(|text| serde_json::from_slice(&text).ok());
     std::fs::remove_dir_all(&place).step("remove the probe's directory")?;
-    tried
+    told.map_or(tried, Err)
 }
 
 fn rehearse(place: &Path, lower: &Path, disk: &Path) -> Result<(), Failure> {
