@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::check;
-use crate::fixture::Node;
+use crate::fixture::{Node, PATIENCE};
 use crate::harness::{Outcome, Stop, need, remains};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -83,9 +83,14 @@ fn unseen() -> Outcome {
     node.running("killed", PLAIN)?;
     let rows = (node.container("power-off")?, node.container("killed")?);
     node.stop()?;
-    berth::sys::process::kill(pid_of(&rows.0), 12)?;
-    berth::sys::process::kill(pid_of(&rows.1), 9)?;
-    thread::sleep(Duration::from_millis(300));
+    for (row, signal) in [(&rows.0, 12), (&rows.1, 9)] {
+        let (pid, begun) = (pid_of(row), Instant::now());
+        // Before it has its handlers, the first process of a pid namespace ignores a signal.
+        while berth::sys::process::kill(pid, signal).is_ok() {
+            check!(begun.elapsed() < PATIENCE, "process {pid} does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
     node.start()?;
     let row = node.wait_for("power-off", |row| row["state"] == "stopped" && row["operation"].is_null())?;
     check!(row["last_exit"] == json!("power-off"), "{row:#}");

@@ -7,6 +7,8 @@ use crate::harness::Outcome;
 pub const TESTS: &[crate::harness::Test] = &[
     ("host processes are neither seen nor signalled", processes),
     ("the host's cgroups are out of reach and limits cannot be raised", cgroups),
+    ("fresh mounts of proc and of the groups show nothing of the host", views),
+    ("a fork bomb harms neither the host nor its neighbour", bomb),
     ("devices, modules, clocks and foreign mounts are refused", kernel),
     ("links in the root do not lead a start out of it", links),
     ("the host's binary cannot be reached through proc", binary),
@@ -36,6 +38,13 @@ fn cgroups() -> Outcome {
     for attempt in [
         "echo 1 > /sys/fs/cgroup/cgroup.freeze",
         "echo max > /sys/fs/cgroup/pids.max",
+        "echo max > /sys/fs/cgroup/memory.max",
+        "echo max > /sys/fs/cgroup/cpu.max",
+        "echo 1 > /sys/fs/cgroup/cgroup.kill",
+        "echo $$ > /sys/fs/cgroup/../cgroup.procs",
+        "mount -t cgroup -o memory none /mnt && echo -1 > /mnt/memory.limit_in_bytes",
+        "ulimit -H -n 1073741816",
+        "nice -n -20 true",
         "mkdir /sys/fs/cgroup/../escape",
         "mount -t cgroup -o pids none /mnt && echo max > /mnt/pids.max",
         "mount -t cgroup -o devices none /mnt && echo a > /mnt/devices.allow",
@@ -47,11 +56,47 @@ fn cgroups() -> Outcome {
     test.finish().map(drop)
 }
 
+fn views() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let (code, text) =
+        test.shell("mkdir -p /mnt; mount -t proc proc /mnt && ls /mnt | grep -c '^[0-9]'; umount /mnt")?;
+    check!(code == 0 && text.trim().parse::<u32>().is_ok_and(|count| count < 10), "{code} {text}");
+    let (code, text) = test.shell("mount -t cgroup2 none /mnt && cat /mnt/cgroup.procs && ls /mnt")?;
+    check!(code == 0, "{text}");
+    // The processes of a group outside the namespace would be told as 0.
+    check!(text.lines().any(|line| line == "1") && !text.lines().any(|line| line == "0"), "{text}");
+    check!(!text.contains("berth-") && !text.contains("system.slice") && !text.contains(&test.spec.id), "{text}");
+    test.finish().map(drop)
+}
+
+fn bomb() -> Outcome {
+    let neighbour = TestContainer::start(Plan::busybox()?)?;
+    let before = neighbour.client().status()?.init;
+    let mut plan = Plan::busybox()?;
+    plan.limits.pids = Some(120);
+    let test = TestContainer::start(plan)?;
+    let group = test.cgroup()?;
+    test.shell("(bomb() { bomb | bomb & }; bomb) >/dev/null 2>&1 </dev/null &")?;
+    let begun = std::time::Instant::now();
+    while group.statistics().pids_refused.unwrap_or(0) < 50 {
+        check!(begun.elapsed() < crate::fixture::PATIENCE, "the bomb does not go off: {:?}", group.statistics());
+        check!(group.statistics().pids.unwrap_or(0) <= 120, "{:?}", group.statistics());
+    }
+    let (code, text) = neighbour.shell("echo well")?;
+    check!(code == 0 && text == "well\n" && neighbour.client().status()?.init == before, "{code} {text}");
+    check!(std::process::Command::new("true").status()?.success(), "the host cannot fork");
+    test.client().kill()?;
+    test.wait_exit()?;
+    check!(test.finish().is_ok() && !group.exists(), "the bomb outlived its container");
+    neighbour.finish().map(drop)
+}
+
 fn kernel() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
     for attempt in [
         "mknod /disk b 254 0 && head -c 1 /disk",
         "mknod /memory c 1 1 && head -c 1 /memory",
+        "mknod /tmp/loop b 7 0 && mkdir -p /mnt && mount -t ext4 /tmp/loop /mnt",
         "date -s 2001-01-01 2>&1 | grep -v 'not permitted' | grep -v 2001",
         "dmesg",
         "echo x > /proc/sys/kernel/core_pattern",

@@ -18,6 +18,7 @@ use berth::events::{
     AddressRequest, BackupMode, Configuration, DiskKind, InitKind, Limits, MaintenanceResult, TemplateSource,
 };
 use berth::shim::attach::{self, SessionStreams};
+use berth::sys::capability;
 use berth::types::{
     BackupId, Category, ContainerId, NodeId, OperationId, RunId, SessionId, Size, StoreId, StreamName, TemplateId,
 };
@@ -26,10 +27,14 @@ use crate::check;
 use crate::fixture::{instance, parent};
 use crate::harness::{Outcome, Stop, Test, need, roots, scratch};
 
+/// Of capabilities(7).
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
+
 pub const TESTS: &[Test] = &[
     ("a container lives, is backed up while it runs, and comes back from the backup", whole_life),
     ("a daemon that dies at any step of a start leaves nothing that the next one does not finish", dies_while_starting),
     ("a disk with fragments has fewer of them afterwards", defragments),
+    ("a disk in use grows where the kernel lets it, and is as it was where not", grows),
 ];
 
 struct Place {
@@ -247,6 +252,41 @@ fn dies_while_starting() -> Outcome {
             perform(&next, &HostEffect::EnsureStopped { container: place.container })?;
             check!(next.observe(place.container) == Observation::Absent, "remains after {step}, {moment:?}");
         }
+    }
+    place.remove(&host)
+}
+
+fn grows() -> Outcome {
+    let place = Place::new("grow")?;
+    let host = place.host(Arc::new(Immortal))?;
+    place.prepare(&host, DiskKind::Image)?;
+    perform(&host, &place.running(DiskKind::Image))?;
+    let container = place.container;
+    let shown = || -> Result<u64, Stop> {
+        let (_, text) = inside(&host, container, "df -m / | tail -1 | awk '{print $2}'")?;
+        Ok(text.trim().parse()?)
+    };
+    let small = shown()?;
+    check!((90..=128).contains(&small), "{small} MiB");
+    let size = Size::from_mib(20 << 10);
+    let grow = HostEffect::EnsureDiskSize { container, kind: DiskKind::Image, size };
+    if capability::effective()? & CAP_SYS_RESOURCE != 0 {
+        perform(&host, &grow)?;
+        perform(&host, &grow)?; // repeated
+        let large = shown()?;
+        check!(large > 17 << 10, "{small} MiB became {large}");
+        let (code, text) = inside(&host, container, "dd if=/dev/zero of=/big bs=1M count=200 && rm /big")?;
+        check!(code == 0, "{text}");
+        eprintln!("grown in use: {small} MiB became {large}");
+    } else {
+        let failure = host.perform(&grow, &context()).err().map(|failure| failure.to_string()).unwrap_or_default();
+        check!(failure.contains("stop the container first") && failure.contains("CAP_SYS_RESOURCE"), "{failure:?}");
+        check!(shown()? == small, "half grown");
+        perform(&host, &HostEffect::EnsureStopped { container })?;
+        perform(&host, &grow)?;
+        perform(&host, &place.running(DiskKind::Image))?;
+        let large = shown()?;
+        check!(large > 17 << 10, "{small} MiB became {large} while stopped");
     }
     place.remove(&host)
 }

@@ -214,5 +214,9 @@ fn a_foreign_chain_that_drops_forwarded_packets_is_reported_with_its_cure() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("iptables -I FORWARD -i b00c0ffeenet000 -j ACCEPT"), "{warnings:?}");
     let (one, ..) = fixture.container(2);
-    assert_eq!(reaches(&one, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7030, MOMENT), None, "as the warning says");
+    assert_eq!(
+        reaches(&one, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7030, MOMENT),
+        None,
+        "as the warning says"
+    );
 }
