@@ -18,7 +18,8 @@ pub struct EventReference {
 pub struct Context {
     /// What the wall clock said, even if it lied.
     pub wall_clock: Timestamp,
-    /// The kernel's id of the boot in which this was recorded (`/proc/sys/kernel/random/boot_id`).
+    /// The boot in which this was recorded: the kernel's id (`/proc/sys/kernel/random/boot_id`), and in a container the start
+    /// time of its first process.
     pub boot: String,
     /// Who asked.
     pub principal: Principal,

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
 /// Names one process for all time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
-    /// The boot id of the kernel that ran it.
+    /// The boot in which it ran, as [`boot_id`] tells it.
     pub boot: String,
     /// The pid in the host's pid namespace.
     pub pid: i32,
@@ -16,9 +17,21 @@ pub struct ProcessIdentity {
     pub started: u64,
 }
 
-/// Returns the id of this boot.
+/// The inode of the first pid namespace (`PROC_PID_INIT_INO` of linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Returns the id of this boot: the kernel's; inside a container, which boots without the kernel, with the start time of
+/// the container's first process behind a `+`.
 pub fn boot_id() -> io::Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned())
+    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    boot_of(kernel.trim(), fs::metadata("/proc/self/ns/pid")?.ino())
+}
+
+fn boot_of(kernel: &str, pid_namespace: u64) -> io::Result<String> {
+    if pid_namespace == FIRST_PID_NAMESPACE {
+        return Ok(kernel.to_owned());
+    }
+    Ok(format!("{kernel}+{}", stat(1)?.1))
 }
 
 /// Reads state letter and start time out of `/proc/PID/stat`; the name in parentheses may hold anything.
@@ -52,6 +65,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_container_that_boots_again_is_another_boot_and_a_host_is_not() {
+        assert_eq!(boot_of("k", FIRST_PID_NAMESPACE).unwrap(), "k");
+        let first = stat(1).unwrap().1;
+        assert_eq!(boot_of("k", FIRST_PID_NAMESPACE + 1).unwrap(), format!("k+{first}"));
+    }
 
     proptest! {
         #[test]

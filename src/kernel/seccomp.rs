@@ -6,7 +6,8 @@
 //! told "not there" and not be killed.
 
 use crate::sys::seccomp::{
-    CLONE, CLONE3, DENIED_ALWAYS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction, NATIVE_ARCHITECTURE, UNSHARE,
+    CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction,
+    NATIVE_ARCHITECTURE, UNSHARE,
 };
 
 const LOAD_WORD: u16 = 0x20;
@@ -38,6 +39,8 @@ const X32_BIT: u32 = 0x4000_0000;
 pub struct FilterOptions {
     /// New user namespaces (and with them containers inside) are allowed.
     pub nesting: bool,
+    /// It limits the devices of containers inside, which takes programs in the kernel.
+    pub host: bool,
     /// A single command, which needs no mounts, rather than an init.
     pub command: bool,
 }
@@ -92,7 +95,8 @@ pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     #[cfg(target_arch = "x86_64")]
     program.extend([instruction(JUMP_ANY_BIT, 0, 1, X32_BIT), answer(ENOSYS)]);
     let for_commands: &[(&str, u32)] = if options.command { DENIED_TO_COMMANDS } else { &[] };
-    for (_, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(for_commands) {
+    let but_to_hosts: &[(&str, u32)] = if options.host { &[] } else { DENIED_BUT_TO_HOSTS };
+    for (_, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(but_to_hosts).chain(for_commands) {
         program.extend(refuse(*number, EPERM));
     }
     if !options.nesting {
@@ -136,7 +140,7 @@ mod tests {
         }
     }
 
-    const SYSTEM: FilterOptions = FilterOptions { nesting: false, command: false };
+    const SYSTEM: FilterOptions = FilterOptions { nesting: false, host: false, command: false };
 
     fn call(options: FilterOptions, number: u32, arguments: [u32; 2]) -> u32 {
         run(&filter(options), NATIVE_ARCHITECTURE, number, arguments)
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_call_of_the_list_is_refused_and_others_pass() {
-        for (name, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE) {
+        for (name, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(DENIED_BUT_TO_HOSTS) {
             assert_eq!(call(SYSTEM, *number, [0, 0]), EPERM, "{name}");
         }
         assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW);
@@ -159,6 +163,13 @@ mod tests {
         assert_eq!(call(SYSTEM, UNSHARE, [CLONE_NEWUSER, 0]), EPERM);
         assert_eq!(call(nesting, CLONE3, [0, 0]), ALLOW);
         assert_eq!(call(nesting, UNSHARE, [CLONE_NEWUSER, 0]), ALLOW);
+    }
+
+    #[test]
+    fn a_host_of_containers_may_load_device_programs_and_nobody_else() {
+        let (_, bpf) = DENIED_BUT_TO_HOSTS[0];
+        assert_eq!(call(FilterOptions { nesting: true, ..SYSTEM }, bpf, [0, 0]), EPERM);
+        assert_eq!(call(FilterOptions { nesting: true, host: true, ..SYSTEM }, bpf, [0, 0]), ALLOW);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::sys::{capability, process, seccomp};
 /// Everything but linux_immutable, sys_module, sys_rawio, sys_pacct, sys_time, mknod, audit_control and all numbers
 /// from 32 on. A systemd boots to `running` with it; with sys_rawio two of its units fail.
 const SYSTEM_CAPABILITIES: u64 = 0xb5ec_fdff;
+/// What a container that is a host of containers has beside that: device nodes for the loop devices it opens.
+const HOST_CAPABILITIES: u64 = 1 << 27;
 /// What single commands get elsewhere too: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
 /// net_bind_service, net_raw, sys_chroot, audit_write, setfcap.
 const COMMAND_CAPABILITIES: u64 = 0xa004_25fb;
@@ -33,12 +35,16 @@ pub struct Profile {
     pub kind: Kind,
     /// Containers inside the container are allowed.
     pub nesting: bool,
+    /// It is a host of containers: privileged and nesting, so that loop devices and device programs work as on a host.
+    #[serde(default)]
+    pub host: bool,
 }
 
 impl Profile {
     /// Returns the capabilities that are kept, as a bit set.
     pub fn capabilities(self) -> u64 {
         match self.kind {
+            Kind::System if self.host => SYSTEM_CAPABILITIES | HOST_CAPABILITIES,
             Kind::System => SYSTEM_CAPABILITIES,
             Kind::Command => COMMAND_CAPABILITIES,
         }
@@ -50,7 +56,8 @@ impl Profile {
     }
 
     fn filter_options(self) -> FilterOptions {
-        FilterOptions { nesting: self.nesting, command: self.kind == Kind::Command && !self.nesting }
+        let system = self.kind == Kind::System;
+        FilterOptions { nesting: self.nesting, host: self.host && system, command: !system && !self.nesting }
     }
 }
 

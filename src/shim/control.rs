@@ -121,7 +121,7 @@ impl Supervisor {
         self.ensure_disk()?;
         cgroup.ensure()?;
         let created = cgroup
-            .restrict_devices()
+            .restrict_devices(container.is_host())
             .and_then(|()| cgroup.set_limits(&self.spec.limits))
             .and_then(|()| launch::create(&container, &cgroup));
         let created = match created {

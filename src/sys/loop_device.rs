@@ -9,8 +9,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode};
 
 use super::check;
 
@@ -89,6 +91,45 @@ fn open_device(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)
 }
 
+const CONTROL: &str = "/dev/loop-control";
+/// `MISC_MAJOR` and `LOOP_CTRL_MINOR` of the kernel's linux/major.h and linux/miscdevice.h.
+const CONTROL_NUMBERS: (u32, u32) = (10, 237);
+
+fn open_control() -> io::Result<File> {
+    let make = || make_node(Path::new(CONTROL), FileType::CharacterDevice, CONTROL_NUMBERS);
+    open_or_make(Path::new(CONTROL), make)
+}
+
+/// Opens a device that the kernel knows.
+fn open_known(path: &Path) -> io::Result<File> {
+    open_or_make(path, || {
+        let name = path.file_name().unwrap_or_default();
+        let numbers = std::fs::read_to_string(Path::new("/sys/block").join(name).join("dev"))?;
+        let numbers =
+            numbers.trim().split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        make_node(path, FileType::BlockDevice, numbers.ok_or(io::ErrorKind::NotFound)?)
+    })
+}
+
+/// Opens a node; where nobody makes nodes (a container with a /dev of its own) it is made.
+fn open_or_make(path: &Path, make: impl FnOnce() -> io::Result<()>) -> io::Result<File> {
+    match open_device(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make().map_err(|_| error)?;
+            open_device(path)
+        }
+        other => other,
+    }
+}
+
+fn make_node(path: &Path, kind: FileType, (major, minor): (u32, u32)) -> io::Result<()> {
+    let device = rustix::fs::makedev(major, minor);
+    match rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::from_raw_mode(0o600), device) {
+        Err(rustix::io::Errno::EXIST) => Ok(()), // Another one was first.
+        other => Ok(other?),
+    }
+}
+
 fn simple(file: &File, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<i32> {
     // SAFETY: the request takes a plain number; the descriptor is borrowed.
     check::int(unsafe { libc::ioctl(file.as_raw_fd(), request as _, value) })
@@ -99,7 +140,7 @@ fn simple(file: &File, request: libc::c_ulong, value: libc::c_ulong) -> io::Resu
 /// # Errors
 /// Why not.
 pub fn control_answers() -> io::Result<()> {
-    let control = open_device(Path::new("/dev/loop-control"))?;
+    let control = open_control()?;
     simple(&control, LOOP_CTL_GET_FREE, 0).map(drop)
 }
 
@@ -111,11 +152,11 @@ pub fn control_answers() -> io::Result<()> {
 /// `NotFound` where the host has no loop control device; `EBUSY` when every free device was taken by others first.
 pub fn attach_until_closed(image: &Path, read_only: bool) -> io::Result<LoopDevice> {
     let backing = OpenOptions::new().read(true).write(!read_only).custom_flags(libc::O_CLOEXEC).open(image)?;
-    let control = open_device(Path::new("/dev/loop-control"))?;
+    let control = open_control()?;
     for _ in 0..ATTEMPTS {
         let number = simple(&control, LOOP_CTL_GET_FREE, 0)?;
         let path = PathBuf::from(format!("/dev/loop{number}"));
-        let file = open_device(&path)?;
+        let file = open_known(&path)?;
         match configure(&file, &backing, read_only) {
             Ok(direct) => return Ok(LoopDevice { path, direct, file }),
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
@@ -146,7 +187,7 @@ fn configure_with(device: &File, backing: &File, flags: u32) -> io::Result<()> {
 impl LoopDevice {
     /// Opens a device that is attached already.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = open_device(path)?;
+        let file = open_known(path)?;
         let direct = status(&file)?.flags & FLAG_DIRECT_IO != 0;
         Ok(Self { path: path.to_owned(), direct, file })
     }
@@ -203,6 +244,5 @@ pub fn attached_to(backing: Backing) -> io::Result<Vec<PathBuf>> {
 }
 
 fn is_backed_by(device: &Path, backing: Backing) -> bool {
-    let is_block = std::fs::metadata(device).is_ok_and(|metadata| metadata.file_type().is_block_device());
-    is_block && LoopDevice::open(device).and_then(|open| open.backing()).is_ok_and(|found| found == backing)
+    LoopDevice::open(device).and_then(|open| open.backing()).is_ok_and(|found| found == backing)
 }

@@ -124,16 +124,20 @@ pub enum Safety {
     NoDevices,
     /// `nosuid,nodev,noexec`.
     DataOnly,
+    /// `ro,nosuid,nodev,noexec`.
+    ReadOnlyData,
 }
 
 impl Safety {
     fn attributes(self) -> MountAttrFlags {
         use MountAttrFlags as Flags;
+        let data = Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV | Flags::MOUNT_ATTR_NOEXEC;
         match self {
             Self::Plain => Flags::empty(),
             Self::NoSetUserId => Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NOEXEC,
             Self::NoDevices => Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV,
-            Self::DataOnly => Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV | Flags::MOUNT_ATTR_NOEXEC,
+            Self::DataOnly => data,
+            Self::ReadOnlyData => data | Flags::MOUNT_ATTR_RDONLY,
         }
     }
 }

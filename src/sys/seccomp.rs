@@ -73,7 +73,6 @@ mod numbers {
         SYS_finit_module,
         SYS_delete_module,
         SYS_open_by_handle_at,
-        SYS_bpf,
         SYS_perf_event_open,
         SYS_userfaultfd,
         SYS_keyctl,
@@ -109,6 +108,9 @@ mod numbers {
     /// The same, for calls that only this architecture has.
     #[cfg(target_arch = "aarch64")]
     pub const DENIED_HERE: &[(&str, u32)] = &[];
+
+    /// Calls that only a host of containers needs.
+    pub const DENIED_BUT_TO_HOSTS: &[(&str, u32)] = named![SYS_bpf,];
 
     /// Calls that a single command does not need, though an init does.
     pub const DENIED_TO_COMMANDS: &[(&str, u32)] = named![

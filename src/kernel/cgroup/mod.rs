@@ -133,14 +133,14 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Allows the devices every container has and refuses all others.
+    /// Allows the devices every container has, loop devices if they are asked for, and refuses all others.
     ///
     /// # Errors
     /// The kernel refuses the device program (no `CAP_BPF`) or has no device controller.
-    pub fn restrict_devices(&self) -> Result<(), Failure> {
+    pub fn restrict_devices(&self, loops: bool) -> Result<(), Failure> {
         match self.v1_path("devices") {
-            Some(path) => devices::restrict_v1(path),
-            None => devices::restrict_v2(&self.unified),
+            Some(path) => devices::restrict_v1(path, loops),
+            None => devices::restrict_v2(&self.unified, loops),
         }
     }
 

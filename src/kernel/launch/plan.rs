@@ -74,6 +74,11 @@ impl Container {
             Init::Own { .. } => Kind::System,
             Init::Builtin { .. } => Kind::Command,
         };
-        Profile { kind, nesting: self.nesting }
+        Profile { kind, nesting: self.nesting, host: self.is_host() }
+    }
+
+    /// Tells whether it is a host of containers itself: root of the host, with nesting.
+    pub fn is_host(&self) -> bool {
+        self.nesting && self.ids.is_none()
     }
 }

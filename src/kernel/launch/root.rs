@@ -102,7 +102,8 @@ fn mount_new(
 
 fn mount_kernel_views(root: &OwnedFd) -> Result<(), Failure> {
     mount_new(root, "proc", "proc", &[], Safety::DataOnly)?;
-    mount_new(root, "sys", "sysfs", &[("ro", "")], Safety::DataOnly)?;
+    // In a container of a container the view above is read-only, and the kernel lets no mount below be less so.
+    mount_new(root, "sys", "sysfs", &[("ro", "")], Safety::ReadOnlyData)?;
     mount_new(root, "sys/fs/cgroup", "cgroup2", &[], Safety::DataOnly)
 }
 
