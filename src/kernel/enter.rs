@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
-use super::cgroup::{Layout, parse_paths};
+use super::cgroup::{Doors, Layout, parse_paths};
 use super::failure::{Failure, Step as _};
 use super::launch::{Word, words};
 use super::program;
@@ -86,12 +86,13 @@ pub struct Entered {
 pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<Entered, Failure> {
     let (ours, theirs) = socket::pair().step("make the helper's socket")?;
     let pipes = if command.terminal.is_none() { Some(Pipes::new()?) } else { None };
-    let groups = groups_of(target.init, layout)?;
-    match process::fork(ForkOptions::default()).step("fork the helper")? {
+    let groups = Groups::of(target.init, layout)?;
+    let options = ForkOptions { cgroup: groups.birthplace.as_ref().map(AsFd::as_fd), ..ForkOptions::default() };
+    match process::fork(options).step("fork the helper")? {
         Forked::Child => {
             drop(ours);
             let inner = pipes.map(|pipes| pipes.inner);
-            let Err(failure) = help(target, &groups, command, inner, &theirs);
+            let Err(failure) = help(target, groups.doors, command, inner, &theirs);
             let _ = Word::Failed(failure).send(&theirs, &[]);
             process::exit_now(127)
         }
@@ -136,30 +137,35 @@ impl Pipes {
     }
 }
 
-/// Returns the `cgroup.procs` files of the init's groups, as the host sees them: the unified one is the init's own
-/// leaf, since a group that passes controllers on takes no processes.
-fn groups_of(init: i32, layout: &Layout) -> Result<Vec<std::path::PathBuf>, Failure> {
-    let text = fs::read_to_string(format!("/proc/{init}/cgroup")).step("read the cgroups of the init")?;
-    let paths: BTreeMap<String, String> = parse_paths(&text);
-    let file = |root: &Path, path: &str| root.join(path.trim_start_matches('/')).join("cgroup.procs");
-    let v1 = layout.v1.iter().filter_map(|one| Some(file(&one.root, paths.get(&one.name)?)));
-    let unified = paths.get("").map(|path| file(&layout.unified, path));
-    Ok(v1.chain(unified).collect())
+/// The groups that the helper joins: those of the init, as the host sees them.
+struct Groups {
+    /// The unified one is the init's own leaf, since a group that passes controllers on takes no processes.
+    birthplace: Option<OwnedFd>,
+    doors: Doors,
+}
+
+impl Groups {
+    fn of(init: i32, layout: &Layout) -> Result<Self, Failure> {
+        let text = fs::read_to_string(format!("/proc/{init}/cgroup")).step("read the cgroups of the init")?;
+        let paths: BTreeMap<String, String> = parse_paths(&text);
+        let place = |root: &Path, name: &str| Some(root.join(paths.get(name)?.trim_start_matches('/')));
+        let v1: Vec<PathBuf> = layout.v1.iter().filter_map(|one| place(&one.root, &one.name)).collect();
+        let open = |leaf: PathBuf| descriptor::open_directory(&leaf).step("open the cgroup of the init");
+        let birthplace = place(&layout.unified, "").map(open).transpose()?;
+        Ok(Self { birthplace, doors: Doors::open(v1.iter().map(PathBuf::as_path))? })
+    }
 }
 
 /// The helper's part, up to the second fork.
 fn help(
     target: Target<'_>,
-    groups: &[std::path::PathBuf],
+    doors: Doors,
     command: &Command,
     pipes: Option<[OwnedFd; 3]>,
     socket: &OwnedFd,
 ) -> Result<Infallible, Failure> {
     process::forbid_dump().step("close /proc of the helper")?;
-    let own = process::own_pid().to_string();
-    for group in groups {
-        fs::write(group, &own).step(&format!("join {}", group.display()))?;
-    }
+    doors.pass()?;
     namespace::enter(target.pidfd, namespaces(target)).step("enter the namespaces")?;
     std::env::set_current_dir("/").step("go to the root")?;
     process::become_user(0, 0, &[]).step("become root of the container")?;

@@ -167,10 +167,7 @@ impl LinuxHost {
             return Ok(started(&directory).unwrap_or(Facts::None));
         }
         match step {
-            "runtime-folder" => {
-                expect_joins();
-                self.begin_runtime(run, &directory)?;
-            }
+            "runtime-folder" => self.begin_runtime(run, &directory)?,
             "supervisor" => self.ensure_supervisor(container, &directory)?,
             "namespaces" => self.ensure_created(container)?,
             "link" => self.ensure_link(run, &directory)?,
@@ -351,15 +348,6 @@ impl LinuxHost {
 
 fn stopped(container: ContainerId) -> crate::domain::effect::HostEffect {
     crate::domain::effect::HostEffect::EnsureStopped { container }
-}
-
-/// Lets the wait for the kernel's lock pass beside the first steps; see [`Cgroup::expect_joins`].
-fn expect_joins() {
-    std::thread::spawn(|| {
-        if let Ok(layout) = Layout::detect() {
-            Cgroup::expect_joins(&layout);
-        }
-    });
 }
 
 /// Tells again of a start that was made before.

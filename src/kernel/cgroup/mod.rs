@@ -6,6 +6,7 @@
 //! is ever given to the container.
 
 mod devices;
+mod door;
 mod hybrid;
 mod layout;
 mod limits;
@@ -19,6 +20,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use door::Doors;
 pub use layout::{Hierarchy, Layout, own_paths, parse_paths};
 pub use limits::Limits;
 pub use statistics::Statistics;
@@ -103,19 +105,6 @@ impl Cgroup {
         Ok(Some(below.to_owned()))
     }
 
-    /// Pays in advance for the joins of a process that will be moved within the next milliseconds.
-    ///
-    /// The first move after a pause waits for a grace period of the whole machine (the kernel's lock against forks
-    /// while processes move, about 14 ms here); those that follow soon do not. Where v1 hierarchies must be joined by
-    /// moving, a move of the caller to where it is already takes that wait while other work is done. Nothing is to be
-    /// done on a pure v2 host, where a process is born in its group. A refusal changes nothing: it only was not faster.
-    pub fn expect_joins(layout: &Layout) {
-        let Some(hierarchy) = layout.v1.first() else { return };
-        let Ok(own) = own_paths() else { return };
-        let below = own.get(&hierarchy.name).map_or("/", String::as_str);
-        let _ = tree::join(&hierarchy.root.join(below.trim_start_matches('/')), crate::sys::process::own_pid());
-    }
-
     fn v1_path(&self, controller: &str) -> Option<&Path> {
         self.v1.iter().find(|(hierarchy, _)| hierarchy.has(controller)).map(|(_, path)| path.as_path())
     }
@@ -161,15 +150,13 @@ impl Cgroup {
         descriptor::open_directory(&self.unified).step("open the cgroup")
     }
 
-    /// Moves a process into every v1 hierarchy of the group; the unified one is joined at birth.
-    pub fn join_v1(&self, pid: i32) -> Result<(), Failure> {
-        self.v1.iter().try_for_each(|(_, path)| tree::join(path, pid))
-    }
-
-    /// Moves a process into the group in every hierarchy.
-    pub fn join(&self, pid: i32) -> Result<(), Failure> {
-        tree::join(&self.unified, pid)?;
-        self.join_v1(pid)
+    /// Opens the way into every v1 hierarchy of the group, for a child that is about to be born; the unified one is
+    /// joined at birth.
+    ///
+    /// # Errors
+    /// Names the directory that is not there.
+    pub fn open_v1(&self) -> Result<Doors, Failure> {
+        Doors::open(self.v1.iter().map(|(_, path)| path.as_path()))
     }
 
     /// Gives the group's subtree to the root of the container: the unified directory and `name=systemd`, never the

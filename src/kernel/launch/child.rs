@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::plan::{Container, Init, Network};
 use super::{CONTROL, Word, root, words};
+use crate::kernel::cgroup::Doors;
 use crate::kernel::failure::{Failure, Step as _};
 use crate::kernel::{builtin_init, program, security};
 use crate::sys::{descriptor, namespace, process, signal, tty};
@@ -14,9 +15,10 @@ use crate::sys::{descriptor, namespace, process, signal, tty};
 const EXIT_FAILED: i32 = 70;
 
 /// Runs the child; never returns.
-pub fn run(container: &Container, socket: OwnedFd) -> ! {
+pub fn run(container: &Container, doors: Doors, socket: OwnedFd) -> ! {
+    let joined = doors.pass();
     let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
-    let Err(failure) = become_init(container, &socket);
+    let Err(failure) = joined.and_then(|()| become_init(container, &socket));
     let _ = Word::Failed(failure).send(&socket, &[]);
     process::exit_now(EXIT_FAILED)
 }

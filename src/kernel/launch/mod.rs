@@ -67,13 +67,13 @@ impl Gate {
 pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure> {
     make_stage(container)?;
     let (ours, theirs) = socket::pair().step("make the launch socket")?;
-    let group = cgroup.open()?;
+    let (group, doors) = (cgroup.open()?, cgroup.open_v1()?);
     let options = ForkOptions { namespaces: namespaces(container), cgroup: Some(group.as_fd()), as_sibling: false };
     let child = match process::fork(options).step("fork into the namespaces")? {
-        Forked::Child => child::run(container, theirs),
+        Forked::Child => child::run(container, doors, theirs),
         Forked::Parent(child) => child,
     };
-    drop(theirs);
+    drop((theirs, doors));
     match bring_up(container, cgroup, &child, &ours) {
         Ok(console) => Ok(Created { child, console, gate: Gate(ours) }),
         Err(failure) => {
@@ -88,7 +88,6 @@ fn bring_up(container: &Container, cgroup: &Cgroup, child: &Child, socket: &Owne
     if let Some(range) = container.ids {
         write_id_maps(child.pid, range)?;
     }
-    cgroup.join_v1(child.pid)?;
     if let Some(range) = container.ids {
         cgroup.delegate(range.base)?;
     }

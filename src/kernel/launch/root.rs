@@ -42,7 +42,7 @@ pub fn lower_name(index: usize) -> String {
 pub fn assemble(layers: Vec<OwnedFd>) -> Result<PseudoTerminal, Failure> {
     mount::set_propagation(mount::Propagation::Dependent).step("make the mounts dependent")?;
     mount_overlay(layers)?;
-    // Only now, when the parent has moved this process into its groups: they become the roots of what it sees.
+    // This process has joined its groups at its birth: they become the roots of what it sees.
     namespace::leave(Namespaces::CGROUP).step("make the cgroup namespace")?;
     let root = descriptor::open_place(ROOT.as_ref()).step("open the root")?;
     mount_kernel_views(&root)?;
