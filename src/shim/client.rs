@@ -1,9 +1,10 @@
 //! The daemon's side of the protocol: blocking calls with a time limit.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::time::Duration;
+use std::{fs, io};
 
 use super::protocol::{
     Directory, Event, Failure, MESSAGE_MAX, ProcessIdentity, Reply, Request, SPEC_FILE, SessionTarget, Spec, Status,
@@ -81,33 +82,31 @@ impl Client {
     /// Nobody listens, or no common version.
     pub fn connect(path: &Path, limit: Duration) -> Result<Self, ClientError> {
         let text = path.display().to_string();
-        let unreachable = |source| ClientError::Unreachable { path: text.clone(), source };
-        let socket = socket::connect(path).map_err(unreachable)?;
-        socket::set_timeout(&socket, limit).map_err(unreachable)?;
-        let mut client = Self { socket, path: text, limit, version: VERSION };
+        let socket = socket::connect(path).map_err(|source| ClientError::Unreachable { path: text.clone(), source })?;
+        Self::greet(socket, text, limit)
+    }
+
+    /// Gives a waiting shim, whose standard input is the other end of `socket`, its runtime directory and its standard
+    /// error, and greets it: when this returns, its other sockets listen too.
+    ///
+    /// # Errors
+    /// The shim is gone; `record::FAILURE` in the directory or what it wrote to `words` says why.
+    pub fn order(socket: OwnedFd, runtime_dir: &Path, words: &fs::File, limit: Duration) -> Result<Self, ClientError> {
+        let text = runtime_dir.display().to_string();
+        socket::send(&socket, runtime_dir.as_os_str().as_bytes(), &[words.as_fd()])
+            .map_err(|source| ClientError::Unreachable { path: text.clone(), source })?;
+        Self::greet(socket, text, limit)
+    }
+
+    fn greet(socket: OwnedFd, path: String, limit: Duration) -> Result<Self, ClientError> {
+        socket::set_timeout(&socket, limit)
+            .map_err(|source| ClientError::Unreachable { path: path.clone(), source })?;
+        let mut client = Self { socket, path, limit, version: VERSION };
         match client.call(&Request::Hello { version: VERSION })?.0 {
             Reply::Hello { version, .. } if (VERSION_OLDEST..=VERSION).contains(&version) => client.version = version,
             other => return Err(client.unexpected("hello", &other)),
         }
         Ok(client)
-    }
-
-    /// Waits until the shim of a runtime directory listens, then connects.
-    ///
-    /// # Errors
-    /// The shim gave up (its own words), or nobody listened within `limit`.
-    pub fn connect_when_ready(runtime_dir: &Path, socket: &Path, limit: Duration) -> Result<Self, ClientError> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match Self::connect(socket, limit) {
-                Err(ClientError::Unreachable { .. }) if Instant::now() < deadline => {}
-                other => return other,
-            }
-            if let Ok(Some(failure)) = record::read::<Failure>(runtime_dir, record::FAILURE) {
-                return Err(failure.into());
-            }
-            thread::sleep(Duration::from_micros(200));
-        }
     }
 
     fn unexpected(&self, request: &str, reply: &Reply) -> ClientError {

@@ -1,7 +1,7 @@
 //! L3: the supervisor of one container and the protocol it speaks: tiny, single-threaded.
 //!
-//! One process per container, spawned by the daemon as `berth shim RUNTIME_DIR` and then on its own: it is the parent
-//! of the container's first process and of every command that joins, holds disk, console and exit status, and
+//! One process per container, spawned by the daemon as `berth shim --wait`, told its runtime directory, and then on
+//! its own: it is the parent of the container's first process and of every command that joins, holds disk, console and exit status, and
 //! outlives the daemon. It waits in one poll(2) and wakes for nothing but work. `docs/runtime.md` has the table of
 //! who may die when.
 
@@ -13,6 +13,7 @@ mod control;
 mod ending;
 mod freezer;
 mod notify;
+mod order;
 pub mod protocol;
 pub mod record;
 mod relay;
@@ -31,6 +32,10 @@ use supervisor::Supervisor;
 /// In place of a runtime directory: prints what the host can do, as JSON, and ends.
 pub const PROBE: &str = "--probe";
 
+/// In place of a runtime directory: waits on standard input for the message that names it; see `order`. What follows is
+/// not looked at: it keeps room for the name in what ps(1) shows.
+pub const WAIT: &str = "--wait";
+
 /// Runs the shim of the container whose specification lies in `runtime_dir`; returns when its work is done.
 ///
 /// What goes wrong before anybody can connect is left in `RUNTIME_DIR/failure.json` for the daemon.
@@ -38,6 +43,25 @@ pub fn main(runtime_dir: &Path) -> ExitCode {
     if runtime_dir == Path::new(PROBE) {
         return print_probe();
     }
+    prepare();
+    if runtime_dir != Path::new(WAIT) {
+        return supervise(runtime_dir);
+    }
+    match order::wait() {
+        Ok(Some(runtime_dir)) => supervise(&runtime_dir),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// What every shim needs and no container decides.
+fn prepare() {
+    // Already the leader of a session when the daemon made one for it.
+    let _ = process::new_session();
+    process::set_file_mode_mask(0o077);
+}
+
+fn supervise(runtime_dir: &Path) -> ExitCode {
     match run(runtime_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -63,10 +87,8 @@ fn run(runtime_dir: &Path) -> Result<(), Failure> {
     if spec.container.as_ref().is_some_and(|container| container.ids.is_none()) {
         sealed::run_from_read_only_copy(&runtime_dir)?;
     }
-    // Already the leader of a session when the daemon made one for it.
-    let _ = process::new_session();
-    process::set_file_mode_mask(0o077);
     process::forbid_dump().step("close /proc of the shim")?;
     process::become_subreaper().step("become subreaper")?;
-    Supervisor::new(runtime_dir, spec)?.run()
+    let first = order::take_connection().step("take the first connection")?;
+    Supervisor::new(runtime_dir, spec, first)?.run()
 }

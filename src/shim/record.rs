@@ -28,12 +28,14 @@ pub struct ShimRecord {
     pub version: u32,
 }
 
-/// Writes a record whole or not at all (temporary file, fsync, rename).
+/// Writes a record whole or not at all (temporary file, rename).
+///
+/// Not synced: a record outlives its process and the daemon, and says nothing any more once the machine has gone down;
+/// where /run is a disk, each sync would hold a start up by milliseconds.
 pub fn write(directory: &Path, name: &str, record: &impl Serialize) -> io::Result<()> {
     let temporary = directory.join(format!("{name}.new"));
     let mut file = File::create(&temporary)?;
     file.write_all(&serde_json::to_vec(record)?)?;
-    file.sync_all()?;
     fs::rename(&temporary, directory.join(name))
 }
 

@@ -100,8 +100,8 @@ enum Source {
 }
 
 impl Supervisor {
-    /// Sets up namespace, sockets and record; afterwards the daemon can connect.
-    pub(super) fn new(directory: PathBuf, spec: Spec) -> Result<Self, Failure> {
+    /// Sets up namespace, sockets and record; afterwards anybody can connect. `first` is connected already.
+    pub(super) fn new(directory: PathBuf, spec: Spec, first: Option<OwnedFd>) -> Result<Self, Failure> {
         let layout = Layout::detect()?;
         let cgroup = match &spec.cgroup {
             Some(place) => Some(Cgroup::at(&layout, place.parent.as_deref(), &place.name)?),
@@ -130,7 +130,7 @@ impl Supervisor {
             status_text: None,
             console: None,
             sessions: Sessions::default(),
-            connections: Vec::new(),
+            connections: first.into_iter().map(|socket| Connection::new(0, socket)).collect(),
             ending: false,
             log,
             notify,

@@ -63,6 +63,11 @@ pub fn place_beneath(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     }
 }
 
+/// Copies a descriptor to the lowest free number above the standard ones, close-on-exec.
+pub fn copy(descriptor: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, 3)?)
+}
+
 /// Makes a pipe, both ends close-on-exec: (read end, write end).
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)

@@ -234,6 +234,33 @@ pub fn set_file_mode_mask(mask: u32) {
     unsafe { libc::umask(mask) };
 }
 
+/// Changes the words that ps(1) shows of this process, within the room that its first ones took.
+///
+/// # Errors
+/// They do not fit (`InvalidInput`); the old ones stay.
+pub fn set_command_line(words: &[&[u8]]) -> io::Result<()> {
+    let (start, end) = argument_area()?;
+    let room = end.saturating_sub(start);
+    let mut text = words.iter().flat_map(|word| word.iter().copied().chain([0])).collect::<Vec<u8>>();
+    if text.len() > room {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    text.resize(room, 0);
+    // SAFETY: the kernel says that the strings of argv lie there, on the first stack, writable and for as long as the
+    // process lives. Nobody keeps a reference to them: std copies them at each call. Every byte written keeps them
+    // ended by NUL, as `text` ends in one and is exactly as long.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, room) };
+    Ok(())
+}
+
+/// Returns where the argument strings begin and end: fields 48 and 49 of `/proc/self/stat` (proc(5)).
+fn argument_area() -> io::Result<(usize, usize)> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
+    let field = |number: usize| fields.as_ref()?.get(number - 3)?.parse().ok();
+    field(48).zip(field(49)).filter(|(start, _)| *start != 0).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// Returns the caller's pid.
 pub fn own_pid() -> i32 {
     std::process::id() as i32

@@ -55,6 +55,16 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
+/// Tells whether the descriptor is a Unix socket that keeps message borders.
+pub fn is_packet_socket(descriptor: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_type(descriptor).is_ok_and(|kind| kind == SocketType::SEQPACKET)
+}
+
+/// Makes every later call on this socket return at once.
+pub fn never_block(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(socket, true)?)
+}
+
 /// Binds a datagram socket at `path` (the side of `NOTIFY_SOCKET`, sd_notify(3)); non-blocking.
 pub fn bind_datagram(path: &Path) -> io::Result<OwnedFd> {
     let socket = new_socket(SocketType::DGRAM)?;

@@ -14,6 +14,7 @@ use berth::shim::protocol::{
     CgroupPlace, Command as EnterCommand, Container, Disk, Event, ExitRecord, IdRange, Init, Limits, Network,
     Readiness, SessionTarget, Spec, VERSION,
 };
+use berth::sys::socket;
 
 use crate::check;
 use crate::harness::roots::{self, run};
@@ -130,14 +131,15 @@ impl TestContainer {
     pub fn spawn_spec(directory: PathBuf, spec: Spec) -> Result<Self, Stop> {
         prepare_runtime_directory(&directory, &spec)?;
         let errors = fs::File::create(directory.join("stderr"))?;
+        let (socket, theirs) = socket::pair()?;
         let shim = Command::new(PROGRAM)
-            .arg("shim")
+            .args(["shim", "--wait"])
             .arg(&directory)
-            .stdin(Stdio::null())
+            .stdin(theirs)
             .stdout(Stdio::null())
-            .stderr(errors)
+            .stderr(Stdio::null())
             .spawn()?;
-        let client = Client::connect_when_ready(&directory, &spec.control_socket, PATIENCE);
+        let client = Client::order(socket, &directory, &errors, PATIENCE);
         let mut this = Self { directory, spec, shim, client: None };
         this.client = Some(client.map_err(|error| Stop::Failed(format!("{error}; {}", this.words())))?);
         Ok(this)

@@ -1,6 +1,7 @@
 //! Who may die when: the daemon's connection, the daemon, the shim, the container.
 
 use std::os::fd::AsFd as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth::kernel::identity::ProcessIdentity;
@@ -18,6 +19,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a killed shim takes its container along and leaves no mount", shim_killed),
     ("a disk without a container is served and dismissed", disk_alone),
     ("an idle shim sleeps", idle),
+    ("a shim that waits to be needed ends with whoever spawned it", waiting),
     ("a create that fails says at which step and leaves no cgroup", create_fails),
 ];
 
@@ -134,4 +136,22 @@ fn create_fails() -> Outcome {
     check!(error.contains("/no/such/root"), "{error}");
     check!(!test.cgroup()?.exists(), "the cgroup stayed");
     test.finish().map(drop)
+}
+
+fn waiting() -> Outcome {
+    let (socket, theirs) = berth::sys::socket::pair()?;
+    let mut shim = Command::new(env!("CARGO_BIN_EXE_berth")).args(["shim", "--wait"]).stdin(theirs).spawn()?;
+    std::thread::sleep(Duration::from_millis(200));
+    check!(shim.try_wait()?.is_none(), "it did not wait");
+    drop(socket);
+    let begun = Instant::now();
+    let ended = loop {
+        check!(begun.elapsed() < Duration::from_secs(10), "it still waits");
+        match shim.try_wait()? {
+            Some(status) => break status,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    check!(ended.success(), "it ended with {ended}");
+    Ok(())
 }

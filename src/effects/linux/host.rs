@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::backup::Run;
 use super::network::Networks;
 use super::paths::StatePaths;
+use super::ready::Ready;
+use super::run::Starting;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};
 use crate::repository::Repository;
-use crate::shim::client::Client;
 use crate::types::{Clock, ContainerId, NodeId, RunId, StoreId};
 
 /// Is what a host needs to know of the machine and of its daemon.
@@ -42,8 +43,9 @@ pub struct HostOptions {
 pub struct LinuxHost {
     pub(super) options: HostOptions,
     pub(super) networks: Networks,
-    /// Connections that hold a creation open between its steps.
-    pub(super) starting: Mutex<HashMap<ContainerId, Client>>,
+    /// What holds a creation open between its steps.
+    pub(super) starting: Mutex<HashMap<ContainerId, Starting>>,
+    pub(super) ready: Ready,
     /// Backups under way; they end with the daemon, and the next one finds what they stored.
     pub(super) runs: Mutex<HashMap<RunId, Run>>,
     /// Stores that are open; their locks are held as long as this daemon lives.
@@ -64,11 +66,13 @@ impl LinuxHost {
     pub fn open(options: HostOptions) -> Result<Arc<Self>, Failure> {
         options.paths.ensure(options.group)?;
         let (changes, inbox) = channel();
+        let ready = Ready::new(&options.executable, &options.paths.runtime().join("containers"));
         let networks = Networks::new(&options.instance, options.paths.runtime());
         let host = Arc::new(Self {
             options,
             networks,
             starting: Mutex::default(),
+            ready,
             runs: Mutex::default(),
             repositories: Mutex::default(),
             changes,
@@ -77,6 +81,10 @@ impl LinuxHost {
         host.dismiss_reached();
         for container in host.observed() {
             host.watch(container, None);
+        }
+        // Without root nothing is started.
+        if crate::sys::process::effective_user() == 0 {
+            host.ready.refill();
         }
         Ok(host)
     }
@@ -178,6 +186,7 @@ impl Host for LinuxHost {
     }
 
     fn close(&self) {
+        self.ready.close();
         let _ = self.changes.send(None);
     }
 }

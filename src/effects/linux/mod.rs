@@ -1,6 +1,6 @@
 //! The real host: Linux, by way of `sys` and `kernel`.
 //!
-//! `host` says which work goes where; `run`, `watch` and `reach` speak to supervisors; `stores`, `backup`, `restore` and
+//! `host` says which work goes where; `run`, `watch` and `reach` speak to supervisors, of which `ready` keeps a few; `stores`, `backup`, `restore` and
 //! `mapped` to the backup engine; the rest each do one kind of work.
 
 mod access;
@@ -16,6 +16,7 @@ mod mapped;
 pub mod network;
 pub mod paths;
 mod reach;
+mod ready;
 mod restore;
 mod run;
 mod stores;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::failure::cannot;
 use super::host::LinuxHost;
 use super::paths::ensure_directory;
-use super::run::{PATIENCE, dismiss, remove_folder, shim_failure, spawn_shim};
+use super::run::{Supervisor, dismiss, remove_folder, shim_failure};
 use crate::domain::effect::Failure;
 use crate::effects::Observation;
 use crate::shim::client::{Client, prepare_runtime_directory};
@@ -90,13 +90,15 @@ impl LinuxHost {
         let directory = folder.join(crate::types::RunId::from_bytes(name).short());
         let spec = self.disk_specification(container, &directory);
         prepare_runtime_directory(&directory, &spec).map_err(cannot("prepare", directory.display()))?;
-        let child = spawn_shim(&self.options.executable, &directory)?;
-        let client = Client::connect_when_ready(&directory, &spec.control_socket, PATIENCE);
-        let disk = client.map_err(shim_failure).and_then(|client| disk_of(&client));
+        let Supervisor { client, mut child } = self.supervisor(&directory)?;
+        self.ready.refill();
+        let disk = disk_of(&client);
+        drop(client);
         match disk {
             Ok(disk) => Ok(Reached { disk, temporary: Some(directory), child: Some(child) }),
             Err(failure) => {
                 let _ = dismiss(&directory).and_then(|()| remove_folder(&directory));
+                let _ = child.wait();
                 Err(failure)
             }
         }

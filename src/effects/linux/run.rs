@@ -3,9 +3,9 @@
 //! What a start needs to know later (which link to take away, which init it was) lies in the runtime directory, which ends
 //! with the boot like everything it names. A start runs no other program than the supervisor itself.
 
-use std::os::unix::process::CommandExt;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
 use super::network::resolv_conf;
+use super::ready::words_of;
 use crate::domain::effect::{Facts, Failure, InitSignal, RunSpecification};
 use crate::effects::steps::StepName;
 use crate::effects::{Host as _, Observation};
 use crate::events::{Exit, InitKind, Lease, Limits, ProcessIdentity};
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::shim::client::{Client, ClientError, prepare_runtime_directory};
-use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Phase, Readiness, Spec, VERSION};
+use crate::shim::protocol::{self, CgroupPlace, Disk, Event, Init, Network, Phase, Readiness, Spec, Status, VERSION};
 use crate::shim::record;
 use crate::types::{ContainerId, Span, Subnet, Timestamp};
 
@@ -32,12 +33,19 @@ const LINK_FILE: &str = "link.json";
 /// The init that was started, should its supervisor die without a word.
 const STARTED_FILE: &str = "started.json";
 
-/// When the start began, for the record of how long it took.
-const BEGUN_FILE: &str = "begun.json";
-
-#[derive(Serialize, Deserialize)]
-struct Begun {
+/// Is a start under way: what its steps leave each other.
+pub(super) struct Starting {
+    /// When it began, for the record of how long it took.
     at: Timestamp,
+    supervisor: Option<Supervisor>,
+    /// The first process, held back.
+    init: Option<protocol::ProcessIdentity>,
+}
+
+/// Is a supervisor of this daemon; it undoes a creation when the connection closes.
+pub(super) struct Supervisor {
+    pub(super) client: Client,
+    pub(super) child: Child,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,7 +171,12 @@ impl LinuxHost {
     pub(super) fn start_step(&self, run: &RunSpecification, step: StepName) -> Result<Facts, Failure> {
         let container = run.container;
         let directory = self.runtime_of(container);
-        if let Observation::Running { .. } = self.look(container) {
+        if step == "runtime-folder" {
+            self.abandon(container);
+        }
+        // What this very start has made by now need not be looked at before each of its steps.
+        let under_way = lock(&self.starting).contains_key(&container);
+        if !under_way && let Observation::Running { .. } = self.look(container) {
             return Ok(started(&directory).unwrap_or(Facts::None));
         }
         match step {
@@ -179,6 +192,7 @@ impl LinuxHost {
 
     /// Clears what an earlier try left and writes the order for the supervisor.
     fn begin_runtime(&self, run: &RunSpecification, directory: &Path) -> Result<(), Failure> {
+        let at = self.options.clock.now();
         if directory.exists() {
             for step in crate::effects::steps::steps_of(&stopped(run.container)) {
                 self.stop_step(run.container, step)?;
@@ -186,23 +200,60 @@ impl LinuxHost {
         }
         let spec = self.specification(run)?;
         prepare_runtime_directory(directory, &spec).map_err(cannot("prepare", directory.display()))?;
-        let begun = Begun { at: self.options.clock.now() };
-        record::write(directory, BEGUN_FILE, &begun).map_err(cannot("write", directory.display()))
-    }
-
-    pub(super) fn ensure_supervisor(&self, container: ContainerId, directory: &Path) -> Result<(), Failure> {
-        let child = spawn_shim(&self.options.executable, directory)?;
-        let connected = Client::connect_when_ready(directory, &directory.join("control"), PATIENCE);
-        let client = connected.map_err(|error| with_words(shim_failure(error), directory))?;
-        lock(&self.starting).insert(container, client);
-        self.watch(container, Some(child));
+        lock(&self.starting).insert(run.container, Starting { at, supervisor: None, init: None });
         Ok(())
     }
 
+    /// Orders a supervisor for a runtime directory; when this returns it listens.
+    pub(super) fn supervisor(&self, directory: &Path) -> Result<Supervisor, Failure> {
+        let words = words_of(directory)?;
+        let unordered = self.ready.take()?;
+        match Client::order(unordered.socket, directory, &words, PATIENCE) {
+            Ok(client) => Ok(Supervisor { client, child: unordered.child }),
+            Err(error) => {
+                reap(unordered.child);
+                Err(with_words(shim_failure(error), directory))
+            }
+        }
+    }
+
+    fn ensure_supervisor(&self, container: ContainerId, directory: &Path) -> Result<(), Failure> {
+        let supervisor = self.supervisor(directory)?;
+        self.starting(container, |starting| {
+            starting.supervisor = Some(supervisor);
+            Ok(())
+        })
+    }
+
+    /// Works on the start under way; other starts go on meanwhile.
+    fn starting<T>(
+        &self,
+        container: ContainerId,
+        work: impl FnOnce(&mut Starting) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let taken = lock(&self.starting).remove(&container);
+        let mut starting = taken.ok_or_else(|| Failure::transient("the supervisor is not connected"))?;
+        let result = work(&mut starting);
+        lock(&self.starting).insert(container, starting);
+        result
+    }
+
+    /// Lets go of a start that is not gone on with: its supervisor undoes it.
+    fn abandon(&self, container: ContainerId) {
+        let left = lock(&self.starting).remove(&container);
+        if let Some(Supervisor { client, child }) = left.and_then(|starting| starting.supervisor) {
+            drop(client);
+            reap(child);
+            self.ready.refill();
+        }
+    }
+
     fn ensure_created(&self, container: ContainerId) -> Result<(), Failure> {
-        let starting = lock(&self.starting);
-        let client = starting.get(&container).ok_or_else(|| Failure::transient("the supervisor is not connected"))?;
-        client.create().map(drop).map_err(shim_failure)
+        self.starting(container, |starting| {
+            let created = starting.client()?.create().map_err(shim_failure)?;
+            starting.init = Some(created.init);
+            Ok(())
+        })
     }
 
     fn ensure_link(&self, run: &RunSpecification, directory: &Path) -> Result<(), Failure> {
@@ -210,10 +261,7 @@ impl LinuxHost {
         let port = self.networks.port_name(run.container);
         let link = Link { lease: lease.clone(), port: port.clone() };
         record::write(directory, LINK_FILE, &link).map_err(cannot("write", directory.display()))?;
-        let client = lock(&self.starting);
-        let client = client.get(&run.container).ok_or_else(|| Failure::transient("the supervisor is not connected"))?;
-        let status = client.status().map_err(shim_failure)?;
-        let init = status.init.ok_or_else(|| Failure::transient("the container's namespaces are gone again"))?;
+        let init = self.starting(run.container, |starting| starting.init())?;
         for warning in self.networks.ensure_link(lease, init.pid.unsigned_abs(), &port)? {
             tracing::warn!(container = %run.container, warning);
         }
@@ -250,22 +298,21 @@ impl LinuxHost {
     }
 
     fn release_init(&self, container: ContainerId, directory: &Path) -> Result<Facts, Failure> {
-        let Some(client) = lock(&self.starting).remove(&container) else {
-            return Err(Failure::transient("the supervisor is not connected"));
-        };
-        client.start().map_err(|error| with_words(shim_failure(error), directory))?;
-        let status = client.status().map_err(shim_failure)?;
-        let init = status.init.or_else(|| status.exit.map(|exit| exit.init));
-        let init = identity(&init.ok_or_else(|| Failure::permanent("the supervisor does not know its init"))?);
-        let begun = record::read::<Begun>(directory, BEGUN_FILE).ok().flatten();
-        let took = begun.map_or(Span::default(), |begun| self.options.clock.now().since(begun.at));
+        let (init, at) = self.starting(container, |starting| {
+            starting.client()?.start().map_err(|error| with_words(shim_failure(error), directory))?;
+            Ok((identity(&starting.init()?), starting.at))
+        })?;
+        let took = self.options.clock.now().since(at);
         let started = Started { init: init.clone(), took };
         record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
+        let done = lock(&self.starting).remove(&container).and_then(|starting| starting.supervisor);
+        self.watch(container, done.map(|supervisor| supervisor.child));
+        self.ready.refill();
         Ok(Facts::Started { init, took })
     }
 
     pub(super) fn undo_start(&self, container: ContainerId, step: StepName) -> Result<(), Failure> {
-        lock(&self.starting).remove(&container);
+        self.abandon(container);
         match step {
             "link" => self.remove_link(container),
             "runtime-folder" => crate::effects::steps::steps_of(&stopped(container))
@@ -346,6 +393,22 @@ impl LinuxHost {
     }
 }
 
+impl Starting {
+    fn client(&self) -> Result<&Client, Failure> {
+        let client = self.supervisor.as_ref().map(|supervisor| &supervisor.client);
+        client.ok_or_else(|| Failure::transient("the supervisor is not connected"))
+    }
+
+    fn init(&self) -> Result<protocol::ProcessIdentity, Failure> {
+        self.init.clone().ok_or_else(|| Failure::transient("the container's namespaces are gone again"))
+    }
+}
+
+/// Reaps a supervisor that ends by itself, on a thread of its own.
+fn reap(mut child: Child) {
+    std::thread::spawn(move || child.wait());
+}
+
 fn stopped(container: ContainerId) -> crate::domain::effect::HostEffect {
     crate::domain::effect::HostEffect::EnsureStopped { container }
 }
@@ -357,28 +420,21 @@ fn started(directory: &Path) -> Option<Facts> {
     Some(Facts::Started { init, took: known.map_or(Span::default(), |started| started.took) })
 }
 
-/// Starts a supervisor; it leaves the daemon's session itself.
-pub(super) fn spawn_shim(executable: &Path, directory: &Path) -> Result<Child, Failure> {
-    let words = std::fs::File::create(directory.join("words")).map_err(cannot("write", directory.display()))?;
-    Command::new(executable)
-        .arg0("berth")
-        .arg("shim")
-        .arg(directory)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(words)
-        .spawn()
-        .map_err(cannot("start the supervisor", executable.display()))
-}
-
 /// Adds what the supervisor said on its way out.
 fn with_words(failure: Failure, directory: &Path) -> Failure {
     let words = std::fs::read_to_string(directory.join("words")).unwrap_or_default();
     let said = record::read::<protocol::Failure>(directory, record::FAILURE).ok().flatten();
     let reason = said.map_or_else(|| words.trim().to_owned(), |failure| failure.to_string());
     if reason.is_empty() { failure } else { Failure { reason: format!("{}: {reason}", failure.reason), ..failure } }
+}
+
+/// Returns what a supervisor says of its container.
+pub(super) fn observation_of(status: Status) -> Observation {
+    match (status.phase, status.init, status.exit) {
+        (Phase::Running, Some(init), _) => Observation::Running { init: identity(&init), ready: status.ready },
+        (Phase::Exited, _, Some(exit)) => Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) },
+        _ => Observation::Remains,
+    }
 }
 
 /// Reads what a runtime directory and its supervisor tell.
@@ -391,13 +447,7 @@ pub(super) fn look_into(directory: &Path) -> Observation {
         && let Ok(client) = Client::connect(&directory.join("control"), PATIENCE)
         && let Ok(status) = client.status()
     {
-        return match (status.phase, status.init, status.exit) {
-            (Phase::Running, Some(init), _) => Observation::Running { init: identity(&init), ready: status.ready },
-            (Phase::Exited, _, Some(exit)) => {
-                Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) }
-            }
-            _ => Observation::Remains,
-        };
+        return observation_of(status);
     }
     if let Ok(Some(exit)) = record::unacknowledged_exit(directory) {
         return Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) };
@@ -410,19 +460,23 @@ pub(super) fn look_into(directory: &Path) -> Observation {
 }
 
 fn kill(directory: &Path) -> Result<(), Failure> {
-    let Ok(client) = Client::connect(&directory.join("control"), PATIENCE) else { return Ok(()) };
-    let status = client.status().map_err(shim_failure)?;
-    if status.phase == Phase::Running {
-        client.kill().map_err(shim_failure)?;
+    let connect = || Client::connect(&directory.join("control"), PATIENCE);
+    let Ok(events) = connect().and_then(Client::subscribe) else { return Ok(()) };
+    let client = connect().map_err(shim_failure)?;
+    match client.status().map_err(shim_failure)?.phase {
+        Phase::Exited | Phase::New => return Ok(()),
+        Phase::Running => client.kill().map_err(shim_failure)?,
+        Phase::Created => {} // undone, or begun, by whoever created it
     }
     let patience = Instant::now() + PATIENCE;
-    while !matches!(client.status().map_err(shim_failure)?.phase, Phase::Exited | Phase::New) {
-        if Instant::now() > patience {
-            return Err(Failure::transient("the container's processes do not end"));
+    loop {
+        let left = patience.saturating_duration_since(Instant::now());
+        match events.next(left).map_err(shim_failure)? {
+            Some(Event::Exited(_) | Event::CreationUndone) => return Ok(()),
+            None => return Err(Failure::transient("the container's processes do not end")),
+            Some(_) => {}
         }
-        std::thread::sleep(Duration::from_millis(2));
     }
-    Ok(())
 }
 
 /// Lets the supervisor go; one that does not answer is ended.
@@ -432,14 +486,18 @@ pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
     if asked.is_err() {
         let _ = crate::sys::process::kill(shim.process.pid, 9);
     }
-    let patience = Instant::now() + PATIENCE;
-    while shim.process.is_alive() {
-        if Instant::now() > patience {
-            return Err(Failure::transient(format!("the supervisor, process {}, does not end", shim.process.pid)));
-        }
-        std::thread::sleep(Duration::from_millis(1));
+    let ended = wait_for_end(&shim.process).map_err(cannot("wait for", "the supervisor"))?;
+    if ended {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::transient(format!("the supervisor, process {}, does not end", shim.process.pid)))
+}
+
+/// Waits until exactly this process has ended; tells whether it did in time.
+fn wait_for_end(process: &protocol::ProcessIdentity) -> std::io::Result<bool> {
+    // Opened first, looked at second: the number may have gone to another process before.
+    let Ok(pidfd) = crate::sys::process::open_pidfd(process.pid) else { return Ok(!process.is_alive()) };
+    Ok(!process.is_alive() || crate::sys::poll::wait_readable(pidfd.as_fd(), PATIENCE)?)
 }
 
 fn remove_file(path: &Path) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::host::LinuxHost;
-use super::run::{PATIENCE, exit_of, identity};
+use super::run::{PATIENCE, exit_of, identity, observation_of};
 use crate::effects::{Change, Observation};
 use crate::shim::client::Client;
 use crate::shim::protocol::Event;
@@ -38,11 +38,13 @@ impl LinuxHost {
 
 fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Option<Change>>) {
     let Ok(events) = Client::connect(socket, PATIENCE).and_then(Client::subscribe) else { return };
-    if let Ok(status) = Client::connect(socket, PATIENCE).and_then(|client| client.status())
-        && let (true, Some(init)) = (status.ready, status.init)
-    {
-        let observation = Observation::Running { init: identity(&init), ready: true };
-        let _ = changes.send(Some(Change { container, observation }));
+    // What happened before: it may have become ready, or ended, by now.
+    if let Ok(status) = Client::connect(socket, PATIENCE).and_then(|client| client.status()) {
+        let observation = observation_of(status);
+        let is_news = matches!(observation, Observation::Running { ready: true, .. } | Observation::Exited { .. });
+        if is_news && changes.send(Some(Change { container, observation })).is_err() {
+            return;
+        }
     }
     loop {
         let observation = match events.next(NEWS) {
