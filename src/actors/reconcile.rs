@@ -11,11 +11,12 @@ use super::registry::Registry;
 use super::sweep;
 use crate::domain::Given;
 use crate::domain::container::{Command, Container};
+use crate::domain::session::{self, Session};
 use crate::effects::{Change, Observation};
 use crate::events::{Exit, ProcessIdentity};
-use crate::types::{Category, ContainerId, OperationId, Principal, StreamName};
+use crate::types::{Category, ContainerId, OperationId, Principal, SessionId, StreamName, Version};
 
-/// How often an exit that could not be taken note of is told again.
+/// How often an exit, or the end of a session, that could not be taken note of is told again.
 const TRIES: u32 = 120;
 /// How often other news are.
 const TRIES_OF_NEWS: u32 = 4;
@@ -75,7 +76,42 @@ pub fn follow(registry: Arc<Registry>) {
 }
 
 async fn report(registry: &Arc<Registry>, change: Change) {
-    let Change { container, observation } = change;
+    match change {
+        Change::Observed { container, observation } => report_observation(registry, container, observation).await,
+        Change::SessionEnded { session, code } => close_session(registry, session, code, None).await,
+    }
+}
+
+/// Records that a session is over: in the name of who opened it, as a part of that operation. One that is closed
+/// already changes nothing.
+pub async fn close_session(registry: &Arc<Registry>, session: SessionId, code: Option<i32>, reason: Option<String>) {
+    let stream = StreamName::new(Category::Session, session);
+    let read = registry.house().store.read_stream(&stream, Version::default(), 1);
+    let Some(opened) = read.ok().and_then(|page| page.into_iter().next()) else {
+        return tracing::warn!(%session, "a session ended that was never opened");
+    };
+    let mut pause = registry.house().retry.revival;
+    for _ in 0..TRIES {
+        let order = Order {
+            command: session::Command::Close { code, reason: reason.clone() },
+            given: Given { operation: opened.context.operation, at: registry.house().clock.now() },
+            principal: opened.context.principal.clone(),
+            idempotency: None,
+            annex: None,
+            mode: Mode::Commit,
+        };
+        match registry.perform::<Session>(&stream, order).await {
+            Ok(_) => return,
+            Err(error @ (CommandError::Refused(_) | CommandError::Parked { .. } | CommandError::Stopping)) => {
+                return tracing::warn!(%session, %error, "the end of the session is not recorded");
+            }
+            Err(_) => tokio::time::sleep(pause).await,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn report_observation(registry: &Arc<Registry>, container: ContainerId, observation: Observation) {
     let command = match &observation {
         Observation::Running { init, ready: true } => Command::ReportReady { init: init.clone() },
         Observation::Exited { init, exit } => Command::ReportExit { init: init.clone(), exit: *exit },

@@ -46,6 +46,10 @@ impl Access for Simulated {
         Ok(SessionTicket { session, socket: self.folder.join("shim"), token: "secret".to_owned() })
     }
 
+    fn sessions(&self, _: ContainerId) -> Vec<SessionId> {
+        vec![]
+    }
+
     fn console_log(&self, _: ContainerId) -> PathBuf {
         self.folder.join("console.log")
     }

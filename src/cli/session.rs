@@ -61,14 +61,16 @@ pub fn run(context: &mut Context<'_>, name: &str, wish: Wish, record: &RecordOpt
     }
     let ticket: SessionTicket = output::row(answer)?;
     let code = connect(&ticket);
-    close(context, &client, name, &ticket, code.as_ref().ok().copied());
+    if code.is_err() {
+        close(context, &client, name, &ticket);
+    }
     code.map(|code| Exit::Command(code as u8)).or_else(|error| refused(context, error))
 }
 
-/// Reports the end. What does not get through is closed at the daemon's start after the container has ended.
-fn close(context: &Context<'_>, client: &Client, name: &str, ticket: &SessionTicket, code: Option<i32>) {
+/// Reports that nothing came of it. The end of what did run is told by the shim, and nobody waits for it to be recorded.
+fn close(context: &Context<'_>, client: &Client, name: &str, ticket: &SessionTicket) {
     let target = targets::one(name).segment("sessions").segment(ticket.session).segment("close");
-    let _ = context.block_on(client.change(&target, &CloseSession { code }, &ChangeHeaders::default()));
+    let _ = context.block_on(client.change(&target, &CloseSession { code: None }, &ChangeHeaders::default()));
 }
 
 fn refused(context: &mut Context<'_>, error: AttachError) -> Result<Exit, Failure> {

@@ -81,6 +81,9 @@ pub trait Access: Send + Sync + 'static {
         request: &SessionRequest,
     ) -> Result<SessionTicket, Failure>;
 
+    /// Lists the sessions that a container's supervisor knows, entered or still waited for; none where nothing runs.
+    fn sessions(&self, container: ContainerId) -> Vec<SessionId>;
+
     /// Returns the file that holds what a container's console printed.
     fn console_log(&self, container: ContainerId) -> PathBuf;
 

@@ -15,7 +15,7 @@ pub use context::{Cancel, EffectContext, Progress, ProgressSink, ProgressUpdate}
 
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::events::{Exit, ProcessIdentity};
-use crate::types::ContainerId;
+use crate::types::{ContainerId, SessionId};
 
 /// Does what states owe the world, and tells what it sees.
 pub trait Host: Send + Sync + 'static {
@@ -31,7 +31,7 @@ pub trait Host: Send + Sync + 'static {
     /// Lists the containers of which anything is left in the kernel.
     fn observed(&self) -> Vec<ContainerId>;
 
-    /// Waits until a container's init becomes ready or ends, at most until the host is closed.
+    /// Waits until a container's init becomes ready or ends, or a session ends, at most until the host is closed.
     ///
     /// One call delivers one change, whoever it is about; nothing means that the host was closed.
     fn next_change(&self) -> Option<Change>;
@@ -63,11 +63,21 @@ pub enum Observation {
     Remains,
 }
 
-/// Is something that happened to a container by itself.
+/// Is something that happened by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Which container.
-    pub container: ContainerId,
-    /// What is to be seen now.
-    pub observation: Observation,
+pub enum Change {
+    /// A container's init became ready or ended.
+    Observed {
+        /// Which container.
+        container: ContainerId,
+        /// What is to be seen now.
+        observation: Observation,
+    },
+    /// A session in a container is over.
+    SessionEnded {
+        /// Which one.
+        session: SessionId,
+        /// The exit code, if its command ran to its end and it is known.
+        code: Option<i32>,
+    },
 }

@@ -13,7 +13,7 @@ use crate::domain::effect::{Facts, Failure, HostEffect, SealSpecification};
 use crate::events::{
     BackupOutcome, BackupSummary, Exit, InitKind, Limits, MaintenanceResult, ProcessIdentity, TemplateSummary,
 };
-use crate::types::{BackupId, ContainerId, RunId, Size, Span, Timestamp};
+use crate::types::{BackupId, ContainerId, RunId, SessionId, Size, Span, Timestamp};
 
 /// The name of the tree that a container sees.
 const UPPER: &str = "upper";
@@ -110,8 +110,13 @@ impl SimulatedHost {
         if let Some(init) = world.inits.remove(&container) {
             world.exits.insert(container, (init.clone(), exit));
             let observation = Observation::Exited { init, exit };
-            let _ = self.sender.send(Some(Change { container, observation }));
+            let _ = self.sender.send(Some(Change::Observed { container, observation }));
         }
+    }
+
+    /// Ends a session's command.
+    pub fn end_session(&self, session: SessionId, code: i32) {
+        let _ = self.sender.send(Some(Change::SessionEnded { session, code: Some(code) }));
     }
 
     fn fault(&self, effect: &HostEffect, step: StepName) -> Option<Failure> {
@@ -235,7 +240,7 @@ impl SimulatedHost {
     fn begun(&self, container: ContainerId) {
         let init = lock(&self.world).inits.get(&container).cloned();
         let observation = init.map(|init| Observation::Running { init, ready: true });
-        let _ = observation.map(|observation| self.sender.send(Some(Change { container, observation })));
+        let _ = observation.map(|observation| self.sender.send(Some(Change::Observed { container, observation })));
         if lock(&self.world).short_lived.contains(&container) {
             self.end_init(container, Exit::Code(1));
         }

@@ -12,6 +12,7 @@ use berth::actors::{House, Registry, RetryPolicy, reconcile, recover};
 use berth::api::client::{INSTANCE_FILE, RUN_OF_ROOT, signpost};
 use berth::api::{LogPorts, NodeFacts, Ports};
 use berth::effects::Host;
+use berth::effects::access::Access;
 use berth::effects::clock::SystemClock;
 use berth::effects::linux::network::{Networks, choose_subnet, host_subnets};
 use berth::effects::linux::paths::StatePaths;
@@ -152,8 +153,8 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     start::introduce(&registry, &setup).await;
     start::sweep(&registry, &query).await?;
     recover(&registry, &query.owing_streams()?);
-    start::settle(&registry, &query).await?;
-    start::close_sessions(&registry, &query).await?;
+    let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(&host);
+    start::settle(&registry, &query, &access).await?;
     start::default_network(&registry, &query, &setup, doctor::can_start(&findings)).await;
     reconcile::follow(Arc::clone(&registry));
 

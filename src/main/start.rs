@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth::actors::{CommandError, Mode, Order, Registry, reconcile, sweep};
-use berth::domain::{Aggregate, Given, network, node, session};
+use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::Observation;
+use berth::effects::access::Access;
 use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
-use berth::projections::rows::{ContainerState, SessionRow, ThingState};
-use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName, Timestamp};
+use berth::projections::rows::{ContainerState, ThingState};
+use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
 
 use super::daemon::{Setup, free_subnet};
 use super::neighbours;
@@ -24,19 +25,9 @@ const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 /// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
 pub(crate) async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
     let drawn = berth::sys::random::bytes().unwrap_or_default();
-    tell_of::<A>(registry, stream, OperationId::from_bytes(drawn), command).await;
-}
-
-/// Gives a command that belongs to an operation of before.
-async fn tell_of<A: Aggregate + Unpin>(
-    registry: &Arc<Registry>,
-    stream: &StreamName,
-    operation: OperationId,
-    command: A::Command,
-) {
     let order = Order {
         command,
-        given: Given { operation, at: registry.house().clock.now() },
+        given: Given { operation: OperationId::from_bytes(drawn), at: registry.house().clock.now() },
         principal: Principal::runtime(),
         idempotency: None,
         annex: None,
@@ -84,7 +75,11 @@ fn foreign_ranges(subuid: &str) -> Vec<(u32, u32)> {
 }
 
 /// Looks at everything that the log says is running, so that every state shown is true when the API opens.
-pub(crate) async fn settle(registry: &Arc<Registry>, query: &Query) -> Result<(), QueryError> {
+pub(crate) async fn settle(
+    registry: &Arc<Registry>,
+    query: &Query,
+    access: &Arc<dyn Access>,
+) -> Result<(), QueryError> {
     let boot = registry.house().boot.clone();
     for row in query.networks(false, Moment::Now)? {
         let stream = StreamName::new(Category::Network, row.id);
@@ -93,35 +88,22 @@ pub(crate) async fn settle(registry: &Arc<Registry>, query: &Query) -> Result<()
     let rows = query.containers(&ContainerFilter::default(), Moment::Now)?;
     let running: Vec<ContainerId> = rows.iter().filter(|row| row.init.is_some()).map(|row| row.id).collect();
     reconcile::settle(registry, &running).await;
-    Ok(())
+    close_sessions(registry, query, access).await
 }
 
-/// Closes the sessions of supervisors that are gone: nobody is left who could tell how they ended.
-pub(crate) async fn close_sessions(registry: &Arc<Registry>, query: &Query) -> Result<(), QueryError> {
+/// Closes the sessions that their supervisor does not know any more: how they ended nobody can tell.
+async fn close_sessions(registry: &Arc<Registry>, query: &Query, access: &Arc<dyn Access>) -> Result<(), QueryError> {
     for row in query.open_sessions()? {
-        let seen = registry.house().host.observe(row.container);
-        let container = query.container_by_id(row.container)?;
-        let started = container.and_then(|container| container.started_at);
-        if let Some(reason) = ended_unseen(&row, &seen, started) {
-            let stream = StreamName::new(Category::Session, row.id);
-            let close = session::Command::Close { code: None, reason: Some(reason.to_owned()) };
-            tell_of::<session::Session>(registry, &stream, row.operation, close).await;
+        if access.sessions(row.container).contains(&row.id) {
+            continue;
         }
+        let reason = match registry.house().host.observe(row.container) {
+            Observation::Running { .. } => "it ended while no daemon ran",
+            _ => "its container does not run any more",
+        };
+        reconcile::close_session(registry, row.id, None, Some(reason.to_owned())).await;
     }
     Ok(())
-}
-
-/// Says why a session cannot go on any more; nothing while the container that it was opened in runs.
-fn ended_unseen(row: &SessionRow, seen: &Observation, started: Option<Timestamp>) -> Option<&'static str> {
-    match seen {
-        Observation::Running { .. } if started.is_some_and(|started| started > row.opened_at) => {
-            Some("its container was started anew since")
-        }
-        Observation::Running { .. } => None,
-        Observation::Absent | Observation::Exited { .. } | Observation::Remains => {
-            Some("its container does not run any more")
-        }
-    }
 }
 
 /// Frees what the dead left claimed, before anybody alive goes on.

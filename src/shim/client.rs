@@ -224,9 +224,9 @@ impl Client {
         }
     }
 
-    /// Announces a session to whoever shows the token within 30 s.
-    pub fn open_session(&self, token: &str, target: SessionTarget) -> Result<(), ClientError> {
-        self.expect_done(&Request::OpenSession { token: token.to_owned(), target })
+    /// Announces a session to whoever shows the token within 30 s; its end is told to subscribers by `name`.
+    pub fn open_session(&self, token: &str, name: Option<&str>, target: SessionTarget) -> Result<(), ClientError> {
+        self.expect_done(&Request::OpenSession { token: token.to_owned(), name: name.map(str::to_owned), target })
     }
 
     /// Sends a signal to the command of a session.

@@ -73,8 +73,8 @@ impl Supervisor {
             Request::Thaw { lease } => self.thaw(lease),
             Request::Pause => self.pause()?,
             Request::Resume => self.resume(),
-            Request::OpenSession { token, target } => {
-                self.sessions.announce(token, target, Instant::now() + PATIENCE);
+            Request::OpenSession { token, name, target } => {
+                self.sessions.announce(token, name, target, Instant::now() + PATIENCE);
                 Reply::Done
             }
             Request::SignalSession { token, number } => self.sessions.signal(&token, number)?,
@@ -100,6 +100,7 @@ impl Supervisor {
             },
             disk_mounted: self.disk_mounted,
             sessions: self.sessions.running(),
+            session_names: self.sessions.names(),
         }
     }
 

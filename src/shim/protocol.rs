@@ -135,6 +135,9 @@ pub enum Request {
     OpenSession {
         /// A secret for one use.
         token: String,
+        /// The name that its end is told by ([`Event::SessionEnded`]); none = nobody is told.
+        #[serde(default)]
+        name: Option<String>,
         /// What it is to be.
         target: SessionTarget,
     },
@@ -198,6 +201,9 @@ pub struct Status {
     pub disk_mounted: bool,
     /// Commands that run beside the first process.
     pub sessions: usize,
+    /// The names of the sessions that are announced or open.
+    #[serde(default)]
+    pub session_names: Vec<String>,
 }
 
 /// How the first process ended.
@@ -315,6 +321,13 @@ pub enum Event {
     },
     /// A creation was undone, since nobody started it.
     CreationUndone,
+    /// A session is over: its command ended, its client went away, or nobody came in time.
+    SessionEnded {
+        /// As it was announced.
+        name: String,
+        /// The exit code, if the command ran to its end before the client went.
+        code: Option<i32>,
+    },
 }
 
 /// What the client of a session says.

@@ -20,6 +20,7 @@ use crate::sys::tty;
 #[derive(Debug)]
 struct Ticket {
     token: String,
+    name: Option<String>,
     target: SessionTarget,
     until: Instant,
 }
@@ -40,7 +41,15 @@ enum Stage {
 #[derive(Debug)]
 struct Session {
     connection: Connection,
+    name: Option<String>,
     stage: Stage,
+}
+
+/// The end of a session that has a name.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) name: String,
+    pub(super) code: Option<i32>,
 }
 
 /// All sessions of the container.
@@ -48,15 +57,16 @@ struct Session {
 pub(super) struct Sessions {
     tickets: Vec<Ticket>,
     open: Vec<Session>,
+    ended: Vec<Ended>,
 }
 
 impl Sessions {
-    pub(super) fn announce(&mut self, token: String, target: SessionTarget, until: Instant) {
-        self.tickets.push(Ticket { token, target, until });
+    pub(super) fn announce(&mut self, token: String, name: Option<String>, target: SessionTarget, until: Instant) {
+        self.tickets.push(Ticket { token, name, target, until });
     }
 
     pub(super) fn accept(&mut self, connection: Connection) {
-        self.open.push(Session { connection, stage: Stage::Silent });
+        self.open.push(Session { connection, name: None, stage: Stage::Silent });
     }
 
     pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
@@ -76,18 +86,34 @@ impl Sessions {
         self.open.iter().filter(|session| matches!(session.stage, Stage::Running { .. })).count()
     }
 
+    /// Lists the sessions that have a name, announced or open.
+    pub(super) fn names(&self) -> Vec<String> {
+        let announced = self.tickets.iter().map(|ticket| &ticket.name);
+        announced.chain(self.open.iter().map(|session| &session.name)).flatten().cloned().collect()
+    }
+
+    /// Returns what has ended since the last call.
+    pub(super) fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    fn note_end(&mut self, name: Option<String>, code: Option<i32>) {
+        self.ended.extend(name.map(|name| Ended { name, code }));
+    }
+
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.tickets.iter().map(|ticket| ticket.until).min()
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        self.tickets.retain(|ticket| ticket.until > now);
+        let over: Vec<Ticket> = self.tickets.extract_if(.., |ticket| ticket.until <= now).collect();
+        over.into_iter().for_each(|ticket| self.note_end(ticket.name, None));
     }
 
     /// Takes the ticket of a token, which is used up by that.
-    fn redeem(&mut self, token: &str) -> Option<SessionTarget> {
+    fn redeem(&mut self, token: &str) -> Option<Ticket> {
         let index = self.tickets.iter().position(|ticket| is_same(&ticket.token, token))?;
-        Some(self.tickets.swap_remove(index).target)
+        Some(self.tickets.swap_remove(index))
     }
 
     /// Tells the client of a command that has ended.
@@ -97,16 +123,21 @@ impl Sessions {
             WaitStatus::Signaled(number) => 128 + number,
         };
         let is_it = |session: &Session| matches!(&session.stage, Stage::Running { child, .. } if child.pid == pid);
-        for session in self.open.extract_if(.., |session| is_it(session)) {
+        let over: Vec<Session> = self.open.extract_if(.., |session| is_it(session)).collect();
+        for session in over {
             session.connection.send(&SessionReply::Exited { code }, &[]);
+            self.note_end(session.name, Some(code));
         }
     }
 
     /// Ends what hangs on a container that has ended; commands have been reaped before its init was.
     pub(super) fn container_ended(&mut self) {
-        self.tickets.clear();
-        for session in self.open.drain(..) {
+        for ticket in std::mem::take(&mut self.tickets) {
+            self.note_end(ticket.name, None);
+        }
+        for session in std::mem::take(&mut self.open) {
             session.connection.send(&refused("the container has ended"), &[]);
+            self.note_end(session.name, None);
         }
     }
 
@@ -132,8 +163,17 @@ impl Sessions {
         }
     }
 
+    fn set_name(&mut self, number: u64, name: Option<String>) {
+        if let Some(index) = self.index(number) {
+            self.open[index].name = name;
+        }
+    }
+
     fn close(&mut self, number: u64) {
-        self.open.retain(|session| session.connection.number != number);
+        if let Some(index) = self.index(number) {
+            let name = self.open.remove(index).name;
+            self.note_end(name, None);
+        }
     }
 }
 
@@ -187,16 +227,19 @@ impl Supervisor {
         if version < VERSION_OLDEST {
             return self.refuse_session(number, refused("this version is not spoken here"));
         }
-        match self.sessions.redeem(&token) {
-            None => self.refuse_session(number, refused("the token is unknown, used or too old")),
-            Some(SessionTarget::Console) => self.attach_console(number),
-            Some(SessionTarget::Command(_)) if self.freezer.is_paused() => {
+        let Some(ticket) = self.sessions.redeem(&token) else {
+            return self.refuse_session(number, refused("the token is unknown, used or too old"));
+        };
+        self.sessions.set_name(number, ticket.name);
+        match ticket.target {
+            SessionTarget::Console => self.attach_console(number),
+            SessionTarget::Command(_) if self.freezer.is_paused() => {
                 self.refuse_session(number, refused("the container is paused"));
             }
-            Some(SessionTarget::Command(command)) if self.freezer.is_frozen() => {
+            SessionTarget::Command(command) if self.freezer.is_frozen() => {
                 self.sessions.set_stage(number, Stage::Waiting { token, command });
             }
-            Some(SessionTarget::Command(command)) => self.begin_command(number, token, &command),
+            SessionTarget::Command(command) => self.begin_command(number, token, &command),
         }
     }
 
@@ -284,10 +327,22 @@ mod tests {
     #[test]
     fn a_token_is_good_for_one_use_and_must_match_whole() {
         let mut sessions = Sessions::default();
-        sessions.announce("secret".into(), SessionTarget::Console, Instant::now());
+        sessions.announce("secret".into(), None, SessionTarget::Console, Instant::now());
         assert!(sessions.redeem("secre").is_none());
         assert!(sessions.redeem("").is_none());
         assert!(sessions.redeem("secret").is_some());
         assert!(sessions.redeem("secret").is_none());
+    }
+
+    #[test]
+    fn a_ticket_that_nobody_takes_ends_its_session_once() {
+        let mut sessions = Sessions::default();
+        let until = Instant::now();
+        sessions.announce("secret".into(), Some("s1".into()), SessionTarget::Console, until);
+        assert_eq!(sessions.names(), ["s1"]);
+        sessions.expire(until);
+        let ended = sessions.take_ended();
+        assert!(matches!(ended.as_slice(), [Ended { name, code: None }] if name == "s1"));
+        assert!(sessions.take_ended().is_empty() && sessions.names().is_empty());
     }
 }

@@ -19,7 +19,7 @@ use super::freezer::{Freezer, Lease};
 use super::notify::NotifySocket;
 use super::protocol::{Event, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION};
 use super::record::{self, ShimRecord};
-use super::session::Sessions;
+use super::session::{Ended, Sessions};
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::kernel::disk;
 use crate::kernel::launch::Gate;
@@ -149,6 +149,9 @@ impl Supervisor {
                 self.serve(source);
             }
             self.keep_deadlines(Instant::now());
+            for Ended { name, code } in self.sessions.take_ended() {
+                self.announce(&Event::SessionEnded { name, code });
+            }
         }
         self.leave();
         Ok(())

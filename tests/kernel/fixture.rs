@@ -213,7 +213,7 @@ impl TestContainer {
 
     pub fn run_inside(&self, command: EnterCommand) -> Result<(i32, String), Stop> {
         let token = format!("token-{}", NAMES.fetch_add(1, Ordering::Relaxed));
-        self.another_client()?.open_session(&token, SessionTarget::Command(command))?;
+        self.another_client()?.open_session(&token, None, SessionTarget::Command(command))?;
         let (session, streams) = attach::attach(&self.spec.session_socket, &token)?;
         let output = read_all(streams);
         Ok((session.wait()?, output))

@@ -4,16 +4,17 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use berth::shim::attach::{self, SessionStreams};
-use berth::shim::protocol::{Command, SessionTarget, WindowSize};
+use berth::shim::protocol::{Command, Event, SessionTarget, WindowSize};
 
 use crate::check;
 use crate::fixture::{Plan, TestContainer, read_all};
-use crate::harness::Outcome;
+use crate::harness::{Outcome, Stop};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("a command gets the profile of the init and its exit code is told", profile),
     ("a command with a terminal sees it, its size and its user", terminal),
     ("a token works once and a wrong one never", token),
+    ("the end of a session is told by its name", told),
     ("the console can be attached and typed on", console),
     ("commands run as users of the container", users),
     ("a command that cannot run says so", missing),
@@ -52,7 +53,7 @@ fn terminal() -> Outcome {
         command(&["sh", "-c", "tty; stty size; id -un; ls -l $(tty); echo go; read line; echo got $line; stty size"]);
     order.terminal = Some(size);
     order.user = "ann".into();
-    test.client().open_session("tty", SessionTarget::Command(order))?;
+    test.client().open_session("tty", None, SessionTarget::Command(order))?;
     let (session, streams) = attach::attach(&test.spec.session_socket, "tty")?;
     let SessionStreams::Terminal(master) = streams else { return Err("no terminal".into()) };
     let (mut terminal, mut text) = (std::fs::File::from(master.try_clone()?), String::new());
@@ -74,16 +75,41 @@ fn terminal() -> Outcome {
 
 fn token() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
-    test.client().open_session("good", SessionTarget::Command(command(&["true"])))?;
+    test.client().open_session("good", None, SessionTarget::Command(command(&["true"])))?;
     check!(attach::attach(&test.spec.session_socket, "bad").is_err(), "a wrong token worked");
     check!(attach::attach(&test.spec.session_socket, "good").is_ok(), "the right token did not work");
     check!(attach::attach(&test.spec.session_socket, "good").is_err(), "the token worked twice");
     test.finish().map(drop)
 }
 
+fn told() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let events = test.events()?;
+    let open = |name: &str, argv: &[&str]| {
+        test.client().open_session(name, Some(name), SessionTarget::Command(command(argv)))?;
+        attach::attach(&test.spec.session_socket, name).map_err(Stop::from)
+    };
+    let left = open("left", &["sleep", "1000"])?;
+    check!(test.client().status()?.session_names == ["left"], "it is not listed");
+    let ended = |name: &str, code: Option<i32>| {
+        let told = events.next(Duration::from_secs(10))?;
+        let wanted = Event::SessionEnded { name: name.to_owned(), code };
+        check!(told.as_ref() == Some(&wanted), "{told:?} instead of {wanted:?}");
+        Ok(())
+    };
+    drop(left);
+    ended("left", None)?;
+    let _whole = open("whole", &["sh", "-c", "exit 7"])?;
+    ended("whole", Some(7))?;
+    check!(open("missing", &["/no/such/program"]).is_err(), "it ran");
+    ended("missing", None)?;
+    check!(test.client().status()?.session_names.is_empty(), "one is left");
+    test.finish().map(drop)
+}
+
 fn console() -> Outcome {
     let test = TestContainer::start(Plan::command(&["sh", "-c", "while read line; do echo heard $line; done"])?)?;
-    test.client().open_session("console", SessionTarget::Console)?;
+    test.client().open_session("console", None, SessionTarget::Console)?;
     let (_session, streams) = attach::attach(&test.spec.session_socket, "console")?;
     let SessionStreams::Terminal(stream) = streams else { return Err("no stream".into()) };
     std::fs::File::from(stream.try_clone()?).write_all(b"ping\n")?;

@@ -8,11 +8,12 @@ use berth::domain::batch::{self, Batch};
 use berth::domain::container::{Command, Container};
 use berth::domain::directory::{self, Directory};
 use berth::domain::effect::{Answer, Ask, Asked, Outcome, Report};
+use berth::domain::session::{self, Session};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::Fault;
 use berth::events::{BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent};
 use berth::storage::{AppendError, Commit, EventStore, Expected};
-use berth::types::{BackupId, Category, Clock, OperationId, Principal, RunId, Span, StreamName, Version};
+use berth::types::{BackupId, Category, Clock, OperationId, Principal, RunId, SessionId, Span, StreamName, Version};
 use futures_util::future::join_all;
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
@@ -400,6 +401,34 @@ fn an_exit_that_cannot_be_recorded_at_first_is_told_again() {
         daemon.host.inner.end_init(id("web"), Exit::Code(3));
         assert_eq!(daemon.quiet().await, End::Quiet);
         assert!(!daemon.picture().running().contains(&id("web")));
+        daemon.crash();
+    });
+}
+
+#[test]
+fn the_end_of_a_session_is_recorded_once_in_the_name_of_who_opened_it() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = Daemon::start(&scene, Faults { log: Some(LogFault::Refuse(2)), ..Faults::default() });
+        let session = SessionId::derived("s");
+        let stream = StreamName::new(Category::Session, session);
+        let open =
+            session::Command::Open { id: session, container: id("web"), user: "root".to_owned(), terminal: false };
+        daemon.order::<Session>(&stream, open, "enter").await.unwrap();
+        daemon.host.inner.end_session(session, 7);
+        daemon.host.inner.end_session(session, 0);
+        let begun = Instant::now();
+        let events = loop {
+            let events = daemon.store.read_stream(&stream, Version::default(), 10).unwrap();
+            if events.len() > 1 {
+                break events;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "never closed: {}", daemon.history());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        assert_eq!(events[1].kind, "SessionClosed");
+        assert_eq!(events[1].context.principal, events[0].context.principal);
+        assert_eq!(events[1].context.operation, OperationId::derived("enter"));
         daemon.crash();
     });
 }

@@ -35,8 +35,15 @@ impl Access for LinuxHost {
             directory: request.directory.clone(),
             terminal: request.terminal.map(|(rows, columns)| WindowSize { rows, columns }),
         };
-        client.open_session(&token, SessionTarget::Command(command)).map_err(shim_failure)?;
+        let name = session.to_string();
+        client.open_session(&token, Some(&name), SessionTarget::Command(command)).map_err(shim_failure)?;
         Ok(SessionTicket { session, socket: self.options.paths.session_socket(container), token })
+    }
+
+    fn sessions(&self, container: ContainerId) -> Vec<SessionId> {
+        let status = self.shim(container).and_then(|client| client.status().map_err(shim_failure));
+        let names = status.map(|status| status.session_names).unwrap_or_default();
+        names.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     fn console_log(&self, container: ContainerId) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Hears from supervisors when a container becomes ready or ends: one thread each, asleep until there is news.
+//! Hears from supervisors when a container becomes ready or ends, or a session in it ends: one thread each, asleep until there is news.
 
 use std::process::Child;
 use std::sync::mpsc::Sender;
@@ -24,7 +24,7 @@ impl LinuxHost {
             listen(container, &socket, &changes);
             if directory.exists() {
                 let observation = super::run::look_into(&directory);
-                let _ = changes.send(Some(Change { container, observation }));
+                let _ = changes.send(Some(Change::Observed { container, observation }));
             }
             if let Some(mut child) = child {
                 let _ = child.wait();
@@ -42,7 +42,7 @@ fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Opt
     if let Ok(status) = Client::connect(socket, PATIENCE).and_then(|client| client.status()) {
         let observation = observation_of(status);
         let is_news = matches!(observation, Observation::Running { ready: true, .. } | Observation::Exited { .. });
-        if is_news && changes.send(Some(Change { container, observation })).is_err() {
+        if is_news && changes.send(Some(Change::Observed { container, observation })).is_err() {
             return;
         }
     }
@@ -61,10 +61,17 @@ fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Opt
                 tracing::warn!(%container, "a freeze ended by itself: its deadline passed, or who asked for it is gone");
                 continue;
             }
+            Ok(Some(Event::SessionEnded { name, code })) => {
+                let Ok(session) = name.parse() else { continue };
+                if changes.send(Some(Change::SessionEnded { session, code })).is_err() {
+                    return;
+                }
+                continue;
+            }
             Ok(Some(Event::CreationUndone)) => continue,
             Err(_) => return,
         };
-        if changes.send(Some(Change { container, observation })).is_err() {
+        if changes.send(Some(Change::Observed { container, observation })).is_err() {
             return;
         }
     }

@@ -111,7 +111,7 @@ impl LinuxHost {
             terminal: None,
         };
         let target = SessionTarget::Command(command);
-        client.open_session(&token.to_string(), target).map_err(shim_failure)?;
+        client.open_session(&token.to_string(), None, target).map_err(shim_failure)?;
         let socket = self.runtime_of(container).join("session");
         let (session, streams) = attach(&socket, &token.to_string()).map_err(|error| broken(&error))?;
         let SessionStreams::Pipes { input, output, errors } = streams else {
