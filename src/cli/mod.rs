@@ -63,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, ports: Ports) -> ExitC
         }
     }
     let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    match Root::try_parse_from(arguments) {
+    match parse(&arguments) {
         Ok(root) => dispatch(&root, &words, Screen::of_process(root.global.color, root.global.quiet), &ports),
         Err(error) => refuse(&error, &words, Screen::of_process(Colour::Auto, false)),
     }
@@ -72,10 +72,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, ports: Ports) -> ExitC
 /// Runs a command line on a given screen; for tests.
 pub fn run_on(arguments: &[&str], screen: Screen, ports: &Ports) -> ExitCode {
     let words: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
-    match Root::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    match parse(&arguments) {
         Ok(root) => dispatch(&root, &words, screen, ports),
         Err(error) => refuse(&error, &words, screen),
     }
+}
+
+/// Builds only what the command line names, until help is asked for: its lists need the verbs' own words.
+fn parse(arguments: &[OsString]) -> Result<Root, clap::Error> {
+    Root::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp => {
+            let mut whole = Root::command();
+            whole.build();
+            whole.try_get_matches_from(arguments).err().unwrap_or(error)
+        }
+        _ => error,
+    })
 }
 
 /// Tells why a command line makes no sense, or prints the help that it asked for.
@@ -117,6 +130,7 @@ macro_rules! verbs {
     ($(#[$meta:meta])* $name:ident { $($(#[$verb_meta:meta])* $verb:ident($module:ident)),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, clap::Subcommand)]
+        #[command(defer = true)]
         pub enum $name {
             $($(#[$verb_meta])* #[allow(missing_docs)] $verb(Box<$module::Arguments>)),+
         }

@@ -86,8 +86,9 @@ impl Global {
     }
 }
 
-/// Is the first word after `berth`.
+/// Is the first word after `berth`. Only what is named is built.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Containers: create, run, change, delete
     #[command(subcommand, visible_alias = "ct")]
