@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Envelope, Mark};
+use crate::events::{AttemptFailed, Envelope, Mark};
 use crate::types::{Category, StreamName, Timestamp};
 
 use super::facts;
@@ -59,7 +59,7 @@ impl Model for Operations {
     fn keys(event: &Envelope) -> Vec<String> {
         match event.stream.category() {
             Category::Node | Category::Directory | Category::BackupGroup => vec![],
-            _ if event.kind == "ParentNotified" => vec![key(event)],
+            _ if event.kind == "ParentNotified" || event.kind == AttemptFailed::KIND => vec![key(event)],
             _ => match facts::told(event) {
                 None => vec![],
                 Some(told) if told.mark == Mark::Fact => vec![],
@@ -90,6 +90,7 @@ impl Model for Operations {
             }
             (Mark::Fact, Some(Stored::Operation(mut row))) => {
                 row.owes_notice &= event.kind != "ParentNotified";
+                row.first_failure = row.first_failure.or_else(|| Some(AttemptFailed::read(event)?.sentence()));
                 row
             }
             (_, row) => return row,
@@ -119,6 +120,7 @@ fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelo
         phase_since: event.recorded_at,
         state: OperationState::Running,
         reason: None,
+        first_failure: None,
         closed_at: None,
         parent: facts::parent(event),
         owes_notice: false,

@@ -784,6 +784,9 @@ pub struct OperationRow {
     pub state: OperationState,
     /// Why it did not end as asked, if so.
     pub reason: Option<String>,
+    /// The first failure of a step that was tried again.
+    #[serde(default)]
+    pub first_failure: Option<String>,
     /// When it was over.
     pub closed_at: Option<Timestamp>,
     /// The saga that waits for it.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::all;
-use super::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
+use super::query::{ContainerFilter, EventFilter, Moment, OperationFilter, Query, QueryError};
 use super::rows::{ContainerState, OperationState};
 use crate::events::{self, *};
 use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore};
@@ -32,8 +32,12 @@ fn open(folder: &Path, projections: Vec<Box<dyn crate::storage::InlineProjection
 }
 
 fn append<E: DomainEvent>(store: &SqliteStore, key: &str, operation: &str, event: &E) -> Position {
+    append_written(store, StreamName::new(E::CATEGORY, key), operation, events::encode(event, None).unwrap())
+}
+
+fn append_written(store: &SqliteStore, stream: StreamName, operation: &str, event: NewEvent) -> Position {
     let commit = Commit {
-        stream: StreamName::new(E::CATEGORY, key),
+        stream,
         expected: Expected::Any,
         key: None,
         request_hash: [0; 32],
@@ -45,7 +49,7 @@ fn append<E: DomainEvent>(store: &SqliteStore, key: &str, operation: &str, event
             causation: None,
             node: NodeId::derived("node"),
         },
-        events: vec![events::encode(event, None).unwrap()],
+        events: vec![event],
     };
     store.append(commit).blocking_recv().unwrap().unwrap().events[0].position
 }
@@ -292,6 +296,25 @@ fn the_state_word_follows_what_is_done_and_says_who_and_why() {
     assert_eq!(query.container("web", Moment::Now).unwrap().last_exit, Some(Exit::Code(3)));
     let open = OperationFilter { open: true, ..OperationFilter::default() };
     assert_eq!(query.operations(&open, Moment::Now).unwrap(), [], "the pause is over although nobody closed it");
+}
+
+#[test]
+fn an_operation_tells_the_first_failure_of_what_was_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let id = create(&store, "a", "web");
+    let (key, query) = (id.to_string(), Query::new(store.reader()));
+    append(&store, &key, "start", &ContainerEvent::StartRequested { parent: None });
+    for reason in ["the link is busy", "the disk is busy"] {
+        let failed = AttemptFailed { step: "run".to_owned(), reason: reason.to_owned() };
+        let stream = StreamName::new(Category::Container, id);
+        append_written(&store, stream, "start", failed.written().unwrap());
+    }
+    let row = query.operation(&OperationId::derived("start").to_string(), Moment::Now).unwrap();
+    assert_eq!(row.first_failure.as_deref(), Some("run did not work at first, trying again: the link is busy"));
+    assert_eq!(row.state, OperationState::Running);
+    let told = query.events(&EventFilter::default(), Moment::Now).unwrap();
+    assert_eq!(told.iter().filter(|event| event.kind == AttemptFailed::KIND).count(), 2);
 }
 
 #[test]

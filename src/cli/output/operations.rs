@@ -50,6 +50,7 @@ pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, C
         ("took", Cell::from(lasted(row, look))),
     ];
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.extend(row.first_failure.as_ref().map(|words| ("first failure", Cell::toned(words, Tone::Warn))));
     pairs.push(("stream", Cell::from(row.stream.to_string())));
     pairs.push(("events from", Cell::from(row.opened.to_string())));
     (heading, pairs)
