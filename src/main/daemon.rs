@@ -100,7 +100,7 @@ fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
         node: setup.identity.node,
         executable: std::env::current_exe()?,
         cgroup_parent: parent,
-        group: berth::api::group_id(),
+        group: berth::api::group_id().filter(|_| berth::sys::process::effective_user() == 0),
         clock: Arc::clone(&setup.clock),
         crash: Arc::new(Immortal),
     })?;
