@@ -53,6 +53,19 @@ pub(crate) async fn follow(
     }
 }
 
+/// Waits for news at most so long, or, where the kernel tells none, just as long.
+fn hear(news: Option<&News>, limit: Duration) -> Loss {
+    let Some(news) = news else {
+        std::thread::sleep(limit);
+        return Loss::default();
+    };
+    news.wait(limit.max(GATHERING)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what happens to networks was not heard");
+        std::thread::sleep(GATHERING);
+        Loss::default()
+    })
+}
+
 /// Passes on what is lost, and a minute of silence as a loss of everything.
 fn listen(sender: &mpsc::Sender<Loss>) {
     let news = match News::open() {
@@ -66,17 +79,7 @@ fn listen(sender: &mpsc::Sender<Loss>) {
     let mut looked = Instant::now();
     loop {
         let left = SILENCE.saturating_sub(looked.elapsed());
-        let heard = match &news {
-            Some(news) => news.wait(left.max(GATHERING)).unwrap_or_else(|error| {
-                tracing::warn!(%error, "what happens to networks was not heard");
-                std::thread::sleep(GATHERING);
-                Loss::default()
-            }),
-            None => {
-                std::thread::sleep(left);
-                Loss::default()
-            }
-        };
+        let heard = hear(news.as_ref(), left);
         let loss = if looked.elapsed() >= SILENCE { all } else { heard };
         if loss == Loss::default() {
             if sender.is_closed() {

@@ -212,7 +212,7 @@ fn collect(catalogue: &Catalogue, contents: bool, needed: &mut HashMap<ChunkId, 
     for entry in catalogue.entries() {
         let entry = entry?;
         let chunks = entry.file().filter(|_| contents).map_or(&[][..], |content| &content.chunks);
-        needed.extend(chunks.iter().map(|chunk| (chunk.id, chunk.clone())));
+        needed.extend(chunks.iter().map(|chunk| (chunk.id, *chunk)));
     }
     Ok(())
 }

@@ -302,7 +302,7 @@ impl Aggregate for Network {
             }
             NetworkEvent::ShortcomingsFound { shortcomings } => self.shortcomings.clone_from(shortcomings),
             NetworkEvent::NetworkRestoreRequested { boot, .. } => {
-                self.begin(given, Work::Restore { boot: boot.clone() })
+                self.begin(given, Work::Restore { boot: boot.clone() });
             }
             NetworkEvent::NetworkRestored => self.restored(),
             NetworkEvent::NetworkRestoreFailed { .. } => {}

@@ -124,7 +124,9 @@ impl LinuxHost {
         match effect {
             HostEffect::EnsureNetwork { bridge, subnet, .. } if step == "bridge" => {
                 let shortcomings = self.networks.ensure_network(bridge, *subnet)?;
-                shortcomings.iter().for_each(|words| tracing::warn!(bridge, words));
+                for words in &shortcomings {
+                    tracing::warn!(bridge, words);
+                }
                 return Ok(Facts::Network { shortcomings });
             }
             HostEffect::EnsureNetwork { bridge, .. } if step == "ports" => self.ensure_ports(bridge),

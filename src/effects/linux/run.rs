@@ -274,7 +274,11 @@ impl LinuxHost {
         for (container, link) in self.links_of(bridge) {
             let Observation::Running { init, .. } = self.look(container) else { continue };
             match self.networks.ensure_link(&link.lease, init.pid, &link.port) {
-                Ok(warnings) => warnings.iter().for_each(|words| tracing::warn!(%container, words)),
+                Ok(warnings) => {
+                    for words in warnings {
+                        tracing::warn!(%container, words);
+                    }
+                }
                 Err(failure) => tracing::warn!(%container, %failure, "not connected again"),
             }
         }
