@@ -2,8 +2,11 @@
 
 use std::io::{self, Write as _};
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What is shown of a long answer.
 const LINES_SHOWN: usize = 14;
@@ -54,5 +57,54 @@ pub(crate) fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
         Value::Object(fields) => fields.get(key).or_else(|| fields.values().find_map(|inner| find(inner, key))),
         Value::Array(items) => items.iter().find_map(|inner| find(inner, key)),
         _ => None,
+    }
+}
+
+/// Hears Ctrl-C, a closed terminal and the order to end. They are caught and not blocked: what is blocked here would stay
+/// so in every program that is started, and a daemon that cannot be told to end never does.
+pub(crate) struct Interrupts {
+    runtime: Runtime,
+    signals: [Signal; 3],
+}
+
+impl Interrupts {
+    /// Begins to listen.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let guard = runtime.enter();
+        let signals =
+            [signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?, signal(SignalKind::terminate())?];
+        drop(guard);
+        Ok(Self { runtime, signals })
+    }
+
+    /// Says whether one has come.
+    pub(crate) fn have_come(&mut self) -> bool {
+        let [interrupt, hangup, terminate] = &mut self.signals;
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => true,
+                _ = hangup.recv() => true,
+                _ = terminate.recv() => true,
+                () = tokio::time::sleep(Duration::from_millis(1)) => false,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_heard_once_and_is_not_blocked() {
+        let mut interrupts = Interrupts::listen().unwrap();
+        assert!(!interrupts.have_come());
+        berth::sys::process::kill(std::process::id() as i32, berth::sys::signal::HANGUP).unwrap();
+        assert!((0..1_000).any(|_| interrupts.have_come()));
+        assert!(!interrupts.have_come());
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        assert_eq!(blocked.trim().trim_start_matches('0'), "", "a program started here could not be told to end");
     }
 }

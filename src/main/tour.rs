@@ -4,18 +4,17 @@
 //! Ctrl-C, a closed terminal and a closed output end it early, and everything is removed all the same.
 //! On a machine that cannot start containers the rest is done on stopped ones, and the last lines say what was left out.
 
+use std::cell::RefCell;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use berth::effects::clock::SystemClock;
-use berth::sys::signal;
 use berth::types::{Clock, Timestamp};
 
-use crate::stage::{count, find, json, quoted, say, say_some, text, title};
+use crate::stage::{Interrupts, count, find, json, quoted, say, say_some, text, title};
 
 /// How long the schedule may take to fire and its backups to end.
 const SCHEDULE_PATIENCE: Duration = Duration::from_secs(150);
@@ -58,15 +57,15 @@ struct Guide {
     keep: bool,
     begun: Instant,
     before_damage: Timestamp,
-    signals: OwnedFd,
+    interrupts: RefCell<Interrupts>,
     is_over: bool,
 }
 
 impl Guide {
     fn begin(keep: bool) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let signals = signal::receive(&[signal::INTERRUPT, signal::TERMINATE, signal::HANGUP])
-            .map_err(|error| format!("signals cannot be received: {error}"))?;
+        let interrupts = Interrupts::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let interrupts = RefCell::new(interrupts);
         let place = std::env::temp_dir().join(format!("berth-tour-{}", std::process::id()));
         std::fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
         Ok(Self {
@@ -79,7 +78,7 @@ impl Guide {
             keep,
             begun: Instant::now(),
             before_damage: Timestamp::default(),
-            signals,
+            interrupts,
             is_over: false,
         })
     }
@@ -108,8 +107,10 @@ impl Guide {
         let findings = report["findings"].as_array().cloned().unwrap_or_default();
         let start = findings.iter().find(|finding| finding["feature"] == FEATURE_START);
         self.can_start = start.is_some_and(|finding| finding["ok"] == true);
-        for finding in findings.iter().filter(|finding| finding["ok"] != true) {
-            say(&format!("  missing: {}: {}", text(&finding["feature"]), text(&finding["reason"])))?;
+        let missing = findings.iter().filter(|finding| finding["ok"] != true && finding["feature"] != FEATURE_START);
+        for finding in missing {
+            let weight = if finding["required"] == true { "missing" } else { "optional and missing" };
+            say(&format!("  {weight}: {}: {}", text(&finding["feature"]), text(&finding["reason"])))?;
         }
         if !self.can_start {
             let reason = start.map_or("the doctor does not know", |finding| finding["reason"].as_str().unwrap_or("-"));
@@ -278,7 +279,9 @@ impl Guide {
         self.show(&["container", "delete", "web1", "web2", "web3"])?;
         self.show(&["container", "purge", "web1", "web2", "web3", "-y"])?;
         self.made = false;
-        self.show(&["network", "delete", "default"]).ok();
+        if self.can_start {
+            self.show(&["network", "delete", "default"]).ok();
+        }
         Ok(())
     }
 
@@ -288,9 +291,9 @@ impl Guide {
             return say(&format!("\nEverything is left as it is: export BERTH_STATE={}", self.state().display()));
         }
         if self.made {
-            for verb in [["container", "stop"], ["container", "delete"], ["container", "purge"]] {
+            for words in [&["stop", "--kill"][..], &["container", "delete"], &["container", "purge"]] {
                 for name in ["web1", "web2", "web3"] {
-                    let _ = self.quiet(&[verb.as_slice(), &[name, "-y"]].concat());
+                    let _ = self.quiet(&[words, &[name, "-y"]].concat());
                 }
             }
             let _ = self.quiet(&["network", "delete", "default"]);
@@ -368,9 +371,6 @@ impl Guide {
         if self.is_over {
             return Ok(());
         }
-        match signal::next(&self.signals) {
-            Ok(Some(_)) => Err("interrupted".to_owned()),
-            _ => Ok(()),
-        }
+        if self.interrupts.borrow_mut().have_come() { Err("interrupted".to_owned()) } else { Ok(()) }
     }
 }
