@@ -152,6 +152,9 @@ async fn create(edge: Edge) -> ApiResult {
     let joins = edge.ports.node.can_start;
     let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
     let default_disk = if edge.ports.node.image_disks { DiskKind::Image } else { DiskKind::Directory };
+    if wish.disk_kind == Some(DiskKind::Image) && !edge.ports.node.image_disks {
+        return Err(no_images().into());
+    }
     let configuration = Configuration {
         hostname,
         template: template.id,
@@ -233,8 +236,13 @@ async fn start(edge: Edge, reference: web::Path<String>) -> ApiResult {
     command(edge, reference, Room::Some, Command::Start { parent: None }).await
 }
 
+fn no_images() -> Refusal {
+    let message = "a disk in an image of its own cannot be had here: it wants root, loop devices and mkfs.ext4";
+    Refusal::new(RefusalClass::Unsupported, "disk.no-images", message).hinted("berth doctor")
+}
+
 /// Refuses on a host that cannot start containers, and says what it lacks.
-async fn can_start(edge: &Edge) -> ApiResult<()> {
+pub async fn can_start(edge: &Edge) -> ApiResult<()> {
     if edge.ports.node.can_start {
         return Ok(());
     }

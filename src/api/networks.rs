@@ -2,7 +2,7 @@
 
 use actix_web::web;
 
-use super::containers::read;
+use super::containers::{can_start, read};
 use super::edge::{Edge, Look, Room, Subject, block, draw};
 use super::problem::ApiResult;
 use super::resources::CreateNetwork;
@@ -31,6 +31,7 @@ async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
 
 async fn create(edge: Edge) -> ApiResult {
     edge.check_room(Room::Much)?;
+    can_start(&edge).await?; // What a container needs of the host, its network needs too.
     let wish: CreateNetwork = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
     let subnet = match &wish.subnet {

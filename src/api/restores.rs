@@ -2,7 +2,7 @@
 
 use actix_web::web;
 
-use super::containers::read;
+use super::containers::{can_start, read};
 use super::edge::{Edge, Look, Room, Subject, draw};
 use super::problem::{ApiError, ApiResult};
 use super::resources::{RestoreRequest, RestoreTo};
@@ -35,6 +35,9 @@ async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
 async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Much)?;
     let wish: RestoreRequest = edge.body()?;
+    if wish.start == Some(true) {
+        can_start(&edge).await?;
+    }
     let (backup, running) = edge
         .ask(move |query| {
             let backup = query.backup(&reference, Moment::Now)?;

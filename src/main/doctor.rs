@@ -12,9 +12,12 @@ pub(crate) const START: &str = "start-containers";
 /// The program of this very process, also when an upgrade has put another one in its place (proc_pid_exe(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
+/// The first of all features.
+const ROOT: &str = "root";
+
 /// What to do about a missing feature, by its name.
 const CURES: &[(&str, &str)] = &[
-    ("root", "run the daemon as root to start containers; everything else works without"),
+    (ROOT, "run the daemon as root to start containers; everything else works without"),
     ("loop devices", "load the module loop, or use --disk-kind directory; in a container: --privileged --nesting"),
     ("cgroup devices", "in a container of another host: give it --privileged --nesting"),
     (
@@ -37,7 +40,9 @@ pub(crate) fn report(state: &Path) -> DoctorReport {
         }
     };
     let missing: Vec<_> = features.iter().filter(|feature| required_and_missing(feature)).collect();
-    let reason = missing.iter().map(|feature| format!("{}: {}", feature.name, reason_of(feature))).collect::<Vec<_>>();
+    // Without root nearly everything is missing, and root is what is to be told.
+    let told = if missing.iter().any(|feature| feature.name == ROOT) { &missing[..1] } else { &missing[..] };
+    let reason = told.iter().map(|feature| format!("{}: {}", feature.name, reason_of(feature))).collect::<Vec<_>>();
     let mut findings = vec![finding(START, true, missing.is_empty(), reason.join("; "), None)];
     findings.extend(features.iter().filter(|feature| feature.weight != Weight::Fact).map(|feature| {
         let cure = CURES.iter().find(|(name, _)| *name == feature.name).map(|(_, cure)| (*cure).to_owned());

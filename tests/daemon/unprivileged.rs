@@ -27,6 +27,8 @@ fn without_root() -> Outcome {
     let started = node.refused(&["container", "start", "c1"], 1, "node.cannot-start")?;
     check!(started.err.contains("root"), "{started:?}");
     check!(node.container("c1")?["state"] == "stopped", "{started:?}");
+    node.refused(&["container", "create", "c0", "--template", "bb", "--disk-kind", "image"], 1, "disk.no-images")?;
+    node.refused(&["network", "create", "n1"], 1, "node.cannot-start")?;
     node.must(&["store", "create", "main", &at("stores/main")])?;
     let id = node.container("c1")?["id"].as_str().unwrap_or_default().to_owned();
     let upper = node.state().join("containers").join(id).join("disk/upper");
@@ -40,6 +42,8 @@ fn without_root() -> Outcome {
     check!(read.out == "precious", "{read:?}");
     node.must(&["backup", "restore", "c1@latest", "--path", "/note", "--into", &at("out/one")])?;
     check!(fs::read_to_string(node.place.join("out/one/note"))? == "precious", "not restored");
+    let to_run = ["backup", "restore", "c1@latest", "--to", "c2", "--start"];
+    node.refused(&to_run, 1, "node.cannot-start")?;
     node.must(&["backup", "restore", "c1@latest", "--to", "c2"])?;
     check!(node.container("c2")?["state"] == "stopped", "c2 is not stopped");
     fs::write(upper.join("note"), "spoilt")?;
