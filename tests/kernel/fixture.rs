@@ -20,7 +20,8 @@ use crate::check;
 use crate::harness::roots::{self, run};
 use crate::harness::{Outcome, PROGRAM, Stop, need, scratch, skipped};
 
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long anything may take before it counts as hanging; an emulated machine is slow.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Marks every name these tests make; the leak test looks for it.
 pub fn instance() -> String {
