@@ -97,10 +97,14 @@ pub fn open_untrusted_file(path: &Path) -> io::Result<File> {
 }
 
 /// Replaces `directory/name` by a new file with these contents (mode 0644), whatever stood there: a temporary
-/// sibling made with `O_EXCL | O_NOFOLLOW` is renamed over it, so that a symbolic link is replaced and not followed.
+/// sibling made with `O_EXCL | O_NOFOLLOW` is renamed over it, so that a symbolic link is replaced and not followed. A
+/// regular file that is so already stays.
 pub fn replace_untrusted_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let place = open_untrusted(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    if is_so(&place, name, contents).unwrap_or(false) {
+        return Ok(());
+    }
     let temporary = format!(".{name}.berth");
     let _ = rustix::fs::unlinkat(&place, &temporary, rustix::fs::AtFlags::empty());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -108,6 +112,20 @@ pub fn replace_untrusted_file(directory: &Path, name: &str, contents: &[u8]) -> 
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
     file.write_all(contents)?;
     Ok(rustix::fs::renameat(&place, &temporary, &place, name)?)
+}
+
+fn is_so(place: &OwnedFd, name: &str, contents: &[u8]) -> io::Result<bool> {
+    use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(place, name, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.mode() & 0o7777 != 0o644 || metadata.len() != contents.len() as u64 {
+        return Ok(false);
+    }
+    let mut there = Vec::with_capacity(contents.len());
+    file.take(contents.len() as u64).read_to_end(&mut there)?;
+    Ok(there == contents)
 }
 
 /// Makes a character device node that `owner` (user and group) may open, mode 0666.
@@ -149,4 +167,31 @@ pub fn write_some(descriptor: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 /// Switches a descriptor to non-blocking calls.
 pub fn set_nonblocking(descriptor: impl AsFd) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(descriptor, true)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_so_already_stays_and_anything_else_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hostname");
+        let write = |text: &str| {
+            replace_untrusted_file(folder.path(), "hostname", text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            std::fs::symlink_metadata(&path).unwrap().ino()
+        };
+        let first = write("web\n");
+        assert_eq!(write("web\n"), first);
+        let other = write("www\n");
+        assert_ne!(other, first);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(folder.path().join("elsewhere"), "www\n").unwrap();
+        symlink("elsewhere", &path).unwrap();
+        write("www\n");
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+    }
 }
