@@ -141,7 +141,7 @@ fn broken() -> Outcome {
         write(&archive, &members)?;
         refused(&node, name, &archive, words)?;
     }
-    let whole = [file("a"), member(EntryType::Regular, "b", "", &[7; 100_000], (0, 0))].concat();
+    let whole = [file("a"), member(EntryType::Regular, "b", "", &vec![7; 100_000], (0, 0))].concat();
     let raw: [(&str, &str, Vec<u8>); 5] = [
         ("cut", "too early", whole[..whole.len() / 2].to_vec()),
         ("cut-gz", "", [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[1, 2, 3]].concat()),

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use berth::kernel::probe::{Feature, Weight};
 use berth::shim::protocol::{Exit, Phase};
 use berth::sys::signal;
 
@@ -12,6 +13,7 @@ use crate::harness::Outcome;
 pub const TESTS: &[crate::harness::Test] = &[
     ("a busybox root boots unprivileged and powers off", busybox),
     ("ten starts in a row, timed", timed),
+    ("where a container starts, the probe misses nothing that is required", probed),
     ("a Debian systemd root boots to running without failed units and halts", debian),
     ("a command runs under the built-in init and its exit code is told", command),
     ("a program that is not there fails the start and leaves nothing", missing_program),
@@ -109,6 +111,17 @@ fn privileged() -> Outcome {
     check!(!text.contains("berth"), "{text}");
     check!(test.wait_console("berth-sysinit").is_ok(), "{}", test.words());
     test.finish().map(drop)
+}
+
+/// The probe runs beside other processes, as under a shell or in the daemon's own leaf.
+fn probed() -> Outcome {
+    TestContainer::start(Plan::busybox()?)?.finish()?;
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_berth")).args(["shim", "--probe"]).output()?;
+    let features: Vec<Feature> = serde_json::from_slice(&told.stdout)?;
+    let missing: Vec<_> =
+        features.iter().filter(|feature| feature.weight == Weight::Required && !feature.is_there()).collect();
+    check!(features.len() > 20 && missing.is_empty(), "{missing:?}");
+    Ok(())
 }
 
 fn timed() -> Outcome {

@@ -115,7 +115,20 @@ impl Cgroup {
     /// # Errors
     /// Names the directory or controller that was refused.
     pub fn ensure(&self) -> Result<(), Failure> {
-        unified::ensure(&self.unified, !self.is_hybrid())?;
+        self.make(!self.is_hybrid())
+    }
+
+    /// Makes the group alone, with no controller switched on for it: also possible below a group that has processes, such
+    /// as the one of the caller.
+    ///
+    /// # Errors
+    /// Names the directory that was refused.
+    pub fn ensure_bare(&self) -> Result<(), Failure> {
+        self.make(false)
+    }
+
+    fn make(&self, controllers: bool) -> Result<(), Failure> {
+        unified::ensure(&self.unified, controllers)?;
         for (hierarchy, path) in &self.v1 {
             hybrid::ensure(hierarchy, path)?;
         }

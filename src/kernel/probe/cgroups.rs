@@ -46,7 +46,7 @@ fn with_group(layout: &Layout) -> Vec<Feature> {
         Ok(group) => group,
         Err(failure) => return vec![Feature::new("own cgroup", Weight::Required, Err(failure.to_string()))],
     };
-    let made = group.ensure();
+    let made = group.ensure_bare();
     let mut features = Vec::new();
     if made.is_ok() {
         let file = |name: &str| {

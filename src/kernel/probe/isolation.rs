@@ -62,7 +62,7 @@ fn namespaces() -> Result<(), Failure> {
 
 fn birth_in_cgroup() -> Result<(), Failure> {
     let group = Cgroup::at(&Layout::detect()?, None, &format!("berth-probe-birth-{}", process::own_pid()))?;
-    group.ensure()?;
+    group.ensure_bare()?;
     let born = group
         .open()
         .and_then(|place| in_child(ForkOptions { cgroup: Some(place.as_fd()), ..ForkOptions::default() }, || true));
