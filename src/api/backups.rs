@@ -19,7 +19,7 @@ use crate::domain::maintenance::{self, Maintenance};
 use crate::domain::{Failure, Refusal, RefusalClass};
 use crate::events::{BackupMode, BatchAction, BatchMember, MaintenanceAction, Selection};
 use crate::projections::query::{BackupFilter, Moment};
-use crate::projections::rows::ContainerRow;
+use crate::projections::rows::{BackupRow, ContainerRow};
 use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
 
 /// How many pieces of a file wait for a slow reader.
@@ -182,16 +182,17 @@ async fn content(look: Look, reference: web::Path<String>, wanted: web::Query<At
     let path = wanted.into_inner().path;
     let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Failure>>(PIECES_HELD);
     let access = look.ports.access.clone();
+    let (store, backup, wished) = (row.store, row.id, path.clone());
     drop(tokio::task::spawn_blocking(move || {
         let mut pieces = Pieces { sender, held: Vec::new() };
-        let written = access.backup_file(row.store, row.id, &path, &mut pieces);
+        let written = access.backup_file(store, backup, &wished, &mut pieces);
         match written {
             Ok(()) => drop(pieces.flush()),
             Err(failure) => drop(pieces.sender.blocking_send(Err(failure))),
         }
     }));
     let first = match receiver.recv().await {
-        Some(Err(failure)) => return Err(failure.into()),
+        Some(Err(failure)) => return Err(why_no_file(&look, &row, &path).await.unwrap_or_else(|| failure.into())),
         Some(Ok(piece)) => piece,
         None => Bytes::new(),
     };
@@ -209,6 +210,27 @@ async fn content(look: Look, reference: web::Path<String>, wanted: web::Query<At
         }
     });
     Ok(HttpResponse::Ok().content_type("application/octet-stream").streaming(sse::passing(rest)))
+}
+
+/// Looks why a file cannot be read: it is not there, or it is none.
+async fn why_no_file(look: &Look, row: &BackupRow, path: &str) -> Option<ApiError> {
+    let (store, backup, below) = (row.store, row.id, path.to_owned());
+    let found = reach(&look.ports, move |access| access.backup_files(store, backup, &below)).await.ok()?;
+    let path = format!("/{}", path.trim_matches('/'));
+    let entry = found.iter().find(|entry| entry.path.as_bytes() == path.as_bytes());
+    let refusal = match entry {
+        None => {
+            let message = format!("there is nothing at {path:?} in backup {}", backup.short());
+            Refusal::new(RefusalClass::NotFound, "backup.no-such-path", message)
+        }
+        Some(entry) if entry.kind == "file" => return None,
+        Some(entry) => {
+            let target = entry.target.as_ref().map_or(String::new(), |target| format!(" to {target}"));
+            let message = format!("{path:?} is a {}{target}; only the content of a file can be printed", entry.kind);
+            Refusal::new(RefusalClass::Invalid, "backup.no-file", message)
+        }
+    };
+    Some(refusal.hinted(format!("berth backup files {}", backup.short())).into())
 }
 
 /// Writes into a channel.

@@ -8,6 +8,7 @@ use super::problem::ApiResult;
 use super::resources::{CreateStore, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
+use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::Moment;
 use crate::types::{Category, Name, StoreId, StreamName};
 
@@ -38,7 +39,18 @@ async fn create(edge: Edge) -> ApiResult {
     let node = edge.ports.node.id;
     let subject = Subject::new(StreamName::new(Category::Store, id), Some(&name));
     edge.foresee_name(&subject.stream, &name).await?;
+    check_path(&edge, &wish.path).await?;
     edge.perform::<Store>(subject, Command::Create { id, name, path: wish.path, node }).await
+}
+
+/// Refuses a directory that is a store of this node already.
+async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
+    let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
+    let own = |text: &str| text.trim_end_matches('/').to_owned();
+    let Some(store) = stores.into_iter().find(|store| own(&store.path) == own(path)) else { return Ok(()) };
+    let message = format!("{path} is the store {} already", store.name);
+    let refusal = Refusal::new(RefusalClass::Conflict, "store.exists", message);
+    Err(refusal.hinted(format!("berth store show {}", store.name)).into())
 }
 
 async fn recovery_key(look: Look, reference: web::Path<String>) -> ApiResult {
