@@ -363,6 +363,18 @@ impl<'a> Round<'a> {
     }
 }
 
+/// Tells what a change that begins no operation would record.
+///
+/// # Errors
+/// Nobody reads, or the answer is not what this version knows.
+pub fn tell_plan(context: &mut Context<'_>, subject: &str, answer: Value) -> Result<Exit, Failure> {
+    if !output::one(&mut context.screen, context.format, &answer, None)? {
+        let plan: DryRun = output::row(answer)?;
+        context.screen.write(&plan_text(subject, &plan))?;
+    }
+    Ok(Exit::Done)
+}
+
 /// The first commit is exact; what the plan expects after it is marked as such.
 fn plan_text(subject: &str, plan: &DryRun) -> String {
     let mut lines = Vec::new();

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::change::RecordOptions;
+use super::change::{self, RecordOptions};
 use super::container::targets;
 use super::context::Context;
 use super::exit::Exit;
@@ -56,8 +56,7 @@ pub fn run(context: &mut Context<'_>, name: &str, wish: Wish, record: &RecordOpt
     let target = targets::one(name).segment("sessions");
     let answer = context.block_on(client.change(&target, &request, &record.headers()))?;
     if record.dry_run {
-        context.screen.write(&output::json::document(&answer))?;
-        return Ok(Exit::Done);
+        return change::tell_plan(context, name, answer);
     }
     let ticket: SessionTicket = output::row(answer)?;
     let code = connect(&ticket);

@@ -154,6 +154,18 @@ fn with_the_daemon_down_the_record_is_read_and_says_so() {
 }
 
 #[test]
+fn a_session_that_is_only_tried_is_told_as_every_change() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            let told = well(&state, "exec web1 --dry-run -- true");
+            assert!(told.starts_with("web1: would be recorded:\n  SessionOpened  session opened"), "{told}");
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_told_like_every_error() {
     let state = tempfile::tempdir().unwrap();
     for (line, told) in [
