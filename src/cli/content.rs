@@ -35,7 +35,7 @@ fn unfinished(bytes: &[u8]) -> usize {
     let tail = &bytes[bytes.len().saturating_sub(HELD_BACK_MAX)..];
     if let Some(start) = tail.iter().rposition(|byte| *byte == 0x1b) {
         let sequence = &tail[start..];
-        let is_open = sequence.len() == 1 || (sequence[1] == b'[' && sequence[2..].iter().all(is_parameter));
+        let is_open = sequence.len() == 1 || (sequence[1] == b'[' && sequence[2..].iter().copied().all(is_parameter));
         if is_open {
             return sequence.len();
         }
@@ -49,8 +49,8 @@ fn unfinished(bytes: &[u8]) -> usize {
 }
 
 /// Parameter bytes of a control sequence (ECMA-48 section 5.4).
-fn is_parameter(byte: &u8) -> bool {
-    (0x30..=0x3f).contains(byte)
+fn is_parameter(byte: u8) -> bool {
+    (0x30..=0x3f).contains(&byte)
 }
 
 /// Keeps line ends and tabs, leaves colours out, and shows every other control character.

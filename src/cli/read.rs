@@ -128,13 +128,11 @@ pub fn copy(context: &mut Context<'_>, target: &Target) -> Result<Exit, Failure>
                 piece = stream.next() => piece?,
                 _ = tokio::signal::ctrl_c() => return Ok(Exit::Detached),
             };
-            match piece {
-                Some(piece) => context.screen.content(&piece)?,
-                None => {
-                    context.screen.end_content()?;
-                    return Ok(Exit::Done);
-                }
-            }
+            let Some(piece) = piece else {
+                context.screen.end_content()?;
+                return Ok(Exit::Done);
+            };
+            context.screen.content(&piece)?;
         }
     })
 }

@@ -10,9 +10,10 @@ use super::json;
 /// Returns a document.
 pub fn document(value: &Value) -> String {
     let mut text = String::new();
-    match is_block(value) {
-        true => block(value, 0, &mut text),
-        false => text.push_str(&json::line(value)),
+    if is_block(value) {
+        block(value, 0, &mut text);
+    } else {
+        text.push_str(&json::line(value));
     }
     text
 }
