@@ -107,7 +107,9 @@ impl Sessions {
 
     pub(super) fn expire(&mut self, now: Instant) {
         let over: Vec<Ticket> = self.tickets.extract_if(.., |ticket| ticket.until <= now).collect();
-        over.into_iter().for_each(|ticket| self.note_end(ticket.name, None));
+        for ticket in over {
+            self.note_end(ticket.name, None);
+        }
     }
 
     /// Takes the ticket of a token, which is used up by that.
