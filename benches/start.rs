@@ -86,7 +86,7 @@ fn round(container: &Container, disk: &Disk, group: &Cgroup) -> Outcome<[Duratio
     disk::mount_disk(disk)?;
     let mounted = lap();
     group.ensure()?;
-    group.restrict_devices()?;
+    group.restrict_devices(false)?;
     group.set_limits(&limits)?;
     let grouped = lap();
     let created = launch::create(container, group)?;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::console_log;
 use super::edge::{Edge, Look, Room, Subject, block, draw};
+use super::ports::NodeFacts;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{
     CreateContainer, DeleteRequest, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest,
@@ -23,6 +24,8 @@ use crate::types::{Category, ContainerId, Label, Name, NetworkId, Size, Span, St
 
 /// What a disk has if nobody says.
 const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
+/// How many processes and threads if nobody says: plenty for a whole system, and a fork bomb leaves the host its own.
+const PIDS_DEFAULT: u64 = 4096;
 /// How long an init may take to end if nobody says.
 const GRACE_DEFAULT: Span = Span::from_secs(30);
 /// How long a deleted container can be taken back if nobody says.
@@ -143,7 +146,7 @@ async fn create(edge: Edge) -> ApiResult {
     edge.check_room(Room::Much)?;
     let wish: CreateContainer = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
-    let limits = limits(&wish)?;
+    let limits = limits(&wish, &edge.ports.node)?;
     let address = address(wish.address.as_deref())?;
     let own_labels = wish.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
     let own_labels = labels(own_labels.iter().map(String::as_str))?;
@@ -180,11 +183,12 @@ async fn create(edge: Edge) -> ApiResult {
     edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
 }
 
-fn limits(wish: &CreateContainer) -> ApiResult<Limits> {
+fn limits(wish: &CreateContainer, node: &NodeFacts) -> ApiResult<Limits> {
+    let pids = lifted("pids.invalid", wish.pids.as_deref())?;
     Ok(Limits {
         memory: read_some("memory.invalid", wish.memory.as_deref())?,
         cpus: read_some("cpus.invalid", wish.cpus.as_deref())?,
-        pids: wish.pids,
+        pids: pids.unwrap_or_else(|| node.process_limits.then_some(PIDS_DEFAULT)),
         disk: read_some("disk.invalid", wish.disk.as_deref())?.unwrap_or(DISK_DEFAULT),
     })
 }

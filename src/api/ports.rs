@@ -58,6 +58,8 @@ pub struct NodeFacts {
     pub version: String,
     /// Whether disk images can be mounted here; else directories are the default.
     pub image_disks: bool,
+    /// Whether the number of processes can be limited here.
+    pub process_limits: bool,
     /// Whether containers can be started here, and so joined to the default network.
     pub can_start: bool,
     /// Names the bridge of a network.

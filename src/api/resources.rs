@@ -30,9 +30,9 @@ pub struct CreateContainer {
     /// Most processor time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<String>,
-    /// Most processes and threads.
+    /// Most processes and threads, or `none`; 4096 if nothing is said and the host can limit them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pids: Option<u64>,
+    pub pids: Option<String>,
     /// Size of the disk; 10G if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<String>,

@@ -139,6 +139,7 @@ impl Daemon {
                 id: node,
                 version: "0.1.0".to_owned(),
                 image_disks: true,
+                process_limits: true,
                 can_start: true,
                 bridge_name: Arc::new(|network| format!("b{}", &network.short()[..5])),
                 free_subnet: Arc::new(|_| Ok("10.99.0.0/24".parse().unwrap())),
@@ -348,7 +349,7 @@ fn errors_are_problems_with_codes_and_hints() {
 fn the_same_key_twice_is_the_same_request() {
     run(async |daemon| {
         daemon.with_container().await;
-        let body = json!({"name": "twin", "template": "tiny"});
+        let body = json!({"name": "twin", "template": "tiny", "pids": "none"});
         let key = [("Idempotency-Key", "k1")];
         let (status, first) = daemon.call("POST", "/v1/containers", &key, Some(body.clone())).await;
         assert_eq!(status, 202, "{first}");
@@ -368,6 +369,9 @@ fn the_same_key_twice_is_the_same_request() {
         assert_eq!(again["repeated"], true, "{again}");
         let (_, row) = daemon.get("/v1/containers/web").await;
         assert_eq!(row["configuration"]["limits"]["memory"], 64 << 20);
+        assert_eq!(row["configuration"]["limits"]["pids"], 4096);
+        let (_, twin) = daemon.get("/v1/containers/twin").await;
+        assert_eq!(twin["configuration"]["limits"]["pids"], Value::Null);
         assert_eq!(row["configuration"]["labels"], json!({"a": "b"}));
         assert_eq!(row["configuration"]["autostart"], true);
     });

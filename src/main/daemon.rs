@@ -246,8 +246,7 @@ fn ports(
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
-    let image_disks = findings.findings.iter().any(|finding| finding.feature == "loop devices" && finding.ok)
-        && findings.findings.iter().any(|finding| finding.feature == "mkfs.ext4" && finding.ok);
+    let has = |feature: &str| findings.findings.iter().any(|finding| finding.feature == feature && finding.ok);
     Ports {
         registry,
         query,
@@ -262,7 +261,8 @@ fn ports(
         node: NodeFacts {
             id: setup.identity.node,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            image_disks: image_disks && doctor::can_start(&findings),
+            image_disks: has("loop devices") && has("mkfs.ext4") && doctor::can_start(&findings),
+            process_limits: has("cgroup controller pids"),
             can_start: doctor::can_start(&findings),
             bridge_name: Arc::new(move |network| networks.bridge_name(network)),
             free_subnet: Arc::new(move |taken| free_subnet(taken, &seed)),

@@ -45,6 +45,8 @@ fn memory() -> Outcome {
 fn processes_and_time() -> Outcome {
     need(&["cgroup controller pids", "cgroup controller cpu"])?;
     let node = node("processes", &["--disk-kind", "directory"])?;
+    let row = node.container("c1")?;
+    check!(row["configuration"]["limits"]["pids"] == 4096, "a fork bomb would be the host's: {row:#}");
     node.must(&["container", "set", "c1", "--pids", "16", "--cpus", "0.2"])?;
     let bomb = sh(&node, "for n in $(seq 40); do sleep 5 & done; jobs | wc -l")?;
     check!(bomb.err.contains("fork") || bomb.code != 0, "nothing was limited: {bomb:?}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
+use super::set::limit;
 use super::targets;
 use crate::api::resources::{CreateContainer, DiskKind};
 use crate::cli::change::{self, Change, ChangeOptions};
@@ -37,9 +38,9 @@ pub struct Arguments {
     /// Size of its disk, 10G by default
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     disk: Option<Size>,
-    /// Most processes and threads
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    pids: Option<u64>,
+    /// Most processes and threads, 4096 by default
+    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>, allow_negative_numbers = true)]
+    pids: Option<String>,
     /// The network it joins, or none; the one named default if there is one
     #[arg(long, value_name = "NETWORK", add = complete::networks())]
     network: Option<String>,
@@ -101,7 +102,7 @@ impl Arguments {
             template: self.template.clone(),
             memory: self.memory.map(change::size_flag),
             cpus: self.cpus.map(|cpus| cpus.to_string()),
-            pids: self.pids,
+            pids: self.pids.clone(),
             disk: self.disk.map(change::size_flag),
             disk_kind: self.disk_kind.map(DiskKind::from),
             network: self.network.clone(),

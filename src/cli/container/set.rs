@@ -49,7 +49,7 @@ pub struct Arguments {
 }
 
 /// Checks a limit here, so that a typing mistake is told before anything is asked for.
-fn limit<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<String, String> {
+pub(super) fn limit<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<String, String> {
     match text {
         "none" => Ok(text.to_owned()),
         _ => text.parse::<T>().map(|_| text.to_owned()).map_err(|error| error.to_string()),
