@@ -1,7 +1,9 @@
-//! Figures of the event log, each beside its raw peer in the same run: `cargo bench --bench log`.
+//! Figures of the event log, each beside its raw peer in the same run: `cargo bench --bench log [-- append|replay]`.
 //!
 //! Appending is measured with everything on (leaf hashes, idempotency keys, a projection, checkpoints) against plain
-//! SQLite with the same durability and one row per commit. The rounds alternate; medians are printed, losses too.
+//! SQLite with the same durability, and against PostgreSQL where `BERTH_BENCH_POSTGRES` names the socket directory of a
+//! server (`bench/log.sh` starts one). The rounds alternate; medians are printed, losses too. On a disk that others use,
+//! too, the times say little: what is told as CPU is the time that the kernel counted for the thread.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -118,25 +120,107 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Returns how long a thread has run on a processor (the first field of `schedstat`, in nanoseconds).
+fn cpu(task: &Path) -> Duration {
+    let text = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or_default())
+}
+
+fn own_cpu() -> Duration {
+    cpu(Path::new("/proc/thread-self"))
+}
+
+/// Returns how long the writer's thread has run.
+fn writer_cpu() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the kernel lists threads").flatten();
+    let named = |task: &Path| std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "log-writer");
+    tasks.map(|task| task.path()).filter(|task| named(task)).map(|task| cpu(&task)).sum()
+}
+
+/// Runs one round of single-row commits by pgbench, some 4,000 in all; nothing where there is no server.
+fn postgres_round(clients: usize) -> Option<f64> {
+    let socket = std::env::var("BERTH_BENCH_POSTGRES").ok()?;
+    let script = Path::new(&socket).join("insert.sql");
+    let (each, clients) = ((4_000 / clients).min(1_000).to_string(), clients.to_string());
+    let output = std::process::Command::new("pgbench")
+        .args(["-h", &socket, "-U", "postgres", "-n", "-M", "prepared", "-j", "1", "-t", &each, "-c", &clients, "-f"])
+        .arg(script)
+        .arg("postgres")
+        .output()
+        .ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    assert!(rate.is_some(), "pgbench said {said} {}", String::from_utf8_lossy(&output.stderr));
+    rate
+}
+
+const APPENDERS: [usize; 3] = [1, 10, 100];
+
+/// Is what the rounds of appending measured, one value per round.
+#[derive(Default)]
+struct Appending {
+    raw: Vec<f64>,
+    raw_hundred: Vec<f64>,
+    raw_cpu: Vec<f64>,
+    log: [Vec<f64>; 3],
+    log_cpu: Vec<f64>,
+    postgres: [Vec<f64>; 3],
+}
+
+impl Appending {
+    fn round(&mut self, store: &Arc<SqliteStore>, raw: &Connection, next: &mut u64, round: usize) {
+        self.raw.push(raw_round(raw, next, 1));
+        for (index, appenders) in APPENDERS.into_iter().enumerate() {
+            let (before, head) = (writer_cpu(), store.head().position.get());
+            self.log[index].push(append_round(store, appenders, round));
+            let (spent, events) = (writer_cpu() - before, store.head().position.get() - head);
+            if appenders == 100 {
+                self.log_cpu.push(spent.as_secs_f64() * 1e6 / events as f64);
+            }
+            self.postgres[index].extend(postgres_round(appenders));
+        }
+        let (before, first) = (own_cpu(), *next);
+        self.raw_hundred.push(raw_round(raw, next, 100));
+        self.raw_cpu.push((own_cpu() - before).as_secs_f64() * 1e6 / (*next - first) as f64);
+    }
+
+    fn print(self) {
+        let [one, batched, raw_cpu, log_cpu] = [self.raw, self.raw_hundred, self.raw_cpu, self.log_cpu].map(median);
+        println!("append, durable before the answer, medians of {ROUNDS} alternating rounds");
+        println!("  raw SQLite FULL, one row per commit     {one:>9.0}/s");
+        println!("  raw SQLite FULL, 100 rows per commit    {batched:>9.0}/s  {:>5.1}x", batched / one);
+        for ((appenders, log), postgres) in APPENDERS.into_iter().zip(self.log).zip(self.postgres) {
+            let rate = median(log);
+            print!("  log, everything on, {appenders:>3} appenders       {rate:>9.0}/s  {:>5.1}x", rate / one);
+            if postgres.is_empty() {
+                println!();
+            } else {
+                let postgres = median(postgres);
+                println!("  PostgreSQL {postgres:>7.0}/s, {:.2}x of it", rate / postgres);
+            }
+        }
+        println!("  CPU of the writer, 100 appenders        {log_cpu:>9.2} us per event");
+        println!("  CPU of raw SQLite, 100 rows per commit  {raw_cpu:>9.2} us per row  {:>5.1}x", log_cpu / raw_cpu);
+        if std::env::var_os("BERTH_BENCH_POSTGRES").is_none() {
+            println!("  PostgreSQL is left out: bench/log.sh starts one where it is installed");
+        }
+    }
+}
+
+/// Makes a directory on the disk that is measured.
+fn workplace() -> tempfile::TempDir {
+    let place = std::env::var("BERTH_BENCH_DIR").unwrap_or_else(|_| "target".to_owned());
+    tempfile::tempdir_in(place).expect("a directory")
+}
+
 fn appending() {
-    let directory = tempfile::tempdir_in(std::env::var("BERTH_BENCH_DIR").unwrap_or_else(|_| "target".to_owned()))
-        .expect("a directory");
+    let directory = workplace();
     let (store, raw, mut next) = (Arc::new(open(directory.path())), raw(directory.path()), 1);
-    let mut figures: [Vec<f64>; 5] = Default::default();
+    let mut figures = Appending::default();
     for round in 0..ROUNDS {
-        figures[0].push(raw_round(&raw, &mut next, 1));
-        figures[1].push(append_round(&store, 1, round));
-        figures[2].push(append_round(&store, 10, round));
-        figures[3].push(append_round(&store, 100, round));
-        figures[4].push(raw_round(&raw, &mut next, 100));
+        figures.round(&store, &raw, &mut next, round);
     }
-    let [one, solo, ten, hundred, batched] = figures.map(median);
-    println!("append, durable before the answer, medians of {ROUNDS} alternating rounds");
-    println!("  raw SQLite FULL, one row per commit     {one:>9.0}/s");
-    println!("  raw SQLite FULL, 100 rows per commit    {batched:>9.0}/s  {:>5.1}x", batched / one);
-    for (appenders, rate) in [(1, solo), (10, ten), (100, hundred)] {
-        println!("  log, everything on, {appenders:>3} appenders       {rate:>9.0}/s  {:>5.1}x", rate / one);
-    }
+    figures.print();
 }
 
 /// Fills a log with many large commits, without waiting for each.
@@ -162,32 +246,30 @@ fn fill(store: &SqliteStore) {
 }
 
 fn replaying() {
-    let directory = tempfile::tempdir_in("target").expect("a directory");
+    let directory = workplace();
     let store = open(directory.path());
     let started = Instant::now();
     fill(&store);
-    rate("  append, 50 events per commit", started);
+    let took = started.elapsed().as_secs_f64();
+    println!("{:<40} {:>9.0}/s", "  append, 50 events per commit", REPLAYED as f64 / took);
     drop(store);
     let reader = Reader::open(&directory.path().join("state")).expect("the log opens");
-    let mut bytes = 0;
     let mut count = 0_u64;
-    let started = Instant::now();
-    reader
-        .for_each(Position::default(), Position::new(u64::MAX), |event| {
-            bytes += event.body.len();
+    rate("  replay into envelopes", || {
+        let counted = reader.for_each(Position::default(), Position::new(u64::MAX), |_| {
             count += 1;
             std::ops::ControlFlow::Continue(())
-        })
-        .expect("the log is readable");
-    rate("  replay into envelopes", started);
-    assert_eq!(count, REPLAYED, "{bytes} bytes");
-    let started = Instant::now();
-    reader.rows_at(&Current, Position::new(u64::MAX)).expect("the log is readable");
-    rate("  replay and fold a JSON projection", started);
-    let started = Instant::now();
-    let report = verify(&reader, &Evidence::default()).expect("the log is readable");
-    rate("  verify: every hash, root and order", started);
-    assert!(report.is_intact(), "{report}");
+        });
+        counted.expect("the log is readable");
+    });
+    assert_eq!(count, REPLAYED);
+    rate("  replay and fold a JSON projection", || {
+        reader.rows_at(&Current, Position::new(u64::MAX)).expect("the log is readable");
+    });
+    rate("  verify: every hash, root and order", || {
+        let report = verify(&reader, &Evidence::default()).expect("the log is readable");
+        assert!(report.is_intact(), "{report}");
+    });
     let started = Instant::now();
     drop(open(directory.path()));
     println!("  open again                             {:>9.1} ms", started.elapsed().as_secs_f64() * 1e3);
@@ -195,15 +277,28 @@ fn replaying() {
     println!("  on disk                                {:>9} bytes per event", size / REPLAYED);
 }
 
-fn rate(what: &str, started: Instant) {
-    println!("{what:<40} {:>9.0}/s", REPLAYED as f64 / started.elapsed().as_secs_f64());
+/// Prints how many events of the log are done per second, and per second of this thread on a processor.
+fn rate(what: &str, work: impl FnOnce()) {
+    let (started, before) = (Instant::now(), own_cpu());
+    work();
+    let (wall, cpu) = (started.elapsed().as_secs_f64(), (own_cpu() - before).as_secs_f64());
+    let of = |seconds: f64| REPLAYED as f64 / seconds;
+    println!("{what:<40} {:>9.0}/s  {:>9.0} per second of CPU", of(wall), of(cpu));
 }
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return; // `cargo test --benches` only wants to know that it builds
     }
-    appending();
-    println!("replay, {REPLAYED} events in 1,000 streams, warm cache");
-    replaying();
+    let wanted = |part: &str| {
+        let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+        named.peek().is_none() || named.any(|argument| argument == part)
+    };
+    if wanted("append") {
+        appending();
+    }
+    if wanted("replay") {
+        println!("replay, {REPLAYED} events in 1,000 streams, warm cache");
+        replaying();
+    }
 }

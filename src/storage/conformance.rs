@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{AppendError, Commit, Committed, EventStore, Expected};
+use super::{AppendError, Commit, Committed, EventStore, Expected, Snapshot};
 use crate::events::{Context, Envelope, EventReference, NewEvent};
 use crate::types::{Category, NodeId, OperationId, Position, Principal, StreamName, Timestamp, Version};
 
@@ -20,7 +20,7 @@ type Store = Arc<dyn EventStore>;
 ///
 /// A law is broken.
 pub fn conformance(make: impl Fn() -> Store) {
-    let laws: [fn(&Store); 9] = [
+    let laws: [fn(&Store); 10] = [
         a_new_log_is_empty,
         an_event_comes_back_as_it_was_written,
         a_conflict_rejects_one_commit_and_nothing_else,
@@ -30,6 +30,7 @@ pub fn conformance(make: impl Fn() -> Store) {
         positions_have_no_gaps_under_many_appenders,
         a_subscription_tells_the_same_from_every_position,
         a_live_subscription_tells_everything_once_and_in_order,
+        a_snapshot_is_no_event_and_nothing_waits_for_it,
     ];
     for law in laws {
         let store = make();
@@ -201,6 +202,26 @@ fn a_subscription_tells_the_same_from_every_position(store: &Store) {
         let more = subscription.try_next().expect("the log is open");
         assert!(more.is_none(), "nothing is told twice");
     }
+}
+
+fn a_snapshot_is_no_event_and_nothing_waits_for_it(store: &Store) {
+    append(store, commit("a", 0, &["1", "2"])).expect("version 0 fits");
+    let snapshot = |version| Snapshot {
+        stream: stream("a"),
+        version: Version::new(version),
+        state_schema: 1,
+        state: b"two".to_vec(),
+    };
+    store.keep(snapshot(3));
+    store.keep(snapshot(2));
+    append(store, commit("a", 2, &["3"])).expect("version 2 fits");
+    let deadline = Instant::now() + PATIENCE;
+    let kept = || store.snapshot(&stream("a")).expect("the log is readable");
+    while kept().is_none() && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!(kept(), Some(snapshot(2)), "it stands at an event, or it is none");
+    assert_eq!(store.head().position, Position::new(3), "a snapshot takes no position");
 }
 
 fn a_live_subscription_tells_everything_once_and_in_order(store: &Store) {

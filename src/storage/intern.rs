@@ -29,11 +29,6 @@ pub(super) struct Interner {
 }
 
 impl Interner {
-    /// Forgets everything, after a rollback.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Returns what is known of a stream; nothing if no event names it yet.
     pub(super) fn find(&mut self, connection: &Connection, name: &StreamName) -> rusqlite::Result<Option<Known>> {
         if let Some(known) = self.streams.get(name) {

@@ -4,7 +4,7 @@
 //! two might differ, the ledger is thrown away and read again from the file.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -13,6 +13,7 @@ use super::checkpoint::Signer;
 use super::database;
 use super::error::{AppendError, OpenError, ReadError, foreign};
 use super::intern::{Interner, Known};
+use super::keys::{self, Keys};
 use super::leaf::{Header, SALT_LENGTH, Salt, annex_commitment, commitment};
 use super::merkle::Frontier;
 use super::projection::{self, Slot};
@@ -37,6 +38,7 @@ pub(super) struct Ledger {
     pub(super) connection: Connection,
     pub(super) interner: Interner,
     words: Words,
+    pub(super) keys: Arc<Mutex<Keys>>,
     pub(super) tree: Frontier,
     pub(super) sealed: u64,
     pub(super) note: Option<String>,
@@ -70,7 +72,7 @@ pub(super) enum BatchFailure {
     /// Nothing of it can be in the log.
     Before(rusqlite::Error),
     /// The commit itself failed: only the file knows.
-    AtCommit(rusqlite::Error, Vec<Outcome>),
+    AtCommit(rusqlite::Error),
 }
 
 /// Is what stays the same for all events of a commit.
@@ -89,6 +91,7 @@ impl Ledger {
         let failed = |source| OpenError::Read(row::read_error(&path, source));
         let (tree, recorded_at) = load_tree(&connection).map_err(failed)?;
         let sealed = sealed_size(&connection).map_err(failed)?;
+        let keys = Arc::new(Mutex::new(Keys::load(&connection).map_err(failed)?));
         let salts = Salts { random: SystemRandom::new(), drawn: Vec::new() };
         let (interner, words, scratch) = (Interner::default(), Words::default(), Vec::new());
         let mut ledger = Self {
@@ -98,6 +101,7 @@ impl Ledger {
             connection,
             interner,
             words,
+            keys,
             tree,
             sealed,
             note: None,
@@ -118,8 +122,10 @@ impl Ledger {
         let _ = self.connection.execute_batch("ROLLBACK");
         match Self::open(self.path.clone(), Vec::new(), false) {
             Ok(fresh) => {
+                let keys = Arc::clone(&self.keys); // others hold it, too
+                std::mem::swap(&mut *lock(&keys), &mut *lock(&fresh.keys));
                 *self = fresh;
-                self.slots = slots;
+                (self.keys, self.slots) = (keys, slots);
                 self.catch_up(false).map_err(|source| OpenError::Read(row::read_error(&self.path, source)))
             }
             Err(error) => {
@@ -150,38 +156,36 @@ impl Ledger {
         Err(ReadError::Damaged { path: self.path.clone(), reason })
     }
 
-    /// Writes commits in one transaction.
+    /// Opens the transaction that [`Ledger::add`] writes into and [`Ledger::commit`] makes durable.
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    }
+
+    /// Ends the transaction: what it holds is durable.
     ///
     /// The root is signed in the same one once `due.1` events came since the last time.
-    pub(super) fn write(
-        &mut self,
-        commits: &[Commit],
-        now: Timestamp,
-        due: (&Signer, u64),
-    ) -> Result<Vec<Outcome>, BatchFailure> {
-        let outcomes = self.write_open(commits, now, due).map_err(BatchFailure::Before)?;
-        match self.connection.execute_batch("COMMIT") {
-            Ok(()) => Ok(outcomes),
-            Err(source) => Err(BatchFailure::AtCommit(source, outcomes)),
-        }
+    pub(super) fn commit(&mut self, now: Timestamp, due: (&Signer, u64)) -> Result<(), BatchFailure> {
+        self.complete(now, due).map_err(BatchFailure::Before)?;
+        self.connection.execute_batch("COMMIT").map_err(BatchFailure::AtCommit)
     }
 
-    fn write_open(
-        &mut self,
-        commits: &[Commit],
-        now: Timestamp,
-        (signer, due): (&Signer, u64),
-    ) -> rusqlite::Result<Vec<Outcome>> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let outcomes = commits.iter().map(|commit| self.write_one(commit, now)).collect::<rusqlite::Result<_>>()?;
-        projection::flush_all(&mut self.slots, &self.connection, Position::new(self.tree.size()))?;
-        if self.unsealed() >= due {
-            self.seal(signer, now)?;
+    fn complete(&mut self, now: Timestamp, (signer, due): (&Signer, u64)) -> rusqlite::Result<()> {
+        let head = Position::new(self.tree.size());
+        projection::flush_all(&mut self.slots, &self.connection, head)?;
+        if !self.slots.is_empty() {
+            projection::all_reached(&self.connection, head)?;
         }
-        Ok(outcomes)
+        if self.unsealed() >= due { self.seal(signer, now) } else { Ok(()) }
     }
 
-    fn write_one(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
+    /// Moves the newest keys into the file's index once they are many.
+    pub(super) fn settle_keys(&mut self) -> rusqlite::Result<()> {
+        let mut keys = lock(&self.keys);
+        if keys.are_many() { keys.settle(&self.connection) } else { Ok(()) }
+    }
+
+    /// Writes one commit into the open transaction, or says why it is not taken; an error undoes the whole transaction.
+    pub(super) fn add(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
         let contents = commit.events.iter().flat_map(|event| [Some(&event.body), event.annex.as_ref()]).flatten();
         if let Some(bytes) = contents.map(Vec::len).find(|bytes| *bytes > CONTENT_LIMIT) {
             return Ok(Err(AppendError::TooLarge { bytes, limit: CONTENT_LIMIT }));
@@ -202,37 +206,20 @@ impl Ledger {
     /// Looks for the commit that the idempotency key already made.
     fn earlier(&mut self, commit: &Commit) -> rusqlite::Result<Option<Outcome>> {
         let Some(key) = &commit.key else { return Ok(None) };
-        let sql = "SELECT request_hash, first, last FROM commits WHERE key = ?1";
-        let earlier = self
-            .connection
-            .prepare_cached(sql)?
-            .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
-        let Some((hash, first, last)) = earlier.optional()? else { return Ok(None) };
-        if hash != commit.request_hash {
+        let recent = lock(&self.keys).recent(key);
+        let Some(known) = keys::find(&self.connection, key, &recent)? else { return Ok(None) };
+        if known.request_hash != commit.request_hash {
             return Ok(Some(Err(AppendError::KeyReused { key: key.clone() })));
         }
         let filter = "position BETWEEN ?1 AND ?2 ORDER BY position";
-        let events = row::read(&self.connection, &mut self.words, filter, params![first, last])?;
+        let events = row::read(&self.connection, &mut self.words, filter, params![known.first, known.last])?;
         Ok(Some(Ok(Committed { events: events.into_iter().map(Arc::new).collect(), repeated: true })))
     }
 
-    /// Inserts the events of one commit under a savepoint: what SQLite refuses of it does not touch the batch.
     fn insert(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
-        self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-        let inserted = self.insert_events(commit, now.max(self.recorded_at));
-        match inserted {
-            Ok(events) => {
-                self.connection.prepare_cached("RELEASE one")?.execute([])?;
-                self.accept(&events)?;
-                Ok(Ok(Committed { events, repeated: false }))
-            }
-            Err(source) if is_of_the_commit(&source) => {
-                self.connection.execute_batch("ROLLBACK TO one; RELEASE one")?;
-                self.interner.clear();
-                Ok(Err(AppendError::Unavailable { reason: source.to_string() }))
-            }
-            Err(source) => Err(source),
-        }
+        let events = self.insert_events(commit, now.max(self.recorded_at))?;
+        self.accept(&events)?;
+        Ok(Ok(Committed { events, repeated: false }))
     }
 
     fn insert_events(&mut self, commit: &Commit, recorded_at: Timestamp) -> rusqlite::Result<Vec<Arc<Envelope>>> {
@@ -247,8 +234,9 @@ impl Ledger {
         if let (Some(key), false) = (&commit.key, events.is_empty()) {
             let last = first + events.len() as u64 - 1;
             self.connection
-                .prepare_cached("INSERT INTO commits (key, request_hash, first, last) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![key, commit.request_hash, first as i64, last as i64])?;
+                .prepare_cached("INSERT INTO commits (first, last, request_hash, key) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![first as i64, last as i64, commit.request_hash, key])?;
+            lock(&self.keys).note(key, first as i64);
         }
         self.interner.remember(&commit.stream, known);
         Ok(events)
@@ -317,7 +305,7 @@ impl Ledger {
         Ok(Arc::new(envelope(position, known.version, event, commit, recorded_at, leaf)))
     }
 
-    /// Takes the events of a released savepoint into the mirror.
+    /// Takes the events of a commit into the mirror.
     fn accept(&mut self, events: &[Arc<Envelope>]) -> rusqlite::Result<()> {
         for event in events {
             self.tree.push(event.leaf);
@@ -380,6 +368,7 @@ impl Ledger {
         }
         projection::flush_all(&mut slots, connection, head)?; // an empty log is a position, too
         for slot in &mut slots {
+            slot.reached(connection)?;
             slot.end_rebuild(connection)?;
         }
         transaction.commit()
@@ -391,9 +380,14 @@ fn sealed_size(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|size| size as u64)
 }
 
-/// Tells what SQLite refuses because of the commit's own content; a broken constraint means that the mirror is wrong.
-fn is_of_the_commit(source: &rusqlite::Error) -> bool {
-    matches!(source.sqlite_error_code(), Some(ErrorCode::TooBig | ErrorCode::TypeMismatch))
+/// Tells what SQLite refuses because of a commit's own content: without that commit the batch is taken.
+pub(super) fn is_of_a_commit(source: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    matches!(source.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch))
+}
+
+fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
+    keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn envelope(

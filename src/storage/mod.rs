@@ -11,6 +11,7 @@ mod error;
 mod file;
 pub mod format;
 mod intern;
+mod keys;
 pub mod leaf;
 mod ledger;
 pub mod merkle;
@@ -131,4 +132,8 @@ pub trait EventStore: Send + Sync + 'static {
     fn subscribe(&self, after: Position) -> Subscription;
     /// Tells where the log ends.
     fn head(&self) -> Head;
+    /// Returns the snapshot of a stream, if it has one that is whole and stands at an event of this log.
+    fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError>;
+    /// Keeps a snapshot in the place of the stream's last one. Nobody waits for it, and it may come to nothing.
+    fn keep(&self, snapshot: Snapshot);
 }

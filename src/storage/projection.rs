@@ -135,6 +135,20 @@ impl Slot {
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| Failure::Projection(error.to_string()))
     }
 
+    /// Writes the rows that changed: all of them, or none if the table refuses one.
+    fn flush_whole(&mut self, connection: &Connection) -> Result<(), Failure> {
+        if self.dirty.is_empty() {
+            return Ok(());
+        }
+        connection.prepare_cached("SAVEPOINT projection")?.execute([])?;
+        let flushed = self.flush(connection);
+        if flushed.is_err() {
+            connection.execute_batch("ROLLBACK TO projection")?;
+        }
+        connection.prepare_cached("RELEASE projection")?.execute([])?;
+        flushed
+    }
+
     /// Writes the rows that changed.
     fn flush(&mut self, connection: &Connection) -> Result<(), Failure> {
         if !self.dirty.is_empty() {
@@ -175,10 +189,13 @@ impl Slot {
         Ok(())
     }
 
-    fn reached(&mut self, connection: &Connection, position: Position) -> rusqlite::Result<()> {
-        self.flushed = position;
+    /// Records how far it has come, where others are elsewhere: in a rebuild.
+    pub(super) fn reached(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.parked {
+            return Ok(());
+        }
         let sql = "UPDATE projections SET position = ?2 WHERE name = ?1";
-        connection.prepare_cached(sql)?.execute(params![self.name(), position.get() as i64]).map(drop)
+        connection.prepare_cached(sql)?.execute(params![self.name(), self.flushed.get() as i64]).map(drop)
     }
 
     /// Goes on with rows that are whole up to `position`.
@@ -260,21 +277,21 @@ pub(super) fn fold_all<S: BorrowMut<Slot>>(
     Ok(())
 }
 
-/// Writes the rows of every projection and how far they have come.
+/// Records that every projection that is not parked has come this far: the table holds those that are registered.
+pub(super) fn all_reached(connection: &Connection, head: Position) -> rusqlite::Result<()> {
+    let sql = "UPDATE projections SET position = ?1 WHERE error IS NULL";
+    connection.prepare_cached(sql)?.execute([head.get() as i64]).map(drop)
+}
+
+/// Writes the rows of every projection; that they have come this far is to be recorded in the same transaction.
 pub(super) fn flush_all<S: BorrowMut<Slot>>(
     slots: &mut [S],
     connection: &Connection,
     head: Position,
 ) -> rusqlite::Result<()> {
     for slot in slots.iter_mut().map(BorrowMut::borrow_mut).filter(|slot| !slot.parked) {
-        connection.prepare_cached("SAVEPOINT projection")?.execute([])?;
-        let flushed = slot.flush(connection);
-        if flushed.is_err() {
-            connection.execute_batch("ROLLBACK TO projection")?;
-        }
-        connection.prepare_cached("RELEASE projection")?.execute([])?;
-        match flushed {
-            Ok(()) => slot.reached(connection, head)?,
+        match slot.flush_whole(connection) {
+            Ok(()) => slot.flushed = head,
             Err(Failure::Sqlite(source)) => return Err(source),
             Err(Failure::Projection(reason)) => slot.park(connection, &reason)?,
         }

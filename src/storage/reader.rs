@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::database::{self, LOG_FILE};
 use super::error::{AppendError, ReadError};
+use super::keys;
 use super::merkle::{Frontier, Hash};
 use super::projection::{InlineProjection, ProjectionStatus, fold_events, table_of};
 use super::row::{self, Words};
@@ -109,16 +110,16 @@ impl Reader {
     }
 
     /// Returns what the commit with an idempotency key appended: see [`super::EventStore::recall`].
-    pub fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError> {
-        let sql = "SELECT request_hash, first, last FROM commits WHERE key = ?1";
+    pub(super) fn recall(
+        &self,
+        key: &str,
+        request_hash: [u8; 32],
+        recent: &[i64],
+    ) -> Result<Option<Committed>, AppendError> {
         let found = self.with(|session| {
-            let commit = session
-                .connection
-                .prepare_cached(sql)?
-                .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
-            let Some((hash, first, last)) = commit.optional()? else { return Ok(None) };
+            let Some(known) = keys::find(&session.connection, key, recent)? else { return Ok(None) };
             let filter = "position BETWEEN ?1 AND ?2 ORDER BY position";
-            Ok(Some((hash, row::select(session, filter, params![first, last])?)))
+            Ok(Some((known.request_hash, row::select(session, filter, params![known.first, known.last])?)))
         });
         match found.map_err(|error| AppendError::Unavailable { reason: error.to_string() })? {
             None => Ok(None),
@@ -136,15 +137,18 @@ impl Reader {
         until: Position,
         mut each: impl FnMut(Envelope) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let mut last = after;
+        let filter = "position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3";
+        let (mut last, until) = (after.get() as i64, i64::try_from(until.get()).unwrap_or(i64::MAX));
         loop {
-            let page = self.read_all(last, PAGE)?;
-            let Some(end) = page.last() else { return Ok(()) };
-            last = end.position;
-            for event in page {
-                if event.position > until || each(event).is_break() {
-                    return Ok(());
-                }
+            let (mut seen, from) = (0, last);
+            let flow = self.with(|session| {
+                row::each(session, filter, params![from, until, PAGE as i64], |event| {
+                    (seen, last) = (seen + 1, event.position.get() as i64);
+                    each(event)
+                })
+            })?;
+            if flow.is_break() || seen < PAGE {
+                return Ok(());
             }
         }
     }

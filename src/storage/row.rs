@@ -1,6 +1,7 @@
 //! Rows of the table `events` and the envelopes they stand for.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rusqlite::types::Type;
@@ -124,6 +125,24 @@ pub(super) fn read_error(path: &Path, source: rusqlite::Error) -> ReadError {
 pub(super) fn select(session: &mut Session, filter: &str, values: impl Params) -> rusqlite::Result<Vec<Envelope>> {
     let Session { connection, words } = session;
     read(connection, words, filter, values)
+}
+
+/// Hands over, one by one, the envelopes that `filter` finds: nothing is gathered, so memory is used again.
+pub(super) fn each(
+    session: &mut Session,
+    filter: &str,
+    values: impl Params,
+    mut each: impl FnMut(Envelope) -> ControlFlow<()>,
+) -> rusqlite::Result<ControlFlow<()>> {
+    let Session { connection, words } = session;
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE {filter}"))?;
+    let mut rows = statement.query(values)?;
+    while let Some(row) = rows.next()? {
+        if each(envelope(connection, words, row)?).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Reads the envelopes that `filter` finds on a connection.

@@ -1,14 +1,22 @@
 //! Snapshots: the state of a stream at a version, so that recovery reads only what came after.
 //!
-//! They are disposable: one with another state schema is ignored by whoever reads it, and the log tells the same story.
-//! The bytes mean nothing to the log.
+//! They are disposable, and nothing follows from them that does not follow from the log. Each carries a digest over its
+//! state and over the leaf of the event it stands at: one that is damaged, or that tells of another history than this
+//! log's, is as none. Whether the state is one that the reader understands is the reader's question: the bytes mean
+//! nothing to the log.
 
-use rusqlite::{Connection, Row, params};
+use ring::digest::{Context, SHA256};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::database;
 use super::error::ReadError;
 use super::intern::Interner;
+use super::merkle::{Hash, take};
 use super::reader::Reader;
-use crate::types::{Position, StreamName, Version};
+use crate::types::{StreamName, Version};
+
+/// Length of the digest in front of the state.
+const DIGEST_LENGTH: usize = 32;
 
 /// Is the state of one stream at one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,54 +25,69 @@ pub struct Snapshot {
     pub stream: StreamName,
     /// The last version in the state.
     pub version: Version,
-    /// The last position that was looked at: every later event of the stream lies beyond.
-    pub position: Position,
     /// Which shape the state has; the owner raises it with every change.
     pub state_schema: u32,
     /// The state, in the owner's encoding.
     pub state: Vec<u8>,
 }
 
-const SELECT: &str = "SELECT streams.name, version, position, state_schema, state
-                      FROM snapshots JOIN streams ON streams.id = snapshots.stream";
+/// Computes what ties a state to its place in the log: the leaf commits to log, stream and version.
+fn digest(leaf: &Hash, state_schema: u32, state: &[u8]) -> Hash {
+    let mut digest = Context::new(&SHA256);
+    digest.update(leaf);
+    digest.update(&state_schema.to_be_bytes());
+    digest.update(state);
+    take(digest.finish())
+}
 
-fn snapshot(row: &Row<'_>) -> rusqlite::Result<Option<Snapshot>> {
-    let name: String = row.get(0)?;
-    let Ok(stream) = name.parse() else { return Ok(None) }; // written by a newer Berth
-    let version = Version::new(row.get::<_, i64>(1)? as u64);
-    let position = Position::new(row.get::<_, i64>(2)? as u64);
-    Ok(Some(Snapshot { stream, version, position, state_schema: row.get(3)?, state: row.get(4)? }))
+const SELECT: &str = "SELECT events.version, state_schema, state, leaf FROM streams
+    JOIN snapshots ON snapshots.stream = streams.id
+    JOIN events ON events.stream = snapshots.stream AND events.version = snapshots.version
+    WHERE streams.name = ?1";
+
+/// Reads a snapshot; nothing if its digest does not fit.
+fn snapshot(stream: &StreamName, row: &Row<'_>) -> rusqlite::Result<Option<Snapshot>> {
+    let (state_schema, leaf) = (row.get(1)?, row.get::<_, Hash>(3)?);
+    let stored = row.get_ref(2)?.as_blob()?;
+    let Some((stated, state)) = stored.split_at_checked(DIGEST_LENGTH) else { return Ok(None) };
+    if *stated != digest(&leaf, state_schema, state) {
+        return Ok(None);
+    }
+    let version = Version::new(row.get::<_, i64>(0)? as u64);
+    Ok(Some(Snapshot { stream: stream.clone(), version, state_schema, state: state.to_vec() }))
 }
 
 impl Reader {
-    /// Returns the snapshot of a stream.
+    /// Returns the snapshot of a stream, if it has one that is whole.
     pub fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError> {
         self.query(|connection| {
-            let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE streams.name = ?1"))?;
-            let mut rows = statement.query([stream.to_string()])?;
-            rows.next()?.map_or(Ok(None), snapshot)
-        })
-    }
-
-    /// Returns every snapshot: recovery takes these and one walk over the tail, never one read per stream.
-    pub fn snapshots(&self) -> Result<Vec<Snapshot>, ReadError> {
-        self.query(|connection| {
-            let mut statement = connection.prepare_cached(SELECT)?;
-            let rows = statement.query_map([], snapshot)?;
-            rows.filter_map(Result::transpose).collect()
+            let found = connection
+                .prepare_cached(SELECT)?
+                .query_row([stream.to_string()], |row| snapshot(stream, row))
+                .optional()?;
+            Ok(found.flatten())
         })
     }
 }
 
-/// Writes snapshots in one transaction; a stream that has no event gets none.
+/// Writes snapshots in one transaction, unsynced; one that stands at no event of its stream is left out.
 pub(super) fn save(connection: &Connection, interner: &mut Interner, snapshots: &[Snapshot]) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for snapshot in snapshots {
-        let Some(known) = interner.find(connection, &snapshot.stream)? else { continue };
-        let (version, position) = (snapshot.version.get() as i64, snapshot.position.get() as i64);
-        put.execute(params![known.id, version, position, snapshot.state_schema, snapshot.state])?;
-    }
-    drop(put);
-    transaction.commit()
+    database::unsynced(connection, |connection| {
+        snapshots.iter().try_for_each(|snapshot| save_one(connection, interner, snapshot))
+    })
+}
+
+fn save_one(connection: &Connection, interner: &mut Interner, snapshot: &Snapshot) -> rusqlite::Result<()> {
+    let Snapshot { stream, version, state_schema, state } = snapshot;
+    let Some(known) = interner.find(connection, stream)? else { return Ok(()) };
+    let sql = "SELECT position, leaf FROM events WHERE stream = ?1 AND version = ?2";
+    let place = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Hash>(1)?));
+    let values = params![known.id, version.get() as i64];
+    let found = connection.prepare_cached(sql)?.query_row(values, place).optional()?;
+    let Some((position, leaf)) = found else { return Ok(()) };
+    let stored = [&digest(&leaf, *state_schema, state)[..], state].concat();
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![known.id, version.get() as i64, position, state_schema, stored])
+        .map(drop)
 }

@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::checkpoint::{SignedCheckpoint, Signer, VerifierKey};
 use super::database::LOG_FILE;
 use super::error::{AppendError, OpenError, ReadError};
+use super::keys::Keys;
 use super::ledger::Ledger;
 use super::projection::{InlineProjection, Slot};
 use super::reader::Reader;
@@ -88,6 +89,7 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     level: Arc<AtomicU8>,
     reader: Reader,
+    keys: Arc<Mutex<Keys>>,
     key: VerifierKey,
     thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
@@ -122,7 +124,7 @@ impl SqliteStore {
             tracing::warn!(%error, state = %state.display(), "no room for the ballast");
         }
         room.look();
-        let (level, key) = (room.level(), signer.key().clone());
+        let (level, key, keys) = (room.level(), signer.key().clone(), Arc::clone(&ledger.keys));
         let shared = Arc::new(Shared {
             head: Mutex::new(ledger.head()),
             batches: Mutex::new(Some(broadcast::Sender::new(BATCHES_HELD))),
@@ -135,7 +137,7 @@ impl SqliteStore {
         let writer = Writer::new(ledger, signer, room, options.clock, Arc::clone(&shared), export, seal);
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
-        Ok(Self { requests, queue: options.queue, shared, level, reader, key, thread, _lock: lock })
+        Ok(Self { requests, queue: options.queue, shared, level, reader, keys, key, thread, _lock: lock })
     }
 
     /// Returns a reader of the same log.
@@ -161,11 +163,6 @@ impl SqliteStore {
     /// Signs the present root and returns the newest checkpoint's note; nothing for an empty log.
     pub fn seal(&self) -> oneshot::Receiver<Result<Option<String>, AppendError>> {
         self.send(Request::Seal)
-    }
-
-    /// Writes snapshots; they replace those of the same streams.
-    pub fn save_snapshots(&self, snapshots: Vec<Snapshot>) -> oneshot::Receiver<Result<(), AppendError>> {
-        self.send(|reply| Request::Snapshots(snapshots, reply))
     }
 
     /// Deletes the annexes of events for good and returns how many there were; the tree stays as it is.
@@ -212,7 +209,8 @@ impl EventStore for SqliteStore {
     }
 
     fn recall(&self, key: &str, request_hash: [u8; 32]) -> Result<Option<Committed>, AppendError> {
-        self.reader.recall(key, request_hash)
+        let recent = self.keys.lock().unwrap_or_else(PoisonError::into_inner).recent(key);
+        self.reader.recall(key, request_hash, &recent)
     }
 
     fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError> {
@@ -232,6 +230,14 @@ impl EventStore for SqliteStore {
 
     fn head(&self) -> Head {
         *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError> {
+        self.reader.snapshot(stream)
+    }
+
+    fn keep(&self, snapshot: Snapshot) {
+        let _ = self.requests.try_send(Request::Snapshot(snapshot)); // a full queue has better things to do
     }
 }
 

@@ -3,6 +3,7 @@
 //! It needs only the file; a checkpoint kept elsewhere and the public key make it strong. Without them a log can only
 //! be consistent with itself: whoever rewrote all of it would pass.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::types::ValueRef;
@@ -71,8 +72,10 @@ struct Audit<'a> {
     comparable: bool,
     goes_on: bool,
     streams: HashMap<i64, (StreamName, Version)>,
+    kinds: HashMap<i64, String>,
     context: Context,
     context_ids: [i64; 3],
+    cause: Option<i64>,
     scratch: Vec<u8>,
 }
 
@@ -102,8 +105,10 @@ impl<'a> Audit<'a> {
             comparable: true,
             goes_on: true,
             streams: HashMap::new(),
+            kinds: HashMap::new(),
             context: empty_context(),
             context_ids: [0; 3],
+            cause: None,
             scratch: Vec::new(),
         }
     }
@@ -217,13 +222,19 @@ impl<'a> Audit<'a> {
         let salt: Salt = row.get(13)?;
         let body = self.body(connection, words, row, &salt, position)?;
         let annex = self.annex(row, position)?;
-        let kind = words.kind(connection, row.get(3)?)?;
+        let kind = match self.kinds.entry(row.get(3)?) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => {
+                let word = words.kind(connection, *slot.key())?;
+                slot.insert(word)
+            }
+        };
         let Some((stream, _)) = self.streams.get(&stream) else { return Ok(Hash::default()) };
         let header = Header {
             log: &self.report.log,
             stream,
             version,
-            kind: &kind,
+            kind,
             schema: row.get(4)?,
             recorded_at,
             context: &self.context,
@@ -243,10 +254,8 @@ impl<'a> Audit<'a> {
         position: Position,
     ) -> rusqlite::Result<()> {
         let known = match self.streams.entry(stream) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => {
-                slot.insert((words.stream(connection, stream)?, Version::default()))
-            }
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => slot.insert((words.stream(connection, stream)?, Version::default())),
         };
         let before = std::mem::replace(&mut known.1, version);
         let reason = if version != before.next() && self.comparable {
@@ -274,13 +283,15 @@ impl<'a> Audit<'a> {
         }
         self.context.wall_clock = Timestamp::from_micros(row.get(6)?);
         self.context.operation = OperationId::from_bytes(row.get(9)?);
-        self.context.causation = match row.get::<_, Option<i64>>(10)? {
-            None => None,
-            Some(stream) => Some(EventReference {
-                stream: words.stream(connection, stream)?,
-                version: Version::new(row.get::<_, i64>(11)? as u64),
-            }),
-        };
+        let cause = row.get::<_, Option<i64>>(10)?;
+        if cause != self.cause {
+            let named = cause.map(|stream| words.stream(connection, stream)).transpose()?;
+            self.context.causation = named.map(|stream| EventReference { stream, version: Version::default() });
+            self.cause = cause;
+        }
+        if let Some(cause) = &mut self.context.causation {
+            cause.version = Version::new(row.get::<_, i64>(11)? as u64);
+        }
         Ok(())
     }
 

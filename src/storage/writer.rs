@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Signer;
 use super::error::{AppendError, append_error};
-use super::ledger::{BatchFailure, Ledger, Outcome};
+use super::ledger::{BatchFailure, Ledger, Outcome, is_of_a_commit};
 use super::store::Shared;
 use super::watermark::Room;
 use super::{Commit, Committed, Snapshot, file};
-use crate::types::{Clock, Position};
+use crate::types::{Clock, Position, Timestamp};
 
 /// Is the most commits that share one transaction.
 const BATCH: usize = 1_024;
@@ -26,14 +26,56 @@ const TICK: Duration = Duration::from_secs(1);
 /// Is the longest wait for those who were answered last.
 const GATHER: Duration = Duration::from_micros(100);
 
-type Gathered = (Vec<Commit>, Vec<Reply<Committed>>, Option<Request>);
 type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+
+/// Is what shares one transaction.
+struct Batch {
+    now: Timestamp,
+    commits: Vec<Commit>,
+    replies: Vec<Reply<Committed>>,
+    /// What became of each, as far as the transaction goes.
+    outcomes: Vec<Outcome>,
+    failure: Option<Fault>,
+}
+
+impl Batch {
+    fn at(now: Timestamp) -> Self {
+        Self { now, commits: vec![], replies: vec![], outcomes: vec![], failure: None }
+    }
+}
+
+/// Is what is done once those who wait are answered.
+#[derive(Default)]
+struct Rest {
+    snapshots: Vec<Snapshot>,
+    other: Option<Request>,
+}
+
+/// Is what keeps a transaction from being written.
+enum Fault {
+    /// The file cannot be opened.
+    Closed(AppendError),
+    Sqlite(rusqlite::Error),
+}
+
+/// Is why a batch is not in the log.
+struct Undone {
+    error: AppendError,
+    /// Whether the content of one of its commits is the reason.
+    of_a_commit: bool,
+}
+
+impl From<AppendError> for Undone {
+    fn from(error: AppendError) -> Self {
+        Self { error, of_a_commit: false }
+    }
+}
 
 /// Is what the writer can be asked for.
 pub(super) enum Request {
     Append(Box<Commit>, Reply<Committed>),
     Seal(Reply<Option<String>>),
-    Snapshots(Vec<Snapshot>, Reply<()>),
+    Snapshot(Snapshot),
     Redact(Vec<Position>, Reply<usize>),
     Archive(Position, Reply<usize>),
     Stop,
@@ -45,9 +87,8 @@ impl Request {
         match self {
             Self::Append(_, reply) => drop(reply.send(Err(error))),
             Self::Seal(reply) => drop(reply.send(Err(error))),
-            Self::Snapshots(_, reply) => drop(reply.send(Err(error))),
             Self::Redact(_, reply) | Self::Archive(_, reply) => drop(reply.send(Err(error))),
-            Self::Stop => {}
+            Self::Snapshot(_) | Self::Stop => {}
         }
     }
 }
@@ -117,73 +158,146 @@ impl Writer {
             }
             Err(RecvTimeoutError::Disconnected) => return false,
         };
-        let (commits, replies, other) = self.gather(first, inbox);
-        self.append(&commits, replies);
-        let goes_on = other.is_none_or(|request| self.serve(request));
+        let (batch, rest) = self.gather(first, inbox);
+        self.answer(batch);
+        self.keep(&rest.snapshots);
+        let goes_on = rest.other.is_none_or(|request| self.serve(request));
         self.housekeeping();
         goes_on
     }
 
-    /// Takes what is waiting up to the first request of another kind.
+    /// Takes what is waiting up to the first request of another kind, and writes each commit while the next one comes.
     ///
     /// Those who were answered last are about to ask again: a moment for them to do so (never more than a sync costs,
     /// and none for a single appender) saves every other sync, as otherwise the first of them would get one alone.
-    fn gather(&mut self, first: Request, inbox: &Receiver<Request>) -> Gathered {
-        let (mut commits, mut replies, mut next) = (Vec::new(), Vec::new(), Some(first));
-        let started = Instant::now();
-        while commits.len() < BATCH {
+    fn gather(&mut self, first: Request, inbox: &Receiver<Request>) -> (Batch, Rest) {
+        let (mut batch, mut rest, mut next) = (Batch::at(self.clock.now()), Rest::default(), Some(first));
+        let mut waited = Duration::ZERO;
+        while batch.commits.len() < BATCH && batch.failure.is_none() {
             match next.take().or_else(|| inbox.try_recv().ok()) {
-                Some(Request::Append(commit, reply)) => {
-                    commits.push(*commit);
-                    replies.push(reply);
+                Some(Request::Append(commit, reply)) => self.add(&mut batch, *commit, reply),
+                Some(Request::Snapshot(snapshot)) => rest.snapshots.push(snapshot),
+                Some(other) => {
+                    rest.other = Some(other);
+                    return (batch, rest);
                 }
-                Some(other) => return (commits, replies, Some(other)),
-                None if commits.len() < self.gathered && started.elapsed() < GATHER => std::thread::yield_now(),
+                None if batch.commits.len() < self.gathered && waited < GATHER => {
+                    let idle = Instant::now();
+                    std::thread::yield_now();
+                    waited += idle.elapsed();
+                }
                 None => break,
             }
         }
-        self.gathered = commits.len();
-        (commits, replies, None)
+        self.gathered = batch.commits.len();
+        (batch, rest)
     }
 
-    fn append(&mut self, commits: &[Commit], replies: Vec<Reply<Committed>>) {
-        if commits.is_empty() {
+    /// Writes a commit into the open transaction; the first one opens it.
+    fn add(&mut self, batch: &mut Batch, commit: Commit, reply: Reply<Committed>) {
+        let opened = if batch.commits.is_empty() { self.begin() } else { Ok(()) };
+        let added = opened.and_then(|()| self.ledger.add(&commit, batch.now).map_err(Fault::Sqlite));
+        match added {
+            Ok(outcome) => batch.outcomes.push(outcome),
+            Err(fault) => batch.failure = Some(fault),
+        }
+        batch.commits.push(commit);
+        batch.replies.push(reply);
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        if self.broken {
+            self.reopen().map_err(Fault::Closed)?;
+        }
+        self.ledger.begin().map_err(Fault::Sqlite)
+    }
+
+    fn keep(&mut self, snapshots: &[Snapshot]) {
+        if snapshots.is_empty() {
             return;
         }
-        let outcomes = self.write(commits).unwrap_or_else(|error| vec![Err(error); commits.len()]);
+        if let Err(error) = self.guard(|ledger| ledger.save_snapshots(snapshots)) {
+            tracing::warn!(%error, "snapshots were not kept");
+        }
+    }
+
+    /// Makes a batch durable, tells everybody, and answers.
+    fn answer(&mut self, batch: Batch) {
+        if batch.commits.is_empty() {
+            return;
+        }
+        let Batch { now, commits, replies, outcomes, failure } = batch;
+        let written = match failure {
+            None => self.commit(now, outcomes),
+            Some(fault) => self.undo(fault),
+        };
+        let outcomes = self.insist(&commits, written);
         self.publish(&outcomes);
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             let _ = reply.send(outcome);
         }
-    }
-
-    /// Writes a batch; when the disk is full, once more after the ballast is gone.
-    fn write(&mut self, commits: &[Commit]) -> Result<Vec<Outcome>, AppendError> {
-        match self.try_write(commits) {
-            Err(AppendError::NoSpace { .. }) if self.room.release() => self.try_write(commits),
-            outcome => outcome,
+        if let Err(error) = self.guard(Ledger::settle_keys) {
+            tracing::warn!(%error, "the keys of commits could not be indexed");
         }
     }
 
-    fn try_write(&mut self, commits: &[Commit]) -> Result<Vec<Outcome>, AppendError> {
-        if self.broken {
-            self.reopen()?;
-        }
-        let due = (&self.signer, self.seal.0);
-        match self.ledger.write(commits, self.clock.now(), due) {
-            Ok(outcomes) => Ok(outcomes),
-            Err(BatchFailure::Before(source)) => {
-                tracing::error!(error = %source, "a batch failed");
-                let _ = self.reopen();
-                Err(append_error(&self.ledger.path, &source))
+    /// Tries a batch that failed again where that may help: on a full disk without the ballast, and commit by commit
+    /// where SQLite refuses the content of one of them, so that the others do not suffer for it.
+    fn insist(&mut self, commits: &[Commit], written: Result<Vec<Outcome>, Undone>) -> Vec<Outcome> {
+        let error = match written {
+            Ok(outcomes) => return outcomes,
+            Err(Undone { of_a_commit: true, .. }) if commits.len() > 1 => {
+                let alone = commits.iter().map(std::slice::from_ref);
+                return alone.flat_map(|commit| self.write_again(commit)).collect();
             }
-            Err(BatchFailure::AtCommit(source, outcomes)) => {
+            Err(Undone { error: AppendError::NoSpace { .. }, .. }) if self.room.release() => {
+                return self.write_again(commits);
+            }
+            Err(Undone { error, .. }) => error,
+        };
+        vec![Err(error); commits.len()]
+    }
+
+    fn write_again(&mut self, commits: &[Commit]) -> Vec<Outcome> {
+        let now = self.clock.now();
+        let added = self.begin().and_then(|()| {
+            let outcomes = commits.iter().map(|commit| self.ledger.add(commit, now));
+            outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(Fault::Sqlite)
+        });
+        let written = match added {
+            Ok(outcomes) => self.commit(now, outcomes),
+            Err(fault) => self.undo(fault),
+        };
+        written.unwrap_or_else(|undone| vec![Err(undone.error); commits.len()])
+    }
+
+    fn commit(&mut self, now: Timestamp, outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Undone> {
+        match self.ledger.commit(now, (&self.signer, self.seal.0)) {
+            Ok(()) => Ok(outcomes),
+            Err(BatchFailure::Before(source)) => self.undo(Fault::Sqlite(source)),
+            Err(BatchFailure::AtCommit(source)) => {
                 tracing::error!(error = %source, "a commit failed; reading what the log has");
                 let wanted = self.ledger.head();
                 self.reopen()?;
-                if self.ledger.head() == wanted { Ok(outcomes) } else { Err(append_error(&self.ledger.path, &source)) }
+                if self.ledger.head() == wanted { Ok(outcomes) } else { Err(self.undone(&source)) }
             }
         }
+    }
+
+    /// Undoes a batch by opening the file again: what memory mirrors is then what the file has.
+    fn undo<T>(&mut self, fault: Fault) -> Result<T, Undone> {
+        match fault {
+            Fault::Closed(error) => Err(error.into()),
+            Fault::Sqlite(source) => {
+                tracing::error!(error = %source, "a batch failed");
+                let _ = self.reopen();
+                Err(self.undone(&source))
+            }
+        }
+    }
+
+    fn undone(&self, source: &rusqlite::Error) -> Undone {
+        Undone { error: append_error(&self.ledger.path, source), of_a_commit: is_of_a_commit(source) }
     }
 
     /// Opens the file again; until that succeeds the log is read-only.
@@ -210,15 +324,17 @@ impl Writer {
 
     fn serve(&mut self, request: Request) -> bool {
         match request {
-            Request::Append(commit, reply) => self.append(&[*commit], vec![reply]),
+            Request::Append(commit, reply) => {
+                let mut batch = Batch::at(self.clock.now());
+                self.add(&mut batch, *commit, reply);
+                self.answer(batch);
+            }
             Request::Seal(reply) => {
                 let sealed = self.seal_now();
                 let note = sealed.and_then(|()| self.guard(Ledger::latest_note));
                 let _ = reply.send(note);
             }
-            Request::Snapshots(snapshots, reply) => {
-                let _ = reply.send(self.guard(|ledger| ledger.save_snapshots(&snapshots)));
-            }
+            Request::Snapshot(snapshot) => self.keep(&[snapshot]),
             Request::Redact(positions, reply) => {
                 let _ = reply.send(self.guard(|ledger| ledger.redact(&positions)));
             }

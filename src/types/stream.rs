@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,12 +81,12 @@ impl fmt::Display for Category {
     }
 }
 
-/// Names a stream: `container/abc…`, `directory/template`.
+/// Names a stream: `container/abc…`, `directory/template`. Copies share the text: every envelope has one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StreamName {
     category: Category,
-    key: String,
+    key: Arc<str>,
 }
 
 /// Is returned when a text names no stream.
@@ -98,7 +99,7 @@ pub struct InvalidStreamName {
 impl StreamName {
     /// Names the stream of that category and key.
     pub fn new(category: Category, key: impl fmt::Display) -> Self {
-        Self { category, key: key.to_string() }
+        Self { category, key: key.to_string().into() }
     }
 
     /// Returns what kind of thing the stream tells about.
@@ -119,7 +120,7 @@ impl FromStr for StreamName {
         let parse = || {
             let (category, key) = text.split_once('/')?;
             let category = Category::ALL.into_iter().find(|known| known.as_str() == category)?;
-            (!key.is_empty()).then(|| Self { category, key: key.to_owned() })
+            (!key.is_empty()).then(|| Self { category, key: key.into() })
         };
         parse().ok_or_else(|| InvalidStreamName { text: text.chars().take(80).collect() })
     }

@@ -18,7 +18,8 @@ use berth::effects::sim::{Fault, SimulatedHost, World};
 use berth::effects::{Change, EffectContext, Host, Observation};
 use berth::events::Envelope;
 use berth::storage::{
-    AppendError, Commit, Committed, EventStore, Head, OpenError, Options, ReadError, SqliteStore, Subscription,
+    AppendError, Commit, Committed, EventStore, Head, OpenError, Options, ReadError, Snapshot, SqliteStore,
+    Subscription,
 };
 use berth::types::{Clock, ContainerId, NodeId, OperationId, Position, Principal, Span, StreamName, Version};
 use tempfile::TempDir;
@@ -183,6 +184,14 @@ impl EventStore for MortalLog {
 
     fn head(&self) -> Head {
         self.inner.head()
+    }
+
+    fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError> {
+        self.inner.snapshot(stream)
+    }
+
+    fn keep(&self, snapshot: Snapshot) {
+        self.inner.keep(snapshot);
     }
 }
 

@@ -50,13 +50,13 @@ CREATE TABLE events (
     UNIQUE (stream, version)
 ) STRICT;
 
--- One row per commit with an idempotency key.
+-- One row per commit with an idempotency key, in commit order.
 CREATE TABLE commits (
-    key          TEXT PRIMARY KEY,
+    first        INTEGER PRIMARY KEY,
+    last         INTEGER NOT NULL,
     request_hash BLOB NOT NULL CHECK (length(request_hash) = 32),
-    first        INTEGER NOT NULL,
-    last         INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    key          TEXT NOT NULL
+) STRICT;
 
 -- Signed roots. The frontier lets the writer continue the tree without reading all leaves.
 CREATE TABLE checkpoints (

@@ -80,6 +80,32 @@ fn a_batch_that_fails_is_answered_and_the_log_goes_on() {
     assert_eq!(store.reader().head().unwrap(), store.head());
 }
 
+#[test]
+fn what_is_refused_of_one_commit_does_not_touch_the_others_of_its_batch() {
+    let home = Home::new();
+    let store = home.open();
+    append(&store, commit("a", 0, &["x"])).unwrap();
+    let intruder = rusqlite::Connection::open(home.log()).unwrap();
+    let poison = "CREATE TRIGGER poison BEFORE INSERT ON events WHEN CAST(NEW.body AS TEXT) LIKE '%poison%'
+                  BEGIN SELECT raise(ABORT, 'poison'); END";
+    intruder.execute_batch(poison).unwrap();
+    let keyed =
+        |number: u64, body| Commit { key: Some(number.to_string()), ..commit(&number.to_string(), 0, &["x", body]) };
+    let bad = |number: u64| number % 40 == 7;
+    let send = |number| store.append(keyed(number, if bad(number) { "poison" } else { "y" }));
+    let answers: Vec<_> = (0..200).map(send).collect();
+    for (number, answer) in (0..200).zip(answers) {
+        assert_eq!(wait(answer).is_err(), bad(number), "{number}");
+    }
+    assert_eq!(store.head().position, Position::new(1 + 195 * 2), "no position is left out");
+    assert_eq!(store.reader().head().unwrap(), store.head());
+    assert_eq!((store.recall("7", [0; 32]), store.read_only()), (Ok(None), None), "what was refused left no key");
+    intruder.execute_batch("DROP TRIGGER poison").unwrap();
+    assert!(!append(&store, keyed(7, "y")).unwrap().repeated);
+    assert!(append(&store, keyed(8, "y")).unwrap().repeated);
+    assert!(verify(&store.reader(), &Evidence::default()).unwrap().is_intact());
+}
+
 /// Reads `ACK s<appender> <version>`; a line that the kill cut short is none.
 fn acknowledgement(line: &str) -> Option<(usize, u64)> {
     let (appender, version) = line.strip_prefix("ACK s")?.split_once(' ')?;

@@ -83,24 +83,62 @@ fn archived_bodies_read_as_before() {
     assert!(report.is_intact() && report.archived == 120, "{report}");
 }
 
+fn snapshot(key: &str, version: u64) -> Snapshot {
+    Snapshot {
+        stream: StreamName::new(crate::types::Category::Container, key),
+        version: Version::new(version),
+        state_schema: 4,
+        state: format!("state {version}").into_bytes(),
+    }
+}
+
+/// Keeps snapshots and returns once the writer is through with them.
+fn keep(store: &SqliteStore, snapshots: impl IntoIterator<Item = Snapshot>) {
+    snapshots.into_iter().for_each(|snapshot| store.keep(snapshot));
+    wait(store.seal()).unwrap();
+}
+
 #[test]
-fn snapshots_are_kept_one_per_stream() {
+fn snapshots_are_kept_one_per_stream_and_only_of_what_is_in_the_log() {
     let home = Home::new();
     let store = home.open();
     fill(&store, 3);
-    let snapshot = |key: &str, version: u64| Snapshot {
-        stream: StreamName::new(crate::types::Category::Container, key),
-        version: Version::new(version),
-        position: Position::new(version * 3),
-        state_schema: 4,
-        state: vec![version as u8],
-    };
-    wait(store.save_snapshots(vec![snapshot("a", 1), snapshot("b", 1), snapshot("nobody", 1)])).unwrap();
-    wait(store.save_snapshots(vec![snapshot("a", 3)])).unwrap();
-    let mut all = store.reader().snapshots().unwrap();
-    all.sort_by_key(|snapshot| snapshot.version);
-    assert_eq!(all, [snapshot("b", 1), snapshot("a", 3)]);
-    assert_eq!(store.reader().snapshot(&snapshot("a", 0).stream).unwrap(), Some(snapshot("a", 3)));
+    let before = store.head();
+    keep(&store, [snapshot("a", 1), snapshot("b", 1), snapshot("nobody", 1), snapshot("c", 4)]);
+    keep(&store, [snapshot("a", 3)]);
+    let kept = |key: &str| store.snapshot(&snapshot(key, 0).stream).unwrap();
+    assert_eq!([kept("a"), kept("b")], [Some(snapshot("a", 3)), Some(snapshot("b", 1))]);
+    assert_eq!([kept("nobody"), kept("c")], [None, None], "no event stands there");
+    assert_eq!(store.head(), before);
+    assert!(verify(&store.reader(), &Evidence::default()).unwrap().is_intact());
+    drop(store);
+    assert_eq!(
+        home.open().snapshot(&snapshot("a", 3).stream).unwrap(),
+        Some(snapshot("a", 3)),
+        "they outlive a restart"
+    );
+}
+
+#[test]
+fn a_snapshot_that_is_damaged_or_of_another_place_is_as_none() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    for damage in [
+        "UPDATE snapshots SET state = zeroblob(3)",
+        "UPDATE snapshots SET state = CAST(replace(CAST(state AS TEXT), 'state', 'stats') AS BLOB)",
+        "UPDATE snapshots SET version = 2",
+        "UPDATE snapshots SET stream = (SELECT id FROM streams WHERE name = 'container/b')",
+        "UPDATE snapshots SET state_schema = 5",
+    ] {
+        keep(&store, [snapshot("a", 3)]);
+        let hand = Connection::open(home.log()).unwrap();
+        hand.execute_batch(damage).unwrap();
+        for key in ["a", "b"] {
+            assert_eq!(store.snapshot(&snapshot(key, 0).stream).unwrap(), None, "{damage}");
+        }
+        hand.execute_batch("DELETE FROM snapshots").unwrap();
+    }
 }
 
 #[test]
