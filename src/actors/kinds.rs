@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::message::AskMessage;
+use super::message::{AskMessage, Rest};
 use super::registry::Registry;
 use crate::domain::backup_group::BackupGroup;
 use crate::domain::backup_job::BackupJob;
@@ -87,4 +87,9 @@ pub(super) fn wake(registry: &Arc<Registry>, stream: &StreamName) {
 /// Hands an ask to the actor of `stream`.
 pub(super) fn ask(registry: &Arc<Registry>, stream: &StreamName, message: AskMessage) {
     with_aggregate!(stream.category(), Kind => registry.ask_shell::<Kind>(stream, message));
+}
+
+/// Tells the actor of `stream`, if there is one, that the daemon is about to end.
+pub(super) fn rest(registry: &Arc<Registry>, stream: &StreamName, message: Rest) {
+    with_aggregate!(stream.category(), Kind => registry.rest_shell::<Kind>(stream, message));
 }

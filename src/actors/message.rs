@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Message;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::effect::{Answer, Asked, Outcome, Step};
 use crate::domain::{Aggregate, Given, Refusal};
@@ -114,6 +114,13 @@ pub(super) struct Finished {
     pub step: Step,
     pub attempt: u32,
     pub outcome: Outcome,
+}
+
+/// Tells a shell that the daemon is about to end; it is over when the message is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Rest {
+    pub done: mpsc::UnboundedSender<()>,
 }
 
 /// Makes a shell look at what it owes.

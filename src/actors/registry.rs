@@ -4,15 +4,16 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::dev::channel::channel;
 use actix::{Addr, ArbiterHandle, Context};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::house::House;
 use super::kinds;
-use super::message::{AskMessage, CommandError, Order, Perform, Receipt, Wake};
+use super::message::{AskMessage, CommandError, Order, Perform, Receipt, Rest, Wake};
 use super::shell::{MAILBOX_CAPACITY, Shell};
 use crate::domain::Aggregate;
 use crate::domain::effect::{Answer, Asked};
@@ -21,6 +22,8 @@ use crate::types::{Category, StreamName};
 
 /// The key by which a rule names the node it runs on, whose id it does not know.
 const SELF: &str = "self";
+/// How long the actors may take to come to rest at the end: a snapshot less is no loss.
+const REST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Knows the actor of every live stream. They all run on one arbiter: no command hops between threads.
 pub struct Registry {
@@ -41,9 +44,14 @@ impl Registry {
         &self.house
     }
 
-    /// Ends the daemon in order: from now on nothing new is begun and nobody is made anew.
-    pub fn close(&self) {
+    /// Ends the daemon in order: from now on nothing new is begun and nobody is made anew; long streams get a snapshot.
+    pub async fn close(self: &Arc<Self>) {
         self.closing.store(true, Ordering::Release);
+        let live: Vec<_> = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let (rest, mut rested) = mpsc::unbounded_channel();
+        live.iter().for_each(|stream| kinds::rest(self, stream, Rest { done: rest.clone() }));
+        drop(rest);
+        let _ = tokio::time::timeout(REST_PATIENCE, rested.recv()).await; // over when every message is gone
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -114,6 +122,14 @@ impl Registry {
 
     pub(super) fn wake_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) {
         self.with_address(stream, |address: &Addr<Shell<A>>| address.do_send(Wake));
+    }
+
+    /// Tells the actor of a stream, if there is one; nobody is made for it.
+    pub(super) fn rest_shell<A: Aggregate + Unpin>(&self, stream: &StreamName, message: Rest) {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = addresses.get(stream).and_then(|address| address.downcast_ref::<Addr<Shell<A>>>()) {
+            let _ = address.try_send(message);
+        }
     }
 
     /// Sends by the one address there is: each clone of an address may put one message more into a full mailbox.

@@ -12,29 +12,26 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::house::House;
-use super::message::{AskMessage, CommandError, Finished, Idempotency, Mode, Order, Perform, Receipt, Wake};
+use super::message::{AskMessage, CommandError, Finished, Idempotency, Mode, Order, Perform, Receipt, Rest, Wake};
 use super::registry::Registry;
+use super::replica::Replica;
 use super::runner;
 use crate::domain::effect::{Action, Answer, Asked, Effect, Failure, FailureKind, Outcome, Report};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::effects::Cancel;
 use crate::events::{self, AttemptFailed, Envelope, EventReference, NewEvent};
-use crate::storage::{AppendError, Commit, Committed, Expected};
-use crate::types::{Principal, StreamName, Version};
+use crate::storage::{AppendError, Commit, Committed, Expected, Snapshot};
+use crate::types::{Principal, StreamName};
 
 /// How many commands may wait for one stream before it answers `busy`.
 pub(super) const MAILBOX_CAPACITY: usize = 256;
-/// How many events are read at once when a state is rebuilt.
-const REPLAY_PAGE: usize = 1_000;
 
 /// Is the actor of one stream.
 pub(super) struct Shell<A: Aggregate> {
     stream: StreamName,
     registry: Arc<Registry>,
-    state: A,
-    version: Version,
-    /// On whose behalf the state is as it is; what follows by itself is recorded under the same name.
-    principal: Principal,
+    /// What follows by itself from the state is recorded under the name of whom it is as it is.
+    replica: Replica<A>,
     in_flight: Option<InFlight>,
     parked: Option<String>,
     /// Whether an append failed: what the log has now is not known here.
@@ -58,9 +55,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
         Self {
             stream,
             registry,
-            state: A::default(),
-            version: Version::default(),
-            principal: Principal::runtime(),
+            replica: Replica::default(),
             in_flight: None,
             parked: None,
             lost: false,
@@ -74,31 +69,20 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     /// Rebuilds the state from the log. Facts this program does not know park the stream, not the daemon.
     fn replay(&mut self) {
-        loop {
-            let page = match self.house().store.read_stream(&self.stream, self.version, REPLAY_PAGE) {
-                Ok(page) => page,
-                Err(error) => return self.park(&error),
-            };
-            for envelope in &page {
-                if let Err(error) = self.fold(envelope) {
-                    return self.park(&error);
-                }
-            }
-            if page.len() < REPLAY_PAGE {
-                return;
-            }
+        match Replica::read(&*self.house().store, &self.stream) {
+            Ok(replica) => self.replica = replica,
+            Err(error) => self.park(&error),
         }
     }
 
-    fn fold(&mut self, envelope: &Envelope) -> Result<(), events::DecodeError> {
-        if AttemptFailed::read(envelope).is_none() {
-            let event = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body)?;
-            let given = Given { operation: envelope.context.operation, at: envelope.recorded_at };
-            self.state.evolve(&event, given);
+    /// Hands a snapshot over if one is due; nobody waits for it.
+    fn keep(&mut self, due: impl FnOnce(&mut Replica<A>, &StreamName) -> Option<Snapshot>) {
+        if self.parked.is_some() || self.lost {
+            return;
         }
-        self.version = envelope.version;
-        self.principal = envelope.context.principal.clone();
-        Ok(())
+        if let Some(snapshot) = due(&mut self.replica, &self.stream) {
+            self.house().store.keep(snapshot);
+        }
     }
 
     fn park(&mut self, reason: &dyn std::fmt::Display) {
@@ -113,7 +97,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     fn decide(&self, command: &A::Command, given: Given) -> Result<Vec<A::Event>, CommandError> {
         self.understood()?;
-        self.state.decide(command, given).map_err(|rejection| CommandError::Refused(rejection.into()))
+        self.replica.state.decide(command, given).map_err(|rejection| CommandError::Refused(rejection.into()))
     }
 
     fn commit(
@@ -139,7 +123,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
         let house = self.house();
         Commit {
             stream: self.stream.clone(),
-            expected: Expected::Version(self.version),
+            expected: Expected::Version(self.replica.version),
             key: None,
             request_hash: [0; 32],
             context: events::Context {
@@ -162,6 +146,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
                 result.unwrap_or_else(|_| Err(AppendError::Unavailable { reason: "the log is closed".to_owned() }));
             let folded = shell.take_note(result, ctx);
             then(shell, folded);
+            shell.keep(Replica::due_snapshot);
         });
         AtomicResponse::new(Box::pin(done))
     }
@@ -175,7 +160,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
             Ok(committed) => {
                 if !committed.repeated {
                     for envelope in &committed.events {
-                        if let Err(error) = self.fold(envelope) {
+                        if let Err(error) = self.replica.fold(envelope) {
                             self.park(&error);
                         }
                     }
@@ -201,7 +186,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
         if self.parked.is_some() || self.registry.is_closing() {
             return;
         }
-        let owed = self.state.next_effect();
+        let owed = self.replica.state.next_effect();
         if let Some(flying) = &self.in_flight {
             if owed.as_ref() == Some(&flying.effect) {
                 return;
@@ -235,7 +220,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
                 )
             }
             Action::Ask(to, ask) => {
-                let by = (self.stream.clone(), self.version, self.principal.clone());
+                let by = (self.stream.clone(), self.replica.version, self.replica.principal.clone());
                 runner::ask(Arc::clone(&self.registry), ctx.address(), by, &effect, (to.clone(), ask.clone()), attempt);
                 None
             }
@@ -260,13 +245,13 @@ impl<A: Aggregate + Unpin> Shell<A> {
         let Some(flying) = &self.in_flight else { return false };
         let effect = flying.effect.clone();
         let policy = self.house().retry;
-        if flying.attempt >= policy.tries(effect.undo) || self.state.next_effect().as_ref() != Some(&effect) {
+        if flying.attempt >= policy.tries(effect.undo) || self.replica.state.next_effect().as_ref() != Some(&effect) {
             return false;
         }
         tracing::warn!(stream = %self.stream, step = effect.step, attempt = flying.attempt, %reason, "trying again");
         let (attempt, pause) = (flying.attempt + 1, policy.pause_after(flying.attempt));
         let waited = tokio::time::sleep(pause).into_actor(self).map(move |(), shell, ctx| {
-            if shell.state.next_effect().as_ref() == Some(&effect) {
+            if shell.replica.state.next_effect().as_ref() == Some(&effect) {
                 shell.start(effect, attempt, ctx);
             } else {
                 shell.in_flight = None;
@@ -284,8 +269,8 @@ impl<A: Aggregate + Unpin> Shell<A> {
         let failed = AttemptFailed { step: finished.step.to_owned(), reason: failure.reason.clone() };
         let events = vec![failed.written().ok().filter(|_| finished.attempt == 1)?];
         let given = Given { operation: finished.operation, at: self.house().clock.now() };
-        let causation = Some(EventReference { stream: self.stream.clone(), version: self.version });
-        Some(self.commit_of(events, given, self.principal.clone(), causation))
+        let causation = Some(EventReference { stream: self.stream.clone(), version: self.replica.version });
+        Some(self.commit_of(events, given, self.replica.principal.clone(), causation))
     }
 
     fn done() -> AtomicResponse<Self, ()> {
@@ -294,7 +279,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     /// A report that changes nothing although its effect is still owed would be asked for again for ever.
     fn unheard(&mut self, effect: &Effect) {
-        if self.state.next_effect().as_ref() == Some(effect) {
+        if self.replica.state.next_effect().as_ref() == Some(effect) {
             self.park(&format!("the plan has no answer to what came of {:?}", effect.step));
         }
     }
@@ -311,7 +296,7 @@ impl<A: Aggregate + Unpin> Actor for Shell<A> {
     fn stopped(&mut self, _: &mut Context<Self>) {
         // An actor that ends owing something is made anew; one that owes nothing when it is next needed. After a failed
         // append the log may owe what this state does not: it is looked at again.
-        let owes = self.lost || self.state.next_effect().is_some();
+        let owes = self.lost || self.replica.state.next_effect().is_some();
         self.orderly = self.registry.is_closing() || !owes;
     }
 }
@@ -397,13 +382,13 @@ impl<A: Aggregate + Unpin> Handler<AskMessage> for Shell<A> {
         let AskMessage { asked, causation, reply } = message;
         match self.asked(&asked, causation) {
             Ok(None) => {
-                let _ = reply.send(Ok(self.state.answer(&asked)));
+                let _ = reply.send(Ok(self.replica.state.answer(&asked)));
                 Self::done()
             }
             Ok(Some(commit)) => self.append(
                 commit,
                 Box::new(move |shell, result| {
-                    let _ = reply.send(result.map(|_| shell.state.answer(&asked)));
+                    let _ = reply.send(result.map(|_| shell.replica.state.answer(&asked)));
                 }),
             ),
             Err(error) => {
@@ -458,14 +443,14 @@ impl<A: Aggregate + Unpin> Handler<Finished> for Shell<A> {
         let Finished { operation, step, attempt, outcome } = finished;
         let given = Given { operation, at: self.house().clock.now() };
         let command = A::Command::from(Report { operation, step, attempt, outcome });
-        let causation = Some(EventReference { stream: self.stream.clone(), version: self.version });
+        let causation = Some(EventReference { stream: self.stream.clone(), version: self.replica.version });
         let commit = match self.decide(&command, given) {
             Ok(facts) if facts.is_empty() => {
                 self.unheard(&flown.effect);
                 self.pump(ctx);
                 return Self::done();
             }
-            Ok(facts) => self.commit(&facts, given, self.principal.clone(), causation),
+            Ok(facts) => self.commit(&facts, given, self.replica.principal.clone(), causation),
             Err(error) => Err(error),
         };
         match commit {
@@ -483,5 +468,14 @@ impl<A: Aggregate + Unpin> Handler<Wake> for Shell<A> {
 
     fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
         self.pump(ctx);
+    }
+}
+
+impl<A: Aggregate + Unpin> Handler<Rest> for Shell<A> {
+    type Result = ();
+
+    fn handle(&mut self, rest: Rest, _: &mut Context<Self>) {
+        self.keep(Replica::last_snapshot);
+        drop(rest.done);
     }
 }

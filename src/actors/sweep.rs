@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::message::{CommandError, Mode, Order};
 use super::registry::Registry;
+use super::replica::{ReplayError, Replica};
 use crate::domain::backup_group::{self, BackupGroup};
 use crate::domain::container::{self, Container};
 use crate::domain::directory::{self, Directory};
@@ -92,6 +93,9 @@ pub enum SweepError {
     /// An event is not known to this version.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A state cannot be folded.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// A release was not taken.
     #[error("the claim of {holder:?} could not be released: {source}")]
     Release {
@@ -171,9 +175,7 @@ pub fn look(
 /// # Errors
 /// The log cannot be read, or has facts that this version does not know.
 pub(super) fn fold<A: Aggregate>(log: &dyn EventStore, stream: &StreamName) -> Result<A, SweepError> {
-    let mut state = A::default();
-    each::<A::Event>(log, stream, |event, given| state.evolve(&event, given))?;
-    Ok(state)
+    Ok(Replica::read(log, stream)?.state)
 }
 
 fn each<E: DomainEvent>(

@@ -5,17 +5,17 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::actors::Replica;
 use crate::domain::effect::{Action, Answer, Ask, Effect, Facts, HostEffect, Outcome, Report};
 use crate::domain::{Aggregate, Given};
 use crate::events::{
-    self, BackupOutcome, BackupSummary, InitKind, Lease, MaintenanceResult, ProcessIdentity, TemplateSummary,
+    BackupOutcome, BackupSummary, InitKind, Lease, MaintenanceResult, ProcessIdentity, TemplateSummary,
 };
 use crate::storage::EventStore;
-use crate::types::{Ipv4Subnet, MacAddress, NetworkId, Size, Span, StreamName, Version};
+use crate::types::{Ipv4Subnet, MacAddress, NetworkId, Size, Span, StreamName};
 
 /// The most steps that are foreseen.
 const STEPS_MAX: usize = 40;
-const PAGE: usize = 1_000;
 
 /// Walks the plan of `stream` from what is recorded and `facts`, and names its steps.
 pub fn expected<A: Aggregate>(
@@ -24,7 +24,7 @@ pub fn expected<A: Aggregate>(
     facts: &[A::Event],
     given: Given,
 ) -> Vec<String> {
-    let mut state = replayed::<A>(store, stream);
+    let mut state = Replica::<A>::read(store, stream).map(|replica| replica.state).unwrap_or_default();
     for fact in facts {
         state.evolve(fact, given);
     }
@@ -43,22 +43,6 @@ pub fn expected<A: Aggregate>(
         }
     }
     steps
-}
-
-fn replayed<A: Aggregate>(store: &dyn EventStore, stream: &StreamName) -> A {
-    let (mut state, mut after) = (A::default(), Version::default());
-    while let Ok(page) = store.read_stream(stream, after, PAGE) {
-        for envelope in &page {
-            after = envelope.version;
-            if let Ok(event) = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body) {
-                state.evolve(&event, Given { operation: envelope.context.operation, at: envelope.recorded_at });
-            }
-        }
-        if page.len() < PAGE {
-            break;
-        }
-    }
-    state
 }
 
 fn words(effect: &Effect) -> String {

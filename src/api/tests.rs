@@ -539,7 +539,7 @@ fn stores_backups_restores_and_coverage() {
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         assert_eq!(content.bytes().filter(|byte| *byte == b'x').count(), 1_000_000);
         let (status, problem) = daemon.get("/v1/backups/web@latest/content?path=/absent").await;
-        assert_eq!((status, problem["code"].as_str()), (409, Some("access.failed")));
+        assert_eq!((status, problem["code"].as_str()), (404, Some("backup.no-such-path")));
         let (_, outcome) = daemon.done("/v1/backups/web@latest/verify", json!({})).await;
         assert_eq!(outcome["state"], "done", "{outcome}");
         let restore = json!({"to": "new", "name": "again"});

@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
@@ -23,7 +25,7 @@ pub fn stream(store: StoreId, container: ContainerId) -> StreamName {
 }
 
 /// Is everything the log tells about one group.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BackupGroup {
     expected: BTreeMap<OperationId, Option<BackupId>>,
     backups: BTreeMap<BackupId, Backup>,
@@ -31,7 +33,7 @@ pub struct BackupGroup {
 }
 
 /// Is what the rules need to know of one backup.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Backup {
     taken_at: Timestamp,
     outcome: BackupOutcome,
@@ -220,6 +222,7 @@ impl BackupGroup {
 
 impl Aggregate for BackupGroup {
     const CATEGORY: Category = Category::BackupGroup;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = BackupGroupEvent;
     type Rejection = Rejection;

@@ -12,6 +12,8 @@
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
 use super::notice::NOTIFY_PARENT;
 use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
@@ -24,7 +26,7 @@ const CANCEL_CHILD: Step = "cancel-child";
 const CLOSE: Step = "close";
 
 /// Is everything the log tells about one batch.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     request: Option<Request>,
     requested_at: Timestamp,
@@ -35,7 +37,7 @@ pub struct Batch {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Its id, drawn at the edge.
     pub id: RunId,
@@ -52,7 +54,7 @@ pub struct Request {
 }
 
 /// Says how far a member's run is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Fate {
     Waiting,
     Started,
@@ -295,6 +297,7 @@ fn finished(member: &BatchMember, outcome: Closing) -> BatchEvent {
 
 impl Aggregate for Batch {
     const CATEGORY: Category = Category::Batch;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = BatchEvent;
     type Rejection = Rejection;

@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
@@ -19,7 +21,7 @@ use crate::types::{Category, Name, StreamName};
 pub const TAKEN: &str = "name.taken";
 
 /// Is who has which name.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Directory {
     holders: BTreeMap<Name, String>,
     names: BTreeMap<String, Name>,
@@ -160,6 +162,7 @@ impl Directory {
 
 impl Aggregate for Directory {
     const CATEGORY: Category = Category::Directory;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = DirectoryEvent;
     type Rejection = Rejection;

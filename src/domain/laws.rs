@@ -13,7 +13,7 @@ use std::fmt::Debug;
 
 use super::effect::{Action, Effect, Failure, Outcome, Report, Step};
 use super::refusal::{Refusal, RefusalClass};
-use super::testing::operation;
+use super::testing::{as_snapshot, operation};
 use super::{Aggregate, Given};
 use crate::events::{Closing, DomainEvent, Mark, decode, encode};
 use crate::types::{OperationId, Timestamp};
@@ -79,6 +79,8 @@ const ALL: [Disturbance; 7] = [
 struct Walk<'a, A: Aggregate> {
     story: &'a Story<A>,
     state: A,
+    /// What comes of a snapshot at every fact and the facts after it.
+    snapshotted: A,
     log: Vec<(A::Event, Given)>,
     later: VecDeque<A::Command>,
     again: Vec<A::Command>,
@@ -124,6 +126,7 @@ where
         let mut walk = Self {
             story,
             state: A::default(),
+            snapshotted: A::default(),
             log: vec![],
             later: VecDeque::new(),
             again: vec![],
@@ -222,6 +225,9 @@ where
             Mark::Phase { .. } | Mark::Fact => {}
         }
         self.state.evolve(&event, given);
+        self.snapshotted.evolve(&event, given);
+        self.snapshotted = as_snapshot(&self.snapshotted);
+        assert_eq!(self.snapshotted, self.state, "a snapshot makes another state");
         self.log.push((event, given));
     }
 

@@ -12,6 +12,8 @@
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Facts, FailureKind, HostEffect, Outcome, Report, Step};
 use super::notice::NOTIFY_PARENT;
 use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
@@ -27,7 +29,7 @@ const UNHOLD: Step = "unhold";
 const UNPIN: Step = "unpin";
 
 /// Is everything the log tells about one run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Maintenance {
     request: Option<(RunId, MaintenanceAction, Option<StreamName>)>,
     open: Option<OperationId>,
@@ -38,7 +40,7 @@ pub struct Maintenance {
 }
 
 /// Says what came of the work.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum End {
     Done(MaintenanceResult),
     Failed(String),
@@ -260,6 +262,7 @@ fn not_done(step: Step, kind: FailureKind, reason: &str) -> MaintenanceEvent {
 
 impl Aggregate for Maintenance {
     const CATEGORY: Category = Category::Maintenance;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = MaintenanceEvent;
     type Rejection = Rejection;

@@ -27,6 +27,9 @@ pub use effect::{Action, Answer, Ask, Asked, Effect, Facts, Failure, FailureKind
 pub use notice::Notice;
 pub use refusal::{Refusal, RefusalClass};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::events::DomainEvent;
 use crate::types::{Category, OperationId, Timestamp};
 
@@ -40,9 +43,11 @@ pub struct Given {
 }
 
 /// Is the rules of one kind of thing.
-pub trait Aggregate: Default + Send + 'static {
+pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + 'static {
     /// The kind of stream.
     const CATEGORY: Category;
+    /// Which shape and meaning the state has: raise it whenever either changes, and older snapshots are ignored.
+    const STATE_SCHEMA: u32;
     /// What can be asked of it; reports and asks of other aggregates are commands like any other.
     type Command: From<Report> + TryFrom<Asked> + Clone + std::fmt::Debug + Send + 'static;
     /// What can become true of it.

@@ -10,6 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Answer, Ask, Asked, Effect, IdRange, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
@@ -24,7 +26,7 @@ pub const ID_COUNT: u32 = 65_536;
 pub const ID_SLOTS_MAX: u32 = 16_384;
 
 /// Is everything the log tells about one machine.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     instance: Option<String>,
     boot: Option<String>,
@@ -180,6 +182,7 @@ impl Node {
 
 impl Aggregate for Node {
     const CATEGORY: Category = Category::Node;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = NodeEvent;
     type Rejection = Rejection;

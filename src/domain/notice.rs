@@ -3,6 +3,8 @@
 //! The duty is a fact of the child's own stream, so it survives a crash: until `ParentNotified` is recorded, recovery
 //! finds it open and tells the parent again, which takes the second telling for the first.
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Action, Ask, Effect};
 use crate::events::Closing;
 use crate::types::{OperationId, StreamName};
@@ -11,7 +13,7 @@ use crate::types::{OperationId, StreamName};
 pub const NOTIFY_PARENT: &str = "notify-parent";
 
 /// Is an outcome that a waiting saga does not know yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// The saga's stream.
     pub parent: StreamName,

@@ -15,6 +15,8 @@
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
@@ -26,7 +28,7 @@ const RELEASE_NAME: Step = "release-name";
 const START_BATCH: Step = "start-batch";
 
 /// Is everything the log tells about one schedule.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     life: Life,
     record: Option<Record>,
@@ -38,7 +40,7 @@ pub struct Schedule {
 }
 
 /// Says what a schedule is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 enum Life {
     #[default]
     Absent,
@@ -50,7 +52,7 @@ enum Life {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
     id: ScheduleId,
     name: Name,
@@ -58,7 +60,7 @@ struct Record {
 }
 
 /// Is a fired slot whose batch has not ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Batch {
     id: RunId,
     operation: OperationId,
@@ -312,6 +314,7 @@ fn stream(batch: RunId) -> StreamName {
 
 impl Aggregate for Schedule {
     const CATEGORY: Category = Category::Schedule;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = ScheduleEvent;
     type Rejection = Rejection;

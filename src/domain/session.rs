@@ -7,6 +7,8 @@
 //! The session itself runs in the container's supervisor. The log only tells who entered, when, and how it ended; the
 //! arguments are kept in the annex, which no rule reads.
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
@@ -14,7 +16,7 @@ use crate::events::SessionEvent;
 use crate::types::{Category, ContainerId, SessionId};
 
 /// Is everything the log tells about one session.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     opened: Option<(SessionId, ContainerId)>,
     closed: bool,
@@ -89,6 +91,7 @@ impl Session {
 
 impl Aggregate for Session {
     const CATEGORY: Category = Category::Session;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = SessionEvent;
     type Rejection = Rejection;

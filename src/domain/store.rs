@@ -13,6 +13,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Facts, HostEffect, Outcome, Report, Step};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
@@ -24,7 +26,7 @@ const MAKE: Step = "make";
 const RELEASE_NAME: Step = "release-name";
 
 /// Is everything the log tells about one store.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Store {
     life: Life,
     record: Option<Record>,
@@ -33,7 +35,7 @@ pub struct Store {
 }
 
 /// Says how far the store is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 enum Life {
     #[default]
     Absent,
@@ -44,7 +46,7 @@ enum Life {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
     id: StoreId,
     name: Name,
@@ -227,6 +229,7 @@ impl Store {
 
 impl Aggregate for Store {
     const CATEGORY: Category = Category::Store;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = StoreEvent;
     type Rejection = Rejection;

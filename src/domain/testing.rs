@@ -57,7 +57,7 @@ pub fn asked(ask: Ask, by: StreamName) -> Asked {
 /// # Panics
 /// If a refusal has no code or no words.
 #[track_caller]
-pub fn answers_everything<A: Aggregate>(histories: &[Vec<A::Event>], commands: &[A::Command]) {
+pub fn answers_everything<A: Aggregate + PartialEq + Debug>(histories: &[Vec<A::Event>], commands: &[A::Command]) {
     for history in histories {
         for length in 0..=history.len() {
             for command in commands {
@@ -71,12 +71,29 @@ pub fn answers_everything<A: Aggregate>(histories: &[Vec<A::Event>], commands: &
     }
 }
 
+/// Writes a state as a snapshot does, and reads it back.
+///
+/// # Panics
+/// If a snapshot cannot hold it.
+#[track_caller]
+pub fn as_snapshot<A: Aggregate>(state: &A) -> A {
+    let written = serde_json::to_vec(state).expect("a state is written as JSON");
+    serde_json::from_slice(&written).expect("what is written is read back")
+}
+
 /// Begins with a history.
-pub fn given<A: Aggregate>(history: impl IntoIterator<Item = A::Event>) -> Scenario<A> {
-    let mut state = A::default();
+///
+/// # Panics
+/// If a snapshot after any of its facts would lead elsewhere.
+#[track_caller]
+pub fn given<A: Aggregate + PartialEq + Debug>(history: impl IntoIterator<Item = A::Event>) -> Scenario<A> {
+    let (mut state, mut snapshotted) = (A::default(), A::default());
     let given = Given { operation: operation(), at: Timestamp::from_micros(1_000_000) };
     for event in history {
         state.evolve(&event, given);
+        snapshotted.evolve(&event, given);
+        snapshotted = as_snapshot(&snapshotted);
+        assert_eq!(snapshotted, state, "a snapshot makes another state");
     }
     Scenario { state, given }
 }

@@ -184,7 +184,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     start::take_leave(&registry).await;
     let empty = start::is_empty(&last_look);
     host.close();
-    registry.close();
+    registry.close().await;
     arbiter.stop();
     let _ = fs::remove_file(setup.state.join(INSTANCE_FILE));
     let _ = fs::remove_file(signpost(&setup.state));

@@ -5,6 +5,7 @@
 //! * `plans` – every plan, each as "prepare, then order";
 //! * `laws` – crash, failure and repetition at every point of every plan;
 //! * `shell` – what the actor around an aggregate promises;
+//! * `snapshots` – that they save reading and nothing else;
 //! * `claims` – races for what exists once, and the sweep of what the dead left;
 //! * `operations` – which operation may start while which runs: the table in `docs/operations.md`.
 
@@ -18,3 +19,4 @@ mod operations;
 mod picture;
 mod plans;
 mod shell;
+mod snapshots;

@@ -15,6 +15,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Report};
 use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
 use super::{Aggregate, Given, Notice};
@@ -22,7 +24,7 @@ use crate::events::{BackupJobEvent, BackupMode, BackupSummary, Closing, Configur
 use crate::types::{BackupId, Category, ContainerId, Name, OperationId, RunId, StoreId, StreamName};
 
 /// Is everything the log tells about one run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BackupJob {
     request: Option<Request>,
     open: Option<OperationId>,
@@ -39,7 +41,7 @@ pub struct BackupJob {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Request {
     id: RunId,
     container: ContainerId,
@@ -51,7 +53,7 @@ struct Request {
 }
 
 /// Is what the container was when it was held.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Held {
     name: Name,
     configuration: Configuration,
@@ -59,7 +61,7 @@ struct Held {
 }
 
 /// Says how far the way back is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Failing {
     /// Nothing if somebody called it off.
     reason: Option<String>,
@@ -180,6 +182,7 @@ impl BackupJob {
 
 impl Aggregate for BackupJob {
     const CATEGORY: Category = Category::BackupJob;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = BackupJobEvent;
     type Rejection = Rejection;

@@ -26,6 +26,8 @@ use std::collections::BTreeMap;
 pub use command::{Command, GRACE_OF_SAGAS};
 pub use rejection::{DISK_SIZE_MIN, MEMORY_MIN, PIDS_MIN, Rejection};
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Answer, Ask, Asked, Effect, IdRange};
 use super::{Aggregate, Given, Notice};
 use crate::events::{
@@ -34,7 +36,7 @@ use crate::events::{
 use crate::types::{Category, ContainerId, Name, OperationId, StreamName, Timestamp};
 
 /// Is everything the log tells about one container.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Container {
     life: Life,
     record: Option<Box<Record>>,
@@ -45,7 +47,7 @@ pub struct Container {
 }
 
 /// Says what a container is between operations.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 enum Life {
     /// There is none, or not yet.
     #[default]
@@ -64,7 +66,7 @@ enum Life {
 }
 
 /// Is what the container was asked to be, and what it was given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
     id: ContainerId,
     name: Name,
@@ -77,7 +79,7 @@ struct Record {
 }
 
 /// Is the operation under way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Open {
     operation: OperationId,
     parent: Option<StreamName>,
@@ -85,7 +87,7 @@ struct Open {
 }
 
 /// Says what the operation does and how far it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Work {
     Create,
     /// Takes claims and files back, after a failed creation or for good.
@@ -113,7 +115,7 @@ enum Work {
 }
 
 /// Says how far a stop is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Stopping {
     deadline: Timestamp,
     phase: StopPhase,
@@ -123,7 +125,7 @@ struct Stopping {
 }
 
 /// Says what a stop waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum StopPhase {
     Signalling,
     Waiting,
@@ -132,7 +134,7 @@ enum StopPhase {
 }
 
 /// Says what is taken back, and why.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Dissolution {
     /// Why the creation failed; nothing when the container is purged.
     failure: Option<String>,
@@ -183,6 +185,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

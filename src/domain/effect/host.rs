@@ -1,11 +1,13 @@
 //! Work for the host. Every effect has *ensure* meaning: the host looks, acts and reports what is true, so that it can
 //! be repeated after a crash.
 
+use serde::{Deserialize, Serialize};
+
 use crate::events::{BackupMode, Configuration, DiskKind, InitKind, Lease, Limits, TemplateSource};
 use crate::types::{BackupId, ContainerId, Name, NetworkId, NodeId, RunId, Size, StoreId, Subnet, TemplateId};
 
 /// Is a range of user and group ids on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
     /// The host's id of the container's root.
     pub base: u32,

@@ -25,6 +25,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 pub use rejection::Rejection;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::{Aggregate, Given};
 use crate::events::{AddressRequest, DomainEvent, Mark, NetworkEvent};
@@ -42,7 +44,7 @@ const RESERVED: &[(Ipv4Addr, u8)] = &[
 ];
 
 /// Is everything the log tells about one network.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     life: Life,
     record: Option<Record>,
@@ -54,7 +56,7 @@ pub struct Network {
 }
 
 /// Says what a network is between operations.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 enum Life {
     #[default]
     Absent,
@@ -66,7 +68,7 @@ enum Life {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
     id: NetworkId,
     name: Name,
@@ -76,14 +78,14 @@ struct Record {
 }
 
 /// Is the operation under way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Open {
     operation: OperationId,
     work: Work,
 }
 
 /// Says what the operation does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Work {
     Create,
     Undo { reason: String, removed: bool },
@@ -265,6 +267,7 @@ impl Network {
 
 impl Aggregate for Network {
     const CATEGORY: Category = Category::Network;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = NetworkEvent;
     type Rejection = Rejection;

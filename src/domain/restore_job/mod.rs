@@ -23,13 +23,15 @@ mod tests;
 
 pub use rejection::Rejection;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Ask, Asked, Effect, Report};
 use super::{Aggregate, Given};
 use crate::events::{Closing, RestoreEvent, RestoreTarget};
 use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
 
 /// Is everything the log tells about one run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RestoreJob {
     request: Option<Request>,
     life: Life,
@@ -38,7 +40,7 @@ pub struct RestoreJob {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Its id, drawn at the edge.
     pub id: RunId,
@@ -55,7 +57,7 @@ pub struct Request {
 }
 
 /// Says what came of the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Life {
     #[default]
     Pending,
@@ -69,14 +71,14 @@ enum Life {
 }
 
 /// Is the operation under way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Open {
     operation: OperationId,
     work: Work,
 }
 
 /// Says what the operation does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Work {
     Restore,
     Confirm,
@@ -84,7 +86,7 @@ enum Work {
 }
 
 /// Says how far the run is; a step back undoes nothing here, it is a fact of its own.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Progress {
     pinned: bool,
     was_running: Option<bool>,
@@ -247,6 +249,7 @@ impl RestoreJob {
 
 impl Aggregate for RestoreJob {
     const CATEGORY: Category = Category::RestoreJob;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = RestoreEvent;
     type Rejection = Rejection;

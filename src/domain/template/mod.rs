@@ -23,13 +23,15 @@ use std::collections::BTreeSet;
 
 pub use rejection::Rejection;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::{Aggregate, Given};
 use crate::events::{DomainEvent, Mark, TemplateEvent, TemplateSource, TemplateSummary};
 use crate::types::{Category, Name, OperationId, StreamName, TemplateId};
 
 /// Is everything the log tells about one template.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     life: Life,
     record: Option<Record>,
@@ -38,7 +40,7 @@ pub struct Template {
 }
 
 /// Says what a template is between operations.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 enum Life {
     #[default]
     Absent,
@@ -50,7 +52,7 @@ enum Life {
 }
 
 /// Is what was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
     id: TemplateId,
     name: Name,
@@ -59,14 +61,14 @@ struct Record {
 }
 
 /// Is the operation under way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Open {
     operation: OperationId,
     work: Work,
 }
 
 /// Says what the operation does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Work {
     Import,
     /// Takes an import back; no reason means that it was called off.
@@ -242,6 +244,7 @@ impl Template {
 
 impl Aggregate for Template {
     const CATEGORY: Category = Category::Template;
+    const STATE_SCHEMA: u32 = 1;
     type Command = Command;
     type Event = TemplateEvent;
     type Rejection = Rejection;
