@@ -120,18 +120,18 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Returns how long a thread has run on a processor (the first field of `schedstat`, in nanoseconds).
-fn cpu(task: &Path) -> Duration {
+/// Returns for how many seconds a thread has run on a processor (the first field of `schedstat`, in nanoseconds).
+fn cpu(task: &Path) -> f64 {
     let text = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-    Duration::from_nanos(text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or_default())
+    text.split(' ').next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1e9
 }
 
-fn own_cpu() -> Duration {
+fn own_cpu() -> f64 {
     cpu(Path::new("/proc/thread-self"))
 }
 
 /// Returns how long the writer's thread has run.
-fn writer_cpu() -> Duration {
+fn writer_cpu() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").expect("the kernel lists threads").flatten();
     let named = |task: &Path| std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "log-writer");
     tasks.map(|task| task.path()).filter(|task| named(task)).map(|task| cpu(&task)).sum()
@@ -175,13 +175,13 @@ impl Appending {
             self.log[index].push(append_round(store, appenders, round));
             let (spent, events) = (writer_cpu() - before, store.head().position.get() - head);
             if appenders == 100 {
-                self.log_cpu.push(spent.as_secs_f64() * 1e6 / events as f64);
+                self.log_cpu.push(spent * 1e6 / events as f64);
             }
             self.postgres[index].extend(postgres_round(appenders));
         }
         let (before, first) = (own_cpu(), *next);
         self.raw_hundred.push(raw_round(raw, next, 100));
-        self.raw_cpu.push((own_cpu() - before).as_secs_f64() * 1e6 / (*next - first) as f64);
+        self.raw_cpu.push((own_cpu() - before) * 1e6 / (*next - first) as f64);
     }
 
     fn print(self) {
@@ -281,7 +281,7 @@ fn replaying() {
 fn rate(what: &str, work: impl FnOnce()) {
     let (started, before) = (Instant::now(), own_cpu());
     work();
-    let (wall, cpu) = (started.elapsed().as_secs_f64(), (own_cpu() - before).as_secs_f64());
+    let (wall, cpu) = (started.elapsed().as_secs_f64(), own_cpu() - before);
     let of = |seconds: f64| REPLAYED as f64 / seconds;
     println!("{what:<40} {:>9.0}/s  {:>9.0} per second of CPU", of(wall), of(cpu));
 }

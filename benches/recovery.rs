@@ -110,7 +110,9 @@ fn snapshot_all(store: &SqliteStore, actors: u64, at_the_end: bool) -> Result<()
                 kept = replica.due_snapshot(&name).or(kept);
             }
         }
-        kept.into_iter().for_each(|snapshot| store.keep(snapshot));
+        if let Some(snapshot) = kept {
+            store.keep(snapshot);
+        }
         if number % 1_000 == 999 {
             store.seal().blocking_recv()??;
         }

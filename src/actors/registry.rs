@@ -49,7 +49,9 @@ impl Registry {
         self.closing.store(true, Ordering::Release);
         let live: Vec<_> = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         let (rest, mut rested) = mpsc::unbounded_channel();
-        live.iter().for_each(|stream| kinds::rest(self, stream, Rest { done: rest.clone() }));
+        for stream in &live {
+            kinds::rest(self, stream, Rest { done: rest.clone() });
+        }
         drop(rest);
         let _ = tokio::time::timeout(REST_PATIENCE, rested.recv()).await; // over when every message is gone
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -32,8 +32,9 @@ pub(super) struct Keys {
 
 /// Returns the first eight bytes of the key's SHA-256.
 fn fingerprint(key: &str) -> i64 {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(key.as_bytes());
-    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let mut first = [0; 8];
+    first.copy_from_slice(&sha256(key.as_bytes())[..8]);
+    i64::from_be_bytes(first)
 }
 
 impl Keys {

@@ -94,7 +94,9 @@ fn snapshot(key: &str, version: u64) -> Snapshot {
 
 /// Keeps snapshots and returns once the writer is through with them.
 fn keep(store: &SqliteStore, snapshots: impl IntoIterator<Item = Snapshot>) {
-    snapshots.into_iter().for_each(|snapshot| store.keep(snapshot));
+    for snapshot in snapshots {
+        store.keep(snapshot);
+    }
     wait(store.seal()).unwrap();
 }
 
