@@ -16,7 +16,7 @@ use super::host::lock;
 use crate::domain::effect::Failure;
 use crate::sys::socket;
 
-/// How many wait: two starts at once are common, more are rare, and each one costs about a megabyte.
+/// How many wait: two starts at once are common, more are rare, and each one costs about two megabytes.
 const WAITING: usize = 2;
 /// The length of a container's id, by which its directory is called.
 const NAME_LENGTH: usize = 26;
