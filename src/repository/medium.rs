@@ -184,7 +184,7 @@ impl Medium for Directory {
     }
 
     fn lock(&self) -> io::Result<bool> {
-        lock::try_exclusive(self.root.as_fd())
+        lock::exclusive(self.root.as_fd())
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

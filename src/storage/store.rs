@@ -1,13 +1,14 @@
 //! The embedded log: a state directory, its lock, the writer thread, and readers.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU8;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
@@ -23,14 +24,11 @@ use super::watermark::{self, Level, Room, SpaceProbe, Watermarks};
 use super::writer::{Request, Writer};
 use super::{Commit, Committed, EventStore, Head, Snapshot, file, format};
 use crate::events::Envelope;
+use crate::sys::lock::exclusive;
 use crate::types::{Clock, Position, StreamName, Version};
 
 /// Is the name of the newest checkpoint's file in the state directory.
 pub const CHECKPOINT_FILE: &str = "checkpoint";
-/// Is how long a lock may be held by what is no daemon any more: a program that was started a moment before its daemon
-/// ended has the daemon's descriptors, and so its lock (flock(2)), until its exec.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const LOCK_FILE: &str = "log.lock";
 /// Is how many batches a subscription may lag before it pages from disk.
 const BATCHES_HELD: usize = 64;
@@ -252,14 +250,10 @@ fn lock(state: &Path) -> Result<File, OpenError> {
     let path = state.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(OpenError::file(&path))?;
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: state.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(OpenError::File { path, source }),
-        }
+    match exclusive(file.as_fd()) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(OpenError::InUse { path: state.to_owned() }),
+        Err(source) => Err(OpenError::File { path, source }),
     }
 }
 

@@ -2,9 +2,31 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+
+/// How long a lock may be held by what is no holder any more: a program that was spawned a moment before its holder let go
+/// has the holder's descriptors, and so its lock, until its exec.
+const PATIENCE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Takes the exclusive lock as [`try_exclusive`] does, but gives a program that is being spawned the time to become one;
+/// `false` if another holds it still.
+///
+/// # Errors
+/// What flock(2) says.
+pub fn exclusive(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let begun = Instant::now();
+    while !try_exclusive(file)? {
+        if begun.elapsed() >= PATIENCE {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(true)
+}
 
 /// Takes the exclusive lock on an open file or directory; `false` if another holds it. It ends when the descriptor closes.
 ///

@@ -154,7 +154,8 @@ fn broken() -> Outcome {
         fs::write(&archive, bytes)?;
         refused(&node, name, &archive, words)?;
     }
-    refused(&node, "absent", &node.place.join("absent"), "No such file")?;
+    let absent = import(&node, "absent", &node.place.join("absent"))?;
+    check!(absent.code == 5 && absent.word() == "path.not-found", "{absent:?}");
     node.finish()
 }
 
