@@ -16,7 +16,7 @@ use berth::domain::container::{Command, Container};
 use berth::domain::{Given, testing};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::{SimulatedHost, World};
-use berth::events::{ContainerEvent, Exit, NewEvent, ProcessIdentity, StopReason, encode};
+use berth::events::{ContainerEvent, Exit, InitKind, NewEvent, ProcessIdentity, StopReason, encode};
 use berth::storage::{Commit, EventStore, Expected, Options, SqliteStore, conformance};
 use berth::types::{
     Category, Clock, ContainerId, NodeId, OperationId, Position, Principal, Span, StreamName, Timestamp, Version,
@@ -45,6 +45,7 @@ fn facts(number: u64, cycles: u64) -> Result<Vec<NewEvent>, Error> {
     let mut facts = vec![
         ContainerEvent::CreateRequested { id: id(number), name, configuration, parent: None },
         ContainerEvent::NameClaimed,
+        ContainerEvent::TemplateClaimed { digest: "debian".to_owned(), init: Some(InitKind::Systemd) },
         ContainerEvent::ContainerCreated,
     ];
     for pid in 0..cycles as u32 {
