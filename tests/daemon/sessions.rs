@@ -100,8 +100,15 @@ fn group() -> Outcome {
     node.must(&["logs", "c1"])?;
     node.must(&["container", "list"])?;
     node.must(&["enter", "c1"])?;
-    let by = sessions(&node, "c1")?;
-    check!(by.iter().all(|row| row["by"] == "ann" && row["closed_at"].is_string()), "{by:#?}");
+    // The end is told by the supervisor, and recorded after the command line has ended.
+    let begun = Instant::now();
+    let mut by = sessions(&node, "c1")?;
+    while !by.iter().all(|row| row["closed_at"].is_string()) {
+        check!(begun.elapsed() < PATIENCE, "an end is not recorded: {by:#?}");
+        thread::sleep(Duration::from_millis(10));
+        by = sessions(&node, "c1")?;
+    }
+    check!(by.len() == 3 && by.iter().all(|row| row["by"] == "ann"), "{by:#?}");
     let run = std::path::Path::new("/run/berth").join(node.instance());
     let mode = |path: &std::path::Path| fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
     check!(mode(&run.join("sessions"))? == 0o750, "sessions/ is open to others");
