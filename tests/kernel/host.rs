@@ -34,6 +34,7 @@ pub const TESTS: &[Test] = &[
     ("a container lives, is backed up while it runs, and comes back from the backup", whole_life),
     ("a daemon that dies at any step of a start leaves nothing that the next one does not finish", dies_while_starting),
     ("a disk with fragments has fewer of them afterwards", defragments),
+    ("the package manager inside is asked what is pending", asks_the_package_manager),
     ("a disk in use grows where the kernel lets it, and is as it was where not", grows),
 ];
 
@@ -140,6 +141,28 @@ fn inside(host: &LinuxHost, container: ContainerId, script: &str) -> Result<(i32
     let SessionStreams::Pipes { output, .. } = streams else { return Err(Stop::Failed("no pipes".to_owned())) };
     let printed = std::io::read_to_string(std::fs::File::from(output))?;
     Ok((session.wait()?, printed))
+}
+
+fn asks_the_package_manager() -> Outcome {
+    let place = Place::new("updates")?;
+    let host = place.host(Arc::new(Immortal))?;
+    place.prepare(&host, DiskKind::Directory)?;
+    let container = place.container;
+    perform(&host, &place.running(DiskKind::Directory))?;
+    let ask = HostEffect::UpdateCheck { container };
+    let refused = host.perform(&ask, &context()).err().map(|failure| failure.to_string()).unwrap_or_default();
+    check!(refused.contains("no package manager"), "{refused:?}");
+    let script =
+        "case \"$*\" in *dist-upgrade*) echo 'Inst one [1] (2 Debian-Security:12/stable-security [all])';; esac";
+    let install = "mkdir -p /usr/bin; ln -s /bin/busybox /usr/bin/env; cd /usr/bin; touch apt-get; chmod +x apt-get";
+    let (code, told) = inside(&host, container, &format!("{install}; cat > apt-get <<'E'\n#!/bin/sh\n{script}\nE\n"))?;
+    check!(code == 0, "{told}");
+    let answer = perform(&host, &ask)?;
+    let Facts::Maintenance(MaintenanceResult::UpdatesListed { count: 1, security: 1, pending, .. }) = &answer else {
+        return Err(Stop::Failed(format!("{answer:?}")));
+    };
+    check!(pending[0].package == "one" && pending[0].candidate == "2", "{pending:?}");
+    place.remove(&host)
 }
 
 fn whole_life() -> Outcome {

@@ -136,6 +136,7 @@ def maintained(node):
     found = wait_for("both were done", lambda: done() if len(done()) == 2 else None, 240, 1)
     for action in ("update-check", "defragment"):
         node.must("schedule", "delete", action, "-y")
+        check(found[action]["result"], f"{action} has no result: {found[action]}")
     updates.check_listed(found["update-check"]["result"], wanted)
     tidied = found["defragment"]["result"]
     figures = f"{tidied['fragments_before']} fragments became {tidied['fragments_after']}"

@@ -112,7 +112,7 @@ impl LinuxHost {
         };
         let target = SessionTarget::Command(command);
         client.open_session(&token.to_string(), None, target).map_err(shim_failure)?;
-        let socket = self.runtime_of(container).join("session");
+        let socket = self.options.paths.session_socket(container);
         let (session, streams) = attach(&socket, &token.to_string()).map_err(|error| broken(&error))?;
         let SessionStreams::Pipes { input, output, errors } = streams else {
             return Err(Failure::permanent("the supervisor gave a terminal where pipes were asked for"));
