@@ -95,7 +95,8 @@ def lacks(node):
     """What the inner host lacks is named, and it can start containers all the same."""
     told = node.berth("exec", "-T", "outer", "--", "berth", "doctor").stdout
     check("✓ start-containers" in told and "✓ loop devices" in told, told)
-    missing = [line.split(":")[0][2:] for line in told.splitlines() if line.startswith("✗")]
+    lines = [line for line in told.splitlines() if line.startswith(("✗", "–"))]
+    missing = [line.split(":")[0][2:].removesuffix(" (optional)") for line in lines]
     for controller in ("memory", "cpu", "pids"):
         there = node.succeeds("outer", f"grep -qw {controller} /sys/fs/cgroup/cgroup.controllers")
         check(there != (f"cgroup controller {controller}" in missing), f"{controller}: {told}")
