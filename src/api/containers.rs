@@ -1,38 +1,28 @@
 //! Containers: lists, and the commands of their lives.
 
+mod create;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::console_log;
-use super::edge::{Edge, Look, Room, Subject, block, draw};
-use super::ports::NodeFacts;
+use super::edge::{Edge, Look, Room, Subject, block};
 use super::problem::{ApiError, ApiResult};
-use super::resources::{
-    CreateContainer, DeleteRequest, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest,
-};
+use super::resources::{DeleteRequest, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest};
 use crate::actors::Receipt;
 use crate::domain::container::{Command, Container};
-use crate::domain::network::{self, Network};
 use crate::domain::{Refusal, RefusalClass};
-use crate::events::{AddressRequest, Configuration, ContainerEvent, DiskKind, LimitChange, Limits};
-use crate::projections::query::{ContainerFilter, Moment, Query, QueryError};
-use crate::projections::rows::{ContainerRow, TemplateRow, UsageRow};
-use crate::types::{Category, ContainerId, Label, Name, NetworkId, Size, Span, StreamName};
+use crate::events::{ContainerEvent, LimitChange};
+use crate::projections::query::{ContainerFilter, Moment};
+use crate::projections::rows::{ContainerRow, UsageRow};
+use crate::types::{Category, Label, Name, Span, StreamName};
 
-/// What a disk has if nobody says.
-const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
-/// How many processes and threads if nobody says: plenty for a whole system, and a fork bomb leaves the host its own.
-const PIDS_DEFAULT: u64 = 4096;
 /// How long an init may take to end if nobody says.
 const GRACE_DEFAULT: Span = Span::from_secs(30);
 /// How long a deleted container can be taken back if nobody says.
 const GRAVE_DEFAULT: Span = Span::from_secs(7 * 24 * 3_600);
-/// The network that containers join if nobody says.
-const NETWORK_DEFAULT: &str = "default";
-
 /// The finding of the doctor that says whether containers can start.
 const FEATURE_START: &str = "start-containers";
 
@@ -40,7 +30,7 @@ const FEATURE_START: &str = "start-containers";
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/containers", web::get().to(list))
-        .route("/containers", web::post().to(create))
+        .route("/containers", web::post().to(create::create))
         .route("/containers/{reference}", web::get().to(show))
         .route("/containers/{reference}/history", web::get().to(history))
         .route("/containers/{reference}/log", web::get().to(console_log::stream))
@@ -142,86 +132,6 @@ where
     text.map(|text| read(code, text)).transpose()
 }
 
-async fn create(edge: Edge) -> ApiResult {
-    edge.check_room(Room::Much)?;
-    let wish: CreateContainer = edge.body()?;
-    let name: Name = read("name.invalid", &wish.name)?;
-    let limits = limits(&wish, &edge.ports.node)?;
-    let address = address(wish.address.as_deref())?;
-    let own_labels = wish.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
-    let own_labels = labels(own_labels.iter().map(String::as_str))?;
-    let hostname = read_some("hostname.invalid", wish.hostname.as_deref())?.unwrap_or_else(|| name.clone());
-    let (reference, wanted) = (wish.template.clone(), wish.network.clone());
-    let joins = edge.ports.node.can_start;
-    let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
-    let default_disk = if edge.ports.node.image_disks { DiskKind::Image } else { DiskKind::Directory };
-    if wish.disk_kind == Some(DiskKind::Image) && !edge.ports.node.image_disks {
-        return Err(no_images().into());
-    }
-    let configuration = Configuration {
-        hostname,
-        template: template.id,
-        limits,
-        disk: wish.disk_kind.unwrap_or(default_disk),
-        network,
-        address,
-        labels: own_labels,
-        autostart: wish.autostart,
-        privileged: wish.privileged,
-        nesting: wish.nesting,
-        command: wish.command,
-    };
-    let id = ContainerId::from_bytes(draw()?);
-    let subject = Subject::new(StreamName::new(Category::Container, id), Some(&name));
-    edge.foresee_name(&subject.stream, &name).await?;
-    if let Some(network) = network {
-        let lease = network::Command::Lease { holder: subject.stream.clone(), request: address };
-        let asked = edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await;
-        asked.map_err(|error| error.named(Some(&network.short())))?;
-    }
-    let configuration = Box::new(configuration);
-    edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
-}
-
-fn limits(wish: &CreateContainer, node: &NodeFacts) -> ApiResult<Limits> {
-    let pids = lifted("pids.invalid", wish.pids.as_deref())?;
-    Ok(Limits {
-        memory: read_some("memory.invalid", wish.memory.as_deref())?,
-        cpus: read_some("cpus.invalid", wish.cpus.as_deref())?,
-        pids: pids.unwrap_or_else(|| node.process_limits.then_some(PIDS_DEFAULT)),
-        disk: read_some("disk.invalid", wish.disk.as_deref())?.unwrap_or(DISK_DEFAULT),
-    })
-}
-
-fn address(text: Option<&str>) -> ApiResult<AddressRequest> {
-    let Some(text) = text else { return Ok(AddressRequest::Auto) };
-    let address: Result<IpAddr, _> = text.parse();
-    let invalid =
-        |_| ApiError::invalid("address.invalid", format!("{text:?} is no IP address; write one such as 10.0.3.7"));
-    address.map(AddressRequest::Fixed).map_err(invalid)
-}
-
-/// Finds the template, and the network: the one named, none, or the default one where containers can run.
-fn origins(
-    query: &Query,
-    template: &str,
-    network: Option<&str>,
-    joins: bool,
-) -> Result<(TemplateRow, Option<NetworkId>), QueryError> {
-    let template = query.template(template, Moment::Now)?;
-    let network = match network {
-        Some("none") => None,
-        Some(reference) => Some(query.network(reference, Moment::Now)?.id),
-        None if joins => match query.network(NETWORK_DEFAULT, Moment::Now) {
-            Ok(row) => Some(row.id),
-            Err(QueryError::NotFound { .. }) => None,
-            Err(error) => return Err(error),
-        },
-        None => None,
-    };
-    Ok((template, network))
-}
-
 /// Finds the container that a request is about.
 pub(super) async fn find(edge: &Edge, reference: web::Path<String>) -> ApiResult<(ContainerRow, Subject)> {
     let row = edge.ask(move |query| query.container(&reference, Moment::Now)).await?;
@@ -238,11 +148,6 @@ async fn command(edge: Edge, reference: web::Path<String>, room: Room, command: 
 async fn start(edge: Edge, reference: web::Path<String>) -> ApiResult {
     can_start(&edge).await?;
     command(edge, reference, Room::Some, Command::Start { parent: None }).await
-}
-
-fn no_images() -> Refusal {
-    let message = "a disk in an image of its own cannot be had here: it wants root, loop devices and mkfs.ext4";
-    Refusal::new(RefusalClass::Unsupported, "disk.no-images", message).hinted("berth doctor")
 }
 
 /// Refuses on a host that cannot start containers, and says what it lacks.

@@ -1,0 +1,123 @@
+//! The creation of a container: what a user wrote, completed and judged before anything is written.
+
+use std::net::IpAddr;
+
+use super::super::edge::{Edge, Room, Subject, draw};
+use super::super::ports::NodeFacts;
+use super::super::problem::{ApiError, ApiResult};
+use super::super::resources::CreateContainer;
+use super::{labels, lifted, read, read_some};
+use crate::domain::container::{Command, Container};
+use crate::domain::network::{self, Network};
+use crate::domain::{Refusal, RefusalClass};
+use crate::events::{AddressRequest, Configuration, DiskKind, Limits};
+use crate::projections::query::{Moment, Query, QueryError};
+use crate::projections::rows::TemplateRow;
+use crate::types::{Category, ContainerId, Name, NetworkId, Size, StreamName};
+
+/// What a disk has if nobody says.
+const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
+/// How many processes and threads if nobody says: plenty for a whole system, and a fork bomb leaves the host its own.
+const PIDS_DEFAULT: u64 = 4096;
+/// The network that containers join if nobody says.
+const NETWORK_DEFAULT: &str = "default";
+
+/// Makes a container; what cannot come to be is refused before anything is written.
+pub(super) async fn create(edge: Edge) -> ApiResult {
+    edge.check_room(Room::Much)?;
+    let wish: CreateContainer = edge.body()?;
+    let name: Name = read("name.invalid", &wish.name)?;
+    let limits = limits(&wish, &edge.ports.node)?;
+    let address = address(wish.address.as_deref())?;
+    let own_labels = wish.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let own_labels = labels(own_labels.iter().map(String::as_str))?;
+    let hostname = read_some("hostname.invalid", wish.hostname.as_deref())?.unwrap_or_else(|| name.clone());
+    let (reference, wanted) = (wish.template.clone(), wish.network.clone());
+    let joins = edge.ports.node.can_start;
+    let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
+    if joins && wish.command.is_none() && !has_init(&template) {
+        return Err(no_init(&template.name).into());
+    }
+    let default_disk = if edge.ports.node.image_disks { DiskKind::Image } else { DiskKind::Directory };
+    if wish.disk_kind == Some(DiskKind::Image) && !edge.ports.node.image_disks {
+        return Err(no_images().into());
+    }
+    let configuration = Configuration {
+        hostname,
+        template: template.id,
+        limits,
+        disk: wish.disk_kind.unwrap_or(default_disk),
+        network,
+        address,
+        labels: own_labels,
+        autostart: wish.autostart,
+        privileged: wish.privileged,
+        nesting: wish.nesting,
+        command: wish.command,
+    };
+    let id = ContainerId::from_bytes(draw()?);
+    let subject = Subject::new(StreamName::new(Category::Container, id), Some(&name));
+    edge.foresee_name(&subject.stream, &name).await?;
+    if let Some(network) = network {
+        let lease = network::Command::Lease { holder: subject.stream.clone(), request: address };
+        let asked = edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await;
+        asked.map_err(|error| error.named(Some(&network.short())))?;
+    }
+    let configuration = Box::new(configuration);
+    edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
+}
+
+fn limits(wish: &CreateContainer, node: &NodeFacts) -> ApiResult<Limits> {
+    let pids = lifted("pids.invalid", wish.pids.as_deref())?;
+    Ok(Limits {
+        memory: read_some("memory.invalid", wish.memory.as_deref())?,
+        cpus: read_some("cpus.invalid", wish.cpus.as_deref())?,
+        pids: pids.unwrap_or_else(|| node.process_limits.then_some(PIDS_DEFAULT)),
+        disk: read_some("disk.invalid", wish.disk.as_deref())?.unwrap_or(DISK_DEFAULT),
+    })
+}
+
+fn address(text: Option<&str>) -> ApiResult<AddressRequest> {
+    let Some(text) = text else { return Ok(AddressRequest::Auto) };
+    let address: Result<IpAddr, _> = text.parse();
+    let invalid =
+        |_| ApiError::invalid("address.invalid", format!("{text:?} is no IP address; write one such as 10.0.3.7"));
+    address.map(AddressRequest::Fixed).map_err(invalid)
+}
+
+/// Finds the template, and the network: the one named, none, or the default one where containers can run.
+fn origins(
+    query: &Query,
+    template: &str,
+    network: Option<&str>,
+    joins: bool,
+) -> Result<(TemplateRow, Option<NetworkId>), QueryError> {
+    let template = query.template(template, Moment::Now)?;
+    let network = match network {
+        Some("none") => None,
+        Some(reference) => Some(query.network(reference, Moment::Now)?.id),
+        None if joins => match query.network(NETWORK_DEFAULT, Moment::Now) {
+            Ok(row) => Some(row.id),
+            Err(QueryError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        },
+        None => None,
+    };
+    Ok((template, network))
+}
+
+fn has_init(template: &TemplateRow) -> bool {
+    template.summary.as_ref().is_none_or(|summary| summary.init.is_some())
+}
+
+/// Says now what each start would say. Where containers cannot start, one without an init still keeps files.
+fn no_init(template: &Name) -> Refusal {
+    let message = format!("the template {template} has no init, and no command was given that could run in its place");
+    let hint = format!("berth container create NAME --template {template} -- COMMAND");
+    Refusal::new(RefusalClass::Unsupported, "container.no-init", message).hinted(hint)
+}
+
+fn no_images() -> Refusal {
+    let message = "a disk in an image of its own cannot be had here: it wants root, loop devices and mkfs.ext4";
+    Refusal::new(RefusalClass::Unsupported, "disk.no-images", message).hinted("berth doctor")
+}
