@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use berth::effects::clock::SystemClock;
 use berth::types::{Clock, Timestamp};
+use serde_json::Value;
 
 use crate::stage::{Interrupts, count, find, json, quoted, say, say_some, text, title};
 
@@ -22,6 +23,9 @@ const SCHEDULE_PATIENCE: Duration = Duration::from_secs(150);
 const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
 /// Whether the machine can start containers, as `berth doctor` names it.
 const FEATURE_START: &str = "start-containers";
+
+/// What a container runs that has no init: it waits, and works everywhere.
+const COMMAND: &[&str] = &["--", "tail", "-f", "/dev/null"];
 
 type Step = Result<(), String>;
 
@@ -52,6 +56,8 @@ struct Guide {
     place: PathBuf,
     daemon: Option<Child>,
     can_start: bool,
+    /// What the containers run, where the system has no init.
+    command: &'static [&'static str],
     left_out: Vec<String>,
     made: bool,
     keep: bool,
@@ -73,6 +79,7 @@ impl Guide {
             place,
             daemon: None,
             can_start: false,
+            command: &[],
             left_out: vec![],
             made: false,
             keep,
@@ -151,6 +158,11 @@ impl Guide {
     fn prepare(&mut self) -> Step {
         title("A template of this very system, and a store for backups");
         self.show(&["template", "create", "host", "--from-host"])?;
+        let template = json(&self.quiet(&["template", "show", "host", "-o", "json"])?)?;
+        if find(&template, "init").is_none_or(Value::is_null) {
+            say("\n(this system has no init; its containers run a command under Berth's own)")?;
+            self.command = COMMAND;
+        }
         let vault = self.place.join("vault");
         self.show(&["store", "create", "vault", &vault.display().to_string()]).map(drop)
     }
@@ -168,7 +180,8 @@ impl Guide {
         for name in ["web1", "web2"] {
             let limits = ["--memory", "512M", "--cpus", "1", "--pids", "256", "--disk", "1G", "--disk-kind", kind];
             self.made = true;
-            self.show(&[&["container", "create", name, "--template", "host"], limits.as_slice()].concat())?;
+            let create = ["container", "create", name, "--template", "host"];
+            self.show(&[create.as_slice(), &limits, self.command].concat())?;
         }
         if !self.can_start {
             return self.show(&["container", "list"]).map(drop);

@@ -14,10 +14,12 @@ mod networks;
 mod restart;
 mod sessions;
 mod state_directory;
+mod tour;
 mod unprivileged;
 
 fn main() {
     harness::main(&[
+        tour::TESTS,
         chaos::TESTS,
         restart::TESTS,
         sessions::TESTS,
