@@ -1,0 +1,146 @@
+//! A container: what it is, what is being done with it, who holds it and what it uses.
+
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use super::{Change, LastBackup, OpenOperation};
+use crate::events::{Configuration, Exit, HoldKind, InitKind, Lease, ProcessIdentity};
+use crate::types::{BackupId, ContainerId, Name, OperationId, Position, Timestamp};
+
+words! {
+    /// Says what a container is, or what is being done with it.
+    ContainerState {
+        /// It is being made.
+        Creating = "creating",
+        /// It could not be made; nothing is left of it.
+        Failed = "failed",
+        /// It stands still.
+        Stopped = "stopped",
+        /// It is being started.
+        Starting = "starting",
+        /// Its init runs.
+        Running = "running",
+        /// It is being stopped.
+        Stopping = "stopping",
+        /// It is being stopped and will be started again.
+        Restarting = "restarting",
+        /// It is being paused.
+        Pausing = "pausing",
+        /// It is frozen.
+        Paused = "paused",
+        /// It is being let go on.
+        Resuming = "resuming",
+        /// It is being buried.
+        Deleting = "deleting",
+        /// It lies in its grave.
+        Deleted = "deleted",
+        /// It is being taken back.
+        Undeleting = "undeleting",
+        /// It is being removed for good.
+        Purging = "purging",
+        /// Nothing is left of it but its history.
+        Purged = "purged",
+        /// A person has to look.
+        Stuck = "stuck",
+    }
+}
+
+/// Is a range of ids on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRangeRow {
+    /// The first.
+    pub base: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Is an operation that keeps others from a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// Which operation.
+    pub operation: OperationId,
+    /// What it keeps others from.
+    pub kind: HoldKind,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who asked for it.
+    pub by: String,
+}
+
+/// Is what a running container uses at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRow {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Times that the kernel ended a process for want of memory.
+    pub out_of_memory_kills: Option<u64>,
+    /// Microseconds of processor time since the start.
+    pub cpu_micros: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Bytes of its own files.
+    pub disk: Option<u64>,
+}
+
+/// Is one container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRow {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name; of a deleted one the last it had.
+    pub name: Name,
+    /// The names it had before, oldest first.
+    pub former_names: Vec<Name>,
+    /// What it is, or what is being done with it.
+    pub state: ContainerState,
+    /// What it is apart from what is being done with it: `stopped`, `running`, `paused`, `deleted` …
+    pub rest: ContainerState,
+    /// Since when it is in that state, by whom, why.
+    pub change: Change,
+    /// Why it is stuck or failed, if so.
+    pub reason: Option<String>,
+    /// What the user wanted of it, with the limits of now.
+    pub configuration: Configuration,
+    /// The digest of its template.
+    pub template_digest: Option<String>,
+    /// The init of its template.
+    pub init_kind: Option<InitKind>,
+    /// Its ids on the host.
+    pub ids: Option<IdRangeRow>,
+    /// Its place on the network.
+    pub lease: Option<Lease>,
+    /// Its init while it runs.
+    pub init: Option<ProcessIdentity>,
+    /// When its init started, while it runs.
+    pub started_at: Option<Timestamp>,
+    /// Whether its init said that all is up.
+    pub ready: bool,
+    /// How its init ended last.
+    pub last_exit: Option<Exit>,
+    /// Who keeps others from it.
+    pub holds: Vec<HoldRow>,
+    /// What is under way.
+    pub operation: Option<OpenOperation>,
+    /// Until when it can be taken back, while it lies in its grave.
+    pub deleted_until: Option<Timestamp>,
+    /// The backup whose files it has, if it was restored.
+    pub restored_from: Option<BackupId>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// Who asked for it.
+    pub created_by: String,
+    /// The last event in this row.
+    pub position: Position,
+    /// The name of its template. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_name: Option<Name>,
+    /// The name of its network. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_name: Option<Name>,
+    /// Its newest whole backup. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<LastBackup>,
+    /// What it uses while it runs. *Joined*, by the API alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageRow>,
+}
