@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use berth::kernel::cgroup::{Cgroup, Layout, Limits};
 use berth::kernel::disk::{self, Disk};
-use berth::kernel::launch::{self, Container, IdRange, Init, Network};
+use berth::kernel::launch::{self, Container, Init, Network};
 use berth::sys::{mount, process};
+use berth::types::IdRange;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 

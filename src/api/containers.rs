@@ -16,7 +16,7 @@ use crate::domain::container::{Command, Container};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{ContainerEvent, LimitChange};
 use crate::projections::query::{ContainerFilter, Moment};
-use crate::projections::rows::{ContainerRow, UsageRow};
+use crate::projections::rows::ContainerRow;
 use crate::types::{Category, Label, Name, Span, StreamName};
 
 /// How long an init may take to end if nobody says.
@@ -97,14 +97,7 @@ async fn history(look: Look, reference: web::Path<String>) -> ApiResult {
 }
 
 fn add_usage(row: &mut ContainerRow, access: &dyn crate::effects::access::Access) {
-    let usage = row.init.as_ref().and_then(|_| access.usage(row.id));
-    row.usage = usage.map(|usage| UsageRow {
-        memory: usage.memory,
-        out_of_memory_kills: usage.out_of_memory_kills,
-        cpu_micros: usage.cpu_micros,
-        pids: usage.pids,
-        disk: usage.disk,
-    });
+    row.usage = row.init.as_ref().and_then(|_| access.usage(row.id));
 }
 
 fn labels<'a>(texts: impl Iterator<Item = &'a str>) -> ApiResult<BTreeMap<String, String>> {

@@ -18,14 +18,14 @@ use crate::actors::{House, Mode, Order, Registry, RetryPolicy, reconcile};
 use crate::domain::node::{Command as NodeCommand, Node};
 use crate::domain::{Failure, Given};
 use crate::effects::Host;
-use crate::effects::access::{Access, Usage};
+use crate::effects::access::Access;
 use crate::effects::clock::SystemClock;
 use crate::effects::sim::{SimulatedHost, World};
 use crate::projections;
 use crate::projections::query::Query;
 use crate::storage::{Level, Options, SqliteStore};
 use crate::types::{
-    BackupId, Category, Clock, ContainerId, NodeId, OperationId, Principal, SessionId, StoreId, StreamName,
+    BackupId, Category, Clock, ContainerId, NodeId, OperationId, Principal, SessionId, StoreId, StreamName, Usage,
 };
 
 /// Reaches into nothing, but says so plausibly.

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Answer, Ask, Asked, Effect, IdRange, Report};
+use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::NodeEvent;
-use crate::types::{Category, StreamName};
+use crate::types::{Category, IdRange, StreamName};
 
 /// The first id that is given out: above everything that distributions and directory services use.
 pub const ID_BASE: u32 = 1_000_000_000;

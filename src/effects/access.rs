@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::Failure;
-use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp};
+use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp, Usage};
 
 /// Is what somebody wants to run inside a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,21 +32,6 @@ pub struct SessionTicket {
     pub socket: PathBuf,
     /// The secret to show there; valid once.
     pub token: String,
-}
-
-/// Is what a running container uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Times that the kernel ended a process for want of memory.
-    pub out_of_memory_kills: Option<u64>,
-    /// Microseconds of processor time since the start.
-    pub cpu_micros: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
-    /// Bytes of its own files.
-    pub disk: Option<u64>,
 }
 
 /// Is one entry of a backup.

@@ -3,10 +3,10 @@
 //! What it *is* (`rest`) and what is being *done* with it (`operation`) are folded apart; `state` is one word for both.
 
 use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
-use crate::types::{Category, Name};
+use crate::types::{Category, IdRange, Name};
 
 use super::model::{self, Model, table};
-use super::rows::{ContainerRow, ContainerState, HoldRow, IdRangeRow, OpenOperation};
+use super::rows::{ContainerRow, ContainerState, HoldRow, OpenOperation};
 
 /// Is the read model.
 pub struct Containers;
@@ -161,7 +161,7 @@ fn halted(row: &mut ContainerRow) {
 
 fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
     match fact {
-        ContainerEvent::IdRangeClaimed { base, count } => row.ids = Some(IdRangeRow { base: *base, count: *count }),
+        ContainerEvent::IdRangeClaimed { base, count } => row.ids = Some(IdRange { base: *base, count: *count }),
         ContainerEvent::IdRangeReleased => row.ids = None,
         ContainerEvent::TemplateClaimed { digest, init } => {
             row.template_digest = Some(digest.clone());

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backup::{BackupRow, LastBackup};
 pub use batch::{BatchMemberRow, BatchRow};
-pub use container::{ContainerRow, ContainerState, HoldRow, IdRangeRow, UsageRow};
+pub use container::{ContainerRow, ContainerState, HoldRow};
 pub use coverage::{CoverageRow, CoverageWarning};
 pub use event::{EventDetail, EventRow};
 pub use maintenance::MaintenanceRow;

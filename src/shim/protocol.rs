@@ -13,7 +13,7 @@ pub use crate::kernel::disk::Disk;
 pub use crate::kernel::enter::Command;
 pub use crate::kernel::failure::{Failure, Step};
 pub use crate::kernel::identity::ProcessIdentity;
-pub use crate::kernel::launch::{Container, IdRange, Init, Network};
+pub use crate::kernel::launch::{Container, Init, Network};
 pub use crate::sys::tty::WindowSize;
 
 /// The version spoken here.

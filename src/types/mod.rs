@@ -7,6 +7,7 @@ mod byte_path;
 mod cpus;
 mod cron;
 mod id;
+mod id_range;
 mod label;
 mod mac;
 mod name;
@@ -18,6 +19,7 @@ mod stream;
 mod suggest;
 mod terminal;
 mod time;
+mod usage;
 mod zone;
 
 pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
@@ -28,6 +30,7 @@ pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,
     ScheduleId, SessionId, StoreId, TemplateId,
 };
+pub use id_range::IdRange;
 pub use label::{InvalidLabel, LABEL_LENGTH_MAX, LABEL_PREFIX_LENGTH_MAX, Label, LabelKey, LabelValue};
 pub use mac::{InvalidMacAddress, MacAddress};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
@@ -39,4 +42,5 @@ pub use stream::{Category, InvalidStreamName, Position, StreamName, Version};
 pub use suggest::suggest;
 pub use terminal::{is_unsafe_for_terminal, terminal_safe};
 pub use time::{Clock, Timestamp};
+pub use usage::Usage;
 pub use zone::{InvalidZone, Zone};

@@ -11,10 +11,11 @@ use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::shim::attach::{self, SessionStreams};
 use berth::shim::client::{Client, Events, prepare_runtime_directory};
 use berth::shim::protocol::{
-    CgroupPlace, Command as EnterCommand, Container, Disk, Event, ExitRecord, IdRange, Init, Limits, Network,
-    Readiness, SessionTarget, Spec, VERSION,
+    CgroupPlace, Command as EnterCommand, Container, Disk, Event, ExitRecord, Init, Limits, Network, Readiness,
+    SessionTarget, Spec, VERSION,
 };
 use berth::sys::socket;
+use berth::types::IdRange;
 
 use crate::check;
 use crate::harness::roots::{self, run};

@@ -98,7 +98,7 @@ impl Place {
         HostEffect::EnsureRunning(Box::new(RunSpecification {
             container: self.container,
             configuration: self.configuration(disk),
-            ids: Some(berth::domain::effect::IdRange { base: 1_700_000_000, count: 65_536 }),
+            ids: Some(berth::types::IdRange { base: 1_700_000_000, count: 65_536 }),
             lease: None,
             init: Some(InitKind::Busybox),
         }))

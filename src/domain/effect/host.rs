@@ -1,19 +1,8 @@
 //! Work for the host. Every effect has *ensure* meaning: the host looks, acts and reports what is true, so that it can
 //! be repeated after a crash.
 
-use serde::{Deserialize, Serialize};
-
 use crate::events::{BackupMode, Configuration, DiskKind, InitKind, Lease, Limits, TemplateSource};
-use crate::types::{BackupId, ContainerId, Name, NetworkId, NodeId, RunId, Size, StoreId, Subnet, TemplateId};
-
-/// Is a range of user and group ids on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdRange {
-    /// The host's id of the container's root.
-    pub base: u32,
-    /// How many ids.
-    pub count: u32,
-}
+use crate::types::{BackupId, ContainerId, IdRange, Name, NetworkId, NodeId, RunId, Size, StoreId, Subnet, TemplateId};
 
 /// Says how an init is told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

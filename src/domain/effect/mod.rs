@@ -3,8 +3,9 @@
 mod ask;
 mod host;
 
+pub use crate::types::IdRange;
 pub use ask::{Answer, Ask, Asked};
-pub use host::{HostEffect, IdRange, InitSignal, RunSpecification, SealSpecification};
+pub use host::{HostEffect, InitSignal, RunSpecification, SealSpecification};
 
 use serde::{Deserialize, Serialize};
 

@@ -11,12 +11,12 @@ use super::host::LinuxHost;
 use super::run::shim_failure;
 use super::stores::repository_failure;
 use crate::domain::effect::Failure;
-use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket, Usage};
+use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
 use crate::repository::Pattern;
 use crate::repository::catalogue::{Entry, Node};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
-use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp};
+use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp, Usage};
 
 impl Access for LinuxHost {
     fn open_session(

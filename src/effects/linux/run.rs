@@ -137,7 +137,7 @@ impl LinuxHost {
             disk: self.shim_disk(run.container),
             container: Some(protocol::Container {
                 hostname: configuration.hostname.to_string(),
-                ids: run.ids.map(|ids| protocol::IdRange { base: ids.base, count: ids.count }),
+                ids: run.ids,
                 lowers: vec![self.options.paths.template_root(configuration.template)],
                 init,
                 environment: vec![],

@@ -14,7 +14,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-pub use plan::{Container, IdRange, Init, Network};
+pub use plan::{Container, Init, Network};
 
 use super::cgroup::Cgroup;
 use super::disk::{self, DISK};
@@ -23,6 +23,7 @@ use crate::sys::mount::{self, TreeAttributes};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::{descriptor, signal, socket};
+use crate::types::IdRange;
 pub(super) use words::Word;
 
 /// How long the child may take for its part of a step.

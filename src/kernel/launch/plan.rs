@@ -5,15 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::security::{Kind, Profile};
-
-/// A range of host ids that stand for 0, 1, 2 … inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdRange {
-    /// The host id of the container's root.
-    pub base: u32,
-    /// How many ids.
-    pub count: u32,
-}
+use crate::types::IdRange;
 
 /// What runs as the first process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

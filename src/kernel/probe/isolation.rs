@@ -6,10 +6,11 @@ use std::path::Path;
 use super::{Feature, Weight};
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::kernel::failure::{Failure, Step as _};
-use crate::kernel::launch::{self, IdRange};
+use crate::kernel::launch;
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, ForkOptions, Forked};
 use crate::sys::{poll, signal};
+use crate::types::IdRange;
 
 const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user namespace"];
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::words::words;
 use super::{Change, LastBackup, OpenOperation};
 use crate::events::{Configuration, Exit, HoldKind, InitKind, Lease, ProcessIdentity};
-use crate::types::{BackupId, ContainerId, Name, OperationId, Position, Timestamp};
+use crate::types::{BackupId, ContainerId, IdRange, Name, OperationId, Position, Timestamp, Usage};
 
 words! {
     /// Says what a container is, or what is being done with it.
@@ -45,15 +45,6 @@ words! {
     }
 }
 
-/// Is a range of ids on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdRangeRow {
-    /// The first.
-    pub base: u32,
-    /// How many.
-    pub count: u32,
-}
-
 /// Is an operation that keeps others from a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HoldRow {
@@ -65,21 +56,6 @@ pub struct HoldRow {
     pub since: Timestamp,
     /// Who asked for it.
     pub by: String,
-}
-
-/// Is what a running container uses at this moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UsageRow {
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Times that the kernel ended a process for want of memory.
-    pub out_of_memory_kills: Option<u64>,
-    /// Microseconds of processor time since the start.
-    pub cpu_micros: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
-    /// Bytes of its own files.
-    pub disk: Option<u64>,
 }
 
 /// Is one container.
@@ -106,7 +82,7 @@ pub struct ContainerRow {
     /// The init of its template.
     pub init_kind: Option<InitKind>,
     /// Its ids on the host.
-    pub ids: Option<IdRangeRow>,
+    pub ids: Option<IdRange>,
     /// Its place on the network.
     pub lease: Option<Lease>,
     /// Its init while it runs.
@@ -142,5 +118,5 @@ pub struct ContainerRow {
     pub last_backup: Option<LastBackup>,
     /// What it uses while it runs. *Joined*, by the API alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<UsageRow>,
+    pub usage: Option<Usage>,
 }
