@@ -45,9 +45,11 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn files(folder: &str) -> Vec<PathBuf> {
-    let listed = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<_> = listed.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
+/// Lists the sources below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let all = listed.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    let mut found: Vec<_> = all.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
     found.sort();
     found
 }
@@ -233,7 +235,7 @@ fn chapter<E: DomainEvent>(sources: &Sources, page: &mut String) {
 
 fn catalogue() -> String {
     let mut sources = Sources::new();
-    for path in files("src/types").into_iter().chain(files("src/events")) {
+    for path in files(&root().join("src/types")).into_iter().chain(files(&root().join("src/events"))) {
         read_definitions(&fs::read_to_string(path).unwrap(), &mut sources);
     }
     let mut page = "\

@@ -1,0 +1,302 @@
+//! Facts about one container, from the first wish to the purge, and the words that they are made of.
+
+mod configuration;
+mod init;
+mod limits;
+mod mark;
+mod sentence;
+
+use serde::{Deserialize, Serialize};
+
+pub use configuration::{AddressRequest, Configuration, DiskKind, Lease};
+pub use init::{Exit, InitKind, ProcessIdentity, StopReason};
+pub use limits::{LimitChange, Limits};
+
+use super::{DomainEvent, Mark, kinds};
+use crate::types::{Category, ContainerId, Name, OperationId, Size, Span, StreamName, Timestamp};
+
+/// Is a fact about a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ContainerEvent {
+    /// Somebody asked for a new container.
+    CreateRequested {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: Name,
+        /// What it is to be.
+        configuration: Configuration,
+        /// The saga that waits for it, if one does.
+        parent: Option<StreamName>,
+    },
+    /// The name is its own.
+    NameClaimed,
+    /// The id range is its own until the purge.
+    IdRangeClaimed {
+        /// The first id.
+        base: u32,
+        /// How many.
+        count: u32,
+    },
+    /// It is counted as a user of its template.
+    TemplateClaimed {
+        /// The template's digest.
+        digest: String,
+        /// The init that the template brings.
+        init: Option<InitKind>,
+    },
+    /// It has an address.
+    AddressClaimed(Lease),
+    /// Its disk is there.
+    DiskPrepared,
+    /// It is there, stopped.
+    ContainerCreated,
+    /// It could not be made; what was begun is being undone.
+    CreateFailed {
+        /// Why.
+        reason: String,
+    },
+    /// The unfinished disk is gone.
+    DiskRemoved,
+    /// It no longer counts as a user of its template.
+    TemplateReleased,
+    /// It has no address any more.
+    AddressReleased,
+    /// It has no id range any more.
+    IdRangeReleased,
+    /// It has no name any more.
+    NameReleased,
+    /// Nothing is left of the failed attempt.
+    CreateUndone {
+        /// Why it failed.
+        reason: String,
+    },
+    /// Somebody asked to start it.
+    StartRequested {
+        /// The saga that waits for it, if one does.
+        parent: Option<StreamName>,
+    },
+    /// Its init runs.
+    ContainerStarted {
+        /// Which process it is.
+        init: ProcessIdentity,
+        /// How long the host worked for it.
+        took: Span,
+    },
+    /// Its init says that all is up.
+    ContainerReady,
+    /// It does not start; what was begun is being undone.
+    StartFailing {
+        /// Why.
+        reason: String,
+    },
+    /// It did not start; nothing of the attempt is left running.
+    StartFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked to stop it.
+    StopRequested {
+        /// When patience ends and it is killed.
+        deadline: Timestamp,
+        /// The saga that waits for it, if one does.
+        parent: Option<StreamName>,
+    },
+    /// Its init has been told.
+    StopSignalled,
+    /// It did not end in time, or nobody wanted to wait.
+    GraceExpired,
+    /// Somebody asked to stop it and start it again.
+    RestartRequested {
+        /// When patience ends and it is killed.
+        deadline: Timestamp,
+    },
+    /// Its init ended.
+    InitExited {
+        /// How.
+        exit: Exit,
+    },
+    /// It does not run any more, and nothing of it is left in the kernel.
+    ContainerStopped {
+        /// Why.
+        reason: StopReason,
+        /// How its init ended.
+        exit: Exit,
+    },
+    /// It stands still between an end and a new beginning: a restart, or a reboot from inside.
+    ContainerHalted {
+        /// How its init ended.
+        exit: Exit,
+    },
+    /// The machine went down under it.
+    ContainerInterrupted {
+        /// The boot that found it so.
+        boot: String,
+    },
+    /// It could not be brought to a stop.
+    StopStuck {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked to pause it.
+    PauseRequested,
+    /// It stands still.
+    ContainerPaused,
+    /// It could not be paused.
+    PauseFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked to let it go on.
+    ResumeRequested,
+    /// It goes on.
+    ContainerResumed,
+    /// It could not go on.
+    ResumeFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked for other limits.
+    LimitChangeRequested {
+        /// Which.
+        change: LimitChange,
+    },
+    /// Its disk is larger now.
+    DiskGrown {
+        /// The new size.
+        size: Size,
+    },
+    /// The limits are as asked.
+    LimitsSet {
+        /// All of them.
+        limits: Limits,
+    },
+    /// The limits cannot be as asked; the old ones are being put back.
+    LimitChangeFailing {
+        /// Why.
+        reason: String,
+    },
+    /// The limits stay as they were.
+    LimitChangeFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked for another name.
+    RenameRequested {
+        /// The new one.
+        name: Name,
+    },
+    /// It has another name.
+    ContainerRenamed {
+        /// The new one.
+        name: Name,
+    },
+    /// The name was not to be had.
+    RenameFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Whether it starts with the node was decided.
+    AutostartSet {
+        /// Whether.
+        autostart: bool,
+    },
+    /// A label was put on it.
+    LabelSet {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// A label was taken off.
+    LabelRemoved {
+        /// The key.
+        key: String,
+    },
+    /// An operation keeps others from changing it.
+    HoldPlaced {
+        /// Which operation.
+        operation: OperationId,
+        /// What it keeps others from.
+        kind: HoldKind,
+    },
+    /// That operation lets go.
+    HoldReleased {
+        /// Which operation.
+        operation: OperationId,
+    },
+    /// Somebody asked to delete it.
+    DeleteRequested {
+        /// Until when it can be taken back.
+        until: Timestamp,
+    },
+    /// It lies in its grave: no name, no address, all its files.
+    ContainerBuried {
+        /// Until when it can be taken back.
+        until: Timestamp,
+    },
+    /// Somebody asked to take the deletion back.
+    UndeleteRequested {
+        /// Under which name.
+        name: Name,
+    },
+    /// It is back, stopped.
+    ContainerUndeleted,
+    /// It cannot come back; its name is being given back.
+    UndeleteFailing {
+        /// Why.
+        reason: String,
+    },
+    /// It stays in its grave.
+    UndeleteFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked to remove it for good, or its time was over.
+    PurgeRequested,
+    /// Nothing is left of it but its history.
+    ContainerPurged,
+    /// It could not be removed.
+    PurgeStuck {
+        /// Why.
+        reason: String,
+    },
+    /// An undo failed for good: a person has to look.
+    UndoStuck {
+        /// What does not work.
+        reason: String,
+    },
+    /// The saga that waited knows.
+    ParentNotified,
+}
+
+/// Says what a hold keeps others from doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldKind {
+    /// It is being read: it may run, start and stop; it may not be deleted, restored or grown.
+    Reading,
+    /// Its files are being replaced or rearranged: it may not even start.
+    Writing,
+}
+
+impl DomainEvent for ContainerEvent {
+    const CATEGORY: Category = Category::Container;
+    const KINDS: &'static [&'static str] = kinds!(ContainerEvent:
+        CreateRequested, NameClaimed, IdRangeClaimed, TemplateClaimed, AddressClaimed, DiskPrepared, ContainerCreated,
+        CreateFailed, DiskRemoved, TemplateReleased, AddressReleased, IdRangeReleased, NameReleased, CreateUndone,
+        StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled, GraceExpired,
+        RestartRequested, InitExited, ContainerStopped, ContainerHalted, ContainerInterrupted, StopStuck, PauseRequested,
+        ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
+        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, LabelSet, LabelRemoved,
+        HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
+        UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
+
+    fn mark(&self) -> Mark {
+        mark::of(self)
+    }
+
+    fn sentence(&self) -> String {
+        sentence::of(self)
+    }
+}

@@ -1,0 +1,88 @@
+//! What each fact says, in words an operator could read aloud.
+
+use super::{ContainerEvent, HoldKind, StopReason};
+
+/// Returns a fact in words.
+pub fn of(event: &ContainerEvent) -> String {
+    match event {
+        ContainerEvent::CreateRequested { name, .. } => format!("container {name} requested"),
+        ContainerEvent::IdRangeClaimed { base, count } => format!("ids {base}+{count} claimed"),
+        ContainerEvent::AddressClaimed(lease) => format!("address {} claimed", lease.address),
+        ContainerEvent::ContainerStarted { init, took } => format!("started as process {} in {took}", init.pid),
+        ContainerEvent::InitExited { exit } => format!("init ended: {}", exit.words()),
+        ContainerEvent::ContainerStopped { reason: StopReason::Killed, .. } => "stopped: killed".to_owned(),
+        ContainerEvent::ContainerStopped { reason: StopReason::Requested, .. } => "stopped as requested".to_owned(),
+        ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit } => {
+            format!("stopped by itself: {}", exit.words())
+        }
+        ContainerEvent::ContainerHalted { exit } => format!("halted, starting again: {}", exit.words()),
+        ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
+        ContainerEvent::DiskGrown { size } => format!("disk grown to {size}"),
+        ContainerEvent::LimitsSet { limits } => format!("limits set: {}", limits.words()),
+        ContainerEvent::RenameRequested { name } => format!("new name {name} requested"),
+        ContainerEvent::ContainerRenamed { name } => format!("renamed to {name}"),
+        ContainerEvent::AutostartSet { autostart: true } => "starts with the node".to_owned(),
+        ContainerEvent::AutostartSet { autostart: false } => "does not start with the node".to_owned(),
+        ContainerEvent::LabelSet { key, value } => format!("label {key}={value} set"),
+        ContainerEvent::LabelRemoved { key } => format!("label {key} removed"),
+        ContainerEvent::HoldPlaced { operation, kind: HoldKind::Reading } => {
+            format!("held for reading by {}", operation.short())
+        }
+        ContainerEvent::HoldPlaced { operation, kind: HoldKind::Writing } => {
+            format!("held for writing by {}", operation.short())
+        }
+        ContainerEvent::HoldReleased { operation } => format!("no longer held by {}", operation.short()),
+        ContainerEvent::ContainerBuried { until } => format!("deleted; can be taken back until {until}"),
+        other => plain(other),
+    }
+}
+
+/// Returns the words of facts that carry nothing but perhaps a reason.
+fn plain(event: &ContainerEvent) -> String {
+    let (words, reason) = match event {
+        ContainerEvent::NameClaimed => ("name claimed", None),
+        ContainerEvent::TemplateClaimed { .. } => ("template claimed", None),
+        ContainerEvent::DiskPrepared => ("disk prepared", None),
+        ContainerEvent::ContainerCreated => ("created", None),
+        ContainerEvent::CreateFailed { reason } => ("could not be created, undoing", Some(reason)),
+        ContainerEvent::DiskRemoved => ("disk removed", None),
+        ContainerEvent::TemplateReleased => ("template released", None),
+        ContainerEvent::AddressReleased => ("address released", None),
+        ContainerEvent::IdRangeReleased => ("ids released", None),
+        ContainerEvent::NameReleased => ("name released", None),
+        ContainerEvent::CreateUndone { reason } => ("failed creation undone", Some(reason)),
+        ContainerEvent::StartRequested { .. } => ("start requested", None),
+        ContainerEvent::ContainerReady => ("ready", None),
+        ContainerEvent::StartFailing { reason } => ("does not start, undoing", Some(reason)),
+        ContainerEvent::StartFailed { reason } => ("start failed", Some(reason)),
+        ContainerEvent::StopRequested { .. } => ("stop requested", None),
+        ContainerEvent::StopSignalled => ("init told to stop", None),
+        ContainerEvent::GraceExpired => ("grace over, killing", None),
+        ContainerEvent::RestartRequested { .. } => ("restart requested", None),
+        ContainerEvent::StopStuck { reason } => ("stop stuck", Some(reason)),
+        ContainerEvent::PauseRequested => ("pause requested", None),
+        ContainerEvent::ContainerPaused => ("paused", None),
+        ContainerEvent::PauseFailed { reason } => ("pause failed", Some(reason)),
+        ContainerEvent::ResumeRequested => ("resume requested", None),
+        ContainerEvent::ContainerResumed => ("resumed", None),
+        ContainerEvent::ResumeFailed { reason } => ("resume failed", Some(reason)),
+        ContainerEvent::LimitChangeRequested { .. } => ("other limits requested", None),
+        ContainerEvent::LimitChangeFailing { reason } => {
+            ("other limits do not take, putting the old back", Some(reason))
+        }
+        ContainerEvent::LimitChangeFailed { reason } => ("limits unchanged", Some(reason)),
+        ContainerEvent::RenameFailed { reason } => ("name unchanged", Some(reason)),
+        ContainerEvent::DeleteRequested { .. } => ("deletion requested", None),
+        ContainerEvent::UndeleteRequested { .. } => ("return from the grave requested", None),
+        ContainerEvent::ContainerUndeleted => ("taken back from the grave", None),
+        ContainerEvent::UndeleteFailing { reason } => ("cannot come back, undoing", Some(reason)),
+        ContainerEvent::UndeleteFailed { reason } => ("stays in its grave", Some(reason)),
+        ContainerEvent::PurgeRequested => ("purge requested", None),
+        ContainerEvent::ContainerPurged => ("purged", None),
+        ContainerEvent::PurgeStuck { reason } => ("purge stuck", Some(reason)),
+        ContainerEvent::UndoStuck { reason } => ("undo stuck", Some(reason)),
+        ContainerEvent::ParentNotified => ("outcome told to the waiting operation", None),
+        _ => ("", None),
+    };
+    reason.map_or_else(|| words.to_owned(), |reason| format!("{words}: {reason}"))
+}
