@@ -1,0 +1,58 @@
+//! Access to containers that are not there.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::api::resources::{BackupFile, SessionRequest, SessionTicket};
+use crate::domain::Failure;
+use crate::effects::access::Access;
+use crate::types::{BackupId, ContainerId, SessionId, StoreId, Usage};
+
+/// Reaches into nothing, but says so plausibly.
+pub(super) struct Simulated {
+    pub(super) folder: PathBuf,
+}
+
+impl Access for Simulated {
+    fn open_session(
+        &self,
+        _: ContainerId,
+        session: SessionId,
+        request: &SessionRequest,
+    ) -> Result<SessionTicket, Failure> {
+        if request.argv[0] == "fails" {
+            return Err(Failure::permanent("the supervisor does not answer"));
+        }
+        Ok(SessionTicket { session, socket: self.folder.join("shim"), token: "secret".to_owned() })
+    }
+
+    fn sessions(&self, _: ContainerId) -> Vec<SessionId> {
+        vec![]
+    }
+
+    fn console_log(&self, _: ContainerId) -> PathBuf {
+        self.folder.join("console.log")
+    }
+
+    fn usage(&self, _: ContainerId) -> Option<Usage> {
+        Some(Usage { memory: Some(4_096), ..Usage::default() })
+    }
+
+    fn backup_files(&self, _: StoreId, _: BackupId, _: &str) -> Result<Vec<BackupFile>, Failure> {
+        Ok(vec![])
+    }
+
+    fn backup_file(&self, _: StoreId, _: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        if path == "/absent" {
+            return Err(Failure::permanent("there is no /absent in the backup"));
+        }
+        for _ in 0..1_000 {
+            out.write_all(&[b'x'; 1_000]).map_err(|error| Failure::permanent(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn recovery_key(&self, _: StoreId) -> Result<String, Failure> {
+        Ok("KEY".to_owned())
+    }
+}

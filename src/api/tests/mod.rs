@@ -1,0 +1,12 @@
+//! The API as a whole: a real log, real actors, a simulated host, a real socket.
+
+mod access;
+mod backups;
+mod containers;
+mod daemon;
+mod events;
+mod requests;
+mod schedules;
+mod sessions;
+
+pub(crate) use daemon::{Daemon, run};

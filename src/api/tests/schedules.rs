@@ -1,0 +1,39 @@
+//! Schedules, the maintenance that they ask for, and the networks of their containers.
+
+use serde_json::json;
+
+use super::run;
+
+#[test]
+fn schedules_networks_and_maintenance() {
+    run(async |daemon| {
+        let (_, outcome) = daemon.done("/v1/networks", json!({"name": "default"})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        daemon.with_container().await;
+        let (_, network) = daemon.get("/v1/networks/default").await;
+        assert_eq!(
+            (&network["leases"][0]["container_name"], &network["subnet"]),
+            (&json!("web"), &json!("10.99.0.0/24"))
+        );
+        let wish = json!({"name": "tidy", "cron": "0 3 * * *", "zone": "Europe/Budapest", "action": "defragment",
+                          "select": {"names": ["w*"]}});
+        let (_, outcome) = daemon.done("/v1/schedules", wish).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        let (_, row) = daemon.get("/v1/schedules/tidy").await;
+        assert_eq!((&row["state"], row["next"].is_string()), (&json!("enabled"), true), "{row}");
+        assert_eq!(daemon.get("/v1/schedules/tidy/next?count=3").await.1["items"].as_array().unwrap().len(), 3);
+        let (_, outcome) = daemon.done("/v1/schedules/tidy/run-now", json!({})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        let (_, list) = daemon.get("/v1/maintenance?container=web&action=defragment").await;
+        assert_eq!(
+            (&list["items"][0]["state"], &list["items"][0]["result"]["result"]),
+            (&json!("done"), &json!("defragmented"))
+        );
+        daemon.post("/v1/schedules/tidy/disable", json!({})).await;
+        assert_eq!(daemon.get("/v1/schedules/tidy").await.1["state"], "disabled");
+        let (_, status) = daemon.get("/v1/node").await;
+        assert_eq!((&status["node"]["instance"], &status["containers"]["stopped"]), (&json!("0a1b2c3d"), &json!(1)));
+        assert!(status["projections"].as_array().unwrap().iter().all(|row| row["error"].is_null()), "{status}");
+        assert!(daemon.post("/v1/audit/checkpoint", json!({})).await.1["note"].is_string());
+    });
+}
