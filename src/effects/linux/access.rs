@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::failure::cannot;
 use super::host::LinuxHost;
-use super::run::shim_failure;
 use super::stores::repository_failure;
+use super::supervisor::shim_failure;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
 use crate::repository::Pattern;

@@ -10,7 +10,7 @@ use super::backup::Run;
 use super::network::Networks;
 use super::paths::StatePaths;
 use super::ready::Ready;
-use super::run::Starting;
+use super::start::Starting;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};

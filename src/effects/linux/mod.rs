@@ -1,7 +1,8 @@
 //! The real host: Linux, by way of `sys` and `kernel`.
 //!
-//! `host` says which work goes where; `run`, `watch` and `reach` speak to supervisors, of which `ready` keeps a few; `stores`, `backup`, `restore` and
-//! `mapped` to the backup engine; the rest each do one kind of work.
+//! `host` says which work goes where. `start`, `stop`, `link`, `observe`, `watch` and `reach` speak to supervisors:
+//! `ready` keeps a few, `supervisor` orders and asks them, `specification` tells each what its container is. `stores`,
+//! `backup`, `restore` and `mapped` speak to the backup engine; the rest each do one kind of work.
 
 mod access;
 pub mod archive;
@@ -12,14 +13,19 @@ mod failure;
 pub mod firewall;
 mod host;
 pub mod host_template;
+mod link;
 mod mapped;
 pub mod network;
+mod observe;
 pub mod paths;
 mod reach;
 mod ready;
 mod restore;
-mod run;
+mod specification;
+mod start;
+mod stop;
 mod stores;
+mod supervisor;
 pub mod template;
 pub mod update_check;
 mod watch;

@@ -94,7 +94,7 @@ impl LinuxHost {
             return Err(Failure::permanent(format!("{} is not empty; choose an empty directory", path.display())));
         }
         let beside = parent.join(format!(".berth-store-{store}"));
-        super::run::remove_folder(&beside)?;
+        super::stop::remove_folder(&beside)?;
         for key in [self.options.key_dir.join(format!("store-{store}.key")), self.recovery_file(store)] {
             let _ = std::fs::remove_file(key); // of an attempt that did not end
         }

@@ -5,7 +5,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::host::LinuxHost;
-use super::run::{PATIENCE, exit_of, identity, observation_of};
+use super::observe::{exit_of, identity, look_into, observation_of};
+use super::supervisor::PATIENCE;
 use crate::effects::{Change, Observation};
 use crate::shim::client::Client;
 use crate::shim::protocol::Event;
@@ -23,7 +24,7 @@ impl LinuxHost {
         let spawned = std::thread::Builder::new().name("watch".to_owned()).stack_size(128 << 10).spawn(move || {
             listen(container, &socket, &changes);
             if directory.exists() {
-                let observation = super::run::look_into(&directory);
+                let observation = look_into(&directory);
                 let _ = changes.send(Some(Change::Observed { container, observation }));
             }
             if let Some(mut child) = child {

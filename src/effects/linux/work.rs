@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use super::host::LinuxHost;
-use super::run::shim_failure;
+use super::supervisor::shim_failure;
 use super::template::{Verdict, Watch, ensure_template, ensure_template_gone, verify_template};
 use super::update_check::{Output, update_check};
 use super::{defragment, disk};
@@ -63,9 +63,7 @@ impl LinuxHost {
                 disk::ensure_disk_size(paths, *container, *kind, *size, root)?;
             }
             HostEffect::EnsureDiskGone { container } => {
-                for step in crate::effects::steps::steps_of(&HostEffect::EnsureStopped { container: *container }) {
-                    self.stop_step(*container, step)?;
-                }
+                self.ensure_stopped(*container)?;
                 disk::ensure_disk_gone(paths, *container)?;
             }
             _ => {}

@@ -1,0 +1,75 @@
+//! A container's link to its network, and the record by which it is taken away again.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::cannot;
+use super::host::LinuxHost;
+use crate::domain::effect::{Failure, RunSpecification};
+use crate::effects::{Host as _, Observation};
+use crate::events::Lease;
+use crate::shim::record;
+use crate::types::{ContainerId, Subnet};
+
+/// The container's link on the host, to be taken away when it stops.
+const LINK_FILE: &str = "link.json";
+
+#[derive(Serialize, Deserialize)]
+struct Link {
+    lease: Lease,
+    port: String,
+}
+
+impl LinuxHost {
+    pub(super) fn ensure_link(&self, run: &RunSpecification, directory: &Path) -> Result<(), Failure> {
+        let Some(lease) = &run.lease else { return Ok(()) };
+        let port = self.networks.port_name(run.container);
+        let link = Link { lease: lease.clone(), port: port.clone() };
+        record::write(directory, LINK_FILE, &link).map_err(cannot("write", directory.display()))?;
+        let init = self.starting(run.container, |starting| starting.init())?;
+        for warning in self.networks.ensure_link(lease, init.pid.unsigned_abs(), &port)? {
+            tracing::warn!(container = %run.container, warning);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_link(&self, container: ContainerId) -> Result<(), Failure> {
+        let directory = self.runtime_of(container);
+        let link = record::read::<Link>(&directory, LINK_FILE).map_err(cannot("read", directory.display()))?;
+        link.map_or(Ok(()), |link| self.networks.ensure_link_gone(&link.lease, &link.port))
+    }
+
+    /// Connects the running containers of a network again: with their bridge their ports were lost, with its rules their
+    /// leases. One that ends meanwhile is nobody's loss.
+    pub(super) fn ensure_ports(&self, bridge: &str) {
+        for (container, link) in self.links_of(bridge) {
+            let Observation::Running { init, .. } = self.look(container) else { continue };
+            match self.networks.ensure_link(&link.lease, init.pid, &link.port) {
+                Ok(warnings) => {
+                    for words in warnings {
+                        tracing::warn!(%container, words);
+                    }
+                }
+                Err(failure) => tracing::warn!(%container, %failure, "not connected again"),
+            }
+        }
+    }
+
+    /// Names what is missing of a network on this host, the ports of running containers among it.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn missing_of_network(&self, bridge: &str, subnet: Subnet, rules: bool) -> Result<Vec<String>, Failure> {
+        let running = |container| matches!(self.look(container), Observation::Running { .. });
+        let links = self.links_of(bridge).into_iter().filter(|(container, _)| running(*container));
+        let ports: Vec<String> = links.map(|(_, link)| link.port).collect();
+        self.networks.missing(bridge, subnet, &ports, rules)
+    }
+
+    fn links_of(&self, bridge: &str) -> Vec<(ContainerId, Link)> {
+        let link = |container| record::read::<Link>(&self.runtime_of(container), LINK_FILE).ok().flatten();
+        let links = self.observed().into_iter().filter_map(|container| Some((container, link(container)?)));
+        links.filter(|(_, link)| link.lease.bridge == bridge).collect()
+    }
+}

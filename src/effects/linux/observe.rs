@@ -1,0 +1,84 @@
+//! What is true of a container on this host: what its supervisor says, and what lies in its runtime directory.
+//!
+//! What must be known later (which init it was, should its supervisor die without a word) is recorded there; the directory
+//! ends with the boot like everything it names.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::host::LinuxHost;
+use super::supervisor::PATIENCE;
+use crate::domain::effect::Facts;
+use crate::effects::Observation;
+use crate::events::{Exit, ProcessIdentity};
+use crate::shim::client::Client;
+use crate::shim::protocol::{self, Phase, Status};
+use crate::shim::record;
+use crate::types::{ContainerId, Span};
+
+/// The init that was started, should its supervisor die without a word.
+pub(super) const STARTED_FILE: &str = "started.json";
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Started {
+    pub(super) init: ProcessIdentity,
+    pub(super) took: Span,
+}
+
+impl LinuxHost {
+    pub(super) fn look(&self, container: ContainerId) -> Observation {
+        look_into(&self.runtime_of(container))
+    }
+}
+
+/// Reads what a runtime directory and its supervisor tell.
+pub(super) fn look_into(directory: &Path) -> Observation {
+    if !directory.exists() {
+        return Observation::Absent;
+    }
+    let alive = record::living_shim(directory).ok().flatten().is_some();
+    if alive
+        && let Ok(client) = Client::connect(&directory.join("control"), PATIENCE)
+        && let Ok(status) = client.status()
+    {
+        return observation_of(status);
+    }
+    if let Ok(Some(exit)) = record::unacknowledged_exit(directory) {
+        return Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) };
+    }
+    // Nobody is left who saw it end: whatever still runs of it is killed when it is cleared away.
+    match record::read::<Started>(directory, STARTED_FILE) {
+        Ok(Some(started)) => Observation::Exited { init: started.init, exit: Exit::Unknown },
+        _ => Observation::Remains,
+    }
+}
+
+/// Returns what a supervisor says of its container.
+pub(super) fn observation_of(status: Status) -> Observation {
+    match (status.phase, status.init, status.exit) {
+        (Phase::Running, Some(init), _) => Observation::Running { init: identity(&init), ready: status.ready },
+        (Phase::Exited, _, Some(exit)) => Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) },
+        _ => Observation::Remains,
+    }
+}
+
+/// Tells again of a start that was made before.
+pub(super) fn started(directory: &Path) -> Option<Facts> {
+    let Observation::Running { init, .. } = look_into(directory) else { return None };
+    let known = record::read::<Started>(directory, STARTED_FILE).ok().flatten();
+    Some(Facts::Started { init, took: known.map_or(Span::default(), |started| started.took) })
+}
+
+pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {
+    ProcessIdentity { boot: process.boot.clone(), pid: process.pid.unsigned_abs(), started: process.started }
+}
+
+pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
+    match exit {
+        protocol::Exit::Reboot => Exit::Reboot,
+        protocol::Exit::PowerOff => Exit::PowerOff,
+        protocol::Exit::Exited { code } => Exit::Code(code),
+        protocol::Exit::Signaled { number } => Exit::Signal(number),
+    }
+}

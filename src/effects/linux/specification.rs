@@ -1,0 +1,89 @@
+//! What a supervisor is told of its container: the order that it finds in its runtime directory.
+
+use super::host::LinuxHost;
+use super::network::resolv_conf;
+use crate::domain::effect::{Failure, InitSignal, RunSpecification};
+use crate::events::{InitKind, Limits};
+use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Readiness, Spec, VERSION};
+use crate::types::{ContainerId, Cpus, Size};
+
+/// How much of a console is kept.
+const CONSOLE_BYTES_MAX: u64 = 4 << 20;
+
+impl LinuxHost {
+    pub(super) fn specification(&self, run: &RunSpecification) -> Result<Spec, Failure> {
+        let directory = self.runtime_of(run.container);
+        let (init, readiness) = init_of(run)?;
+        let configuration = &run.configuration;
+        Ok(Spec {
+            version: VERSION,
+            id: run.container.to_string(),
+            control_socket: directory.join("control"),
+            session_socket: self.options.paths.session_socket(run.container),
+            session_group: self.options.group,
+            disk: self.shim_disk(run.container),
+            container: Some(protocol::Container {
+                hostname: configuration.hostname.to_string(),
+                ids: run.ids,
+                lowers: vec![self.options.paths.template_root(configuration.template)],
+                init,
+                environment: vec![],
+                nesting: configuration.nesting,
+                network: Network::Own,
+                resolv_conf: run.lease.as_ref().map(|_| resolv_conf()),
+            }),
+            cgroup: Some(self.cgroup_place(run.container)),
+            limits: shim_limits(&configuration.limits),
+            readiness,
+            log_bytes_max: CONSOLE_BYTES_MAX,
+        })
+    }
+
+    pub(super) fn cgroup_place(&self, container: ContainerId) -> CgroupPlace {
+        CgroupPlace {
+            parent: self.options.cgroup_parent.clone(),
+            name: format!("berth-{}/{container}", self.options.instance),
+        }
+    }
+
+    pub(super) fn shim_disk(&self, container: ContainerId) -> Disk {
+        let image = self.options.paths.disk_image(container);
+        if image.exists() {
+            let options = "noinit_itable".to_owned();
+            return Disk::Image { path: image, filesystem: "ext4".to_owned(), options };
+        }
+        Disk::Directory { path: self.options.paths.disk_directory(container) }
+    }
+}
+
+fn init_of(run: &RunSpecification) -> Result<(Init, Readiness), Failure> {
+    if let Some(argv) = &run.configuration.command {
+        return Ok((Init::Builtin { argv: argv.clone() }, Readiness::Exec));
+    }
+    let kind = run.init.ok_or_else(|| Failure::permanent("the template has no init and the container no command"))?;
+    let readiness = if kind == InitKind::Systemd { Readiness::Notify } else { Readiness::Exec };
+    Ok((Init::Own { argv: vec!["/sbin/init".to_owned()], stop_signal: stop_signal(InitSignal::Of(kind)) }, readiness))
+}
+
+/// Returns the signal that asks an init to power off: systemd(1) SIGRTMIN+3, busybox init SIGUSR2, others SIGTERM.
+pub(super) fn stop_signal(signal: InitSignal) -> i32 {
+    const SIGUSR2: i32 = 12;
+    const SIGTERM: i32 = 15;
+    const SIGRTMIN_PLUS_3: i32 = 37;
+    match signal {
+        InitSignal::Of(InitKind::Systemd) => SIGRTMIN_PLUS_3,
+        InitSignal::Of(InitKind::Busybox) => SIGUSR2,
+        InitSignal::Of(InitKind::Openrc | InitKind::Other) | InitSignal::Terminate => SIGTERM,
+    }
+}
+
+pub(super) fn shim_limits(limits: &Limits) -> protocol::Limits {
+    let memory = limits.memory.map(Size::as_bytes);
+    protocol::Limits {
+        memory,
+        memory_and_swap: memory,
+        cpu_millis: limits.cpus.map(Cpus::as_millis),
+        cpu_weight: None,
+        pids: limits.pids,
+    }
+}

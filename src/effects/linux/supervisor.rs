@@ -1,0 +1,99 @@
+//! Words with a container's supervisor: how one is ordered, what it is asked, and what its failures mean.
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+use super::host::LinuxHost;
+use super::ready::words_of;
+use super::specification::{shim_limits, stop_signal};
+use crate::domain::effect::{Facts, Failure, InitSignal};
+use crate::events::Limits;
+use crate::kernel::cgroup::{Cgroup, Layout};
+use crate::shim::client::{Client, ClientError};
+use crate::shim::{protocol, record};
+use crate::types::ContainerId;
+
+/// How long a supervisor may take for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Is a supervisor of this daemon; it undoes a creation when the connection closes.
+pub(super) struct Supervisor {
+    pub(super) client: Client,
+    pub(super) child: Child,
+}
+
+impl LinuxHost {
+    pub(super) fn runtime_of(&self, container: ContainerId) -> PathBuf {
+        self.options.paths.container_runtime(container)
+    }
+
+    /// Orders a supervisor for a runtime directory; when this returns it listens.
+    pub(super) fn supervisor(&self, directory: &Path) -> Result<Supervisor, Failure> {
+        let words = words_of(directory)?;
+        let unordered = self.ready.take()?;
+        match Client::order(unordered.socket, directory, &words, PATIENCE) {
+            Ok(client) => Ok(Supervisor { client, child: unordered.child }),
+            Err(error) => {
+                reap(unordered.child);
+                Err(with_words(shim_failure(error), directory))
+            }
+        }
+    }
+
+    /// Connects to a supervisor that runs.
+    pub(super) fn shim(&self, container: ContainerId) -> Result<Client, Failure> {
+        let directory = self.runtime_of(container);
+        Client::connect(&directory.join("control"), PATIENCE).map_err(shim_failure)
+    }
+
+    pub(super) fn signal(&self, container: ContainerId, signal: InitSignal) -> Result<Facts, Failure> {
+        self.shim(container)?.signal(stop_signal(signal)).map_err(shim_failure)?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn pause(&self, container: ContainerId) -> Result<Facts, Failure> {
+        self.shim(container)?.pause().map_err(shim_failure)?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn resume(&self, container: ContainerId) -> Result<Facts, Failure> {
+        self.shim(container)?.resume().map_err(shim_failure)?;
+        Ok(Facts::None)
+    }
+
+    pub(super) fn limit(&self, container: ContainerId, limits: &Limits) -> Result<Facts, Failure> {
+        let cgroup = self.cgroup(container)?.ok_or_else(|| Failure::permanent("this host has no control groups"))?;
+        cgroup.set_limits(&shim_limits(limits)).map_err(|failure| Failure::permanent(failure.to_string()))?;
+        Ok(Facts::None)
+    }
+
+    /// Returns the handle of a container's control group; none on a host without any.
+    pub(super) fn cgroup(&self, container: ContainerId) -> Result<Option<Cgroup>, Failure> {
+        let Ok(layout) = Layout::detect() else { return Ok(None) };
+        let place = self.cgroup_place(container);
+        let cgroup = Cgroup::at(&layout, place.parent.as_deref(), &place.name);
+        cgroup.map(Some).map_err(|failure| Failure::permanent(failure.to_string()))
+    }
+}
+
+/// Returns the failure of a call to a supervisor; one that is away may come back, one that refuses will not.
+pub(super) fn shim_failure(error: ClientError) -> Failure {
+    match &error {
+        ClientError::TimedOut { .. } => Failure::transient(error.to_string()),
+        _ => Failure::permanent(error.to_string()),
+    }
+}
+
+/// Adds what the supervisor said on its way out.
+pub(super) fn with_words(failure: Failure, directory: &Path) -> Failure {
+    let words = std::fs::read_to_string(directory.join("words")).unwrap_or_default();
+    let said = record::read::<protocol::Failure>(directory, record::FAILURE).ok().flatten();
+    let reason = said.map_or_else(|| words.trim().to_owned(), |failure| failure.to_string());
+    if reason.is_empty() { failure } else { Failure { reason: format!("{}: {reason}", failure.reason), ..failure } }
+}
+
+/// Reaps a supervisor that ends by itself, on a thread of its own.
+pub(super) fn reap(mut child: Child) {
+    std::thread::spawn(move || child.wait());
+}
