@@ -10,7 +10,6 @@ use super::host::{LinuxHost, lock};
 use super::observe::{STARTED_FILE, Started, identity, started};
 use super::supervisor::{Supervisor, reap, shim_failure, with_words};
 use crate::domain::effect::{Facts, Failure, RunSpecification};
-use crate::effects::Observation;
 use crate::effects::steps::StepName;
 use crate::shim::client::{Client, prepare_runtime_directory};
 use crate::shim::{protocol, record};
@@ -45,8 +44,8 @@ impl LinuxHost {
         }
         // What this very start has made by now need not be looked at before each of its steps.
         let under_way = lock(&self.starting).contains_key(&container);
-        if !under_way && let Observation::Running { .. } = self.look(container) {
-            return Ok(started(&directory).unwrap_or(Facts::None));
+        if !under_way && let Some(facts) = started(&directory) {
+            return Ok(facts);
         }
         match step {
             "runtime-folder" => self.begin_runtime(run, &directory)?,
