@@ -184,6 +184,8 @@ impl Picture {
             assert_eq!(init, world.inits.get(&id), "{stream}: log and world disagree on its init");
             let marks = world.marks.contains_key(&format!("running/{id}"));
             assert_eq!(init.is_some(), marks, "{stream}: something is left in the kernel, or missing");
+            let limits = world.limits.contains_key(&id);
+            assert_eq!(init.is_some(), limits, "{stream}: its control group is left, or has no limits");
         }
         assert!(world.frozen.is_empty(), "frozen: {:?}", world.frozen);
         assert!(world.exits.is_empty(), "nobody took note of {:?}", world.exits);

@@ -109,7 +109,7 @@ pub(super) fn act(world: &mut World, effect: &HostEffect, step: StepName) {
             mark(world, key, step);
             match step {
                 "init" => begin_init(world, run.container),
-                "control-group" => drop(world.limits.insert(run.container, run.configuration.limits)),
+                "namespaces" => drop(world.limits.insert(run.container, run.configuration.limits)),
                 _ => {}
             }
         }
@@ -138,7 +138,7 @@ pub(super) fn undo(world: &mut World, effect: &HostEffect, step: StepName) {
             }
             match step {
                 "init" => drop(world.inits.remove(&run.container)),
-                "control-group" => drop(world.limits.remove(&run.container)),
+                "namespaces" => drop(world.limits.remove(&run.container)),
                 _ => {}
             }
         }
