@@ -3,23 +3,33 @@
 //! It works on a [`Reader`] and nothing else, so the server uses it beside the writer and the CLI with the daemon down.
 //! A look at the past folds the log again with the very folds that keep the present.
 
+mod backups;
+mod containers;
 mod coverage;
 mod events;
-mod lists;
 mod names;
+mod networks;
+mod node;
 mod operations;
 mod resolve;
+mod runs;
+mod schedules;
+mod sessions;
+mod stores;
+mod templates;
 
 use std::path::Path;
 
 use rusqlite::ToSql;
 use serde_json::Value;
 
+pub use backups::BackupFilter;
+pub use containers::{ContainerFilter, glob_matches};
 pub use coverage::selects;
 pub use events::{EVENT_PAGE, EVENT_PAGE_MAX, EventFilter, hexadecimal};
-pub use lists::{BackupFilter, ContainerFilter, MaintenanceFilter, glob_matches};
 pub use operations::OperationFilter;
 pub use resolve::Named;
+pub use runs::MaintenanceFilter;
 
 use super::containers::Containers;
 use super::model::{Inline, Model};
@@ -241,4 +251,11 @@ impl Query {
 
 fn read<M: Model>(key: &str, row: Value) -> Result<M::Row, QueryError> {
     serde_json::from_value(row).map_err(|source| QueryError::Row { model: M::NAME, key: key.to_owned(), source })
+}
+
+/// Sorts by name and, unless all are wanted, leaves out what is gone.
+fn present<R: Named>(rows: Vec<R>, all: bool) -> Vec<R> {
+    let mut rows: Vec<R> = rows.into_iter().filter(|row| all || !row.is_gone()).collect();
+    rows.sort_by_key(|row| row.name().map(|name| name.as_str().to_owned()));
+    rows
 }

@@ -1,0 +1,40 @@
+//! Networks: lists and single ones, with the names of those who have an address.
+
+use super::{Moment, Query, QueryError, present};
+use crate::projections::networks::Networks;
+use crate::projections::rows::NetworkRow;
+use crate::types::ContainerId;
+
+impl Query {
+    /// Lists networks by name.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn networks(&self, all: bool, moment: Moment) -> Result<Vec<NetworkRow>, QueryError> {
+        let mut rows = present(self.all::<Networks>(moment)?, all);
+        self.join_networks(&mut rows, moment)?;
+        Ok(rows)
+    }
+
+    /// Finds one network.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn network(&self, reference: &str, moment: Moment) -> Result<NetworkRow, QueryError> {
+        let mut rows = vec![self.find::<Networks>(reference, moment)?];
+        self.join_networks(&mut rows, moment)?;
+        Ok(rows.remove(0))
+    }
+
+    fn join_networks(&self, rows: &mut [NetworkRow], moment: Moment) -> Result<(), QueryError> {
+        if rows.iter().all(|row| row.leases.is_empty()) {
+            return Ok(());
+        }
+        let names = self.container_names(moment)?;
+        for lease in rows.iter_mut().flat_map(|row| &mut row.leases) {
+            let id = lease.holder.strip_prefix("container/").and_then(|id| id.parse().ok());
+            lease.container_name = id.and_then(|id: ContainerId| names.get(&id).cloned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Runs: restores, maintenance, and batches of many.
+
+use super::{Moment, Query, QueryError};
+use crate::projections::batches::Batches;
+use crate::projections::maintenance::Maintenance;
+use crate::projections::restores::Restores;
+use crate::projections::rows::{BatchRow, MaintenanceRow, RestoreRow};
+use crate::types::{ContainerId, RunId};
+
+/// Says which runs of maintenance are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MaintenanceFilter {
+    /// On this container.
+    pub container: Option<ContainerId>,
+    /// Of this action: `defragment`, `update-check`, `verify`.
+    pub action: Option<String>,
+    /// At most so many, the newest.
+    pub limit: Option<usize>,
+}
+
+impl Query {
+    /// Lists restores, newest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn restores(&self, moment: Moment) -> Result<Vec<RestoreRow>, QueryError> {
+        let mut rows = self.all::<Restores>(moment)?;
+        rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
+        let names = self.container_names(moment)?;
+        for row in &mut rows {
+            row.source_name = names.get(&row.source).cloned();
+        }
+        Ok(rows)
+    }
+
+    /// Finds one restore by the id of its run.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn restore(&self, reference: &str, moment: Moment) -> Result<RestoreRow, QueryError> {
+        self.find::<Restores>(reference, moment)
+    }
+
+    /// Lists runs of maintenance, newest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn maintenance(&self, filter: &MaintenanceFilter, moment: Moment) -> Result<Vec<MaintenanceRow>, QueryError> {
+        let mut rows = self.all::<Maintenance>(moment)?;
+        rows.retain(|row| {
+            filter.container.is_none_or(|id| row.container == id)
+                && filter.action.as_ref().is_none_or(|action| row.action.verb().ends_with(action.as_str()))
+        });
+        rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
+        rows.truncate(filter.limit.unwrap_or(usize::MAX));
+        let names = self.container_names(moment)?;
+        for row in &mut rows {
+            row.container_name = names.get(&row.container).cloned();
+        }
+        Ok(rows)
+    }
+
+    /// Finds one run of maintenance.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn maintenance_run(&self, reference: &str, moment: Moment) -> Result<MaintenanceRow, QueryError> {
+        self.find::<Maintenance>(reference, moment)
+    }
+
+    /// Returns the batch of that id.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn batch(&self, id: RunId, moment: Moment) -> Result<Option<BatchRow>, QueryError> {
+        let Some(mut row) = self.one::<Batches>(&id.to_string(), moment)? else { return Ok(None) };
+        let names = self.container_names(moment)?;
+        for member in &mut row.members {
+            member.container_name = names.get(&member.container).cloned();
+        }
+        Ok(Some(row))
+    }
+}

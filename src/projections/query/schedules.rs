@@ -1,0 +1,51 @@
+//! Schedules: lists and single ones, with the names of their stores.
+
+use std::collections::HashMap;
+
+use super::{Moment, Query, QueryError, present};
+use crate::events::ScheduledAction;
+use crate::projections::rows::ScheduleRow;
+use crate::projections::schedules::Schedules;
+use crate::projections::stores::Stores;
+use crate::types::{Name, ScheduleId, StoreId};
+
+impl Query {
+    /// Lists schedules by name.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn schedules(&self, all: bool, moment: Moment) -> Result<Vec<ScheduleRow>, QueryError> {
+        let mut rows = present(self.all::<Schedules>(moment)?, all);
+        self.join_schedules(&mut rows, moment)?;
+        Ok(rows)
+    }
+
+    /// Finds one schedule.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn schedule(&self, reference: &str, moment: Moment) -> Result<ScheduleRow, QueryError> {
+        let mut rows = vec![self.find::<Schedules>(reference, moment)?];
+        self.join_schedules(&mut rows, moment)?;
+        Ok(rows.remove(0))
+    }
+
+    /// Returns one schedule by its id.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn schedule_by_id(&self, id: ScheduleId) -> Result<Option<ScheduleRow>, QueryError> {
+        self.one::<Schedules>(&id.to_string(), Moment::Now)
+    }
+
+    fn join_schedules(&self, rows: &mut [ScheduleRow], moment: Moment) -> Result<(), QueryError> {
+        let stores: HashMap<StoreId, Name> =
+            self.all::<Stores>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
+        for row in rows {
+            if let ScheduledAction::Backup { store, .. } = &row.definition.action {
+                row.store_name = stores.get(store).cloned();
+            }
+        }
+        Ok(())
+    }
+}

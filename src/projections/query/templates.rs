@@ -1,0 +1,23 @@
+//! Templates: lists and single ones.
+
+use super::{Moment, Query, QueryError, present};
+use crate::projections::rows::TemplateRow;
+use crate::projections::templates::Templates;
+
+impl Query {
+    /// Lists templates by name.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn templates(&self, all: bool, moment: Moment) -> Result<Vec<TemplateRow>, QueryError> {
+        Ok(present(self.all::<Templates>(moment)?, all))
+    }
+
+    /// Finds one template.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn template(&self, reference: &str, moment: Moment) -> Result<TemplateRow, QueryError> {
+        self.find::<Templates>(reference, moment)
+    }
+}
