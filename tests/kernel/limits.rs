@@ -1,18 +1,23 @@
 //! Limits hold, can be changed live, and their hits are counted.
 
+use std::fs;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::shim::protocol::Limits;
 
 use crate::check;
-use crate::fixture::{Plan, TestContainer};
-use crate::harness::{Outcome, Stop, skipped};
+use crate::fixture::{Plan, TestContainer, instance, parent};
+use crate::harness::{Outcome, Stop, need, skipped};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("exhausted memory kills inside and is counted", memory),
     ("a fork bomb is contained by the process limit", pids),
     ("a processor quota is kept and can be lifted live", cpu),
     ("a full disk is the container's own", disk),
+    ("a group is emptied into its leaf while processes come and go in it", vacated),
 ];
 
 fn with(limits: Limits) -> Result<TestContainer, Stop> {
@@ -86,5 +91,36 @@ fn disk() -> Outcome {
     let (code, _) = test.shell("rm /big && echo ok > /small")?;
     check!(code == 0, "the disk did not recover");
     check!(test.finish()?, "the disk is still held");
+    Ok(())
+}
+
+/// The daemon may be started where others work: from a shell, in a container. Those that end between being seen and being
+/// moved are no failure, and those that are born meanwhile move, too.
+fn vacated() -> Outcome {
+    need(&["root"])?;
+    let name = format!("berth-{}/busy", instance());
+    let group = Cgroup::at(&Layout::detect()?, parent()?.as_deref(), &name)?;
+    (0..8).try_for_each(|_| vacate_busy(&group))
+}
+
+fn vacate_busy(group: &Cgroup) -> Outcome {
+    group.ensure_bare()?;
+    let processes = group.unified_path().join("cgroup.procs");
+    let born = "while :; do (:)& (:)& (:)& (:)& wait; done";
+    let script = format!("echo $$ > {}; echo in; {born}", processes.display());
+    let mut shells = Vec::new();
+    for _ in 0..8 {
+        let mut shell = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn()?;
+        shell.stdout.as_mut().ok_or("no output")?.read_exact(&mut [0; 3])?;
+        shells.push(shell);
+    }
+    let moved = group.vacate("leaf");
+    let left = fs::read_to_string(&processes)?;
+    group.kill()?;
+    for mut shell in shells {
+        shell.wait()?;
+    }
+    group.remove()?;
+    check!(moved.is_ok() && left.is_empty(), "{moved:?}, left: {left:?}");
     Ok(())
 }

@@ -82,8 +82,10 @@ impl Cgroup {
     }
 
     /// Makes room for the groups of containers: on a pure v2 host a group that passes controllers on may have no
-    /// processes, so those of the caller's own group (the service's) move into its leaf `leaf`. Returns what is to be
-    /// given as parent from then on; none on a hybrid host, where nothing is to be done.
+    /// processes, so those of the caller's own group (the service's, the session's, the root of a container's namespace)
+    /// move into its leaf `leaf`. Controllers that a level above does not pass on yet are switched on where it can be.
+    ///
+    /// Returns what is to be given as parent from then on; none on a hybrid host, where nothing is to be done.
     ///
     /// # Errors
     /// The group is not delegated to the caller.
@@ -92,17 +94,26 @@ impl Cgroup {
             return Ok(None);
         }
         let own = own_paths().step("read the own cgroup")?.remove("").unwrap_or_default();
-        let below = own.trim_matches('/');
-        if below.is_empty() || below.rsplit('/').next() == Some(leaf) {
-            return Ok(Some(below.strip_suffix(leaf).unwrap_or(below).to_owned()));
-        }
+        let own = own.trim_matches('/');
+        let below = match own.strip_suffix(leaf) {
+            Some(above) if above.is_empty() || above.ends_with('/') => above.trim_end_matches('/'),
+            _ => own,
+        };
         let group = layout.unified.join(below);
-        tree::make(&group.join(leaf))?;
-        let processes = tree::read(&group, "cgroup.procs").step("read the processes of the own cgroup")?;
-        for pid in processes.lines().filter_map(|line| line.parse().ok()) {
-            tree::join(&group.join(leaf), pid)?;
+        // The root of the whole tree is the one group that may have both; it has no type.
+        if below == own && group.join("cgroup.type").exists() {
+            tree::vacate(&group, leaf)?;
         }
+        unified::pass_on(&layout.unified, &group);
         Ok(Some(below.to_owned()))
+    }
+
+    /// Moves every process that is in the group itself into its child `leaf`, which is made.
+    ///
+    /// # Errors
+    /// The caller may not move one of them, or new ones come as fast as they are moved.
+    pub fn vacate(&self, leaf: &str) -> Result<(), Failure> {
+        tree::vacate(&self.unified, leaf)
     }
 
     fn v1_path(&self, controller: &str) -> Option<&Path> {

@@ -8,6 +8,11 @@ use std::path::Path;
 use crate::kernel::failure::{Failure, Step as _};
 use crate::sys::descriptor;
 
+/// How often processes that were born meanwhile are looked for.
+const LOOKS: usize = 100;
+/// ESRCH: the process has ended (errno(3)).
+const NO_SUCH_PROCESS: i32 = 3;
+
 /// Reads a file of a group.
 pub(super) fn read(group: &Path, file: &str) -> io::Result<String> {
     fs::read_to_string(group.join(file))
@@ -29,6 +34,25 @@ pub(super) fn write(group: &Path, file: &str, value: &str) -> Result<(), Failure
 /// Moves a process into a group.
 pub(super) fn join(group: &Path, pid: i32) -> Result<(), Failure> {
     write(group, "cgroup.procs", &pid.to_string())
+}
+
+/// Moves every process of the group into its leaf. They come and go meanwhile: it looks again until nobody is left.
+pub(super) fn vacate(group: &Path, leaf: &str) -> Result<(), Failure> {
+    make(&group.join(leaf))?;
+    for _ in 0..LOOKS {
+        let text = read(group, "cgroup.procs").step("read the processes of the cgroup")?;
+        let processes: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        if processes.is_empty() {
+            return Ok(());
+        }
+        for pid in processes {
+            match join(&group.join(leaf), pid) {
+                Err(failure) if failure.errno == Some(NO_SUCH_PROCESS) => {}
+                moved => moved?,
+            }
+        }
+    }
+    Err(Failure::new("move the processes of the cgroup into a leaf", "new ones come as fast as they are moved"))
 }
 
 /// Makes a directory if it is not there, open to be passed by everybody whatever the file mode mask: a kernel such

@@ -30,15 +30,34 @@ pub(super) fn ensure(path: &Path, controllers: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Has every level from the root of the tree down to `group` pass controllers on, as far as each lets itself be told.
+///
+/// A session's group, unlike a service's that asks for delegation, has only what its slice happens to pass on. What is
+/// still missing afterwards shows where a limit is set.
+pub(super) fn pass_on(root: &Path, group: &Path) {
+    let path: Vec<&Path> = group.ancestors().take_while(|level| level.starts_with(root)).collect();
+    for level in path.into_iter().rev() {
+        for controller in withheld(level) {
+            let _ = pass(level, controller);
+        }
+    }
+}
+
 /// Passes on what is available and not passed on yet.
 fn switch_on(level: &Path) -> Result<(), Failure> {
+    withheld(level).into_iter().try_for_each(|controller| pass(level, controller))
+}
+
+fn pass(level: &Path, controller: &str) -> Result<(), Failure> {
+    tree::write(level, "cgroup.subtree_control", &format!("+{controller}"))
+}
+
+/// Returns the controllers that a group has and its children have not.
+fn withheld(level: &Path) -> Vec<&'static str> {
     let words = |file| tree::read(level, file).unwrap_or_default();
-    let (available, enabled) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
+    let (available, passed) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
     let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
-    for name in CONTROLLERS.into_iter().filter(|name| has(&available, name) && !has(&enabled, name)) {
-        tree::write(level, "cgroup.subtree_control", &format!("+{name}"))?;
-    }
-    Ok(())
+    CONTROLLERS.into_iter().filter(|name| has(&available, name) && !has(&passed, name)).collect()
 }
 
 pub(super) fn set_limits(group: &Path, limits: &Limits) -> Result<(), Failure> {
