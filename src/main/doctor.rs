@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use berth::api::resources::{DoctorFinding, DoctorReport};
-use berth::kernel::probe::{Feature, State, Weight};
+use berth::kernel::probe::{Feature, PLACE_PREFIX, State, Weight};
 
 /// The finding that says whether containers can start at all.
 pub(crate) const START: &str = "start-containers";
@@ -62,10 +62,25 @@ pub(crate) fn can_start(report: &DoctorReport) -> bool {
 fn probe(state: &Path) -> Result<Vec<Feature>, String> {
     let mut command = Command::new(OWN_PROGRAM);
     if let Some(place) = state.ancestors().find(|place| place.is_dir()) {
+        sweep(place);
         command.env("TMPDIR", place);
     }
     let output = command.args(["shim", "--probe"]).output().map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|error| format!("the probe said nothing sensible: {error}"))
+}
+
+/// Removes what a probe left that was killed, or whose machine lost its power.
+fn sweep(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PLACE_PREFIX));
+        if process
+            .and_then(|pid| pid.parse::<u32>().ok())
+            .is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn required_and_missing(feature: &Feature) -> bool {

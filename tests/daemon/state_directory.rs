@@ -17,6 +17,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("without space nothing is lost and what frees space still works", full),
     ("a state directory of another user is refused", foreign),
     ("on a file system that no layer can lie on nothing starts, and the doctor says why", overlay),
+    ("what a killed look at the machine left is removed", probe),
 ];
 
 /// Runs a daemon that is expected to end by itself.
@@ -47,11 +48,19 @@ fn second() -> Outcome {
     check!(answer.err.lines().count() >= 2, "no hint: {answer:?}");
     check!(node.api().get("/v1/node")?.status == 200, "the first does not answer any more");
     node.must(&["node", "status"])?;
-    finish_plain(node)
+    node.finish()
 }
 
-/// Ends a node that may have no networks.
-fn finish_plain(node: Node) -> Outcome {
+fn probe() -> Outcome {
+    let mut node = Node::begin("probe")?;
+    node.stop()?;
+    let (dead, foreign) = (node.state().join("berth-probe-4194305"), node.state().join("berth-probe-of-mine"));
+    for folder in [&dead, &foreign] {
+        fs::create_dir_all(folder.join("lower"))?;
+    }
+    node.start()?;
+    check!(!dead.exists(), "the folder of a process that is gone is still there");
+    check!(foreign.exists(), "a folder of somebody else was removed");
     node.finish()
 }
 

@@ -12,6 +12,9 @@ use crate::sys::process::{self, ForkOptions, Forked};
 use crate::sys::{poll, signal};
 use crate::types::IdRange;
 
+/// What the folder that layers are tried in is called; its process's id follows.
+pub const PLACE_PREFIX: &str = "berth-probe-";
+
 const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user namespace"];
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -72,7 +75,7 @@ fn birth_in_cgroup() -> Result<(), Failure> {
 
 /// Rehearses the layers of a start in `TMPDIR`, in a child whose mounts end with it.
 fn overlay() -> Result<(), Failure> {
-    let place = std::env::temp_dir().join(format!("berth-probe-{}", process::own_pid()));
+    let place = std::env::temp_dir().join(format!("{PLACE_PREFIX}{}", process::own_pid()));
     let (lower, disk) = (place.join("lower"), place.join("disk"));
     for folder in [&lower, &disk] {
         std::fs::create_dir_all(folder).step("make a directory for the probe")?;

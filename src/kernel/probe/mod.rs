@@ -9,6 +9,8 @@ mod system;
 
 use serde::{Deserialize, Serialize};
 
+pub use isolation::PLACE_PREFIX;
+
 /// Whether a feature is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
