@@ -1,0 +1,139 @@
+//! What is asked of a container.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::events::DiskKind;
+
+/// Is the body of `POST /v1/containers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateContainer {
+    /// Its name.
+    pub name: String,
+    /// The template, by name, id or prefix.
+    pub template: String,
+    /// Most memory; as much as there is if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// Most processor time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<String>,
+    /// Most processes and threads, or `none`; 4096 if nothing is said and the host can limit them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<String>,
+    /// Size of the disk; 10G if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// What holds its files; an image where the host can, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_kind: Option<DiskKind>,
+    /// The network; `none` for no network; the one named `default`, if there is one, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The address there; the next free one if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The host name inside; its name if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Free words to find it by.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Whether it starts with the node.
+    #[serde(default)]
+    pub autostart: bool,
+    /// Whether root inside is root outside.
+    #[serde(default)]
+    pub privileged: bool,
+    /// Whether it may make user namespaces of its own.
+    #[serde(default)]
+    pub nesting: bool,
+    /// A command to run instead of the template's init.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/stop`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// How long its init may take; 30s if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<String>,
+    /// Whether it is killed at once.
+    #[serde(default)]
+    pub kill: bool,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/restart`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartRequest {
+    /// How long its init may take; 30s if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<String>,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/delete`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteRequest {
+    /// How long it can be taken back; 7d if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grave: Option<String>,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/undelete`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndeleteRequest {
+    /// Under which name; its old one if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/rename`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenameRequest {
+    /// The new name.
+    pub name: String,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/set`. Limits, then autostart, then labels are carried out one by one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLimits {
+    /// Most memory; `none` lifts the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// Most processor time; `none` lifts the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<String>,
+    /// Most processes and threads; `none` lifts the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<String>,
+    /// Size of the disk; it only grows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// Whether it starts with the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autostart: Option<bool>,
+    /// Labels to put on it.
+    #[serde(default)]
+    pub labels_set: BTreeMap<String, String>,
+    /// Labels to take off.
+    #[serde(default)]
+    pub labels_remove: Vec<String>,
+}
+
+/// Is the body of `POST /v1/containers/{ref}/sessions/{id}/close`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseSession {
+    /// The exit code that the caller saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+}

@@ -1,0 +1,78 @@
+//! What the node tells of itself: its log, its read models, and what it lacks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::projections::rows::{AsOf, NodeRow};
+use crate::types::Position;
+
+/// Says how far a read model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectionState {
+    /// Its name.
+    pub name: String,
+    /// The version of its rows.
+    pub version: u32,
+    /// The last event in its rows.
+    pub position: Position,
+    /// Why it was parked, if it was.
+    pub error: Option<String>,
+}
+
+/// Is the answer of `GET /v1/node`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node as recorded.
+    pub node: Option<NodeRow>,
+    /// The version of the daemon that answers; nothing in a read with the daemon down.
+    pub version: Option<String>,
+    /// The id of the log.
+    pub log: String,
+    /// Where the log ends.
+    pub head: AsOf,
+    /// The Merkle root over everything, in hexadecimal.
+    pub root: String,
+    /// `ok`, `warn`, `tight` or `critical`.
+    pub space: Option<String>,
+    /// Why the log cannot be written, if so.
+    pub read_only: Option<String>,
+    /// How far the read models are.
+    pub projections: Vec<ProjectionState>,
+    /// Containers by state.
+    pub containers: BTreeMap<String, u64>,
+    /// How many templates, networks, stores, backups and schedules there are.
+    pub counts: BTreeMap<String, u64>,
+    /// How many operations are under way.
+    pub open_operations: u64,
+}
+
+/// Is one thing that was looked at on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorFinding {
+    /// What.
+    pub feature: String,
+    /// Whether containers cannot start without it.
+    #[serde(default)]
+    pub required: bool,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What is missing, or what is there.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+/// Is the answer of `GET /v1/doctor`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorReport {
+    /// Everything that was looked at.
+    pub findings: Vec<DoctorFinding>,
+}
+
+/// Is the answer of `POST /v1/audit/checkpoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointNote {
+    /// The signed note, as a file that anybody can check.
+    pub note: String,
+}

@@ -1,0 +1,49 @@
+//! What is told while an operation is waited for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::projections::rows::OperationState;
+use crate::types::{OperationId, Position, StreamName, Timestamp};
+
+/// Is the event `outcome` of `GET /v1/operations/{id}/wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitOutcome {
+    /// Which operation.
+    pub operation: OperationId,
+    /// How it ended.
+    pub state: OperationState,
+    /// Why it did not end as asked, if so.
+    pub reason: Option<String>,
+    /// When.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// Is the event `phase` of `GET /v1/operations/{id}/wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitPhase {
+    /// Which operation.
+    pub operation: OperationId,
+    /// Which stream it happened on.
+    pub stream: StreamName,
+    /// The name of the phase, where the fact begins one.
+    pub phase: Option<String>,
+    /// The fact in words.
+    pub sentence: String,
+    /// Its place in the log.
+    pub position: Position,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// Is the event `progress` of `GET /v1/operations/{id}/wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitProgress {
+    /// Which operation.
+    pub operation: OperationId,
+    /// What is being done.
+    pub phase: String,
+    /// Entries or bytes done.
+    pub done: u64,
+    /// Of how many, if known.
+    pub total: Option<u64>,
+}
