@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 
 use super::edge::{Edge, Look, block};
 use super::problem::{ApiError, ApiResult};
-use super::resources::{CheckpointNote, NodeStatus, ProjectionState};
+use super::resources::{CheckpointNote, NodeStatus};
 use super::schedules;
 use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::{BackupFilter, ContainerFilter, Moment, Query, QueryError, hexadecimal};
@@ -46,12 +46,6 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
         ("schedules", query.schedules(false, moment)?.len()),
         ("backups", query.backups(&BackupFilter::default(), moment)?.len()),
     ];
-    let projections = query.reader().projections()?.into_iter().map(|status| ProjectionState {
-        name: status.name,
-        version: status.version,
-        position: status.position,
-        error: status.error,
-    });
     Ok(NodeStatus {
         node: query.node(moment)?,
         version: None,
@@ -60,7 +54,7 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
         root: hexadecimal(&head.root),
         space: None,
         read_only: None,
-        projections: projections.collect(),
+        projections: query.reader().projections()?,
         containers,
         counts: counts.into_iter().map(|(noun, count)| (noun.to_owned(), count as u64)).collect(),
         open_operations: query.open_operation_count()?,

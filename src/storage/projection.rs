@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::events::Envelope;
@@ -52,7 +53,7 @@ pub fn table_of(name: &str) -> String {
 }
 
 /// Says how a projection stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectionStatus {
     /// Its name.
     pub name: String,

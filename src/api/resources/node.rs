@@ -5,20 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::projections::rows::{AsOf, NodeRow};
-use crate::types::Position;
-
-/// Says how far a read model is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProjectionState {
-    /// Its name.
-    pub name: String,
-    /// The version of its rows.
-    pub version: u32,
-    /// The last event in its rows.
-    pub position: Position,
-    /// Why it was parked, if it was.
-    pub error: Option<String>,
-}
+use crate::storage::ProjectionStatus;
 
 /// Is the answer of `GET /v1/node`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +25,7 @@ pub struct NodeStatus {
     /// Why the log cannot be written, if so.
     pub read_only: Option<String>,
     /// How far the read models are.
-    pub projections: Vec<ProjectionState>,
+    pub projections: Vec<ProjectionStatus>,
     /// Containers by state.
     pub containers: BTreeMap<String, u64>,
     /// How many templates, networks, stores, backups and schedules there are.
