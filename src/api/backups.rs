@@ -9,7 +9,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::containers::reach;
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::RunBackup;
 use super::sse;

@@ -14,7 +14,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
-use super::edge::{Look, block};
+use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
 use super::sse;
 

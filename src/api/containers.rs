@@ -8,7 +8,8 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::console_log;
-use super::edge::{Edge, Look, Room, Subject, block};
+use super::edge::{Edge, Room, Subject};
+use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
 use super::resources::{DeleteRequest, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest};
 use crate::actors::Receipt;

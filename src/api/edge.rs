@@ -1,7 +1,7 @@
 //! The edge: where everything that is not a rule is drawn, and a command is handed to its actor.
 //!
-//! [`Look`] is what a read needs, [`Edge`] what a change needs: who asks, the key that makes a repetition recognisable,
-//! the reason, the operation's id and the time.
+//! [`Edge`] is what a change needs: who asks, the key that makes a repetition recognisable, the reason, the operation's id
+//! and the time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,15 +11,15 @@ use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::forecast;
+use super::look::{ask, block, ports};
 use super::peer::Caller;
 use super::ports::Ports;
 use super::problem::{ApiError, ApiResult};
-use super::resources::{Accepted, DryRun, ListEnvelope, RecordedFact};
+use super::resources::{Accepted, DryRun, RecordedFact};
 use crate::actors::{Idempotency, Mode, Order, Receipt};
 use crate::domain::directory::{self, Directory};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
@@ -33,13 +33,6 @@ use crate::types::{Category, Name, OperationId, Principal, StreamName, Timestamp
 
 /// The longest idempotency key, in bytes.
 const KEY_LENGTH_MAX: usize = 200;
-
-/// Is what a read needs.
-pub struct Look {
-    /// The daemon.
-    pub ports: web::Data<Ports>,
-    as_of: Option<String>,
-}
 
 /// Is what a change needs.
 pub struct Edge {
@@ -88,78 +81,6 @@ impl Subject {
 /// Draws sixteen random bytes for an id.
 pub fn draw() -> ApiResult<[u8; 16]> {
     sys::random::bytes().map_err(|error| ApiError::Internal(format!("no randomness: {error}")))
-}
-
-/// Asks the read models on a thread that may block.
-pub async fn ask<T: Send + 'static>(
-    ports: &web::Data<Ports>,
-    question: impl FnOnce(&Query) -> Result<T, QueryError> + Send + 'static,
-) -> ApiResult<T> {
-    let query = ports.query.clone();
-    block(move || question(&query)).await?.map_err(ApiError::from)
-}
-
-/// Runs what may block on a thread that may.
-pub async fn block<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
-    web::block(work).await.map_err(|error| ApiError::Internal(error.to_string()))
-}
-
-fn ports(request: &HttpRequest) -> ApiResult<web::Data<Ports>> {
-    let ports = request.app_data::<web::Data<Ports>>().cloned();
-    ports.ok_or_else(|| ApiError::Internal("the server has no ports".to_owned()))
-}
-
-impl FromRequest for Look {
-    type Error = ApiError;
-    type Future = std::future::Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        #[derive(serde::Deserialize)]
-        struct At {
-            as_of: Option<String>,
-        }
-        let at = web::Query::<At>::from_query(request.query_string());
-        let as_of = at.ok().and_then(|at| at.into_inner().as_of);
-        std::future::ready(ports(request).map(|ports| Self { ports, as_of }))
-    }
-}
-
-impl Look {
-    /// Asks about the moment that the request names.
-    pub async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&Query, Moment) -> Result<T, QueryError> + Send + 'static,
-    ) -> ApiResult<T> {
-        let (text, now) = (self.as_of.clone(), self.ports.clock.now());
-        ask(&self.ports, move |query| question(query, query.moment(text.as_deref(), now)?)).await
-    }
-
-    /// Answers with a list.
-    pub async fn list<T: Serialize + Send + 'static>(
-        &self,
-        noun: &str,
-        question: impl FnOnce(&Query, Moment) -> Result<Vec<T>, QueryError> + Send + 'static,
-    ) -> ApiResult {
-        let schema = format!("berth.{noun}.list/v1");
-        let listed = self.ask(move |query, moment| {
-            let items = question(query, moment)?;
-            Ok(ListEnvelope { schema, as_of: query.as_of(moment)?, items })
-        });
-        Ok(HttpResponse::Ok().json(listed.await?))
-    }
-
-    /// Answers with one row.
-    pub async fn show<T: Serialize + Send + 'static>(
-        &self,
-        question: impl FnOnce(&Query, Moment) -> Result<T, QueryError> + Send + 'static,
-    ) -> ApiResult {
-        Ok(HttpResponse::Ok().json(self.ask(question).await?))
-    }
-
-    /// Says whether the present is asked about.
-    pub const fn is_now(&self) -> bool {
-        self.as_of.is_none()
-    }
 }
 
 impl FromRequest for Edge {

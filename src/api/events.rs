@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 
-use super::edge::{Look, ask};
+use super::look::{Look, ask};
 use super::ports::Ports;
 use super::problem::{ApiError, ApiResult};
 use super::sse::{self, Frames, Gone};

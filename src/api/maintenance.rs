@@ -4,7 +4,8 @@ use actix_web::web;
 use serde::Deserialize;
 
 use super::backups::{Members, batch_members, members};
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::RunMaintenance;
 use crate::domain::batch::{self, Batch};

@@ -1,6 +1,6 @@
 //! L6: the HTTP API on a Unix socket: resources, operations, events. One file per noun, handlers small.
 //!
-//! The edge ([`edge`]) draws what rules must not: ids, time, names resolved to ids, defaults. Reads go to
+//! The edge ([`edge`]) draws what rules must not: ids, time, names resolved to ids, defaults. Reads go by [`look`] to
 //! `projections::query`, changes to the actors; whatever reaches into what is there (sessions, consoles, files of
 //! backups) goes through `effects::access`. Nothing here decides anything.
 
@@ -11,6 +11,7 @@ mod containers;
 mod edge;
 mod events;
 mod forecast;
+mod look;
 mod maintenance;
 mod networks;
 mod node;

@@ -3,7 +3,8 @@
 use actix_web::web;
 
 use super::containers::{can_start, read};
-use super::edge::{Edge, Look, Room, Subject, block, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::{Look, block};
 use super::problem::ApiResult;
 use super::resources::CreateNetwork;
 use super::templates::All;

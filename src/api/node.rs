@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 
-use super::edge::{Edge, Look, block};
+use super::edge::Edge;
+use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
 use super::resources::{CheckpointNote, NodeStatus};
 use super::schedules;

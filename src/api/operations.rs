@@ -6,7 +6,8 @@ use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::edge::{Edge, Look, Subject, ask};
+use super::edge::{Edge, Subject};
+use super::look::{Look, ask};
 use super::ports::Ports;
 use super::problem::ApiResult;
 use super::resources::{WaitOutcome, WaitPhase, WaitProgress};

@@ -3,7 +3,8 @@
 use actix_web::web;
 
 use super::containers::{can_start, read};
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{RestoreRequest, RestoreTo};
 use super::templates::absolute;

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::backups::{batch_members, only_store};
 use super::containers::read;
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{CreateSchedule, NextSlot};
 use super::templates::All;

@@ -5,7 +5,8 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use super::containers::{created, find, reach};
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{CloseSession, SessionRequest};
 use crate::domain::session::{Command, Session};

@@ -3,7 +3,8 @@
 use actix_web::{HttpResponse, web};
 
 use super::containers::{reach, read};
-use super::edge::{Edge, Look, Room, Subject, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::Look;
 use super::problem::ApiResult;
 use super::resources::{CreateStore, RecoveryKey};
 use super::templates::{All, absolute};

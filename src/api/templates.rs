@@ -4,7 +4,8 @@ use actix_web::web;
 use serde::Deserialize;
 
 use super::containers::read;
-use super::edge::{Edge, Look, Room, Subject, block, draw};
+use super::edge::{Edge, Room, Subject, draw};
+use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
 use super::resources::ImportTemplate;
 use crate::domain::template::{Command, Template};
