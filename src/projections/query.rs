@@ -31,12 +31,11 @@ pub use operations::OperationFilter;
 pub use resolve::Named;
 pub use runs::MaintenanceFilter;
 
-use super::containers::Containers;
 use super::model::{Inline, Model};
-use super::rows::{AsOf, ContainerRow};
+use super::rows::AsOf;
 use crate::events::Envelope;
 use crate::storage::{ReadError, Reader, table_of};
-use crate::types::{ContainerId, InvalidSpan, Position, Span, Timestamp};
+use crate::types::{InvalidSpan, Position, Span, Timestamp};
 
 impl QueryError {
     /// Returns what to type next, if something helps: the name that may have been meant, or the list to look into.
@@ -237,15 +236,6 @@ impl Query {
             serde_json::from_str(&row).map_err(|source| QueryError::Row { model: M::NAME, key, source })
         });
         parsed.collect()
-    }
-
-    /// Returns the name a container had at a moment.
-    pub(super) fn container_names(
-        &self,
-        moment: Moment,
-    ) -> Result<std::collections::HashMap<ContainerId, crate::types::Name>, QueryError> {
-        let rows: Vec<ContainerRow> = self.all::<Containers>(moment)?;
-        Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
     }
 }
 

@@ -1,7 +1,5 @@
 //! Finished backups: lists, single ones, and what the backed up container was.
 
-use std::collections::HashMap;
-
 use super::{Moment, Query, QueryError, Where, resolve};
 use crate::events::{BackupJobEvent, Configuration};
 use crate::projections::backups::Backups;
@@ -48,9 +46,9 @@ impl Query {
                 rows
             }
         };
-        let stores: HashMap<_, _> = self.all::<Stores>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let stores = self.names::<Stores>(moment)?;
         for row in &mut rows {
-            row.store_name = stores.get(&row.store).cloned();
+            row.store_name = stores.of(row.store);
         }
         Ok(rows)
     }
@@ -84,7 +82,7 @@ impl Query {
             return Err(QueryError::Ambiguous { noun: "backup", reference: resolve::shown(reference), candidates });
         }
         let mut row = rows.pop().ok_or_else(not_found)?;
-        row.store_name = self.one::<Stores>(&row.store.to_string(), moment)?.map(|store| store.name);
+        row.store_name = self.name_of::<Stores>(row.store, moment)?;
         Ok(row)
     }
 

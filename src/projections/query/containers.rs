@@ -80,14 +80,12 @@ impl Query {
         backups: &HashMap<ContainerId, LastBackup>,
         moment: Moment,
     ) -> Result<(), QueryError> {
-        let templates: HashMap<_, _> =
-            self.all::<Templates>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
-        let networks: HashMap<_, _> = self.all::<Networks>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let (templates, networks) = (self.names::<Templates>(moment)?, self.names::<Networks>(moment)?);
         let restored = self.restored(moment)?;
         for row in rows {
             row.restored_from = restored.get(&row.id).copied();
-            row.template_name = templates.get(&row.configuration.template).cloned();
-            row.network_name = row.configuration.network.and_then(|id| networks.get(&id).cloned());
+            row.template_name = templates.of(row.configuration.template);
+            row.network_name = row.configuration.network.and_then(|id| networks.of(id));
             row.last_backup = backups.get(&row.id).cloned();
         }
         Ok(())

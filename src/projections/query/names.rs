@@ -1,12 +1,50 @@
-//! Names in place of ids: what a stream is called, and texts that name streams.
+//! Names in place of ids: what a thing or a stream is called, and texts that name streams.
+
+use std::collections::HashMap;
+use std::fmt::Display;
 
 use rusqlite::OptionalExtension as _;
 
-use super::{Query, QueryError};
+use super::{Moment, Named, Query, QueryError};
+use crate::projections::model::Model;
 use crate::storage::table_of;
 use crate::types::{Category, Name, StreamName};
 
+/// Is what the things of one kind are called, by id.
+pub(super) struct Names(HashMap<String, Name>);
+
+impl Names {
+    /// Returns the name of one of them.
+    pub(super) fn of(&self, id: impl Display) -> Option<Name> {
+        self.0.get(&id.to_string()).cloned()
+    }
+}
+
 impl Query {
+    /// Returns the name that each thing of a kind had at a moment; present ones are read without the rest of their rows.
+    pub(super) fn names<M: Model<Row: Named>>(&self, moment: Moment) -> Result<Names, QueryError> {
+        if let Moment::At(_) = moment {
+            let named = |row: M::Row| Some((row.id(), row.name()?.clone()));
+            return Ok(Names(self.all::<M>(moment)?.into_iter().filter_map(named).collect()));
+        }
+        let sql = format!("SELECT key, name FROM {}", table_of(M::NAME));
+        let found: Vec<(String, String)> = self.reader.query(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        Ok(Names(found.into_iter().filter_map(|(id, name)| Some((id, name.parse().ok()?))).collect()))
+    }
+
+    /// Returns the name that one thing had at a moment.
+    pub(super) fn name_of<M: Model<Row: Named>>(
+        &self,
+        id: impl Display,
+        moment: Moment,
+    ) -> Result<Option<Name>, QueryError> {
+        Ok(self.one::<M>(&id.to_string(), moment)?.and_then(|row| row.name().cloned()))
+    }
+
     /// Returns the present name of the thing that a stream tells about; of a session or a run, of what it is about.
     pub(super) fn thing_name(&self, stream: &StreamName) -> Result<Option<Name>, QueryError> {
         let model = match stream.category() {

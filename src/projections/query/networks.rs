@@ -1,9 +1,9 @@
 //! Networks: lists and single ones, with the names of those who have an address.
 
 use super::{Moment, Query, QueryError, present};
+use crate::projections::containers::Containers;
 use crate::projections::networks::Networks;
 use crate::projections::rows::NetworkRow;
-use crate::types::ContainerId;
 
 impl Query {
     /// Lists networks by name.
@@ -30,10 +30,9 @@ impl Query {
         if rows.iter().all(|row| row.leases.is_empty()) {
             return Ok(());
         }
-        let names = self.container_names(moment)?;
+        let names = self.names::<Containers>(moment)?;
         for lease in rows.iter_mut().flat_map(|row| &mut row.leases) {
-            let id = lease.holder.strip_prefix("container/").and_then(|id| id.parse().ok());
-            lease.container_name = id.and_then(|id: ContainerId| names.get(&id).cloned());
+            lease.container_name = lease.holder.strip_prefix("container/").and_then(|id| names.of(id));
         }
         Ok(())
     }

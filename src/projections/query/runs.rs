@@ -2,6 +2,7 @@
 
 use super::{Moment, Query, QueryError};
 use crate::projections::batches::Batches;
+use crate::projections::containers::Containers;
 use crate::projections::maintenance::Maintenance;
 use crate::projections::restores::Restores;
 use crate::projections::rows::{BatchRow, MaintenanceRow, RestoreRow};
@@ -26,9 +27,9 @@ impl Query {
     pub fn restores(&self, moment: Moment) -> Result<Vec<RestoreRow>, QueryError> {
         let mut rows = self.all::<Restores>(moment)?;
         rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
-        let names = self.container_names(moment)?;
+        let names = self.names::<Containers>(moment)?;
         for row in &mut rows {
-            row.source_name = names.get(&row.source).cloned();
+            row.source_name = names.of(row.source);
         }
         Ok(rows)
     }
@@ -53,9 +54,9 @@ impl Query {
         });
         rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
         rows.truncate(filter.limit.unwrap_or(usize::MAX));
-        let names = self.container_names(moment)?;
+        let names = self.names::<Containers>(moment)?;
         for row in &mut rows {
-            row.container_name = names.get(&row.container).cloned();
+            row.container_name = names.of(row.container);
         }
         Ok(rows)
     }
@@ -74,9 +75,9 @@ impl Query {
     /// The log cannot be read.
     pub fn batch(&self, id: RunId, moment: Moment) -> Result<Option<BatchRow>, QueryError> {
         let Some(mut row) = self.one::<Batches>(&id.to_string(), moment)? else { return Ok(None) };
-        let names = self.container_names(moment)?;
+        let names = self.names::<Containers>(moment)?;
         for member in &mut row.members {
-            member.container_name = names.get(&member.container).cloned();
+            member.container_name = names.of(member.container);
         }
         Ok(Some(row))
     }

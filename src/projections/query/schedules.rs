@@ -1,13 +1,11 @@
 //! Schedules: lists and single ones, with the names of their stores.
 
-use std::collections::HashMap;
-
 use super::{Moment, Query, QueryError, present};
 use crate::events::ScheduledAction;
 use crate::projections::rows::ScheduleRow;
 use crate::projections::schedules::Schedules;
 use crate::projections::stores::Stores;
-use crate::types::{Name, ScheduleId, StoreId};
+use crate::types::ScheduleId;
 
 impl Query {
     /// Lists schedules by name.
@@ -39,11 +37,10 @@ impl Query {
     }
 
     fn join_schedules(&self, rows: &mut [ScheduleRow], moment: Moment) -> Result<(), QueryError> {
-        let stores: HashMap<StoreId, Name> =
-            self.all::<Stores>(moment)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let stores = self.names::<Stores>(moment)?;
         for row in rows {
             if let ScheduledAction::Backup { store, .. } = &row.definition.action {
-                row.store_name = stores.get(store).cloned();
+                row.store_name = stores.of(store);
             }
         }
         Ok(())
