@@ -10,7 +10,7 @@ use super::problem::{ApiError, ApiResult};
 use super::resources::{CheckpointNote, NodeStatus};
 use super::schedules;
 use crate::domain::{Refusal, RefusalClass};
-use crate::projections::query::{BackupFilter, ContainerFilter, Moment, Query, QueryError, hexadecimal};
+use crate::projections::query::{BackupFilter, Moment, Query, QueryError, hexadecimal};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -36,10 +36,6 @@ async fn status(look: Look) -> ApiResult {
 /// The log cannot be read.
 pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryError> {
     let head = query.reader().head()?;
-    let mut containers: BTreeMap<String, u64> = BTreeMap::new();
-    for row in query.containers(&ContainerFilter::default(), moment)? {
-        *containers.entry(row.state.to_string()).or_default() += 1;
-    }
     let counts = [
         ("templates", query.templates(false, moment)?.len()),
         ("networks", query.networks(false, moment)?.len()),
@@ -56,7 +52,7 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
         space: None,
         read_only: None,
         projections: query.reader().projections()?,
-        containers,
+        containers: query.container_states(moment)?,
         counts: counts.into_iter().map(|(noun, count)| (noun.to_owned(), count as u64)).collect(),
         open_operations: query.open_operation_count()?,
     })

@@ -11,9 +11,11 @@ pub struct Restores;
 
 impl Model for Restores {
     const NAME: &'static str = "restores";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::RestoreJob;
-    const TABLE: &'static str = table!("state TEXT" => "$.state", "source TEXT" => "$.source");
+    const TABLE: &'static str =
+        table!("state TEXT" => "$.state", "source TEXT" => "$.source", "target TEXT" => "$.target.container");
+    const INDEXES: &'static str = "CREATE INDEX {table}_target ON {table} (target)";
     type Row = RestoreRow;
 
     fn fold(_: &str, row: Option<RestoreRow>, event: &Envelope) -> Option<RestoreRow> {

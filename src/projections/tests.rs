@@ -267,6 +267,79 @@ proptest! {
     }
 }
 
+/// Appends a backup of the container `c`, kept in the store `s`.
+fn back_up(store: &SqliteStore, id: &str, second: i64) {
+    let summary = BackupSummary {
+        backup: BackupId::derived(id),
+        run: RunId::derived(id),
+        container: ContainerId::derived("c"),
+        container_name: name("web"),
+        store: StoreId::derived("s"),
+        taken_at: Timestamp::from_micros(1_800_000_000_000_000 + second * 1_000_000),
+        mode: BackupMode::Full,
+        base: None,
+        outcome: BackupOutcome::Complete,
+        entries: 1,
+        read: Size::from_mib(1),
+        new: Size::from_mib(1),
+        stored: Size::from_mib(1),
+        frozen: Span::default(),
+        unreadable: 0,
+        schedule: None,
+    };
+    append(store, "s,c", id, &BackupGroupEvent::BackupCommitted(summary));
+}
+
+/// Appends all that a container's row tells of other things: names, backups of which the newest is damaged, a restore.
+fn neighbours(store: &SqliteStore) {
+    let (template, id) = (TemplateId::derived("t"), StoreId::derived("s"));
+    let import =
+        TemplateEvent::TemplateImportRequested { id: template, name: name("tiny"), source: TemplateSource::Host };
+    append(store, &template.to_string(), "t", &import);
+    let path = "/srv/vault".to_owned();
+    let request = StoreEvent::StoreRequested { id, name: name("vault"), path, node: NodeId::derived("node") };
+    append(store, &id.to_string(), "s", &request);
+    (1..=3).for_each(|number| back_up(store, &number.to_string(), number));
+    let damage = BackupGroupEvent::BackupDamageFound { backup: BackupId::derived("3"), reason: "torn".to_owned() };
+    append(store, "s,c", "v", &damage);
+    let container = ContainerId::derived("c");
+    let request = RestoreEvent::RestoreRequested {
+        id: RunId::derived("r"),
+        backup: BackupId::derived("1"),
+        source: container,
+        store: id,
+        target: RestoreTarget::InPlace { container },
+        start: false,
+    };
+    append(store, &RunId::derived("r").to_string(), "r", &request);
+    append(store, &RunId::derived("r").to_string(), "r", &RestoreEvent::RestoreCompleted);
+}
+
+#[test]
+fn what_a_row_tells_of_other_things_is_the_same_now_as_in_the_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    create(&store, "c", "web");
+    create(&store, "d", "db");
+    neighbours(&store);
+    let query = Query::new(store.reader());
+    let head = Moment::At(query.reader().position().unwrap());
+    let web = query.container("web", Moment::Now).unwrap();
+    assert_eq!(web.template_name, Some(name("tiny")));
+    assert_eq!(web.restored_from, Some(BackupId::derived("1")));
+    assert_eq!(web.last_backup.as_ref().map(|last| last.backup), Some(BackupId::derived("2")), "the newest is damaged");
+    assert_eq!(query.container("web", head).unwrap(), web);
+    let listed = |moment| query.containers(&ContainerFilter::default(), moment).unwrap();
+    assert_eq!(listed(Moment::Now), [query.container("db", Moment::Now).unwrap(), web]);
+    assert_eq!(listed(head), listed(Moment::Now));
+    let vault = query.store("vault", Moment::Now).unwrap();
+    assert_eq!((vault.backups, vault.stored), (3, Size::from_mib(3)));
+    assert_eq!(query.stores(true, Moment::Now).unwrap(), [vault]);
+    assert_eq!(query.stores(true, head).unwrap(), query.stores(true, Moment::Now).unwrap());
+    let names = |moment| query.restores(moment).unwrap()[0].source_name.clone();
+    assert_eq!((names(Moment::Now), names(head)), (Some(name("web")), Some(name("web"))));
+}
+
 #[test]
 fn the_state_word_follows_what_is_done_and_says_who_and_why() {
     let folder = tempfile::tempdir().unwrap();

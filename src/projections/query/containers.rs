@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{BackupFilter, Moment, Named, Query, QueryError, Where};
+use super::{Moment, Named, Query, QueryError, Where};
 use crate::events::RestoreTarget;
 use crate::projections::backups::Backups;
 use crate::projections::containers::Containers;
@@ -46,11 +46,39 @@ impl Query {
     /// # Errors
     /// The log cannot be read.
     pub fn containers(&self, filter: &ContainerFilter, moment: Moment) -> Result<Vec<ContainerRow>, QueryError> {
+        let mut rows = self.containers_alone(filter, moment)?;
+        let (templates, networks) = (self.names::<Templates>(moment)?, self.names::<Networks>(moment)?);
+        let (restored, backups) = (self.restored(None, moment)?, self.last_backups(None, moment)?);
+        for row in &mut rows {
+            row.template_name = templates.of(row.configuration.template);
+            row.network_name = row.configuration.network.and_then(|id| networks.of(id));
+            row.restored_from = restored.get(&row.id).copied();
+            row.last_backup = backups.get(&row.id).cloned();
+        }
+        Ok(rows)
+    }
+
+    /// Lists containers by name, without what belongs to other things.
+    pub(super) fn containers_alone(
+        &self,
+        filter: &ContainerFilter,
+        moment: Moment,
+    ) -> Result<Vec<ContainerRow>, QueryError> {
         let mut rows: Vec<_> = self.all::<Containers>(moment)?.into_iter().filter(|row| filter.fits(row)).collect();
         rows.sort_by(|a, b| (a.name.as_str(), a.created_at).cmp(&(b.name.as_str(), b.created_at)));
-        let backups = self.last_backups(moment)?;
-        self.join_containers(&mut rows, &backups, moment)?;
         Ok(rows)
+    }
+
+    /// Counts containers by state, without those that are only history.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn container_states(&self, moment: Moment) -> Result<BTreeMap<String, u64>, QueryError> {
+        let mut counts = BTreeMap::new();
+        for row in self.containers_alone(&ContainerFilter::default(), moment)? {
+            *counts.entry(row.state.to_string()).or_default() += 1;
+        }
+        Ok(counts)
     }
 
     /// Finds one container.
@@ -58,12 +86,13 @@ impl Query {
     /// # Errors
     /// There is none, or several.
     pub fn container(&self, reference: &str, moment: Moment) -> Result<ContainerRow, QueryError> {
-        let mut rows = vec![self.find::<Containers>(reference, moment)?];
-        let filter = BackupFilter { container: Some(rows[0].id), ..BackupFilter::default() };
-        let newest = self.backups(&filter, moment)?.into_iter().find(|row| row.damage.is_none());
-        let backups = newest.map(|row| (row.container, last_backup(&row))).into_iter().collect();
-        self.join_containers(&mut rows, &backups, moment)?;
-        Ok(rows.remove(0))
+        let mut row = self.find::<Containers>(reference, moment)?;
+        row.template_name = self.name_of::<Templates>(row.configuration.template, moment)?;
+        let network = row.configuration.network.map(|id| self.name_of::<Networks>(id, moment)).transpose()?;
+        row.network_name = network.flatten();
+        row.restored_from = self.restored(Some(row.id), moment)?.remove(&row.id);
+        row.last_backup = self.last_backups(Some(row.id), moment)?.remove(&row.id);
+        Ok(row)
     }
 
     /// Returns one container by its id, without what belongs to other things.
@@ -74,26 +103,19 @@ impl Query {
         self.one::<Containers>(&id.to_string(), Moment::Now)
     }
 
-    fn join_containers(
+    /// Returns the backup that a restored container, or each of them, was made of or has the files of.
+    fn restored(
         &self,
-        rows: &mut [ContainerRow],
-        backups: &HashMap<ContainerId, LastBackup>,
+        container: Option<ContainerId>,
         moment: Moment,
-    ) -> Result<(), QueryError> {
-        let (templates, networks) = (self.names::<Templates>(moment)?, self.names::<Networks>(moment)?);
-        let restored = self.restored(moment)?;
-        for row in rows {
-            row.restored_from = restored.get(&row.id).copied();
-            row.template_name = templates.of(row.configuration.template);
-            row.network_name = row.configuration.network.and_then(|id| networks.of(id));
-            row.last_backup = backups.get(&row.id).cloned();
-        }
-        Ok(())
-    }
-
-    /// Returns the backup that each restored container was made of, or has the files of.
-    fn restored(&self, moment: Moment) -> Result<HashMap<ContainerId, BackupId>, QueryError> {
-        let mut runs = self.all::<Restores>(moment)?;
+    ) -> Result<HashMap<ContainerId, BackupId>, QueryError> {
+        let wanted = container.map(String::from);
+        let mut runs = match (&wanted, moment) {
+            (Some(id), Moment::Now) => {
+                self.select::<Restores>(&Where { sql: "target = ?1".to_owned(), values: vec![id] })?
+            }
+            _ => self.all::<Restores>(moment)?,
+        };
         runs.retain(|run| matches!(run.state, OperationState::Done | OperationState::Partly) && !run.rolled_back);
         runs.sort_by_key(|run| run.requested_at);
         let target = |run: RestoreRow| match run.target {
@@ -105,15 +127,22 @@ impl Query {
         Ok(runs.into_iter().filter_map(target).collect())
     }
 
-    /// Returns the newest backup of each container that is not known to be damaged.
-    pub(super) fn last_backups(&self, moment: Moment) -> Result<HashMap<ContainerId, LastBackup>, QueryError> {
+    /// Returns the newest backup of a container, or of each, that is not known to be damaged.
+    fn last_backups(
+        &self,
+        container: Option<ContainerId>,
+        moment: Moment,
+    ) -> Result<HashMap<ContainerId, LastBackup>, QueryError> {
+        let wanted = container.map(String::from);
         let rows = match moment {
-            Moment::Now => self.select::<Backups>(&Where {
-                sql: "key IN (SELECT key FROM (SELECT key, max(printf('%s%020d', taken_at, position)) FROM {table}
-                      WHERE row ->> '$.damage' IS NULL GROUP BY container))"
-                    .to_owned(),
-                values: vec![],
-            })?,
+            Moment::Now => {
+                let whose = if wanted.is_some() { "container = ?1" } else { "?1 IS NULL" };
+                let sql = format!(
+                    "key IN (SELECT key FROM (SELECT key, max(printf('%s%020d', taken_at, position)) FROM {{table}}
+                     WHERE {whose} AND row ->> '$.damage' IS NULL GROUP BY container))"
+                );
+                self.select::<Backups>(&Where { sql, values: vec![&wanted] })?
+            }
             Moment::At(_) => self.all::<Backups>(moment)?,
         };
         let mut whole: Vec<BackupRow> = rows.into_iter().filter(|row| row.damage.is_none()).collect();

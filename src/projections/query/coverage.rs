@@ -36,7 +36,7 @@ impl Query {
     /// # Errors
     /// The log cannot be read.
     pub fn selected(&self, selection: &Selection) -> Result<Vec<ContainerRow>, QueryError> {
-        let rows = self.containers(&ContainerFilter::default(), Moment::Now)?;
+        let rows = self.containers_alone(&ContainerFilter::default(), Moment::Now)?;
         Ok(rows.into_iter().filter(|row| selects(selection, row)).collect())
     }
 }

@@ -99,7 +99,7 @@ pub struct ContainerRow {
     pub operation: Option<OpenOperation>,
     /// Until when it can be taken back, while it lies in its grave.
     pub deleted_until: Option<Timestamp>,
-    /// The backup whose files it has, if it was restored.
+    /// The backup whose files it has, if it was restored. *Joined.*
     pub restored_from: Option<BackupId>,
     /// When it was asked for.
     pub created_at: Timestamp,
