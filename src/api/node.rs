@@ -10,7 +10,7 @@ use super::problem::{ApiError, ApiResult};
 use super::resources::{CheckpointNote, NodeStatus};
 use super::schedules;
 use crate::domain::{Refusal, RefusalClass};
-use crate::projections::query::{BackupFilter, Moment, Query, QueryError, hexadecimal};
+use crate::projections::query::{Moment, Query, QueryError, hexadecimal};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -36,12 +36,13 @@ async fn status(look: Look) -> ApiResult {
 /// The log cannot be read.
 pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryError> {
     let head = query.reader().head()?;
+    let stores = query.stores(false, moment)?;
     let counts = [
-        ("templates", query.templates(false, moment)?.len()),
-        ("networks", query.networks(false, moment)?.len()),
-        ("stores", query.stores(false, moment)?.len()),
-        ("schedules", query.schedules(false, moment)?.len()),
-        ("backups", query.backups(&BackupFilter::default(), moment)?.len()),
+        ("templates", query.templates(false, moment)?.len() as u64),
+        ("networks", query.networks(false, moment)?.len() as u64),
+        ("stores", stores.len() as u64),
+        ("schedules", query.schedules(false, moment)?.len() as u64),
+        ("backups", stores.iter().map(|store| store.backups).sum()),
     ];
     Ok(NodeStatus {
         node: query.node(moment)?,
@@ -53,7 +54,7 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
         read_only: None,
         projections: query.reader().projections()?,
         containers: query.container_states(moment)?,
-        counts: counts.into_iter().map(|(noun, count)| (noun.to_owned(), count as u64)).collect(),
+        counts: counts.into_iter().map(|(noun, count)| (noun.to_owned(), count)).collect(),
         open_operations: query.open_operation_count()?,
     })
 }

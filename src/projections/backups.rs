@@ -11,12 +11,14 @@ pub struct Backups;
 
 impl Model for Backups {
     const NAME: &'static str = "backups";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::BackupGroup;
-    const TABLE: &'static str =
-        table!("container TEXT" => "$.container", "store TEXT" => "$.store", "taken_at TEXT" => "$.taken_at");
+    const TABLE: &'static str = table!(
+        "container TEXT" => "$.container", "store TEXT" => "$.store", "taken_at TEXT" => "$.taken_at",
+        "stored INTEGER" => "$.stored",
+    );
     const INDEXES: &'static str = "CREATE INDEX {table}_container ON {table} (container, taken_at);
-         CREATE INDEX {table}_store ON {table} (store, taken_at); CREATE INDEX {table}_taken_at ON {table} (taken_at)";
+         CREATE INDEX {table}_store ON {table} (store, taken_at, stored); CREATE INDEX {table}_taken_at ON {table} (taken_at)";
     type Row = BackupRow;
 
     fn keys(event: &Envelope) -> Vec<String> {

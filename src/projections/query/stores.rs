@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{BackupFilter, Moment, Query, QueryError, present};
+use super::{Moment, Query, QueryError, present};
+use crate::projections::backups::Backups;
+use crate::projections::model::Model;
 use crate::projections::rows::StoreRow;
 use crate::projections::stores::Stores;
-use crate::types::{Size, StoreId};
+use crate::storage::table_of;
+use crate::types::Size;
 
 impl Query {
     /// Lists stores by name.
@@ -29,15 +32,34 @@ impl Query {
     }
 
     fn join_stores(&self, rows: &mut [StoreRow], moment: Moment) -> Result<(), QueryError> {
-        let mut sums: HashMap<StoreId, (u64, u64)> = HashMap::new();
-        for backup in self.backups(&BackupFilter::default(), moment)? {
-            let sum = sums.entry(backup.store).or_default();
-            *sum = (sum.0 + 1, sum.1 + backup.stored.as_bytes());
-        }
+        let sums = self.stored(moment)?;
         for row in rows {
-            let (count, bytes) = sums.get(&row.id).copied().unwrap_or_default();
+            let (count, bytes) = sums.get(&row.id.to_string()).copied().unwrap_or_default();
             (row.backups, row.stored) = (count, Size::from_bytes(bytes));
         }
         Ok(())
+    }
+
+    /// Counts the backups in each store, and the bytes that it grew by for them. The present is read from the index alone.
+    fn stored(&self, moment: Moment) -> Result<HashMap<String, (u64, u64)>, QueryError> {
+        if let Moment::At(_) = moment {
+            let mut sums: HashMap<String, (u64, u64)> = HashMap::new();
+            for backup in self.all::<Backups>(moment)? {
+                let (count, bytes) = sums.entry(backup.store.to_string()).or_default();
+                *count += 1;
+                *bytes += backup.stored.as_bytes();
+            }
+            return Ok(sums);
+        }
+        let sql = format!("SELECT store, count(*), sum(stored) FROM {} GROUP BY store", table_of(Backups::NAME));
+        let found = self.reader.query(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([], |row| {
+                let (count, bytes): (i64, i64) = (row.get(1)?, row.get(2)?);
+                Ok((row.get(0)?, (count as u64, bytes as u64)))
+            })?;
+            rows.collect::<Result<_, _>>()
+        })?;
+        Ok(found)
     }
 }
