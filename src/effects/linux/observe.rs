@@ -8,11 +8,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::host::LinuxHost;
-use super::supervisor::PATIENCE;
+use super::supervisor::connect;
 use crate::domain::effect::Facts;
 use crate::effects::Observation;
 use crate::events::{Exit, ProcessIdentity};
-use crate::shim::client::Client;
 use crate::shim::protocol::{self, Phase, Status};
 use crate::shim::record;
 use crate::types::{ContainerId, Span};
@@ -39,7 +38,7 @@ pub(super) fn look_into(directory: &Path) -> Observation {
     }
     let alive = record::living_shim(directory).ok().flatten().is_some();
     if alive
-        && let Ok(client) = Client::connect(&directory.join("control"), PATIENCE)
+        && let Ok(client) = connect(directory)
         && let Ok(status) = client.status()
     {
         return observation_of(status);

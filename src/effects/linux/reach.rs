@@ -9,7 +9,7 @@ use super::failure::cannot;
 use super::host::LinuxHost;
 use super::paths::ensure_directory;
 use super::stop::{dismiss, remove_folder};
-use super::supervisor::{Supervisor, shim_failure};
+use super::supervisor::{Supervisor, control_socket, shim_failure};
 use crate::domain::effect::Failure;
 use crate::effects::Observation;
 use crate::shim::client::{Client, prepare_runtime_directory};
@@ -119,7 +119,7 @@ impl LinuxHost {
         Spec {
             version: VERSION,
             id: container.to_string(),
-            control_socket: directory.join("control"),
+            control_socket: control_socket(directory),
             session_socket: directory.join("session"),
             session_group: None,
             disk: self.shim_disk(container),

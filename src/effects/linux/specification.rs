@@ -2,6 +2,7 @@
 
 use super::host::LinuxHost;
 use super::network::resolv_conf;
+use super::supervisor::control_socket;
 use crate::domain::effect::{Failure, InitSignal, RunSpecification};
 use crate::events::{InitKind, Limits};
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Readiness, Spec, VERSION};
@@ -18,7 +19,7 @@ impl LinuxHost {
         Ok(Spec {
             version: VERSION,
             id: run.container.to_string(),
-            control_socket: directory.join("control"),
+            control_socket: control_socket(&directory),
             session_socket: self.options.paths.session_socket(run.container),
             session_group: self.options.group,
             disk: self.shim_disk(run.container),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::failure::cannot;
 use super::host::LinuxHost;
-use super::supervisor::{PATIENCE, shim_failure};
+use super::supervisor::{PATIENCE, connect, shim_failure};
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{StepName, steps_of};
 use crate::shim::client::Client;
@@ -54,9 +54,8 @@ impl LinuxHost {
 }
 
 fn kill(directory: &Path) -> Result<(), Failure> {
-    let connect = || Client::connect(&directory.join("control"), PATIENCE);
-    let Ok(events) = connect().and_then(Client::subscribe) else { return Ok(()) };
-    let client = connect().map_err(shim_failure)?;
+    let Ok(events) = connect(directory).and_then(Client::subscribe) else { return Ok(()) };
+    let client = connect(directory).map_err(shim_failure)?;
     match client.status().map_err(shim_failure)?.phase {
         Phase::Exited | Phase::New => return Ok(()),
         Phase::Running => client.kill().map_err(shim_failure)?,
@@ -76,7 +75,7 @@ fn kill(directory: &Path) -> Result<(), Failure> {
 /// Lets the supervisor go; one that does not answer is ended.
 pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
     let Ok(Some(shim)) = record::living_shim(directory) else { return Ok(()) };
-    let asked = Client::connect(&directory.join("control"), PATIENCE).and_then(|client| client.acknowledge_exit());
+    let asked = connect(directory).and_then(|client| client.acknowledge_exit());
     if asked.is_err() {
         let _ = crate::sys::process::kill(shim.process.pid, 9);
     }

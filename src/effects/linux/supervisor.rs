@@ -43,8 +43,7 @@ impl LinuxHost {
 
     /// Connects to a supervisor that runs.
     pub(super) fn shim(&self, container: ContainerId) -> Result<Client, Failure> {
-        let directory = self.runtime_of(container);
-        Client::connect(&directory.join("control"), PATIENCE).map_err(shim_failure)
+        connect(&self.runtime_of(container)).map_err(shim_failure)
     }
 
     pub(super) fn signal(&self, container: ContainerId, signal: InitSignal) -> Result<Facts, Failure> {
@@ -77,7 +76,17 @@ impl LinuxHost {
     }
 }
 
-/// Returns the failure of a call to a supervisor; one that is away may come back, one that refuses will not.
+/// Returns where the supervisor of a runtime directory takes orders.
+pub(super) fn control_socket(directory: &Path) -> PathBuf {
+    directory.join("control")
+}
+
+/// Connects to the supervisor of a runtime directory.
+pub(super) fn connect(directory: &Path) -> Result<Client, ClientError> {
+    Client::connect(&control_socket(directory), PATIENCE)
+}
+
+/// Returns the failure of a call to a supervisor; one that is slow may answer yet, one that is gone or refuses will not.
 pub(super) fn shim_failure(error: ClientError) -> Failure {
     match &error {
         ClientError::TimedOut { .. } => Failure::transient(error.to_string()),

@@ -1,12 +1,13 @@
 //! Hears from supervisors when a container becomes ready or ends, or a session in it ends: one thread each, asleep until there is news.
 
+use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::host::LinuxHost;
 use super::observe::{exit_of, identity, look_into, observation_of};
-use super::supervisor::PATIENCE;
+use super::supervisor::connect;
 use crate::effects::{Change, Observation};
 use crate::shim::client::Client;
 use crate::shim::protocol::Event;
@@ -18,11 +19,10 @@ const NEWS: Duration = Duration::from_hours(1);
 impl LinuxHost {
     /// Begins to listen to a supervisor, and reaps it if it is this daemon's child.
     pub(super) fn watch(&self, container: ContainerId, child: Option<Child>) {
-        let socket = self.runtime_of(container).join("control");
         let changes = self.changes.clone();
         let directory = self.runtime_of(container);
         let spawned = std::thread::Builder::new().name("watch".to_owned()).stack_size(128 << 10).spawn(move || {
-            listen(container, &socket, &changes);
+            listen(container, &directory, &changes);
             if directory.exists() {
                 let observation = look_into(&directory);
                 let _ = changes.send(Some(Change::Observed { container, observation }));
@@ -37,10 +37,10 @@ impl LinuxHost {
     }
 }
 
-fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Option<Change>>) {
-    let Ok(events) = Client::connect(socket, PATIENCE).and_then(Client::subscribe) else { return };
+fn listen(container: ContainerId, directory: &Path, changes: &Sender<Option<Change>>) {
+    let Ok(events) = connect(directory).and_then(Client::subscribe) else { return };
     // What happened before: it may have become ready, or ended, by now.
-    if let Ok(status) = Client::connect(socket, PATIENCE).and_then(|client| client.status()) {
+    if let Ok(status) = connect(directory).and_then(|client| client.status()) {
         let observation = observation_of(status);
         let is_news = matches!(observation, Observation::Running { ready: true, .. } | Observation::Exited { .. });
         if is_news && changes.send(Some(Change::Observed { container, observation })).is_err() {
@@ -51,7 +51,7 @@ fn listen(container: ContainerId, socket: &std::path::Path, changes: &Sender<Opt
         let observation = match events.next(NEWS) {
             Ok(None) => continue,
             Ok(Some(Event::Ready)) => {
-                let status = Client::connect(socket, PATIENCE).and_then(|client| client.status());
+                let status = connect(directory).and_then(|client| client.status());
                 let Ok(Some(init)) = status.map(|status| status.init) else { continue };
                 Observation::Running { init: identity(&init), ready: true }
             }
