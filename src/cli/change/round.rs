@@ -1,0 +1,207 @@
+//! What comes of the changes of one command: each is asked for, waited for, told, and summed up.
+
+use serde_json::{Value, json};
+
+use super::plan::plan_text;
+use super::{Change, ChangeOptions};
+use crate::api::client::{Client, ClientError};
+use crate::api::resources::{Accepted, DryRun, WaitOutcome};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::look::took;
+use crate::cli::output::{self, Format};
+use crate::cli::wait::{self, Waited};
+use crate::types::Span;
+
+/// Is what has come of the changes of one command so far.
+pub(super) struct Round<'a> {
+    options: &'a ChangeOptions,
+    pub(super) ends: Vec<Exit>,
+    documents: Vec<Value>,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(options: &'a ChangeOptions) -> Self {
+        Self { options, ends: Vec::new(), documents: Vec::new() }
+    }
+
+    /// Asks; nothing if it was refused or only tried.
+    pub(super) fn begin(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &Client,
+        change: &Change,
+    ) -> Result<Option<Accepted>, Failure> {
+        match ask(context, client, self.options, change) {
+            Ok(answer) if self.options.is_dry_run() => self.dry_run(context, change, answer).map(|()| None),
+            Ok(answer) => output::row(answer).map(Some),
+            Err(failure) => {
+                self.ends.push(context.tell(failure));
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn end(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
+        self.print_documents(context)?;
+        Ok(Exit::sum(self.ends))
+    }
+
+    fn dry_run(&mut self, context: &mut Context<'_>, change: &Change, answer: Value) -> Result<(), Failure> {
+        self.ends.push(Exit::Done);
+        if context.format.is_for_people() {
+            let plan: DryRun = output::row(answer)?;
+            return Ok(context.screen.write(&plan_text(&change.subject, &plan))?);
+        }
+        self.documents.push(answer);
+        Ok(())
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &Client,
+        change: &Change,
+        accepted: &Accepted,
+    ) -> Result<(), Failure> {
+        let operation = accepted.operation.to_string();
+        if accepted.done || self.options.no_wait || self.ends.contains(&Exit::Detached) {
+            return self.unwaited(context, change, accepted);
+        }
+        match wait::wait(context, client, &operation, &change.subject, self.options.timeout) {
+            Ok(Waited::Over(outcome, elapsed)) => self.over(context, change, accepted, &outcome, elapsed),
+            Ok(Waited::Detached) => self.left(context, change, accepted, Exit::Detached),
+            Ok(Waited::TimedOut) => self.left(context, change, accepted, Exit::Timeout),
+            Err(failure) => {
+                self.ends.push(context.tell(failure));
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing is waited for: it was so already, it is done at once, or nobody wants to wait.
+    fn unwaited(&mut self, context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {
+        self.ends.push(Exit::Done);
+        self.keep(change, accepted, None);
+        if !context.format.is_for_people() {
+            return Ok(());
+        }
+        if !accepted.done {
+            return Ok(context.screen.line(&accepted.operation.to_string())?);
+        }
+        if accepted.events.is_empty() {
+            return Ok(context
+                .screen
+                .line(&format!("{}: already {}; nothing was changed", change.subject, change.done))?);
+        }
+        context.screen.line(&format!("{}: {}", change.subject, change.done))?;
+        Self::follow_up(context, change, accepted)
+    }
+
+    fn over(
+        &mut self,
+        context: &mut Context<'_>,
+        change: &Change,
+        accepted: &Accepted,
+        outcome: &WaitOutcome,
+        elapsed: Span,
+    ) -> Result<(), Failure> {
+        let exit = change.exit_of(outcome.state);
+        self.ends.push(exit);
+        self.keep(change, accepted, Some(outcome));
+        let reason = outcome.reason.as_deref().unwrap_or("no reason was recorded");
+        if exit != Exit::Done && exit != Exit::Partly {
+            let failure =
+                Failure::new(exit, &format!("operation.{}", outcome.state), format!("{}: {reason}", change.subject))
+                    .hinted(format!(
+                        "What happened:  {}",
+                        context.command(&format!("operation show {}", accepted.operation))
+                    ));
+            context.tell(failure);
+            return Ok(());
+        }
+        if !context.format.is_for_people() {
+            return Ok(());
+        }
+        let exceptions = if exit == Exit::Partly { format!(", but for: {reason}") } else { String::new() };
+        context.screen.line(&format!("{}: {} in {}{exceptions}", change.subject, change.done, took(elapsed)))?;
+        Self::follow_up(context, change, accepted)
+    }
+
+    fn follow_up(context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {
+        for (word, command) in [("Next", &change.next), ("Undo", &change.undo)] {
+            if let Some(command) = command.as_ref().filter(|_| !context.screen.quiet) {
+                let line = format!("{word}: {}", context.command(&command.replace("{id}", &accepted.id)));
+                context.screen.line(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The wait is over before the work is.
+    fn left(
+        &mut self,
+        context: &mut Context<'_>,
+        change: &Change,
+        accepted: &Accepted,
+        exit: Exit,
+    ) -> Result<(), Failure> {
+        self.ends.push(exit);
+        self.keep(change, accepted, None);
+        wait::left(context, &change.subject, &accepted.operation.short(), exit);
+        Ok(())
+    }
+
+    fn keep(&mut self, change: &Change, accepted: &Accepted, outcome: Option<&WaitOutcome>) {
+        let mut document = json!({
+            "schema": "berth.change/v1", "id": accepted.id, "name": accepted.name, "stream": accepted.stream,
+            "operation": accepted.operation, "done": accepted.done || outcome.is_some(),
+            "events": accepted.events, "repeated": accepted.repeated,
+        });
+        if let Some(outcome) = outcome {
+            document["outcome"] = json!(outcome);
+        }
+        if let Some(undo) = &change.undo {
+            document["undo"] = json!(format!("berth {}", undo.replace("{id}", &accepted.id)));
+        }
+        self.documents.push(document);
+    }
+
+    fn print_documents(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let format = context.format;
+        if format.is_for_people() || self.documents.is_empty() {
+            return Ok(());
+        }
+        if matches!(format, Format::Json | Format::Yaml) {
+            let list = || json!({"schema": "berth.change.list/v1", "items": self.documents});
+            let document = if let [document] = self.documents.as_slice() { document.clone() } else { list() };
+            return Ok(context.screen.write(&output::structured(format, &document))?);
+        }
+        if format == Format::Csv {
+            return Ok(context.screen.write(&output::csv::table(&self.documents))?);
+        }
+        for document in &self.documents {
+            let text = match format {
+                Format::Jsonl => output::json::line(document),
+                _ if self.options.no_wait => output::json::plain(&document["operation"]),
+                _ => format!("{}\n", output::name_of(document)),
+            };
+            context.screen.write(&text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends the request once more with the same key when the connection breaks: then it is still one request.
+fn ask(context: &mut Context<'_>, client: &Client, options: &ChangeOptions, change: &Change) -> Result<Value, Failure> {
+    let headers = options.record.headers();
+    if context.verbose > 0 {
+        context.screen.note(&format!("POST {} {}", change.target, change.body));
+    }
+    let first = context.block_on(client.change(&change.target, &change.body, &headers));
+    match first {
+        Err(ClientError::Broken(_)) => Ok(context.block_on(client.change(&change.target, &change.body, &headers))?),
+        other => Ok(other?),
+    }
+}
