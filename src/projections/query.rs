@@ -35,7 +35,7 @@ use super::model::{Inline, Model};
 use super::rows::AsOf;
 use crate::events::Envelope;
 use crate::storage::{ReadError, Reader, table_of};
-use crate::types::{InvalidSpan, Position, Span, Timestamp};
+use crate::types::{ContainerId, InvalidSpan, Position, Span, Timestamp};
 
 impl QueryError {
     /// Returns what to type next, if something helps: the name that may have been meant, or the list to look into.
@@ -220,6 +220,20 @@ impl Query {
                 rows.into_iter().map(|(key, row)| read::<M>(&key, row)).collect()
             }
         }
+    }
+
+    /// Returns the rows that tell of a container, or all; the model has the column `container`.
+    pub(super) fn about<M: Model>(
+        &self,
+        container: Option<ContainerId>,
+        moment: Moment,
+        of: impl Fn(&M::Row) -> ContainerId,
+    ) -> Result<Vec<M::Row>, QueryError> {
+        let Some(id) = container else { return self.all::<M>(moment) };
+        if moment == Moment::Now {
+            return self.select::<M>(&Where { sql: "container = ?1".to_owned(), values: vec![&id.to_string()] });
+        }
+        Ok(self.all::<M>(moment)?.into_iter().filter(|row| of(row) == id).collect())
     }
 
     /// Returns the present rows that SQL finds; `{table}` stands for the model's table.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::all;
-use super::query::{ContainerFilter, EventFilter, Moment, OperationFilter, Query, QueryError};
+use super::query::{ContainerFilter, EventFilter, MaintenanceFilter, Moment, OperationFilter, Query, QueryError};
 use super::rows::{ContainerState, OperationState};
 use crate::events::{self, *};
 use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore};
@@ -336,6 +336,16 @@ fn what_a_row_tells_of_other_things_is_the_same_now_as_in_the_past() {
     assert_eq!((vault.backups, vault.stored), (3, Size::from_mib(3)));
     assert_eq!(query.stores(true, Moment::Now).unwrap(), [vault]);
     assert_eq!(query.stores(true, head).unwrap(), query.stores(true, Moment::Now).unwrap());
+    (0..16).for_each(|step| others(&store, step));
+    let (c, d) = (Some(ContainerId::derived("c")), Some(ContainerId::derived("d")));
+    let head = Moment::At(query.reader().position().unwrap());
+    for (container, count) in [(c, 1), (d, 0), (None, 1)] {
+        let filter = MaintenanceFilter { container, ..MaintenanceFilter::default() };
+        for moment in [Moment::Now, head] {
+            assert_eq!(query.sessions(container, moment).unwrap().len(), count);
+            assert_eq!(query.maintenance(&filter, moment).unwrap().len(), count);
+        }
+    }
     let names = |moment| query.restores(moment).unwrap()[0].source_name.clone();
     assert_eq!((names(Moment::Now), names(head)), (Some(name("web")), Some(name("web"))));
 }

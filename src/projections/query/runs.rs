@@ -47,11 +47,8 @@ impl Query {
     /// # Errors
     /// The log cannot be read.
     pub fn maintenance(&self, filter: &MaintenanceFilter, moment: Moment) -> Result<Vec<MaintenanceRow>, QueryError> {
-        let mut rows = self.all::<Maintenance>(moment)?;
-        rows.retain(|row| {
-            filter.container.is_none_or(|id| row.container == id)
-                && filter.action.as_ref().is_none_or(|action| row.action.verb().ends_with(action.as_str()))
-        });
+        let mut rows = self.about::<Maintenance>(filter.container, moment, |row| row.container)?;
+        rows.retain(|row| filter.action.as_ref().is_none_or(|action| row.action.verb().ends_with(action.as_str())));
         rows.sort_by_key(|row| std::cmp::Reverse(row.requested_at));
         rows.truncate(filter.limit.unwrap_or(usize::MAX));
         let names = self.names::<Containers>(moment)?;

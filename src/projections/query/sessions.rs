@@ -11,8 +11,7 @@ impl Query {
     /// # Errors
     /// The log cannot be read.
     pub fn sessions(&self, container: Option<ContainerId>, moment: Moment) -> Result<Vec<SessionRow>, QueryError> {
-        let mut rows = self.all::<Sessions>(moment)?;
-        rows.retain(|row| container.is_none_or(|id| row.container == id));
+        let mut rows = self.about::<Sessions>(container, moment, |row| row.container)?;
         rows.sort_by_key(|row| std::cmp::Reverse(row.opened_at));
         Ok(rows)
     }
