@@ -34,4 +34,3 @@ pub use crate::events::{
     BackupMode, BackupOutcome, DiskKind, MaintenanceAction, MaintenanceResult, RestoreTarget, ScheduledAction,
     Selection, TemplateSource,
 };
-pub use crate::projections::rows::AsOf;
