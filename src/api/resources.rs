@@ -28,9 +28,8 @@ pub use store::{CreateStore, RecoveryKey};
 pub use template::ImportTemplate;
 pub use wait::{WaitOutcome, WaitPhase, WaitProgress};
 
-pub use crate::domain::RefusalClass;
 pub use crate::effects::access::{BackupFile, SessionRequest, SessionTicket};
 pub use crate::events::{
-    BackupMode, BackupOutcome, DiskKind, MaintenanceAction, MaintenanceResult, RestoreTarget, ScheduledAction,
-    Selection, TemplateSource,
+    BackupMode, BackupOutcome, DiskKind, MaintenanceAction, MaintenanceResult, ScheduledAction, Selection,
+    TemplateSource,
 };
