@@ -1,10 +1,9 @@
 //! Folds facts into the state. Judges nothing.
 
 use super::{Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
-use crate::domain::effect::IdRange;
 use crate::domain::{Given, Notice};
 use crate::events::{Closing, ContainerEvent, DomainEvent, Exit, Mark, StopReason};
-use crate::types::StreamName;
+use crate::types::{IdRange, StreamName};
 
 pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given) {
     match event {

@@ -28,12 +28,12 @@ pub use rejection::{DISK_SIZE_MIN, MEMORY_MIN, PIDS_MIN, Rejection};
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Answer, Ask, Asked, Effect, IdRange};
+use super::effect::{Answer, Ask, Asked, Effect};
 use super::{Aggregate, Given, Notice};
 use crate::events::{
     Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity, StopReason,
 };
-use crate::types::{Category, ContainerId, Name, OperationId, StreamName, Timestamp};
+use crate::types::{Category, ContainerId, IdRange, Name, OperationId, StreamName, Timestamp};
 
 /// Is everything the log tells about one container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

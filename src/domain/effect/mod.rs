@@ -3,7 +3,6 @@
 mod ask;
 mod host;
 
-pub use crate::types::IdRange;
 pub use ask::{Answer, Ask, Asked};
 pub use host::{HostEffect, InitSignal, RunSpecification, SealSpecification};
 
