@@ -1,0 +1,174 @@
+//! The law of read models: live equals rebuilt equals folded from the past, for histories of every kind of event.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::projections::all;
+use crate::projections::query::{EventFilter, Moment, OperationFilter, Query};
+use crate::projections::rows::{ContainerState, OperationState};
+
+fn tables(store: &SqliteStore) -> BTreeMap<&'static str, Vec<(String, Value)>> {
+    all().iter().map(|model| (model.name(), store.reader().rows(model.name(), "", 1_000).unwrap())).collect()
+}
+
+/// Draws a fact about a container.
+fn container_events() -> impl Strategy<Value = ContainerEvent> {
+    let reason = || "no".to_owned();
+    let limits = Limits { memory: Some(Size::from_mib(64)), ..Limits::default() };
+    let id = ContainerId::derived("c");
+    let at = Timestamp::from_micros(1_900_000_000_000_000);
+    let operation = OperationId::derived("holder");
+    let exit = Exit::Code(0);
+    prop::sample::select(vec![
+        ContainerEvent::CreateRequested { id, name: name("web"), configuration: configuration(), parent: None },
+        ContainerEvent::NameClaimed,
+        ContainerEvent::IdRangeClaimed { base: 1_000_000, count: 65_536 },
+        ContainerEvent::TemplateClaimed { digest: "d".to_owned(), init: Some(InitKind::Busybox) },
+        ContainerEvent::DiskPrepared,
+        ContainerEvent::ContainerCreated,
+        ContainerEvent::CreateFailed { reason: reason() },
+        ContainerEvent::CreateUndone { reason: reason() },
+        ContainerEvent::StartRequested { parent: Some("batch/x".parse().unwrap()) },
+        ContainerEvent::ContainerStarted { init: init(), took: Span::default() },
+        ContainerEvent::ContainerReady,
+        ContainerEvent::StartFailing { reason: reason() },
+        ContainerEvent::StartFailed { reason: reason() },
+        ContainerEvent::ParentNotified,
+        ContainerEvent::StopRequested { deadline: at, parent: None },
+        ContainerEvent::StopSignalled,
+        ContainerEvent::InitExited { exit },
+        ContainerEvent::InitExited { exit: Exit::Reboot },
+        ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit },
+        ContainerEvent::ContainerHalted { exit },
+        ContainerEvent::ContainerInterrupted { boot: "b".to_owned() },
+        ContainerEvent::StopStuck { reason: reason() },
+        ContainerEvent::PauseRequested,
+        ContainerEvent::ContainerPaused,
+        ContainerEvent::PauseFailed { reason: reason() },
+        ContainerEvent::ResumeRequested,
+        ContainerEvent::ContainerResumed,
+        ContainerEvent::LimitsSet { limits },
+        ContainerEvent::DiskGrown { size: Size::from_mib(64) },
+        ContainerEvent::ContainerRenamed { name: name("front") },
+        ContainerEvent::AutostartSet { autostart: true },
+        ContainerEvent::LabelSet { key: "a".to_owned(), value: "b".to_owned() },
+        ContainerEvent::LabelRemoved { key: "a".to_owned() },
+        ContainerEvent::HoldPlaced { operation, kind: HoldKind::Reading },
+        ContainerEvent::HoldReleased { operation },
+        ContainerEvent::DeleteRequested { until: at },
+        ContainerEvent::ContainerBuried { until: at },
+        ContainerEvent::UndeleteRequested { name: name("web") },
+        ContainerEvent::ContainerUndeleted,
+        ContainerEvent::PurgeRequested,
+        ContainerEvent::ContainerPurged,
+        ContainerEvent::UndoStuck { reason: reason() },
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn live_rows_equal_rebuilt_ones_and_those_of_the_past(
+        history in prop::collection::vec((container_events(), 0_usize..3, 0_usize..16), 1..24),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), all());
+        let mut moments = vec![];
+        for (event, operation, other) in history {
+            append(&store, &ContainerId::derived("c").to_string(), &operation.to_string(), &event);
+            others(&store, other);
+            moments.push((store.reader().position().unwrap(), tables(&store)));
+        }
+        for status in store.reader().projections().unwrap() {
+            prop_assert_eq!(status.error, None, "{}", status.name);
+        }
+        for (position, live) in &moments {
+            for model in all() {
+                let folded: Vec<_> = store.reader().rows_at(&*model, *position).unwrap().into_iter().collect();
+                prop_assert_eq!(&folded, &live[model.name()], "{} at {}", model.name(), position);
+                for (key, row) in folded {
+                    prop_assert_eq!(store.reader().row_at(&*model, &key, *position).unwrap(), Some(row));
+                }
+            }
+        }
+        let live = tables(&store);
+        drop(store);
+        drop(open(folder.path(), vec![])); // a daemon that knew none of them
+        prop_assert_eq!(tables(&open(folder.path(), all())), live);
+    }
+}
+
+#[test]
+fn the_state_word_follows_what_is_done_and_says_who_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let id = create(&store, "a", "web");
+    let query = Query::new(store.reader());
+    let key = id.to_string();
+    let state = |operation: &str, event: ContainerEvent| {
+        append(&store, &key, operation, &event);
+        query.container("web", Moment::Now).unwrap().state
+    };
+    assert_eq!(state("start", ContainerEvent::StartRequested { parent: None }), ContainerState::Starting);
+    let started = ContainerEvent::ContainerStarted { init: init(), took: Span::default() };
+    assert_eq!(state("start", started), ContainerState::Running);
+    let row = query.container("web", Moment::Now).unwrap();
+    assert_eq!((row.change.by.as_str(), row.init), ("ann", Some(init())));
+    assert!(row.change.why.starts_with("started as process 7"));
+    assert_eq!(state("pause", ContainerEvent::PauseRequested), ContainerState::Pausing);
+    assert_eq!(state("exit", ContainerEvent::PauseFailed { reason: "its init ended".into() }), ContainerState::Running);
+    assert_eq!(state("exit", ContainerEvent::InitExited { exit: Exit::Code(3) }), ContainerState::Stopping);
+    let owing = query.owing_streams().unwrap();
+    assert_eq!(owing, [StreamName::new(Category::Container, id)], "an exit is cleared away after a crash");
+    let pause = query.operation(&OperationId::derived("pause").to_string(), Moment::Now).unwrap();
+    assert_eq!((pause.state, pause.reason.as_deref()), (OperationState::Failed, Some("its init ended")));
+    let stopped = ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit: Exit::Code(3) };
+    assert_eq!(state("exit", stopped), ContainerState::Stopped);
+    assert_eq!(query.container("web", Moment::Now).unwrap().last_exit, Some(Exit::Code(3)));
+    let open = OperationFilter { open: true, ..OperationFilter::default() };
+    assert_eq!(query.operations(&open, Moment::Now).unwrap(), [], "the pause is over although nobody closed it");
+}
+
+#[test]
+fn an_operation_tells_the_first_failure_of_what_was_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let id = create(&store, "a", "web");
+    let (key, query) = (id.to_string(), Query::new(store.reader()));
+    append(&store, &key, "start", &ContainerEvent::StartRequested { parent: None });
+    for reason in ["the link is busy", "the disk is busy"] {
+        let failed = AttemptFailed { step: "run".to_owned(), reason: reason.to_owned() };
+        let stream = StreamName::new(Category::Container, id);
+        append_written(&store, stream, "start", failed.written().unwrap());
+    }
+    let row = query.operation(&OperationId::derived("start").to_string(), Moment::Now).unwrap();
+    assert_eq!(row.first_failure.as_deref(), Some("run did not work at first, trying again: the link is busy"));
+    assert_eq!(row.state, OperationState::Running);
+    let told = query.events(&EventFilter::default(), Moment::Now).unwrap();
+    assert_eq!(told.iter().filter(|event| event.kind == AttemptFailed::KIND).count(), 2);
+}
+
+#[test]
+fn a_child_owes_its_parent_a_word_until_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let id = create(&store, "a", "web");
+    let (key, query) = (id.to_string(), Query::new(store.reader()));
+    let parent = Some("restore-job/r".parse().unwrap());
+    append(&store, &key, "stop", &ContainerEvent::StopRequested { deadline: Timestamp::from_micros(0), parent });
+    let stopped = ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Unknown };
+    append(&store, &key, "stop", &stopped);
+    let own = [StreamName::new(Category::Container, id)];
+    assert_eq!(query.owing_streams().unwrap(), own);
+    append(&store, &key, "stop", &ContainerEvent::ParentNotified);
+    assert_eq!(query.owing_streams().unwrap(), []);
+    append(&store, &key, "delete", &ContainerEvent::DeleteRequested { until: Timestamp::from_micros(1) });
+    append(&store, &key, "delete", &ContainerEvent::ContainerBuried { until: Timestamp::from_micros(1) });
+    assert_eq!(query.owing_streams().unwrap(), own, "a grave has a timer");
+    append(&store, &key, "purge", &ContainerEvent::PurgeRequested);
+    append(&store, &key, "purge", &ContainerEvent::ContainerPurged);
+    assert_eq!(query.owing_streams().unwrap(), []);
+}
