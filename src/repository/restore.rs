@@ -2,7 +2,8 @@
 //!
 //! Entries come in the order of the catalogue. A directory gets its owner, mode and times when everything in it is done;
 //! immutable and append-only marks come at the very end, because nothing can be changed, linked or dated under them. What a
-//! file system refuses is listed, entry by entry; a file whose content is damaged is not left behind in part.
+//! file system refuses is listed, entry by entry; a file whose content is damaged is not left behind in part, and what it would
+//! have taken the place of stays.
 
 use std::collections::HashMap;
 use std::io;
@@ -70,15 +71,18 @@ pub fn restore(
 ) -> Result<RestoreReport> {
     let mut restore = Restore::new(reader, target, options)?;
     for entry in entries {
-        if options.cancelled.load(Ordering::Relaxed) {
-            return Err(Error::Cancelled);
-        }
         let (entry, wanted) = entry?;
         restore.take(entry, wanted)?;
         progress(&restore.report.counters);
+        if options.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
     }
     restore.finish()
 }
+
+/// Is the name of a file that is to take the place of another one, until it is whole.
+const ASIDE: &[u8] = b".berth-restored";
 
 struct Restore<'a> {
     reader: &'a Reader,
@@ -152,31 +156,54 @@ impl<'a> Restore<'a> {
             return self.enter(entry, wanted);
         }
         let name = last_name(&entry.path).to_vec();
-        self.make_room(&name)?;
+        let taken = self.is_taken(&name)?;
         let first = entry.hard_link.clone().unwrap_or_else(|| entry.path.clone());
         if let Some(made) = self.links.get(&first) {
             let file = open_deep(self.target.as_fd(), made)?;
+            if taken {
+                unlink(self.stack.top()?, &name)?;
+            }
             return Ok(fs::link(file.as_fd(), self.stack.top()?, &name)?);
         }
-        let file = self.make_node(entry, &name)?;
+        if taken {
+            self.replace_node(entry, &name)?
+        } else {
+            self.make_whole(entry, &name)?
+        }
         if entry.links > 1 || entry.hard_link.is_some() {
             self.links.insert(first, entry.path.clone());
         }
-        self.finish_node(entry, file.as_fd());
         Ok(())
     }
 
-    /// Removes what has the name, if that is wished.
-    fn make_room(&mut self, name: &[u8]) -> std::result::Result<(), Trouble> {
-        let directory = self.stack.top()?;
-        match stat_at(directory, name) {
-            Err(_) => Ok(()),
+    /// Tells whether the name has to be taken from something.
+    fn is_taken(&mut self, name: &[u8]) -> std::result::Result<bool, Trouble> {
+        match stat_at(self.stack.top()?, name) {
+            Err(_) => Ok(false),
             Ok(found) if found.kind == FileKind::Directory => {
                 Err(Trouble::Entry("a directory of this name is there".to_owned()))
             }
-            Ok(_) if self.options.overwrite => Ok(unlink(directory, name)?),
+            Ok(_) if self.options.overwrite => Ok(true),
             Ok(_) => Err(Trouble::Entry("it is there already".to_owned())),
         }
+    }
+
+    /// Makes it beside and moves it over what has the name: until it is whole, that stays.
+    fn replace_node(&mut self, entry: &Entry, name: &[u8]) -> std::result::Result<(), Trouble> {
+        let _ = unlink(self.stack.top()?, ASIDE); // of a restore that died
+        self.make_whole(entry, ASIDE)?;
+        let directory = self.stack.top()?;
+        let moved = fs::rename(directory, ASIDE, directory, name);
+        if moved.is_err() {
+            unlink(directory, ASIDE)?;
+        }
+        Ok(moved?)
+    }
+
+    fn make_whole(&mut self, entry: &Entry, name: &[u8]) -> std::result::Result<(), Trouble> {
+        let file = self.make_node(entry, name)?;
+        self.finish_node(entry, file.as_fd());
+        Ok(())
     }
 
     fn enter(&mut self, entry: &Entry, wanted: bool) -> std::result::Result<(), Trouble> {
@@ -231,14 +258,17 @@ impl<'a> Restore<'a> {
 
     fn make_file(&mut self, content: &FileContent, name: &[u8]) -> std::result::Result<OwnedFd, Trouble> {
         let file = create_file(self.stack.top()?, name, 0o600)?;
-        match write_content(self.reader, content, |bytes, offset| write_at(file.as_fd(), bytes, offset)) {
-            Ok(written) => self.report.counters.data_bytes += written,
-            Err(Trouble::Entry(reason)) => {
-                unlink(self.stack.top()?, name)?;
-                return Err(Trouble::Entry(reason));
+        let cancelled = &self.options.cancelled;
+        let written = write_content(self.reader, content, |bytes, offset| {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(Trouble::Fatal(Error::Cancelled));
             }
-            Err(fatal) => return Err(fatal),
+            Ok(write_at(file.as_fd(), bytes, offset)?)
+        });
+        if written.is_err() {
+            unlink(self.stack.top()?, name)?;
         }
+        self.report.counters.data_bytes += written?;
         // Not unasked: ext4 looks for blocks to give back even if the length stays.
         if content.extents.is_some() {
             set_length(file.as_fd(), content.size)?;
@@ -350,7 +380,7 @@ fn open_parent<'a>(target: BorrowedFd<'_>, path: &'a [u8]) -> io::Result<(OwnedF
 fn write_content(
     reader: &Reader,
     content: &FileContent,
-    mut write: impl FnMut(&[u8], u64) -> io::Result<()>,
+    mut write: impl FnMut(&[u8], u64) -> std::result::Result<(), Trouble>,
 ) -> std::result::Result<u64, Trouble> {
     let mut extents = content.data_extents().into_iter();
     let mut present = extents.next();
@@ -387,7 +417,7 @@ pub fn cat(reader: &Reader, content: &FileContent, out: &mut dyn io::Write) -> R
     let written = write_content(reader, content, |bytes, offset| {
         write_zeros(out, offset - at)?;
         at = offset + bytes.len() as u64;
-        out.write_all(bytes)
+        Ok(out.write_all(bytes)?)
     });
     match written {
         Ok(_) => write_zeros(out, content.size - at).map_err(Error::io("write", "the output")),

@@ -55,6 +55,56 @@ fn a_file_whose_content_is_damaged_is_listed_and_the_others_come_back() {
 }
 
 #[test]
+fn a_file_that_is_there_stays_until_the_restored_one_is_whole() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    for file in files_below(&bench.path("store/packs")) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[200] ^= 1; // In the first piece.
+        std::fs::write(&file, bytes).unwrap();
+    }
+    let target = bench.dir("out");
+    for name in ["small", "middle", "large"] {
+        std::fs::write(bench.path("out").join(name), "of now").unwrap();
+    }
+    let report = restored_over(&repository, id, &target, |_| {}).unwrap();
+    assert_eq!(report.exceptions.len(), 1, "{report:?}");
+    let kept = bench.path("out").join(&report.exceptions[0].path);
+    assert_eq!(std::fs::read(kept).unwrap(), b"of now");
+    assert_eq!(std::fs::read_dir(bench.path("out")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_restore_that_is_called_off_leaves_no_part_of_a_file() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    let target = bench.dir("out");
+    std::fs::write(bench.path("out/large"), "of now").unwrap();
+    let calling_off = |options: &RestoreOptions| options.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+    let ended = restored_over(&repository, id, &target, calling_off);
+    assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
+    assert_eq!(std::fs::read(bench.path("out/large")).unwrap(), b"of now");
+    assert_eq!(std::fs::read_dir(bench.path("out")).unwrap().count(), 1);
+}
+
+/// Restores over what is there; `before_content` runs when `large` is about to be made.
+fn restored_over(
+    repository: &Repository,
+    id: BackupId,
+    target: &OwnedFd,
+    before_content: impl Fn(&RestoreOptions),
+) -> Result<RestoreReport> {
+    let options = RestoreOptions { overwrite: true, ..restore_options(IdMap::IDENTITY) };
+    let catalogue = repository.catalogue(&repository.manifest(id).unwrap().catalogue).unwrap();
+    let entries = select(catalogue.entries(), Vec::new()).inspect(|entry| {
+        if entry.as_ref().is_ok_and(|(entry, _)| entry.path == b"large") {
+            before_content(&options);
+        }
+    });
+    restore(entries, &Reader::new(repository.clone()), target.as_fd(), &options, &mut |_| {})
+}
+
+#[test]
 fn a_truncated_or_missing_pack_is_found() {
     let bench = Bench::new();
     let (repository, _, _) = with_backup(&bench);
