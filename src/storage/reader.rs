@@ -96,10 +96,22 @@ impl Reader {
     }
 
     /// Reads at most `limit` (and [`PAGE`]) events of a stream after a version.
+    ///
+    /// # Errors
+    /// What the file says; `Damaged` if one of them is not there: a state without it would be another one.
     pub fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError> {
         let filter = "stream = (SELECT id FROM streams WHERE name = ?3) AND version > ?1 ORDER BY version LIMIT ?2";
         let (name, page) = (stream.to_string(), limit.min(PAGE) as i64);
-        self.with(|session| row::select(session, filter, params![after.get() as i64, page, name]))
+        let events = self.with(|session| row::select(session, filter, params![after.get() as i64, page, name]))?;
+        let mut expected = after;
+        for event in &events {
+            expected = expected.next();
+            if event.version != expected {
+                let reason = format!("event {expected} of {stream} is missing");
+                return Err(ReadError::Damaged { path: self.path().to_owned(), reason });
+            }
+        }
+        Ok(events)
     }
 
     /// Reads at most `limit` (and [`PAGE`]) events after a position.

@@ -122,6 +122,19 @@ fn deletion_swap_and_truncation_are_found() {
     }
 }
 
+#[test]
+fn a_stream_with_a_hole_is_not_read_as_if_it_were_whole() {
+    let (home, evidence) = sealed();
+    tampered(&home, &evidence, |log| {
+        log.execute("DELETE FROM events WHERE position = 4", []).unwrap();
+        let reader = Reader::open_file(Path::new(log.path().unwrap())).unwrap();
+        let read = |key: &str| reader.read_stream(&commit(key, 0, &["x"]).stream, Version::default(), 1_000);
+        let error = read("a").unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains("event 2 of container/a is missing"), "{error}");
+        assert_eq!(read("b").unwrap().len(), 20);
+    });
+}
+
 fn swap(log: &Connection, one: i64, other: i64) {
     for (from, to) in [(one, 9_999), (other, one), (9_999, other)] {
         log.execute("UPDATE events SET position = ?2 WHERE position = ?1", [from, to]).unwrap();
