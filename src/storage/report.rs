@@ -27,7 +27,7 @@ pub enum Finding {
         what: String,
     },
     /// Positions are not there.
-    #[error("events {first} to {last} are missing")]
+    #[error("{} missing", span(*first, *last))]
     Missing {
         /// The first.
         first: Position,
@@ -70,6 +70,12 @@ pub enum Finding {
         /// Which one.
         name: String,
         /// Why.
+        reason: String,
+    },
+    /// The file is damaged beside its events.
+    #[error("the structure of the file is damaged: {reason}")]
+    Structure {
+        /// What SQLite said.
         reason: String,
     },
     /// The file cannot be read to its end.
@@ -115,7 +121,7 @@ impl VerifyReport {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "log {}: {} events", self.log, self.events)?;
-        for finding in &self.findings {
+        for finding in self.told() {
             writeln!(f, "WRONG      {finding}")?;
         }
         self.statements().iter().try_for_each(|statement| writeln!(f, "{statement}"))
@@ -123,6 +129,18 @@ impl fmt::Display for VerifyReport {
 }
 
 impl VerifyReport {
+    /// Says what is wrong; events in a row that are altered in the same way are told together.
+    pub fn told(&self) -> Vec<String> {
+        let runs = self.findings.chunk_by(Finding::goes_on_in);
+        runs.filter_map(|run| match (run.first()?, run.last()?) {
+            (Finding::Altered { position: first, what }, Finding::Altered { position: last, .. }) => {
+                Some(format!("{} altered: {what}", span(*first, *last)))
+            }
+            (finding, _) => Some(finding.to_string()),
+        })
+        .collect()
+    }
+
     /// Says what was shown and what was not.
     pub fn statements(&self) -> Vec<String> {
         let mut told = Vec::new();
@@ -155,7 +173,20 @@ impl VerifyReport {
     }
 }
 
+/// Names events in a row, and says that they are.
+fn span(first: Position, last: Position) -> String {
+    if first == last { format!("event {first} is") } else { format!("events {first} to {last} are") }
+}
+
 impl Finding {
+    /// Tells whether the next finding says the same of the next event.
+    fn goes_on_in(&self, next: &Self) -> bool {
+        let (Self::Altered { position, what }, Self::Altered { position: later, what: same }) = (self, next) else {
+            return false;
+        };
+        *later == position.next() && what == same
+    }
+
     /// Tells whether this says that the event at `place` is altered.
     pub(super) fn is_at(&self, place: Position) -> bool {
         matches!(self, Self::Altered { position, .. } if *position == place)

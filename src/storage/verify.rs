@@ -37,7 +37,10 @@ pub fn verify(reader: &Reader, evidence: &Evidence) -> Result<VerifyReport, Read
     let structure = reader.query(|c| c.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)));
     match structure {
         Ok(verdict) if verdict == "ok" => {}
-        Ok(reason) => audit.report.findings.push(Finding::Unreadable { position: Position::default(), reason }),
+        Ok(told) => {
+            let reason = told.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; ");
+            audit.report.findings.push(Finding::Structure { reason });
+        }
         Err(error) => audit.unreadable(&error),
     }
     audit.compare();

@@ -97,6 +97,23 @@ fn a_changed_word_is_found() {
 }
 
 #[test]
+fn what_is_wrong_with_many_events_is_told_in_few_lines() {
+    let (home, evidence) = sealed();
+    let report = tampered(&home, &evidence, |log| {
+        log.execute("UPDATE events SET wall_clock = 7 WHERE position IN (3, 10, 11, 12, 13, 40)", []).unwrap();
+        log.execute("DELETE FROM events WHERE position = 20", []).unwrap();
+    });
+    let altered = "altered: its content does not fit its hash";
+    let wanted = [
+        format!("event 3 is {altered}"),
+        format!("events 10 to 13 are {altered}"),
+        "event 20 is missing".to_owned(),
+        format!("event 40 is {altered}"),
+    ];
+    assert_eq!(report.told(), wanted);
+}
+
+#[test]
 fn deletion_swap_and_truncation_are_found() {
     let (home, evidence) = sealed();
     for position in [1, 17, 30, 31, 59] {
