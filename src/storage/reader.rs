@@ -342,11 +342,16 @@ impl Reader {
 }
 
 /// Continues the tree from the last checkpoint's frontier, and returns the moment of the last event.
+///
+/// A frontier that is not of the checkpoint's root is not gone on from: each root that is signed after it would be wrong.
 pub(super) fn load_tree(connection: &Connection) -> rusqlite::Result<(Frontier, Timestamp)> {
-    let sql = "SELECT size, frontier FROM checkpoints ORDER BY size DESC LIMIT 1";
-    let sealed = |row: &Row<'_>| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Vec<u8>>(1)?));
+    let sql = "SELECT size, frontier, root FROM checkpoints ORDER BY size DESC LIMIT 1";
+    let sealed = |row: &Row<'_>| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Vec<u8>>(1)?, row.get::<_, Hash>(2)?));
     let sealed = connection.query_row(sql, [], sealed).optional()?;
-    let mut tree = sealed.and_then(|(size, bytes)| Frontier::from_bytes(size, &bytes)).unwrap_or_default();
+    let whole = |(size, bytes, root): (u64, Vec<u8>, Hash)| {
+        Frontier::from_bytes(size, &bytes).filter(|frontier| frontier.root() == root)
+    };
+    let mut tree = sealed.and_then(whole).unwrap_or_default();
     let mut recorded_at = last_moment(connection, tree.size())?;
     let mut tail = connection.prepare("SELECT leaf, recorded_at FROM events WHERE position > ?1 ORDER BY position")?;
     let mut rows = tail.query([tree.size() as i64])?;

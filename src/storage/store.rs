@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
-use super::checkpoint::{SignedCheckpoint, Signer, VerifierKey};
+use super::checkpoint::{SignedCheckpoint, Signer, VerifierKey, origin};
 use super::database::LOG_FILE;
 use super::error::{AppendError, OpenError, ReadError};
 use super::keys::Keys;
@@ -111,6 +111,7 @@ impl SqliteStore {
         let slots = options.projections.into_iter().map(Slot::new).collect();
         let ledger = Ledger::open(path, slots, known.is_none())?;
         file::restrict(&ledger.path).map_err(OpenError::file(&ledger.path))?;
+        check_belonging(state, &ledger)?;
         let signer = Signer::open(&options.key_dir, ledger.log)?;
         check_exported(state, &ledger, signer.key())?;
         if known.is_none() {
@@ -255,6 +256,22 @@ fn lock(state: &Path) -> Result<File, OpenError> {
         Ok(false) => Err(OpenError::InUse { path: state.to_owned() }),
         Err(source) => Err(OpenError::File { path, source }),
     }
+}
+
+/// Compares the log's id with the checkpoint beside it, before keys are made for an id that nobody gave.
+fn check_belonging(state: &Path, ledger: &Ledger) -> Result<(), OpenError> {
+    let path = state.join(CHECKPOINT_FILE);
+    let Ok(note) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let Ok(signed) = SignedCheckpoint::parse(&note) else { return Ok(()) };
+    let (own, sealed) = (origin(ledger.log), signed.checkpoint.origin);
+    if own == sealed {
+        return Ok(());
+    }
+    let reason = format!(
+        "it calls itself {own}, but {} seals {sealed}; if another log was put here on purpose, move that checkpoint away",
+        path.display()
+    );
+    Err(ReadError::Damaged { path: ledger.path.clone(), reason }.into())
 }
 
 /// Compares the log with the checkpoint beside it: a log that ends earlier was cut or put back.

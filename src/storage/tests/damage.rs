@@ -251,6 +251,38 @@ fn flipped_bytes_anywhere_never_pass_and_never_panic() {
     }
 }
 
+/// Changes the file of a log as [`tampered`] does, and leaves it in its place.
+fn tampered_in_place(home: &Home, change: &str) {
+    let log = Connection::open(home.log()).unwrap();
+    log.execute_batch(&format!(
+        "DROP TRIGGER IF EXISTS log_update; DROP TRIGGER IF EXISTS checkpoints_update; {change}"
+    ))
+    .unwrap();
+}
+
+#[test]
+fn a_damaged_frontier_is_made_again_from_the_leaves() {
+    let (home, _) = sealed();
+    let root = home.open().head().root;
+    for column in ["frontier", "root"] {
+        let flipped = format!("UPDATE checkpoints SET {column} = zeroblob(length({column}))");
+        tampered_in_place(&home, &flipped);
+        let store = home.open();
+        assert_eq!(store.head().root, root, "{column}");
+        drop(store);
+        assert_eq!(home.open().head().root, root, "after a clean end with a damaged {column}");
+    }
+}
+
+#[test]
+fn a_log_that_took_another_id_is_refused_before_it_gets_keys() {
+    let (home, _) = sealed();
+    tampered_in_place(&home, "UPDATE log SET id = x'00112233445566778899aabbccddeeff'");
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    assert!(error.contains("but") && error.contains("seals berth-log/"), "{error}");
+    assert_eq!(fs::read_dir(home.options().key_dir).unwrap().count(), 1, "only the keys of the log that was");
+}
+
 #[test]
 fn an_older_copy_put_back_is_noticed_at_the_start() {
     let home = Home::new();
