@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::wait::WayOut;
 use crate::api::client::{ChangeHeaders, Target};
 use crate::projections::rows::OperationState;
-use crate::types::{Size, Span};
+use crate::types::{Size, Span, terminal_safe};
 
 pub use plan::tell_plan;
 use round::Round;
@@ -69,6 +70,7 @@ pub struct Change {
     done: String,
     undo: Option<String>,
     next: Option<String>,
+    way_out: Option<WayOut>,
     ends_cancelled: bool,
 }
 
@@ -82,6 +84,7 @@ impl Change {
             done: done.into(),
             undo: None,
             next: None,
+            way_out: None,
             ends_cancelled: false,
         }
     }
@@ -105,6 +108,12 @@ impl Change {
     /// Adds the command that takes it back, without `berth`; `{id}` stands for the id of what was made.
     pub fn undo(mut self, command: impl Into<String>) -> Self {
         self.undo = Some(command.into());
+        self
+    }
+
+    /// Names what can be done instead of calling it off, where that is not possible: a word and the command for it.
+    pub fn way_out(mut self, word: &'static str, command: impl Into<String>) -> Self {
+        self.way_out = Some((word, command.into()));
         self
     }
 
@@ -151,13 +160,20 @@ pub fn apply_in_turn(
 ) -> Result<Exit, Failure> {
     let client = context.client()?;
     let mut round = Round::new(options);
-    for change in changes {
+    let mut changes = changes.into_iter();
+    for change in changes.by_ref() {
         match round.begin(context, &client, &change)? {
             Some(accepted) => round.finish(context, &client, &change, &accepted)?,
             None => break,
         }
         if round.ends.last() != Some(&Exit::Done) {
             break;
+        }
+    }
+    if matches!(round.ends.last(), Some(Exit::Detached | Exit::Timeout)) {
+        for change in changes {
+            let told = format!("{}: nobody asked for it to be {} yet\n", change.subject, change.done);
+            context.screen.alarm(&terminal_safe(&told));
         }
     }
     let last = round.ends.last().copied().unwrap_or(Exit::Done);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use clap::CommandFactory as _;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub verbose: u8,
     words: &'a [String],
     runtime: Rc<Runtime>,
+    interrupts: Option<Signal>,
+    interrupted: bool,
 }
 
 impl<'a> Context<'a> {
@@ -57,6 +60,8 @@ impl<'a> Context<'a> {
             verbose: global.verbose,
             words,
             runtime: Rc::new(runtime),
+            interrupts: None,
+            interrupted: false,
         })
     }
 
@@ -76,6 +81,37 @@ impl<'a> Context<'a> {
     /// Runs asynchronous work to its end.
     pub fn block_on<F: Future>(&self, work: F) -> F::Output {
         self.runtime.block_on(work)
+    }
+
+    /// Keeps Ctrl-C from ending the process from here on: [`Context::until_interrupted`] tells of it, also of one that
+    /// came before somebody asked.
+    ///
+    /// # Errors
+    /// The kernel takes no handler.
+    pub fn heed_interrupts(&mut self) -> Result<(), Failure> {
+        let _inside = self.runtime.enter();
+        if self.interrupts.is_none() {
+            self.interrupts = Some(signal(SignalKind::interrupt())?);
+        }
+        Ok(())
+    }
+
+    /// Runs work to its end, or to a Ctrl-C: then there is no answer, and none to whatever is asked for after it.
+    ///
+    /// # Errors
+    /// The kernel takes no handler.
+    pub fn until_interrupted<T>(&mut self, work: impl AsyncFnOnce(&mut Screen) -> T) -> Result<Option<T>, Failure> {
+        self.heed_interrupts()?;
+        let Some(interrupts) = self.interrupts.as_mut().filter(|_| !self.interrupted) else { return Ok(None) };
+        let screen = &mut self.screen;
+        let answer = self.runtime.block_on(async {
+            tokio::select! {
+                answer = work(screen) => Some(answer),
+                _ = interrupts.recv() => None,
+            }
+        });
+        self.interrupted = answer.is_none();
+        Ok(answer)
     }
 
     /// Returns the look of this moment.

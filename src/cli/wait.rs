@@ -45,7 +45,6 @@ pub fn wait(
     timeout: Option<Span>,
 ) -> Result<Waited, Failure> {
     let target = Target::new("/v1/operations").segment(operation).segment("wait");
-    let runtime = context.runtime();
     let mut watch = Watch {
         client,
         target,
@@ -54,24 +53,32 @@ pub fn wait(
         progress: Progress::of(subject),
         verbose: context.verbose > 0,
     };
-    let screen = &mut context.screen;
-    runtime.block_on(async {
+    let waited = context.until_interrupted(async |screen| {
         let deadline = timeout.map(|span| Instant::now() + span.as_duration());
         tokio::select! {
             outcome = watch.run(screen) => outcome,
-            _ = tokio::signal::ctrl_c() => Ok(Waited::Detached),
             () = passed(deadline) => Ok(Waited::TimedOut),
         }
-    })
+    })?;
+    waited.unwrap_or(Ok(Waited::Detached))
+}
+
+/// Is what can be done about an operation under way, and the command for it without `berth`.
+pub type WayOut = (&'static str, String);
+
+/// Returns the way out of most operations.
+pub fn call_off(operation: &str) -> WayOut {
+    ("Call it off", format!("operation cancel {operation}"))
 }
 
 /// Tells that nobody waits for an operation any more and how to come back to it; returns `exit`.
-pub fn left(context: &mut Context<'_>, subject: &str, operation: &str, exit: Exit) -> Exit {
+pub fn left(context: &mut Context<'_>, subject: &str, operation: &str, out: &WayOut, exit: Exit) -> Exit {
     let why = if exit == Exit::Timeout { "not done in time" } else { "detached" };
+    let (word, command) = out;
     let lines = [
         format!("{subject}: {why}; the daemon goes on with it"),
         format!("  Wait for it:  {}", context.command(&format!("operation wait {operation}"))),
-        format!("  Call it off:  {}", context.command(&format!("operation cancel {operation}"))),
+        format!("  {word}:  {}", context.command(command)),
     ];
     let text = lines.iter().fold(String::new(), |text, line| text + &terminal_safe(line) + "\n");
     context.screen.alarm(&text);

@@ -9,6 +9,7 @@ mod fixture;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod input;
+mod leaving;
 mod limits;
 mod networks;
 mod restart;
@@ -23,6 +24,7 @@ fn main() {
         chaos::TESTS,
         restart::TESTS,
         sessions::TESTS,
+        leaving::TESTS,
         networks::TESTS,
         boot::TESTS,
         state_directory::TESTS,

@@ -1,5 +1,7 @@
 //! What comes of the changes of one command: each is asked for, waited for, told, and summed up.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::plan::plan_text;
@@ -13,6 +15,9 @@ use crate::cli::output::look::took;
 use crate::cli::output::{self, Format};
 use crate::cli::wait::{self, Waited};
 use crate::types::Span;
+
+/// How long the answer to a request is waited for after a Ctrl-C.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Is what has come of the changes of one command so far.
 pub(super) struct Round<'a> {
@@ -149,7 +154,9 @@ impl<'a> Round<'a> {
     ) -> Result<(), Failure> {
         self.ends.push(exit);
         self.keep(change, accepted, None);
-        wait::left(context, &change.subject, &accepted.operation.short(), exit);
+        let operation = accepted.operation.short();
+        let out = change.way_out.clone().unwrap_or_else(|| wait::call_off(&operation));
+        wait::left(context, &change.subject, &operation, &out, exit);
         Ok(())
     }
 
@@ -199,9 +206,22 @@ fn ask(context: &mut Context<'_>, client: &Client, options: &ChangeOptions, chan
     if context.verbose > 0 {
         context.screen.note(&format!("POST {} {}", change.target, change.body));
     }
-    let first = context.block_on(client.change(&change.target, &change.body, &headers));
-    match first {
-        Err(ClientError::Broken(_)) => Ok(context.block_on(client.change(&change.target, &change.body, &headers))?),
+    match answer(context, client.change(&change.target, &change.body, &headers))? {
+        Err(ClientError::Broken(_)) => Ok(answer(context, client.change(&change.target, &change.body, &headers))??),
         other => Ok(other?),
     }
+}
+
+/// Waits for an answer, for a moment also over a Ctrl-C: whoever leaves is to know what was begun.
+fn answer<T>(context: &mut Context<'_>, asked: impl Future<Output = T>) -> Result<T, Failure> {
+    let mut asked = std::pin::pin!(asked);
+    if let Some(answer) = context.until_interrupted(async |_| asked.as_mut().await)? {
+        return Ok(answer);
+    }
+    let late = context.block_on(async { tokio::time::timeout(LEAVE_PATIENCE, asked).await });
+    late.map_err(|_| {
+        let told = "detached before the daemon answered; it may have begun with it or not";
+        Failure::new(Exit::Detached, "change.unanswered", told.to_owned())
+            .hinted(format!("Look:  {}", context.command("operation list")))
+    })
 }

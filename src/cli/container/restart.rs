@@ -31,6 +31,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         confirm::yes_or_no(context, &format!("Restart {} containers: {}?", names.len(), names.join(", ")))?;
     }
     let body = RestartRequest { grace: arguments.grace.map(|span| span.to_string()) };
-    let change = |name: &String| targets::change(name, "restart", "restarted").body(&body);
+    let change = |name: &String| {
+        let change = targets::change(name, "restart", "restarted").body(&body);
+        change.way_out("Look at it", format!("container show {name}"))
+    };
     change::apply_all(context, &arguments.options, names.iter().map(change).collect())
 }

@@ -38,7 +38,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         confirm::yes_or_no(context, &format!("Stop {} containers: {}?", names.len(), names.join(", ")))?;
     }
     let body = StopRequest { grace: arguments.grace.map(|span| span.to_string()), kill: arguments.kill };
-    let change =
-        |name: &String| targets::change(name, "stop", "stopped").body(&body).undo(format!("container start {name}"));
+    let change = |name: &String| {
+        let change = targets::change(name, "stop", "stopped").body(&body).undo(format!("container start {name}"));
+        change.way_out("Kill it now", format!("container stop {name} --kill"))
+    };
     change::apply_all(context, &arguments.options, names.iter().map(change).collect())
 }

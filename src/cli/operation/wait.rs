@@ -30,8 +30,8 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let mut ends = Vec::new();
     for id in &arguments.ids {
         let exit = match wait::wait(context, &client, id, id, arguments.timeout)? {
-            Waited::Detached => return Ok(wait::left(context, id, id, Exit::Detached)),
-            Waited::TimedOut => wait::left(context, id, id, Exit::Timeout),
+            Waited::Detached => return Ok(wait::left(context, id, id, &wait::call_off(id), Exit::Detached)),
+            Waited::TimedOut => wait::left(context, id, id, &wait::call_off(id), Exit::Timeout),
             Waited::Over(outcome, elapsed) => {
                 let value = serde_json::to_value(&outcome).unwrap_or_default();
                 if !output::one(&mut context.screen, context.format, &value, None)? {
