@@ -33,7 +33,7 @@ impl Tabular for OperationRow {
 }
 
 fn target(row: &OperationRow) -> String {
-    row.target_name.as_ref().map_or_else(|| row.target.to_string(), ToString::to_string)
+    row.target_name.as_ref().map_or_else(|| super::events::short(&row.target), ToString::to_string)
 }
 
 fn lasted(row: &OperationRow, look: Look) -> String {
