@@ -54,8 +54,15 @@ impl Query {
             row.network_name = row.configuration.network.and_then(|id| networks.of(id));
             row.restored_from = restored.get(&row.id).copied();
             row.last_backup = backups.get(&row.id).cloned();
+            self.tell_by_name(row);
         }
         Ok(rows)
+    }
+
+    /// Puts names where the reasons of a container say streams.
+    fn tell_by_name(&self, row: &mut ContainerRow) {
+        row.change.why = self.by_name(&row.change.why);
+        row.reason = row.reason.take().map(|reason| self.by_name(&reason));
     }
 
     /// Lists containers by name, without what belongs to other things.
@@ -92,6 +99,7 @@ impl Query {
         row.network_name = network.flatten();
         row.restored_from = self.restored(Some(row.id), moment)?.remove(&row.id);
         row.last_backup = self.last_backups(Some(row.id), moment)?.remove(&row.id);
+        self.tell_by_name(&mut row);
         Ok(row)
     }
 

@@ -53,6 +53,7 @@ impl Query {
             Category::Network => "networks",
             Category::Store => "stores",
             Category::Schedule => "schedules",
+            Category::Batch => return self.schedule_behind(stream),
             Category::Session | Category::BackupJob | Category::RestoreJob | Category::Maintenance => {
                 return self.name_of_target(stream);
             }
@@ -60,6 +61,15 @@ impl Query {
         };
         let name = self.text(&format!("SELECT name FROM {} WHERE key = ?1", table_of(model)), stream.key())?;
         Ok(name.and_then(|name| name.parse().ok()))
+    }
+
+    /// A batch is called by the schedule that it belongs to.
+    fn schedule_behind(&self, batch: &StreamName) -> Result<Option<Name>, QueryError> {
+        let sql = format!(
+            "SELECT row ->> '$.schedule' FROM {} WHERE key = ?1 AND row ->> '$.schedule' IS NOT NULL",
+            table_of("batches")
+        );
+        Ok(self.text(&sql, batch.key())?.and_then(|name| name.parse().ok()))
     }
 
     fn name_of_target(&self, stream: &StreamName) -> Result<Option<Name>, QueryError> {

@@ -117,6 +117,21 @@ fn a_reference_is_a_name_an_id_or_a_prefix_and_else_a_question() {
 }
 
 #[test]
+fn a_reason_that_names_another_thing_says_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let (web, other) = (create(&store, "a", "web"), create(&store, "b", "db"));
+    let reason = format!("10.0.0.7 is leased to container/{other}");
+    for event in [ContainerEvent::StartRequested { parent: None }, ContainerEvent::StartFailed { reason }] {
+        append(&store, &web.to_string(), "start", &event);
+    }
+    let query = Query::new(store.reader());
+    let row = query.container("web", Moment::Now).unwrap();
+    assert!(row.change.why.ends_with("10.0.0.7 is leased to container db"), "{}", row.change.why);
+    assert_ne!(query.containers(&ContainerFilter::default(), Moment::Now).unwrap(), []);
+}
+
+#[test]
 fn moments_are_times_spans_and_positions() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), all());
