@@ -67,6 +67,7 @@ async fn doctor(look: Look) -> ApiResult {
 async fn coverage(look: Look) -> ApiResult {
     let now = look.ports.clock.now();
     look.list("coverage", move |query, moment| {
+        let now = query.clock_at(moment, now)?;
         let mut rows = query.coverage(now, moment)?;
         let next: BTreeMap<_, _> = query
             .schedules(false, moment)?

@@ -40,9 +40,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
 async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
     let now = look.ports.clock.now();
     look.list("schedule", move |query, moment| {
-        let mut rows = query.schedules(wanted.all, moment)?;
+        let (mut rows, then) = (query.schedules(wanted.all, moment)?, query.clock_at(moment, now)?);
         for row in &mut rows {
-            row.next = next(row, now);
+            row.next = next(row, then);
         }
         Ok(rows)
     })
@@ -53,7 +53,7 @@ async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
     let now = look.ports.clock.now();
     look.show(move |query, moment| {
         let mut row = query.schedule(&reference, moment)?;
-        row.next = next(&row, now);
+        row.next = next(&row, query.clock_at(moment, now)?);
         Ok(row)
     })
     .await
@@ -69,7 +69,7 @@ async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query
     let count = wanted.count.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
     look.list("slot", move |query, moment| {
         let row = query.schedule(&reference, moment)?;
-        Ok(due::preview(&Plan::of(&row), now, count).into_iter().map(shown).collect())
+        Ok(due::preview(&Plan::of(&row), query.clock_at(moment, now)?, count).into_iter().map(shown).collect())
     })
     .await
 }

@@ -193,6 +193,17 @@ impl Query {
         Ok(AsOf { position, time })
     }
 
+    /// Returns what the clock said at a moment, to look ahead from there; for a past one, when its last event was recorded.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn clock_at(&self, moment: Moment, now: Timestamp) -> Result<Timestamp, QueryError> {
+        match moment {
+            Moment::Now => Ok(now),
+            Moment::At(_) => Ok(self.as_of(moment)?.time.unwrap_or(now)),
+        }
+    }
+
     /// Reads the event at a position.
     ///
     /// # Errors

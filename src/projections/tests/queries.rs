@@ -132,6 +132,18 @@ fn a_reason_that_names_another_thing_says_its_name() {
 }
 
 #[test]
+fn a_look_ahead_from_the_past_begins_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    create(&store, "a", "web");
+    let query = Query::new(store.reader());
+    let first = store.read_all(Position::default(), 1).unwrap().remove(0);
+    let now = Timestamp::from_micros(1_900_000_000_000_000);
+    assert_eq!(query.clock_at(Moment::Now, now).unwrap(), now);
+    assert_eq!(query.clock_at(Moment::At(first.position), now).unwrap(), first.recorded_at);
+}
+
+#[test]
 fn moments_are_times_spans_and_positions() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), all());
