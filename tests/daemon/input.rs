@@ -135,6 +135,7 @@ fn values() -> Outcome {
             (&of("--cpus", "0"), 2, "usage.value"),
             (&of("--cpus", "NaN"), 2, "usage.value"),
             (&of("--pids", "1"), 2, "container.pids-too-few"),
+            (&of("--pids", "5000000"), 2, "container.pids-too-many"),
             (&["container", "set", "web1", "--memory", "2GB"], 2, "usage.value"),
             (&["container", "set", "web1", "--disk", "1M"], 2, "container.disk-shrinks"),
             (&["container", "list", "--as-of", "the flood"], 2, "moment.invalid"),
@@ -176,7 +177,8 @@ fn addresses() -> Outcome {
     }
     node.must(&with(&["c1", "--ip", "10.213.77.2"]))?;
     let taken = node.berth(&with(&["x", "--ip", "10.213.77.2"]))?;
-    check!(taken.code == 6 && taken.err.contains("10.213.77.2"), "{taken:?}");
+    let told = taken.err.contains("10.213.77.2") && taken.err.contains("network show lab");
+    check!(taken.code == 6 && told, "{taken:?}");
     let full = node.berth(&with(&["x"]))?;
     check!(full.code == 7 && full.err.contains("10.213.77.0/30"), "{full:?}");
     node.settle()?;

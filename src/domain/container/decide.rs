@@ -95,6 +95,9 @@ fn limits_make_sense(limits: Limits, disk: DiskKind) -> Result<(), Rejection> {
     if let Some(pids) = limits.pids.filter(|pids| *pids < super::PIDS_MIN) {
         return Err(Rejection::PidsTooFew { pids });
     }
+    if let Some(pids) = limits.pids.filter(|pids| *pids > super::PIDS_MAX) {
+        return Err(Rejection::PidsTooMany { pids });
+    }
     Ok(())
 }
 

@@ -9,6 +9,8 @@ pub const DISK_SIZE_MIN: Size = Size::from_mib(32);
 pub const MEMORY_MIN: Size = Size::from_mib(8);
 /// The fewest processes: init, and one it may start.
 pub const PIDS_MIN: u64 = 2;
+/// The most processes that a limit can name: `PID_MAX_LIMIT` of a 64-bit kernel.
+pub const PIDS_MAX: u64 = 4_194_304;
 
 /// Is a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +88,12 @@ pub enum Rejection {
         /// What was asked.
         pids: u64,
     },
+    /// The kernel counts no further.
+    #[error("{pids} processes are more than a kernel counts; {PIDS_MAX} is the most")]
+    PidsTooMany {
+        /// What was asked.
+        pids: u64,
+    },
     /// The template has no init, and no command was given.
     #[error("the template has no init, and no command was given at create")]
     NoInit,
@@ -132,6 +140,7 @@ impl From<Rejection> for Refusal {
             Rejection::DiskShrinks { .. } => (Invalid, "container.disk-shrinks", None),
             Rejection::MemoryTooSmall { .. } => (Invalid, "container.memory-too-small", None),
             Rejection::PidsTooFew { .. } => (Invalid, "container.pids-too-few", None),
+            Rejection::PidsTooMany { .. } => (Invalid, "container.pids-too-many", None),
             Rejection::NoInit => (
                 Unsupported,
                 "container.no-init",

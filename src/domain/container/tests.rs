@@ -153,6 +153,7 @@ fn it_should_refuse_limits_that_cannot_work() {
         (Limits { disk: Size::from_mib(1), ..fine }, "container.disk-too-small"),
         (Limits { memory: Some(Size::from_mib(1)), ..fine }, "container.memory-too-small"),
         (Limits { pids: Some(1), ..fine }, "container.pids-too-few"),
+        (Limits { pids: Some(4_194_305), ..fine }, "container.pids-too-many"),
     ];
     for (limits, code) in cases {
         let configuration = Configuration { limits, ..configuration() };
