@@ -3,6 +3,8 @@
 //! The parser knows all of that but says it in a form of its own; here it is put into [`Failure`]. The words were not
 //! understood, so what they say of the form of output is looked for by hand.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
@@ -71,8 +73,19 @@ pub fn wants_json(words: &[String]) -> bool {
 }
 
 fn wrong_value(error: &Error) -> String {
-    let why = std::error::Error::source(error).map_or_else(|| first_line(error), ToString::to_string);
+    let source = std::error::Error::source(error);
+    let why = match source.and_then(|source| source.downcast_ref::<ParseIntError>()) {
+        Some(number) => no_number(&text(error, ContextKind::InvalidValue), number.kind()),
+        None => source.map_or_else(|| first_line(error), ToString::to_string),
+    };
     format!("{}: {why}", argument(error))
+}
+
+fn no_number(value: &str, kind: &IntErrorKind) -> String {
+    match kind {
+        IntErrorKind::PosOverflow => format!("{value:?} is too large a number"),
+        _ => format!("cannot read {value:?} as a whole number"),
+    }
 }
 
 fn no_such_value(error: &Error) -> String {

@@ -239,3 +239,15 @@ fn a_wait_that_is_too_long_leaves_the_work_to_the_daemon() {
     let said = berth(server.path(), "start web1 --timeout 200ms");
     assert!(said.ended(9) && said.err.contains("operation wait abcdefgh"), "{said:?}");
 }
+
+#[test]
+fn a_number_that_is_none_is_named() {
+    let nobody = tempfile::tempdir().unwrap();
+    for (value, why) in [
+        ("1e99", "cannot read \"1e99\" as a whole number"),
+        ("99999999999999999999", "\"99999999999999999999\" is too large"),
+    ] {
+        let said = berth(nobody.path(), &format!("event list --limit {value}"));
+        assert!(said.ended(2) && said.err.contains(&format!("--limit: {why}")), "{said:?}");
+    }
+}
