@@ -60,8 +60,10 @@ pub(super) async fn create(edge: Edge) -> ApiResult {
     edge.foresee_name(&subject.stream, &name).await?;
     if let Some(network) = network {
         let lease = network::Command::Lease { holder: subject.stream.clone(), request: address };
-        let asked = edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await;
-        asked.map_err(|error| error.named(Some(&network.short())))?;
+        if let Err(error) = edge.foresee::<Network>(&StreamName::new(Category::Network, network), lease).await {
+            let row = edge.ask(move |query| query.network(&network.to_string(), Moment::Now)).await?;
+            return Err(error.named(Some(row.name.as_str())));
+        }
     }
     let configuration = Box::new(configuration);
     edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
