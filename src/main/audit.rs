@@ -4,7 +4,7 @@ use std::path::Path;
 
 use berth::cli::{AuditEvidence, AuditReport};
 use berth::storage::checkpoint::VerifierKey;
-use berth::storage::{Evidence, ReadError, Reader, merkle, verify};
+use berth::storage::{Evidence, ReadError, Reader, SqliteStore, merkle, verify};
 
 /// Recomputes the whole log of a state directory and says in words what that shows.
 pub(crate) fn run(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String> {
@@ -19,9 +19,29 @@ pub(crate) fn run(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport,
         events: report.events,
         root: merkle::hex(&report.root),
         checkpoint_fits: evidence.checkpoint.as_ref().map(|_| report.outside.is_some()),
-        findings: report.findings.iter().map(ToString::to_string).collect(),
+        findings: report.told(),
         statements: report.statements(),
     })
+}
+
+/// Reads the whole log again beside the daemon's work and tells what is wrong with it; that changes nothing.
+///
+/// A start reads only what it needs: damage elsewhere would be found when somebody asks, which may be too late for a copy.
+///
+/// # Errors
+/// There is no thread to be had.
+pub(crate) fn look_through(store: &SqliteStore) -> std::io::Result<()> {
+    let reader = store.reader();
+    let look = move || match verify(&reader, &Evidence::default()) {
+        Ok(report) => {
+            for finding in report.told() {
+                tracing::error!(%finding, "the log is not as it was written; nothing was changed: berth audit verify");
+            }
+            tracing::debug!(events = report.events, intact = report.is_intact(), "the log was read again");
+        }
+        Err(error) => tracing::error!(%error, "the log cannot be read again"),
+    };
+    std::thread::Builder::new().name("log-audit".to_owned()).spawn(look).map(drop)
 }
 
 /// A log that is too damaged to be opened is a finding like any other: there is one, and it is not what was written.

@@ -26,7 +26,7 @@ use berth::types::{Clock, Subnet};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{doctor, neighbours, networks, start};
+use super::{audit, doctor, neighbours, networks, start};
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -173,6 +173,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     actix::spawn(end_on_signal(end));
     berth::sys::service::notify("READY=1")?;
     tracing::info!(socket = %socket.display(), "the daemon is ready");
+    audit::look_through(&store)?;
     if rebooted {
         let starting = Arc::clone(&registry);
         actix::spawn(async move { start::autostart(&starting, &query).await });
