@@ -4,10 +4,12 @@
 //! first message of a connection is a greeting with the version. A shim outlives upgrades of the daemon, so a newer
 //! daemon must go on speaking every version from [`VERSION_OLDEST`] on; unknown fields are ignored.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::cgroup::{Cgroup, Layout};
 pub use crate::kernel::cgroup::{Limits, Statistics};
 pub use crate::kernel::disk::Disk;
 pub use crate::kernel::enter::Command;
@@ -31,8 +33,26 @@ pub struct CgroupPlace {
     /// Path from the root of each hierarchy; none = below the shim's own group.
     #[serde(default)]
     pub parent: Option<String>,
+    /// The group it lies below in a hierarchy, by the hierarchy's name, where that is not `parent`: a later daemon may
+    /// have another group of its own, and the container stays where it was started.
+    #[serde(default)]
+    pub below: BTreeMap<String, String>,
     /// `berth-INSTANCE/CONTAINER`.
     pub name: String,
+}
+
+impl CgroupPlace {
+    /// Names the group on this host.
+    ///
+    /// # Errors
+    /// The caller's own groups are asked for and cannot be read.
+    pub fn group(&self, layout: &Layout) -> Result<Cgroup, Failure> {
+        let parent = self.parent.as_deref();
+        if self.below.is_empty() {
+            return Cgroup::at(layout, parent, &self.name);
+        }
+        Ok(Cgroup::below(layout, parent, &self.below, &self.name))
+    }
 }
 
 /// What tells that a container has started up.

@@ -104,7 +104,7 @@ impl Supervisor {
     pub(super) fn new(directory: PathBuf, spec: Spec, first: Option<OwnedFd>) -> Result<Self, Failure> {
         let layout = Layout::detect()?;
         let cgroup = match &spec.cgroup {
-            Some(place) => Some(Cgroup::at(&layout, place.parent.as_deref(), &place.name)?),
+            Some(place) => Some(place.group(&layout)?),
             None => None,
         };
         let signals = signal::receive(&[signal::CHILD, signal::TERMINATE]).step("receive signals")?;

@@ -1,10 +1,11 @@
 //! The daemon ends in order, is replaced by another program, and finds what became of containers without it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use berth::kernel::cgroup::{Layout, own_paths};
 use serde_json::{Value, json};
 
 use crate::check;
@@ -15,6 +16,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("containers outlive a daemon that ends in order", outlive),
     ("a daemon of another path takes over what runs", upgrade),
     ("what ends while no daemon runs is found at the next start", unseen),
+    ("a daemon of another control group still reaches what an earlier one started", elsewhere),
     ("a supervisor that dies takes its container along, and that is told", orphaned),
     ("an init that ends by itself is told with its reason", by_itself),
 ];
@@ -55,6 +57,36 @@ fn outlive() -> Outcome {
     let row = node.container("c1")?;
     check!(row["state"] == "stopped" && row["last_exit"] == json!("power-off"), "{row:#}");
     node.finish()
+}
+
+/// Names a group beside the own one in the hierarchy that counts memory.
+fn group_elsewhere() -> Result<PathBuf, Stop> {
+    let layout = Layout::detect().map_err(|failure| failure.to_string())?;
+    let (name, root) = match layout.v1.iter().find(|hierarchy| hierarchy.has("memory")) {
+        Some(hierarchy) => (hierarchy.name.as_str(), &hierarchy.root),
+        None => ("", &layout.unified),
+    };
+    let own = own_paths()?.remove(name).unwrap_or_default();
+    Ok(root.join(own.trim_matches('/')).join(format!("elsewhere-{}", std::process::id())))
+}
+
+fn elsewhere() -> Outcome {
+    let mut node = node("elsewhere")?;
+    node.running("c1", &["--disk-kind", "directory", "--memory", "64M"])?;
+    node.stop()?;
+    let group = group_elsewhere()?;
+    fs::create_dir(&group)?;
+    let join = format!("echo $$ >{}/cgroup.procs; exec \"$@\"", group.display());
+    node.wrapper = ["sh", "-c", &join, "sh"].map(str::to_owned).to_vec();
+    node.start()?;
+    let row = node.container("c1")?;
+    check!(row["usage"]["memory"].is_u64(), "its memory is not seen any more: {row:#}");
+    node.must(&["container", "set", "c1", "--memory", "80M"])?;
+    node.must(&["container", "restart", "c1", "--grace", "5s"])?;
+    node.must(&["container", "set", "c1", "--memory", "64M"])?;
+    node.finish()?;
+    let _ = fs::remove_dir(group.join("daemon")); // on a pure v2 host
+    Ok(fs::remove_dir(&group)?)
 }
 
 fn upgrade() -> Outcome {

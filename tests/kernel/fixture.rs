@@ -122,7 +122,11 @@ impl TestContainer {
             session_group: None,
             disk,
             container: Some(container),
-            cgroup: Some(CgroupPlace { parent: parent()?, name: format!("berth-{}/{name}", instance()) }),
+            cgroup: Some(CgroupPlace {
+                parent: parent()?,
+                below: std::collections::BTreeMap::new(),
+                name: format!("berth-{}/{name}", instance()),
+            }),
             limits: plan.limits,
             readiness: plan.readiness,
             log_bytes_max: 256 * 1024,

@@ -5,6 +5,7 @@ use super::network::resolv_conf;
 use super::supervisor::control_socket;
 use crate::domain::effect::{Failure, InitSignal, RunSpecification};
 use crate::events::{InitKind, Limits};
+use crate::kernel::cgroup::own_paths;
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Readiness, Spec, VERSION};
 use crate::types::{ContainerId, Cpus, Size};
 
@@ -43,6 +44,7 @@ impl LinuxHost {
     pub(super) fn cgroup_place(&self, container: ContainerId) -> CgroupPlace {
         CgroupPlace {
             parent: self.options.cgroup_parent.clone(),
+            below: own_paths().unwrap_or_default(),
             name: format!("berth-{}/{container}", self.options.instance),
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
+use super::failure::cannot;
 use super::host::LinuxHost;
 use super::ready::words_of;
 use super::specification::{shim_limits, stop_signal};
@@ -11,6 +12,7 @@ use crate::domain::effect::{Facts, Failure, InitSignal};
 use crate::events::Limits;
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::shim::client::{Client, ClientError};
+use crate::shim::protocol::{SPEC_FILE, Spec};
 use crate::shim::{protocol, record};
 use crate::types::ContainerId;
 
@@ -68,11 +70,14 @@ impl LinuxHost {
     }
 
     /// Returns the handle of a container's control group; none on a host without any.
+    ///
+    /// It is where the order for its supervisor says: this daemon may run in another group than the one that gave it.
     pub(super) fn cgroup(&self, container: ContainerId) -> Result<Option<Cgroup>, Failure> {
         let Ok(layout) = Layout::detect() else { return Ok(None) };
-        let place = self.cgroup_place(container);
-        let cgroup = Cgroup::at(&layout, place.parent.as_deref(), &place.name);
-        cgroup.map(Some).map_err(|failure| Failure::permanent(failure.to_string()))
+        let directory = self.runtime_of(container);
+        let ordered = record::read::<Spec>(&directory, SPEC_FILE).map_err(cannot("read", directory.display()))?;
+        let place = ordered.and_then(|spec| spec.cgroup).unwrap_or_else(|| self.cgroup_place(container));
+        place.group(&layout).map(Some).map_err(|failure| Failure::permanent(failure.to_string()))
     }
 }
 

@@ -14,6 +14,7 @@ mod statistics;
 mod tree;
 mod unified;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -45,13 +46,18 @@ impl Cgroup {
     /// Names the group `name` (such as `berth-1a2b3c4d/CONTAINER`) below `parent` (a path from the root of each
     /// hierarchy), or below the caller's own group of each hierarchy. Makes nothing.
     pub fn at(layout: &Layout, parent: Option<&str>, name: &str) -> Result<Self, Failure> {
-        let own = own_paths().step("read the own cgroups")?;
+        Ok(Self::below(layout, parent, &own_paths().step("read the own cgroups")?, name))
+    }
+
+    /// Names it as [`Cgroup::at`] does for a caller with these own groups, by the names of the hierarchies: those of the
+    /// daemon that started the container, which may run elsewhere today.
+    pub fn below(layout: &Layout, parent: Option<&str>, own: &BTreeMap<String, String>, name: &str) -> Self {
         let place = |hierarchy: &str, root: &Path| {
             let below = parent.or_else(|| own.get(hierarchy).map(String::as_str)).unwrap_or("/");
             root.join(below.trim_start_matches('/')).join(name)
         };
         let v1 = layout.v1.iter().map(|one| (one.clone(), place(&one.name, &one.root))).collect();
-        Ok(Self { unified: place("", &layout.unified), v1 })
+        Self { unified: place("", &layout.unified), v1 }
     }
 
     /// Returns the directory in the unified tree.
