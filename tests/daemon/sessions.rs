@@ -1,6 +1,7 @@
 //! Who enters a container: members of the group, and those whose way out nobody saw.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,6 +17,7 @@ use crate::restart::supervisor;
 
 pub const TESTS: &[Test] = &[
     ("sessions of a supervisor that is gone are closed at the start", lost),
+    ("a shell inside says where it is", prompt),
     ("a member of the group enters, runs and reads, and nobody else does", group),
 ];
 
@@ -61,6 +63,27 @@ fn lost() -> Outcome {
     check!(history.out.contains("session closed: its container does not run any more"), "{history:?}");
     node.must(&["container", "stop", "c2", "--kill"])?;
     stays.wait()?;
+    node.finish()
+}
+
+fn prompt() -> Outcome {
+    need(&["start-containers"])?;
+    let node = Node::begin("prompt")?;
+    node.template()?;
+    node.running("c1", PLAIN)?;
+    let mut command = Command::new("script"); // it gives a terminal
+    let line = format!("{} enter c1", node.program.display());
+    command.args(["-qec", &line, "/dev/null"]).env("BERTH_STATE", node.state());
+    let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut typing = shell.stdin.take().ok_or("no input")?;
+    let begun = Instant::now();
+    while shell.try_wait()?.is_none() {
+        check!(begun.elapsed() < PATIENCE, "the shell does not end");
+        let _ = typing.write_all(b"exit\n"); // what comes before the shell has its terminal is lost
+        thread::sleep(Duration::from_millis(50));
+    }
+    let told = String::from_utf8_lossy(&shell.wait_with_output()?.stdout).into_owned();
+    check!(told.contains("root@c1:"), "{told:?}");
     node.finish()
 }
 

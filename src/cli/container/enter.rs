@@ -9,8 +9,11 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::session::{self, Wish};
 
-/// Takes bash where there is one; every system has sh.
-const ANY_SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash -l; exec sh -l";
+/// Takes bash where there is one; every system has sh. The prompt says where one is, unless the system's own files set
+/// another one.
+const ANY_SHELL: &str = r#"command -v bash >/dev/null 2>&1 && export PS1='\u@\h:\w\$ ' && exec bash -l
+sign='$'; [ "$(id -u)" = 0 ] && sign='#'
+export PS1="$USER@$(uname -n):\$PWD$sign "; exec sh -l"#;
 
 /// Open a shell in a container
 ///
