@@ -46,7 +46,7 @@ pub use pattern::Pattern;
 pub use reader::Reader;
 pub use restore::{RestoreOptions, RestoreReport, cat, require_empty, restore};
 pub use select::{Selected, select};
-pub use store::{Access, FORMAT, Purpose, Repository};
+pub use store::{Access, FORMAT, Purpose, Repository, WeakRepository};
 pub use verify::{Finding, VerifyReport, verify_without_key};
 pub use view::View;
 pub use walk::{Found, LinkNames, Step, Walk};

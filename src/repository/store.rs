@@ -16,7 +16,7 @@ mod documents;
 mod opening;
 mod packs;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::catalogue::ChunkId;
 use super::chunker::Chunker;
@@ -35,6 +35,19 @@ pub struct Repository {
     inner: Arc<Inner>,
 }
 
+/// An open store, for as long as somebody else keeps it open.
+#[derive(Clone)]
+pub struct WeakRepository {
+    inner: Weak<Inner>,
+}
+
+impl WeakRepository {
+    /// Returns the store if it is still open.
+    pub fn upgrade(&self) -> Option<Repository> {
+        self.inner.upgrade().map(|inner| Repository { inner })
+    }
+}
+
 struct Inner {
     medium: Box<dyn Medium>,
     config: Config,
@@ -46,6 +59,11 @@ struct Inner {
 }
 
 impl Repository {
+    /// Returns a handle that does not keep the store open.
+    pub fn downgrade(&self) -> WeakRepository {
+        WeakRepository { inner: Arc::downgrade(&self.inner) }
+    }
+
     /// Returns the id of the store.
     pub fn id(&self) -> StoreId {
         self.inner.config.store

@@ -15,6 +15,7 @@ mod networks;
 mod restart;
 mod sessions;
 mod state_directory;
+mod stores;
 mod tour;
 mod unprivileged;
 
@@ -28,6 +29,7 @@ fn main() {
         networks::TESTS,
         boot::TESTS,
         state_directory::TESTS,
+        stores::TESTS,
         unprivileged::TESTS,
         input::TESTS,
         archives::TESTS,

@@ -14,7 +14,7 @@ use super::start::Starting;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};
-use crate::repository::Repository;
+use crate::repository::WeakRepository;
 use crate::types::{Clock, ContainerId, NodeId, RunId, StoreId};
 
 /// Is what a host needs to know of the machine and of its daemon.
@@ -49,7 +49,7 @@ pub struct LinuxHost {
     /// Backups under way; they end with the daemon, and the next one finds what they stored.
     pub(super) runs: Mutex<HashMap<RunId, Run>>,
     /// Stores that are open; their locks are held as long as this daemon lives.
-    pub(super) repositories: Mutex<HashMap<StoreId, Repository>>,
+    pub(super) repositories: Mutex<HashMap<StoreId, WeakRepository>>,
     pub(super) changes: Sender<Option<Change>>,
     inbox: Mutex<Receiver<Option<Change>>>,
 }

@@ -86,38 +86,51 @@ impl LinuxHost {
         })
     }
 
-    /// Makes a repository beside its place and moves it there: a crash leaves no store without its recovery key.
+    /// Makes a repository beside its place and moves it there: a crash leaves no store without its recovery key, and a
+    /// failure leaves nothing.
     fn make_repository(&self, store: StoreId, path: &Path, node: NodeId) -> Result<(), Failure> {
         let parent = path.parent().ok_or_else(|| Failure::permanent("the root directory cannot be a store"))?;
         std::fs::create_dir_all(parent).map_err(cannot("make", parent.display()))?;
-        if std::fs::read_dir(path).is_ok_and(|mut names| names.next().is_some()) {
-            return Err(Failure::permanent(format!("{} is not empty; choose an empty directory", path.display())));
-        }
+        require_room(path)?;
         let beside = parent.join(format!(".berth-store-{store}"));
-        super::stop::remove_folder(&beside)?;
-        for key in [self.options.key_dir.join(format!("store-{store}.key")), self.recovery_file(store)] {
-            let _ = std::fs::remove_file(key); // of an attempt that did not end
+        self.clear_attempt(store, &beside)?;
+        let made = self.make_beside(store, &beside, path, node);
+        if made.is_err() {
+            self.clear_attempt(store, &beside)?;
         }
-        ensure_directory(&beside)?;
-        let medium = Directory::open(&beside).map_err(cannot("open", beside.display()))?;
+        made?;
+        super::paths::sync_directory(parent).map_err(cannot("sync", parent.display()))
+    }
+
+    fn make_beside(&self, store: StoreId, beside: &Path, path: &Path, node: NodeId) -> Result<(), Failure> {
+        ensure_directory(beside)?;
+        let medium = Directory::open(beside).map_err(cannot("open", beside.display()))?;
         let made = Repository::create(Box::new(medium), store, self.access(path, node));
         let (repository, recovery) = made.map_err(repository_failure)?;
         drop(repository);
         let text = recovery.to_text();
         write_secret(&self.recovery_file(store), &text).map_err(cannot("write", "the recovery key"))?;
-        std::fs::rename(&beside, path).map_err(cannot("move the store to", path.display()))?;
-        super::paths::sync_directory(parent).map_err(cannot("sync", parent.display()))
+        std::fs::rename(beside, path).map_err(cannot("move the store to", path.display()))
     }
 
-    /// Returns the open repository of a store, opened once for as long as it answers.
+    /// Removes what an attempt that did not end, or failed, has made.
+    fn clear_attempt(&self, store: StoreId, beside: &Path) -> Result<(), Failure> {
+        for key in [self.options.key_dir.join(format!("store-{store}.key")), self.recovery_file(store)] {
+            let _ = std::fs::remove_file(key); // there may be none
+        }
+        super::stop::remove_folder(beside)
+    }
+
+    /// Returns the open repository of a store, opened once for as long as somebody uses it: what lies idle is let go, so
+    /// that its disk can be taken out.
     pub(super) fn repository(&self, store: StoreId) -> Result<Repository, Failure> {
         let mut open = lock(&self.repositories);
         let path = self.place_of(store)?;
-        if let Some(repository) = open.get(&store) {
-            if path.join("config").exists() {
-                return Ok(repository.clone());
-            }
-            open.remove(&store);
+        if let Some(repository) = open.remove(&store).and_then(|known| known.upgrade())
+            && path.join("config").exists()
+        {
+            open.insert(store, repository.downgrade());
+            return Ok(repository);
         }
         if !path.join("config").exists() {
             let reason = format!("the store in {} is not there: is its disk mounted?", path.display());
@@ -127,7 +140,7 @@ impl LinuxHost {
         let access = self.access(&path, self.options.node);
         let repository = Repository::open(Box::new(medium), access, Purpose::Write, None);
         let repository = repository.map_err(repository_failure)?;
-        open.insert(store, repository.clone());
+        open.insert(store, repository.downgrade());
         Ok(repository)
     }
 
@@ -141,6 +154,17 @@ impl LinuxHost {
         let path = self.recovery_file(store);
         std::fs::read_to_string(&path).map_err(cannot("read the recovery key in", path.display()))
     }
+}
+
+/// Refuses a place that is something already.
+fn require_room(path: &Path) -> Result<(), Failure> {
+    let found = std::fs::read_dir(path).map(|mut names| names.next().is_some());
+    let wrong = match found {
+        Ok(true) => "is not empty",
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => "is no directory",
+        _ => return Ok(()),
+    };
+    Err(Failure::permanent(format!("{} {wrong}; choose an empty directory", path.display())))
 }
 
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
