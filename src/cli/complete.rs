@@ -1,5 +1,6 @@
 //! Completion with live names: the shell asks this program, and it asks the daemon for at most 200 ms.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,10 +52,11 @@ pub fn schedules() -> ArgValueCompleter {
 /// Completes ids of backups, and the newest one of each container by its name.
 pub fn backups() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        let mut found = candidates(current, "/v1/backups", &["container_name", "taken_at"]);
-        let prefix = current.to_string_lossy();
-        let newest = names("/v1/containers").into_iter().map(|name| format!("{name}@latest"));
-        found.extend(newest.filter(|name| name.starts_with(&*prefix)).map(CompletionCandidate::new));
+        let (all, prefix) = (items(Target::new("/v1/backups")), current.to_string_lossy());
+        let owners: BTreeSet<&str> = all.iter().filter_map(|item| item.get("container_name")?.as_str()).collect();
+        let newest = owners.into_iter().map(|name| format!("{name}@latest")).filter(|name| name.starts_with(&*prefix));
+        let mut found: Vec<_> = newest.map(CompletionCandidate::new).collect();
+        found.extend(fitting(&prefix, &all, &["container_name", "taken_at"]));
         found
     })
 }
@@ -68,6 +70,14 @@ pub fn zones() -> ArgValueCompleter {
     })
 }
 
+/// Completes ids of operations under way.
+pub fn open_operations() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let target = Target::new("/v1/operations").flag("open", true);
+        among(current, target, &["verb", "target_name", "phase"])
+    })
+}
+
 /// Completes ids of operations.
 pub fn operations() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, "/v1/operations", &["verb", "target_name", "state"]))
@@ -77,18 +87,16 @@ fn candidates(current: &OsStr, path: &'static str, beside: &[&str]) -> Vec<Compl
     among(current, Target::new(path), beside)
 }
 
-fn names(path: &'static str) -> Vec<String> {
-    items(Target::new(path)).iter().map(name_of).collect()
-}
-
 fn items(target: Target) -> Vec<Value> {
     ask(&state(std::env::args_os().map(|word| word.to_string_lossy().into_owned())), &target)
 }
 
 fn among(current: &OsStr, target: Target, beside: &[&str]) -> Vec<CompletionCandidate> {
-    let prefix = current.to_string_lossy();
-    let items = items(target);
-    let fitting = items.iter().map(|item| (name_of(item), item)).filter(|(name, _)| name.starts_with(&*prefix));
+    fitting(&current.to_string_lossy(), &items(target), beside)
+}
+
+fn fitting(prefix: &str, items: &[Value], beside: &[&str]) -> Vec<CompletionCandidate> {
+    let fitting = items.iter().map(|item| (name_of(item), item)).filter(|(name, _)| name.starts_with(prefix));
     fitting.map(|(name, item)| CompletionCandidate::new(name).help(Some(words(item, beside).into()))).collect()
 }
 

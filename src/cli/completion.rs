@@ -29,6 +29,9 @@ enum Shell {
     Zsh,
 }
 
+/// Bash ends words at an `@`, and would complete the rest as the name of a host.
+const BASH_WORDS: &str = "# web1@latest is one word.\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//@/}\n";
+
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = match arguments.shell {
@@ -42,6 +45,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let known =
         shells.completer(name).ok_or_else(|| Failure::usage("usage.shell", format!("no such shell: {name}")))?;
     known.write_registration("COMPLETE", "berth", "berth", "berth", &mut script)?;
+    if matches!(arguments.shell, Shell::Bash) {
+        script.extend_from_slice(BASH_WORDS.as_bytes());
+    }
     context.screen.write(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

@@ -1,12 +1,13 @@
 //! `berth doctor`: what this host can and cannot do.
 
 use clap::Args;
+use serde_json::json;
 
 use super::audit::verify::mark;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Tone;
+use super::output::{Format, Listing, Tone};
 use super::{output, read};
 use crate::api::client::Target;
 use crate::api::resources::{DoctorFinding, DoctorReport};
@@ -30,8 +31,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let missing: Vec<&DoctorFinding> = report.findings.iter().filter(|finding| !finding.ok).collect();
     let (required, optional): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.required);
     let exit = if required.is_empty() { Exit::Done } else { Exit::Findings };
-    let value = serde_json::to_value(&report).unwrap_or_default();
-    if output::one(&mut context.screen, context.format, &value, None)? {
+    if told(context, &report)? {
         return Ok(exit);
     }
     for finding in &report.findings {
@@ -43,6 +43,17 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         format!("{passed} as they should be, {} required and {} optional missing", required.len(), optional.len());
     context.screen.line(&format!("{can}: {counts}."))?;
     Ok(exit)
+}
+
+/// Prints the report for programs, as one document or a finding a line; says whether that was wanted.
+fn told(context: &mut Context<'_>, report: &DoctorReport) -> Result<bool, Failure> {
+    let (screen, format) = (&mut context.screen, context.format);
+    let document = serde_json::to_value(report).unwrap_or_default();
+    if matches!(format, Format::Table | Format::Wide | Format::Json | Format::Yaml) {
+        return output::one(screen, format, &document, None);
+    }
+    let listing = Listing { document: json!({ "items": document["findings"] }), recorded: None };
+    output::machine(screen, format, &listing).map(|()| true)
 }
 
 fn tell(context: &mut Context<'_>, finding: &DoctorFinding) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 #[command(after_long_help = "Examples:\n  berth operation cancel 7q2mabcd --reason 'wrong store'")]
 pub struct Arguments {
     /// The operation, by id or its first characters
-    #[arg(value_name = "ID", add = complete::operations())]
+    #[arg(value_name = "ID", add = complete::open_operations())]
     id: String,
     #[command(flatten)]
     options: ChangeOptions,

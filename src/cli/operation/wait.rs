@@ -17,7 +17,7 @@ use crate::types::Span;
 #[command(after_long_help = "Examples:\n  berth operation wait 7q2mabcd\n  berth op wait 7q2mabcd --timeout 10m")]
 pub struct Arguments {
     /// The operations, by id or their first characters
-    #[arg(required = true, value_name = "ID", add = complete::operations())]
+    #[arg(required = true, value_name = "ID", add = complete::open_operations())]
     ids: Vec<String>,
     /// Wait no longer than this for each (exit 9)
     #[arg(long, value_name = "SPAN")]

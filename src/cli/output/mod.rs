@@ -164,7 +164,11 @@ pub fn note_recorded(screen: &mut Screen, look: Look, recorded: Option<Recorded>
     }
 }
 
-fn machine(screen: &mut Screen, format: Format, listing: &Listing) -> Result<(), Failure> {
+/// Prints a list in a form for machines.
+///
+/// # Errors
+/// Nobody reads.
+pub fn machine(screen: &mut Screen, format: Format, listing: &Listing) -> Result<(), Failure> {
     match format {
         Format::Json | Format::Yaml => {
             let mut document = listing.document.clone();
@@ -223,7 +227,8 @@ pub fn name_of(item: &Value) -> String {
     if item.get("container_name").is_some() || item.get("target").is_some() {
         return word(item, &["id", "name"]);
     }
-    word(item, &["name", "id", "position", "operation", "path", "slot", "container"])
+    let item = item.get("node").filter(|node| node.is_object()).unwrap_or(item);
+    word(item, &["name", "id", "position", "operation", "path", "slot", "container", "feature", "hostname", "root"])
 }
 
 fn word(item: &Value, keys: &[&str]) -> String {

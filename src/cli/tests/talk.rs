@@ -251,3 +251,22 @@ fn a_number_that_is_none_is_named() {
         assert!(said.ended(2) && said.err.contains(&format!("--limit: {why}")), "{said:?}");
     }
 }
+
+#[test]
+fn every_finding_and_the_machine_itself_have_a_name() {
+    let nobody = tempfile::tempdir().unwrap();
+    let said = berth(nobody.path(), "doctor --offline -o name");
+    assert_eq!(said.out, "overlay\nloop\nfuse\n", "{said:?}");
+    assert_eq!(berth(nobody.path(), "doctor --offline -o jsonl").out.lines().count(), 3);
+    assert!(berth(nobody.path(), "doctor --offline -o csv").out.starts_with("feature,"), "a line for each finding");
+    assert_eq!(berth(nobody.path(), "audit verify -o name").out, "ab\n");
+}
+
+#[test]
+fn bash_takes_the_name_of_a_backup_for_one_word() {
+    let nobody = tempfile::tempdir().unwrap();
+    let script = berth(nobody.path(), "completion bash").out;
+    let shell = "complete() { :; }; eval \"$1\"; printf %s \"$COMP_WORDBREAKS\"";
+    let ran = std::process::Command::new("bash").args(["-c", shell, "bash", &script]).output().unwrap();
+    assert!(ran.status.success() && !ran.stdout.is_empty() && !ran.stdout.contains(&b'@'), "{ran:?}");
+}
