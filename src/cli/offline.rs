@@ -19,14 +19,25 @@ use crate::types::{Label, Position, Timestamp};
 /// Is an answer, or nothing where the question is not one for the recorded state.
 type Found = Result<Option<Value>, Failure>;
 
-/// Answers a read from the recorded state; nothing where that read needs a daemon, or the state cannot be opened.
+/// Answers a read from the recorded state; nothing where that read needs a daemon, or there is no state for this user.
 pub fn answer(context: &Context<'_>, target: &Target) -> Option<Result<Answer, Failure>> {
-    let query = Query::open(&context.state).ok()?;
+    let query = match Query::open(&context.state) {
+        Ok(query) => query,
+        Err(error) if error.is_refusal() => return Some(Err(unreadable(context, error))),
+        Err(_) => return None,
+    };
     let now = context.ports.clock.now();
     let moment = query.moment(target.value("as_of"), now).map_err(Failure::from);
     let found = moment.and_then(|moment| Desk { query: &query, target, moment, now }.answer());
     let recorded = Some(recorded(&query));
     found.map(|value| value.map(|value| Answer { value, recorded })).transpose()
+}
+
+/// A daemon would not start on this state either: to say that none runs would send the user the wrong way.
+fn unreadable(context: &Context<'_>, error: QueryError) -> Failure {
+    let damaged = error.is_damage();
+    let failure = Failure::from(error);
+    if damaged { failure.hinted(context.command("audit verify")) } else { failure }
 }
 
 /// A daemon that ended in order has said so; of one that was killed, the last event is the last sign of life.

@@ -38,6 +38,16 @@ use crate::storage::{ReadError, Reader, table_of};
 use crate::types::{ContainerId, InvalidSpan, Position, Span, Timestamp};
 
 impl QueryError {
+    /// Says whether the log is there and is not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Read(error) if error.is_damage())
+    }
+
+    /// Says whether there is a log that must not or cannot be read, as against none, or none for this user.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Read(error) if error.is_refusal())
+    }
+
     /// Returns what to type next, if something helps: the name that may have been meant, or the list to look into.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -71,6 +71,16 @@ pub enum ReadError {
         /// What does not fit.
         reason: String,
     },
+    /// The state directory is of a newer Berth.
+    #[error("{path} has format {found}; this berth reads up to {known}: use the berth that wrote it", path = .path.display())]
+    Newer {
+        /// The state directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest known here.
+        known: u32,
+    },
     /// An event does not decode.
     #[error("the event at position {position} of {path} cannot be read: {reason}", path = .path.display())]
     Undecodable {
@@ -95,6 +105,11 @@ impl ReadError {
     /// Says whether the log is there and is not what was written.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Undecodable { .. })
+    }
+
+    /// Says whether there is something that this program must not or cannot read, as against nothing or nothing for us.
+    pub fn is_refusal(&self) -> bool {
+        self.is_damage() || matches!(self, Self::Newer { .. })
     }
 }
 

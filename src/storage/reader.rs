@@ -11,12 +11,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::database::{self, LOG_FILE};
-use super::error::{AppendError, ReadError};
-use super::keys;
+use super::error::{AppendError, OpenError, ReadError};
 use super::merkle::{Frontier, Hash};
 use super::projection::{InlineProjection, ProjectionStatus, fold_events, table_of};
 use super::row::{self, Words};
 use super::{Committed, Head, MerkleProof};
+use super::{format, keys};
 use crate::events::Envelope;
 use crate::types::{LogId, Position, StreamName, Timestamp, Version};
 
@@ -47,8 +47,11 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// A file that is missing, damaged, or no log.
+    /// A file that is missing, damaged, or no log; a state directory of a newer Berth.
     pub fn open(state: &Path) -> Result<Self, ReadError> {
+        if let Err(OpenError::Newer { path, found, known }) = format::read(state) {
+            return Err(ReadError::Newer { path, found, known });
+        }
         Self::open_file(&state.join(LOG_FILE))
     }
 

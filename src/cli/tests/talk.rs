@@ -270,3 +270,14 @@ fn bash_takes_the_name_of_a_backup_for_one_word() {
     let ran = std::process::Command::new("bash").args(["-c", shell, "bash", &script]).output().unwrap();
     assert!(ran.status.success() && !ran.stdout.is_empty() && !ran.stdout.contains(&b'@'), "{ran:?}");
 }
+
+#[test]
+fn without_a_daemon_a_state_that_cannot_be_read_says_why() {
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join("log.db"), "no log at all, whatever it was".repeat(300)).unwrap();
+    let said = berth(state.path(), "ps");
+    assert!(said.ended(1) && said.err.contains("is damaged") && said.err.contains("audit verify"), "{said:?}");
+    std::fs::write(state.path().join("format"), "berth-state 77\n").unwrap();
+    let said = berth(state.path(), "ps");
+    assert!(said.ended(1) && said.err.contains("has format 77"), "{said:?}");
+}
