@@ -173,7 +173,7 @@ impl Edge {
         }
         let message = format!("the log's file system is too full for this (space is {})", level.as_str());
         let refusal = Refusal::new(RefusalClass::Limit, "log.no-space", message);
-        Err(refusal.hinted("free space, or delete what is not needed: berth container delete NAME").into())
+        Err(refusal.hinted("make room there, or remove for good what was deleted: berth container purge NAME").into())
     }
 
     /// Refuses what another aggregate would refuse later, before anything is recorded. Until then its answer may have
