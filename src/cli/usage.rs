@@ -75,13 +75,13 @@ pub fn wants_json(words: &[String]) -> bool {
 fn wrong_value(error: &Error) -> String {
     let source = std::error::Error::source(error);
     let why = match source.and_then(|source| source.downcast_ref::<ParseIntError>()) {
-        Some(number) => no_number(&text(error, ContextKind::InvalidValue), number.kind()),
+        Some(number) => no_number(&text(error, ContextKind::InvalidValue), *number.kind()),
         None => source.map_or_else(|| first_line(error), ToString::to_string),
     };
     format!("{}: {why}", argument(error))
 }
 
-fn no_number(value: &str, kind: &IntErrorKind) -> String {
+fn no_number(value: &str, kind: IntErrorKind) -> String {
     match kind {
         IntErrorKind::PosOverflow => format!("{value:?} is too large a number"),
         _ => format!("cannot read {value:?} as a whole number"),

@@ -166,9 +166,9 @@ impl<'a> Restore<'a> {
             return Ok(fs::link(file.as_fd(), self.stack.top()?, &name)?);
         }
         if taken {
-            self.replace_node(entry, &name)?
+            self.replace_node(entry, &name)?;
         } else {
-            self.make_whole(entry, &name)?
+            self.make_whole(entry, &name)?;
         }
         if entry.links > 1 || entry.hard_link.is_some() {
             self.links.insert(first, entry.path.clone());
