@@ -10,7 +10,7 @@
 //! check it without the key. The key comes from the salt; numbers are the nonces. A pack is never opened for sealing again.
 
 use super::catalogue::{ChunkId, Malformed, Reader, put_number};
-use super::compress::{Compressor, inflate};
+use super::compress::{Compressor, Deflated, inflate};
 use super::error::{Error, Result};
 use super::keys::{Keys, SALT_LENGTH, Seal, TAG_LENGTH, random};
 use super::medium::{Medium, MediumFile};
@@ -147,23 +147,17 @@ impl OpenPack {
     ///
     /// # Errors
     /// What the store says.
-    pub fn append(
-        &mut self,
-        kind: BlobKind,
-        id: ChunkId,
-        raw: &[u8],
-        members: Vec<Member>,
-        compressor: &mut Compressor,
-    ) -> Result<u64> {
+    pub fn append(&mut self, kind: BlobKind, id: ChunkId, piece: Deflated, members: Vec<Member>) -> Result<u64> {
         let offset = self.length as u32;
-        let (coding, mut bytes) = compressor.deflate(raw).map_or_else(|| (RAW, raw.to_vec()), |small| (ZSTD, small));
-        let sealed = (bytes.len() + TAG_LENGTH) as u32;
+        let Deflated { mut bytes, length, is_small } = piece;
+        let (raw, sealed) = (length as u32, (bytes.len() + TAG_LENGTH) as u32);
         let number = self.blobs.len() as u32;
-        let header = BlobHeader { kind, coding, number, raw: raw.len() as u32, sealed, id }.encode();
+        let coding = if is_small { ZSTD } else { RAW };
+        let header = BlobHeader { kind, coding, number, raw, sealed, id }.encode();
         self.seal.seal(number, &header, &mut bytes)?;
         self.write(&header)?;
         self.write(&bytes)?;
-        self.blobs.push(Blob { kind, offset, sealed, raw: raw.len() as u32, members });
+        self.blobs.push(Blob { kind, offset, sealed, raw, members });
         Ok((BLOB_HEADER + bytes.len()) as u64)
     }
 
@@ -171,10 +165,10 @@ impl OpenPack {
     ///
     /// # Errors
     /// What the store says.
-    pub fn finish(mut self, medium: &dyn Medium, compressor: &mut Compressor) -> Result<SealedPack> {
-        let footer = encode_footer(&self.blobs);
+    pub fn finish(mut self, medium: &dyn Medium) -> Result<SealedPack> {
+        let footer = Compressor::new().deflate(encode_footer(&self.blobs));
         let offset = self.length;
-        self.append(BlobKind::Footer, ChunkId([0; 32]), &footer, Vec::new(), compressor)?;
+        self.append(BlobKind::Footer, ChunkId([0; 32]), footer, Vec::new())?;
         self.blobs.pop();
         self.write(&offset.to_le_bytes())?;
         self.write(END_MAGIC)?;

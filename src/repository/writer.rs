@@ -1,4 +1,4 @@
-//! Puts contents into a store: names them, skips what is there, bundles what is small, seals packs.
+//! Puts contents into a store: names them, skips what is there, bundles what is small, compresses, seals packs.
 //!
 //! One writer belongs to one backup. What it put counts as there for others only once its pack is sealed and has its
 //! name, so that a backup that is given up takes nothing from another.
@@ -8,15 +8,22 @@ use std::collections::HashSet;
 use super::bundle::Bundle;
 use super::catalogue::{ChunkId, ChunkReference};
 use super::chunker::BUNDLED_MAX;
-use super::compress::Compressor;
+use super::compress::{Deflated, Press};
 use super::error::Result;
 use super::pack::{BlobKind, Member, OpenPack, PACK_TARGET};
 use super::store::Repository;
 
+/// Says what a piece is while it is compressed.
+struct Name {
+    kind: BlobKind,
+    id: ChunkId,
+    members: Vec<Member>,
+}
+
 /// Puts contents into one store.
 pub struct Writer {
     repository: Repository,
-    compressor: Compressor,
+    press: Press<Name>,
     pack: Option<OpenPack>,
     bundle: Bundle,
     pending: HashSet<ChunkId>,
@@ -31,7 +38,7 @@ impl Writer {
     pub fn new(repository: Repository) -> Self {
         Self {
             repository,
-            compressor: Compressor::new(),
+            press: Press::new(),
             pack: None,
             bundle: Bundle::default(),
             pending: HashSet::new(),
@@ -70,7 +77,7 @@ impl Writer {
             }
         } else {
             let member = Member { id, inside: 0, length: reference.length };
-            self.seal(kind, id, content, vec![member])?;
+            self.compress(Name { kind, id, members: vec![member] }, content.to_vec())?;
         }
         Ok(reference)
     }
@@ -78,15 +85,23 @@ impl Writer {
     fn seal_bundle(&mut self) -> Result<()> {
         let Some((bytes, members)) = self.bundle.take() else { return Ok(()) };
         let id = self.repository.content_id(&bytes);
-        self.seal(BlobKind::Bundle, id, &bytes, members)
+        self.compress(Name { kind: BlobKind::Bundle, id, members }, bytes)
     }
 
-    fn seal(&mut self, kind: BlobKind, id: ChunkId, raw: &[u8], members: Vec<Member>) -> Result<()> {
+    fn compress(&mut self, name: Name, raw: Vec<u8>) -> Result<()> {
+        self.press.push(name, raw);
+        while let Some((name, piece)) = self.press.pop_if_full()? {
+            self.seal(name, piece)?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, name: Name, piece: Deflated) -> Result<()> {
         let pack = match &mut self.pack {
             Some(pack) => pack,
             none => none.insert(self.repository.begin_pack()?),
         };
-        self.stored_bytes += pack.append(kind, id, raw, members, &mut self.compressor)?;
+        self.stored_bytes += pack.append(name.kind, name.id, piece, name.members)?;
         if pack.length() >= PACK_TARGET {
             self.seal_pack()?;
         }
@@ -95,7 +110,7 @@ impl Writer {
 
     fn seal_pack(&mut self) -> Result<()> {
         let Some(pack) = self.pack.take() else { return Ok(()) };
-        let sealed = self.repository.finish_pack(pack, &mut self.compressor)?;
+        let sealed = self.repository.finish_pack(pack)?;
         for member in sealed.blobs.iter().flat_map(|blob| &blob.members) {
             self.pending.remove(&member.id);
         }
@@ -108,6 +123,9 @@ impl Writer {
     /// What the store says.
     pub fn flush(&mut self) -> Result<()> {
         self.seal_bundle()?;
+        while let Some((name, piece)) = self.press.pop()? {
+            self.seal(name, piece)?;
+        }
         self.seal_pack()
     }
 }

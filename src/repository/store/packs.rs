@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 
 use super::{Repository, missing};
 use crate::repository::catalogue::ChunkId;
-use crate::repository::compress::Compressor;
 use crate::repository::error::{Error, Result};
 use crate::repository::index::{Index, Location};
 use crate::repository::pack::{OpenPack, PackReader, SealedPack, pack_path};
@@ -78,8 +77,8 @@ impl Repository {
         OpenPack::begin(self.medium(), self.keys(), self.store_bytes())
     }
 
-    pub(in crate::repository) fn finish_pack(&self, pack: OpenPack, compressor: &mut Compressor) -> Result<SealedPack> {
-        let sealed = pack.finish(self.medium(), compressor)?;
+    pub(in crate::repository) fn finish_pack(&self, pack: OpenPack) -> Result<SealedPack> {
+        let sealed = pack.finish(self.medium())?;
         self.index_pack(&sealed)?;
         Ok(sealed)
     }
