@@ -89,7 +89,7 @@ impl Window {
     ///
     /// A change of the clock inside the window is not counted: the clock on the wall decides.
     pub fn left(self, zone: Zone, moment: Timestamp) -> Option<Span> {
-        let time = moment.as_datetime().with_timezone(&zone.rules()).time();
+        let time = moment.as_datetime().with_timezone(&zone).time();
         let length = forward(self.from, self.to);
         let passed = forward(self.from, time);
         (passed < length).then(|| Span::from_micros((length - passed).num_microseconds().unwrap_or(0)))

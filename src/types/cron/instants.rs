@@ -9,7 +9,6 @@
 //! That is how Vixie cron behaves (cron(8), "daylight saving time and other time changes"), but for any size of change.
 
 use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::Tz;
 
 use super::CronExpression;
 use crate::types::{Timestamp, Zone};
@@ -29,7 +28,7 @@ impl CronExpression {
         if after.year() > YEAR_MAX {
             return None;
         }
-        let after = after.with_timezone(&zone.rules());
+        let after = after.with_timezone(&zone);
         let found = if self.is_wildcard { self.next_by_elapsed_time(after) } else { self.next_by_reading(after) };
         found.map(|slot| Timestamp::from(slot.to_utc()))
     }
@@ -39,7 +38,7 @@ impl CronExpression {
         std::iter::successors(self.next_after(zone, after), move |slot| self.next_after(zone, *slot))
     }
 
-    fn next_by_reading(&self, after: DateTime<Tz>) -> Option<DateTime<Tz>> {
+    fn next_by_reading(&self, after: DateTime<Zone>) -> Option<DateTime<Zone>> {
         self.readings_after(after.naive_local())
             .map(|local| match after.timezone().from_local_datetime(&local) {
                 LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant,
@@ -48,7 +47,7 @@ impl CronExpression {
             .find(|instant| *instant > after)
     }
 
-    fn next_by_elapsed_time(&self, after: DateTime<Tz>) -> Option<DateTime<Tz>> {
+    fn next_by_elapsed_time(&self, after: DateTime<Zone>) -> Option<DateTime<Zone>> {
         let next = self.first_shown(after.naive_local(), after);
         match fold_after(after) {
             // The clock will go back over what it showed: what comes then is sooner than what it has not shown yet.
@@ -61,7 +60,7 @@ impl CronExpression {
     }
 
     /// Finds the first instant after `after` at which the clock shows a time that is chosen and later than `local`.
-    fn first_shown(&self, local: NaiveDateTime, after: DateTime<Tz>) -> Option<DateTime<Tz>> {
+    fn first_shown(&self, local: NaiveDateTime, after: DateTime<Zone>) -> Option<DateTime<Zone>> {
         self.readings_after(local).find_map(|local| match after.timezone().from_local_datetime(&local) {
             LocalResult::Single(instant) => Some(instant).filter(|instant| *instant > after),
             LocalResult::Ambiguous(first, second) => [first, second].into_iter().find(|instant| *instant > after),
@@ -81,13 +80,13 @@ impl CronExpression {
 }
 
 /// Finds the first instant at which the clock shows more than `local`, a time it skips.
-fn gap_end(zone: Tz, local: NaiveDateTime) -> DateTime<Tz> {
+fn gap_end(zone: Zone, local: NaiveDateTime) -> DateTime<Zone> {
     let around = zone.from_utc_datetime(&local);
     bisect(around - OFFSET_MAX, around + OFFSET_MAX, |instant| instant.naive_local() > local)
 }
 
 /// Finds the instant at which the clock goes back over what it shows now, if this is the first time that it shows it.
-fn fold_after(now: DateTime<Tz>) -> Option<DateTime<Tz>> {
+fn fold_after(now: DateTime<Zone>) -> Option<DateTime<Zone>> {
     match now.timezone().from_local_datetime(&now.naive_local()) {
         LocalResult::Ambiguous(first, second) if now < second => {
             let offset = first.offset().fix();
@@ -98,7 +97,7 @@ fn fold_after(now: DateTime<Tz>) -> Option<DateTime<Tz>> {
 }
 
 /// Finds the first second in (`low`, `high`] from which `holds` is true; it is false at `low` and true at `high`.
-fn bisect(mut low: DateTime<Tz>, mut high: DateTime<Tz>, holds: impl Fn(DateTime<Tz>) -> bool) -> DateTime<Tz> {
+fn bisect(mut low: DateTime<Zone>, mut high: DateTime<Zone>, holds: impl Fn(DateTime<Zone>) -> bool) -> DateTime<Zone> {
     while high - low > TimeDelta::seconds(1) {
         let middle = low + TimeDelta::seconds((high - low).num_seconds() / 2);
         if holds(middle) { high = middle } else { low = middle }

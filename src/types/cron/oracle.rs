@@ -1,6 +1,7 @@
 //! The oracle of the cron tests: every minute tried, one by one, and the clock read at each.
 //!
-//! It shares nothing with what it judges but the rules of the zones: fields are made as text and as sets side by side.
+//! It shares nothing with what it judges, not even the rules of the zones, which it has from another library: fields are made
+//! as text and as sets side by side.
 
 use std::collections::BTreeSet;
 
@@ -128,17 +129,21 @@ impl Line {
     }
 }
 
-/// Lists the moments in 2010-2036 at which the zone's clock changes.
+/// Lists the moments in 2010-2023 at which the zone's clock changes; of later years two editions of the database differ.
 fn changes(zone: Tz) -> Vec<DateTime<Utc>> {
     let first = DateTime::from_timestamp(1_262_304_000, 0).unwrap();
     let local = |hour: i64| (first + TimeDelta::hours(hour)).with_timezone(&zone).naive_local();
     let jumps = |hour: &i64| local(hour + 1) - local(*hour) != TimeDelta::hours(1);
-    (0..26 * 8_766).filter(jumps).map(|hour| first + TimeDelta::hours(hour)).collect()
+    (0..14 * 8_766).filter(jumps).map(|hour| first + TimeDelta::hours(hour)).collect()
+}
+
+fn rules(zone: Zone) -> Tz {
+    zone.as_str().parse().unwrap()
 }
 
 fn zones_with_changes() -> Vec<(Zone, Vec<DateTime<Utc>>)> {
     let zone = |name: &str| name.parse::<Zone>().unwrap();
-    ZONES.iter().map(|name| (zone(name), changes(zone(name).rules()))).collect()
+    ZONES.iter().map(|name| (zone(name), changes(rules(zone(name))))).collect()
 }
 
 fn found(expression: &CronExpression, zone: Zone, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
@@ -163,7 +168,7 @@ fn it_agrees_with_trying_every_minute_around_clock_changes() {
         let Ok(expression) = line.text().parse::<CronExpression>() else { return Ok(()) };
         let to = from + TimeDelta::days(3);
         let start = from + TimeDelta::seconds(seconds);
-        let expected: Vec<_> = line.brute_force(zone.rules(), from, to).into_iter().filter(|s| *s > start).collect();
+        let expected: Vec<_> = line.brute_force(rules(zone), from, to).into_iter().filter(|s| *s > start).collect();
         prop_assert_eq!(found(&expression, zone, start, to), expected, "{} in {}", line.text(), zone);
     });
 }
