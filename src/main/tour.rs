@@ -1,4 +1,4 @@
-//! `berth tour`: the main job on real parts, in a throw-away state directory, in about a minute and a half.
+//! `berth tour`: the main job on real parts, in a throw-away state directory, in about a minute: a schedule is waited for.
 //!
 //! Every step runs the very command that a user would type, by starting this program again, and checks what came of it.
 //! Ctrl-C, a closed terminal and a closed output end it early, and everything is removed all the same.
