@@ -101,9 +101,9 @@ impl From<CommandError> for ApiError {
         match error {
             CommandError::Refused(refusal) => Self::Refused(refusal),
             CommandError::Busy { .. } | CommandError::Log(AppendError::Busy { .. }) => Self::Busy(message),
-            CommandError::Parked { .. } => {
-                Self::Refused(Refusal::new(RefusalClass::Unsupported, "stream.parked", message).hinted("berth doctor"))
-            }
+            CommandError::Parked { .. } => Self::Refused(
+                Refusal::new(RefusalClass::Unsupported, "stream.parked", message).hinted("berth audit verify"),
+            ),
             CommandError::Log(error) => error.into(),
             CommandError::Stopping => Self::Log(message),
         }
@@ -150,5 +150,17 @@ impl From<Failure> for ApiError {
             }
             _ => Self::Busy(failure.reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_stream_leads_to_what_looks_at_the_log() {
+        let parked = CommandError::Parked { stream: "schedule/x".to_owned(), reason: "no body".to_owned() };
+        let problem = ApiError::from(parked).problem();
+        assert_eq!((problem.code.as_str(), problem.hint.as_deref()), ("stream.parked", Some("berth audit verify")));
     }
 }
