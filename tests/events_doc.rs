@@ -326,3 +326,24 @@ fn pages_name_only_places_that_are_there() {
         "the check sees nothing"
     );
 }
+
+fn pages(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.into_iter().chain(folders.iter().flat_map(|folder| pages(folder))).collect()
+}
+
+/// Returns the links of a page that lead nowhere.
+fn dead_links(page: &Path, text: &str) -> Vec<String> {
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let leads = |link: &str| link.is_empty() || link.contains("://") || page.parent().unwrap().join(link).exists();
+    links.filter(|link| !leads(link)).map(|link| format!("{}: {link}", page.display())).collect()
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let all = pages(&root().join("docs")).into_iter().chain([root().join("README.md")]);
+    let dead: Vec<String> = all.flat_map(|page| dead_links(&page, &fs::read_to_string(&page).unwrap())).collect();
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+    assert_eq!(dead_links(&root().join("README.md"), "[a](no-such.md) [b](docs)").len(), 1, "the check sees nothing");
+}
