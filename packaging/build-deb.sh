@@ -26,9 +26,15 @@ done
 install -D -m 644 "$here/berth.sysusers.conf" "$root/usr/lib/sysusers.d/berth.conf"
 install -D -m 644 "$here/berth.tmpfiles.conf" "$root/usr/lib/tmpfiles.d/berth.conf"
 install -D -m 644 "$here/berth.bash-completion" "$root/usr/share/bash-completion/completions/berth"
-for text in README.md LICENSE docs/operating.md docs/architecture.md docs/events.md docs/formats/log.md; do
-  [ ! -f "$project/$text" ] || install -D -m 644 "$project/$text" "$root/usr/share/doc/berth/${text#docs/}"
+# All pages, because they lead to each other; here they lie beside the README.
+pages=$root/usr/share/doc/berth
+install -d -m 755 "$pages"
+(cd "$project" && find docs -name '*.md' -printf '%P\n') | while read -r page; do
+  install -D -m 644 "$project/docs/$page" "$pages/$page"
 done
+install -m 644 "$project/LICENSE" "$pages/LICENSE"
+sed 's,](docs/,](,' "$project/README.md" >"$pages/README.md"
+chmod 644 "$pages/README.md"
 
 depends=libc6
 if command -v dpkg-shlibdeps >/dev/null; then

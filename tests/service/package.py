@@ -4,6 +4,7 @@ The outer container is privileged and may nest; its state directory has a file s
 layers of containers cannot lie on the overlay that its root is.
 """
 
+import re
 import subprocess
 
 from node import PROJECT, Node, check, debian, say, wait_for
@@ -72,10 +73,20 @@ def run(program, keep):
         outer.removed()
 
 
+def check_pages(package, place):
+    """The links of the installed pages lead to installed pages."""
+    subprocess.run(["dpkg-deb", "-x", package, place], check=True)
+    pages = place / "usr/share/doc/berth"
+    links = [(page, link) for page in pages.rglob("*.md") for link in re.findall(r"\]\(([^)#]+)\)", page.read_text())]
+    dead = [f"{page}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()]
+    check(links and not dead, dead)
+
+
 def installed(node, program):
     say("== the package")
     build = [PROJECT / "packaging/build-deb.sh", program, node.place / "package"]
     package = subprocess.run(build, check=True, capture_output=True, text=True).stdout.strip()
+    check_pages(package, node.place / "unpacked")
     with open(package, "rb") as file:
         node.must("exec", "-T", "outer", "--", "sh", "-c", "cat >/root/berth.deb", stdin=file)
     node.inside("outer", "dpkg -i /root/berth.deb")
