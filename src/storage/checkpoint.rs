@@ -203,11 +203,24 @@ impl Signer {
             Self::create(&path, &origin(log))?;
         }
         let signer = Self::read(&path)?;
-        let public = directory.join(VKEY_FILE);
-        if !public.exists() {
-            file::replace(&public, format!("{}\n", signer.key).as_bytes()).map_err(OpenError::file(&public))?;
-        }
+        signer.publish(&directory)?;
         Ok(signer)
+    }
+
+    /// Writes the public half beside the key. One of a key that was lost is kept: it verifies what that key signed.
+    fn publish(&self, directory: &Path) -> Result<(), OpenError> {
+        let path = directory.join(VKEY_FILE);
+        let written = fs::read_to_string(&path).ok().and_then(|text| VerifierKey::parse(&text).ok());
+        if written.as_ref() == Some(&self.key) {
+            return Ok(());
+        }
+        let write = |path: &Path, key: &VerifierKey| {
+            file::replace(path, format!("{key}\n").as_bytes()).map_err(OpenError::file(path))
+        };
+        if let Some(lost) = written {
+            write(&directory.join(format!("checkpoint-{}.vkey", hex(&lost.id))), &lost)?;
+        }
+        write(&path, &self.key)
     }
 
     fn create(path: &Path, name: &str) -> Result<(), OpenError> {
@@ -290,6 +303,20 @@ mod tests {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(vkey_path(directory.path(), log)).unwrap();
         assert_eq!(VerifierKey::parse(&text).as_ref(), Ok(first.key()));
+    }
+
+    #[test]
+    fn the_public_half_is_that_of_the_key_and_the_one_of_a_lost_key_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = LogId::from_bytes([1; 16]);
+        let lost = Signer::open(directory.path(), log).unwrap();
+        let folder = directory.path().join(log.to_string());
+        fs::remove_file(folder.join(KEY_FILE)).unwrap();
+        let now = Signer::open(directory.path(), log).unwrap();
+        assert_ne!(lost.key(), now.key());
+        let read = |path: &Path| VerifierKey::parse(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(&read(&vkey_path(directory.path(), log)), now.key());
+        assert_eq!(&read(&folder.join(format!("checkpoint-{}.vkey", hex(&lost.key().id)))), lost.key());
     }
 
     proptest! {
