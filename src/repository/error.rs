@@ -54,6 +54,12 @@ pub enum Error {
         /// Which store.
         store: String,
     },
+    /// The node has no key to this store.
+    #[error("the key of this node to the backup store, {path}, is not there; put its copy back")]
+    NoKey {
+        /// The key file.
+        path: String,
+    },
     /// A text is no recovery key.
     #[error("this is no recovery key: {reason}")]
     InvalidRecoveryKey {

@@ -34,12 +34,12 @@ pub fn create(directory: &Path, store: StoreId) -> Result<[u8; 32]> {
 /// Reads the key file of a store.
 ///
 /// # Errors
-/// `Missing` if there is none, `Damaged` if it is no key file; what the kernel says.
+/// `NoKey` if there is none, `Damaged` if it is no key file; what the kernel says.
 pub fn read(directory: &Path, store: StoreId) -> Result<[u8; 32]> {
     let path = path(directory, store);
     let shown = path.display().to_string();
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::Missing { what: format!("the key file {shown}") },
+        ErrorKind::NotFound => Error::NoKey { path: shown.clone() },
         _ => Error::io("read", &shown)(error),
     })?;
     bytes.try_into().map_err(|_| Error::damaged(format!("the key file {shown}"), "it has not 32 bytes"))
@@ -51,7 +51,7 @@ pub fn read(directory: &Path, store: StoreId) -> Result<[u8; 32]> {
 /// What `read` and `create` say.
 pub fn read_or_create(directory: &Path, store: StoreId) -> Result<[u8; 32]> {
     match read(directory, store) {
-        Err(Error::Missing { .. }) => create(directory, store),
+        Err(Error::NoKey { .. }) => create(directory, store),
         other => other,
     }
 }

@@ -201,7 +201,7 @@ fn another_node_reads_until_it_takes_over_and_then_the_first_is_fenced() {
     std::fs::create_dir(bench.path("other-keys")).unwrap();
     let other = Access { node: NodeId::derived("other"), key_directory: bench.path("other-keys"), ..bench.access() };
     let open = |access: &Access, purpose, key| Repository::open(bench.medium(), access.clone(), purpose, key);
-    assert!(matches!(open(&other, Purpose::Read, None), Err(Error::Missing { .. })));
+    assert!(matches!(open(&other, Purpose::Read, None), Err(Error::NoKey { .. })));
     let typed = RecoveryKey::parse(&recovery.to_text()).unwrap();
     assert_eq!(open(&other, Purpose::Read, Some(&typed)).unwrap().backups().unwrap(), [id]);
     assert!(matches!(open(&other, Purpose::Write, Some(&typed)), Err(Error::ReadOnly { .. })));
