@@ -19,7 +19,9 @@ mount_disk() {
   mount $disk $place
 }
 
+# As on a fresh server: what mounts an overlay has the kernel load it, and nobody has by now.
 start_daemon() {
+  rmmod overlay 2>/dev/null || :
   "$program" daemon --key-dir $place/keys 2>>$place/daemon.log &
   local left
   for left in $(seq 600); do

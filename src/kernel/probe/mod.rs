@@ -77,9 +77,11 @@ impl Feature {
 
 /// Probes everything that can be probed in this process.
 pub fn probe() -> Vec<Feature> {
+    // First, because the kernel loads what is tried: on a fresh boot it has no overlay file system before somebody mounts one.
+    let isolation = isolation::probe();
     let mut features = system::probe();
     features.extend(cgroups::probe());
-    features.extend(isolation::probe());
+    features.extend(isolation);
     features
 }
 
