@@ -11,7 +11,9 @@ use super::console_log;
 use super::edge::{Edge, Room, Subject};
 use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
-use super::resources::{DeleteRequest, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest};
+use super::resources::{
+    DeleteRequest, DoctorFinding, RenameRequest, RestartRequest, SetLimits, StopRequest, UndeleteRequest,
+};
 use crate::actors::Receipt;
 use crate::domain::container::{Command, Container};
 use crate::domain::{Refusal, RefusalClass};
@@ -151,14 +153,21 @@ pub async fn can_start(edge: &Edge) -> ApiResult<()> {
     }
     let doctor = edge.ports.doctor.clone();
     let findings = block(move || doctor()).await?.findings;
-    let lacks = findings.into_iter().find(|finding| finding.feature == FEATURE_START && !finding.ok);
-    let reason = lacks.map(|finding| finding.reason).filter(|reason| !reason.is_empty());
-    let message = reason.map_or_else(
-        || "containers cannot start here".to_owned(),
-        |reason| format!("containers cannot start here: {reason}"),
-    );
-    let refusal = Refusal::new(RefusalClass::Unsupported, "node.cannot-start", message);
-    Err(refusal.hinted("berth doctor").into())
+    Err(cannot_start(findings).into())
+}
+
+fn cannot_start(findings: Vec<DoctorFinding>) -> Refusal {
+    let refusal = |message: &str| Refusal::new(RefusalClass::Unsupported, "node.cannot-start", message);
+    match findings.into_iter().find(|finding| finding.feature == FEATURE_START) {
+        Some(finding) if finding.ok => {
+            refusal("what this host lacked when the daemon began is there now; the daemon has to begin anew")
+                .hinted("systemctl restart berth")
+        }
+        Some(finding) if !finding.reason.is_empty() => {
+            refusal(&format!("containers cannot start here: {}", finding.reason)).hinted("berth doctor")
+        }
+        _ => refusal("containers cannot start here").hinted("berth doctor"),
+    }
 }
 
 async fn stop(edge: Edge, reference: web::Path<String>) -> ApiResult {
@@ -279,4 +288,22 @@ pub(super) async fn reach<T: Send + 'static>(
 ) -> ApiResult<T> {
     let access = edge_or_look.access.clone();
     Ok(block(move || work(&*access)).await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_mended_while_the_daemon_runs_is_told() {
+        let start = |ok, reason: &str| {
+            let (feature, reason) = (FEATURE_START.to_owned(), reason.to_owned());
+            let refusal = cannot_start(vec![DoctorFinding { feature, required: true, ok, reason, fix: None }]);
+            (refusal.message, refusal.hint.unwrap())
+        };
+        let (message, hint) = start(false, "no overlay");
+        assert!(message.ends_with("here: no overlay") && hint == "berth doctor", "{message}, {hint}");
+        let (message, hint) = start(true, "");
+        assert!(message.contains("is there now") && hint == "systemctl restart berth", "{message}, {hint}");
+    }
 }
