@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
-use super::paths::ensure_directory;
+use super::paths::{ensure_directory, sync_directory, write_durably};
 use crate::domain::effect::{Facts, Failure, FailureKind};
 use crate::effects::steps::StepName;
 use crate::repository::{self, Access, Directory, Purpose, Repository};
@@ -75,8 +75,9 @@ impl LinuxHost {
             return Ok(Facts::None);
         }
         ensure_directory(&self.stores())?;
-        let place = Place { path: path.to_owned() };
-        record::write(&self.stores(), &format!("{store}.json"), &place).map_err(cannot("write", path.display()))?;
+        let place = serde_json::to_vec(&Place { path: path.to_owned() }).map_err(std::io::Error::from);
+        let written = place.and_then(|place| write_durably(&self.stores(), &format!("{store}.json"), &place));
+        written.map_err(cannot("write the place of store", store))?;
         let repository = self.repository(store)?;
         let recovery = self.recovery_text(store)?;
         let fingerprint = blake3::hash(recovery.trim().as_bytes()).to_hex();
@@ -99,7 +100,7 @@ impl LinuxHost {
             self.clear_attempt(store, &beside)?;
         }
         made?;
-        super::paths::sync_directory(parent).map_err(cannot("sync", parent.display()))
+        sync_directory(parent).map_err(cannot("sync", parent.display()))
     }
 
     fn make_beside(&self, store: StoreId, beside: &Path, path: &Path, node: NodeId) -> Result<(), Failure> {
@@ -109,7 +110,8 @@ impl LinuxHost {
         let (repository, recovery) = made.map_err(repository_failure)?;
         drop(repository);
         let text = recovery.to_text();
-        write_secret(&self.recovery_file(store), &text).map_err(cannot("write", "the recovery key"))?;
+        let written = write_secret(&self.recovery_file(store), &text);
+        written.and_then(|()| sync_directory(&self.options.key_dir)).map_err(cannot("write", "the recovery key"))?;
         std::fs::rename(beside, path).map_err(cannot("move the store to", path.display()))
     }
 
