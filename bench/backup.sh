@@ -2,7 +2,7 @@
 # First backup, backup with nothing changed, restore and verification of a Debian root inside a container, beside tar and,
 # where they are installed, restic and borg. All three encrypt and authenticate what they store and compress it with zstd
 # of a low level (ours 3, restic's "auto", borg's zstd,3); each first backup goes into an empty repository. Everything is in
-# the page cache before the first time is taken; each figure is the middle of three.
+# the page cache before the first time is taken; each figure is the middle of three, in a new repository or file system.
 . "$(dirname "$0")/lib.sh"
 tree=$BENCH_WORK/debian
 fixture=$project/target/fixtures/debian.tar
@@ -32,7 +32,18 @@ nothing() { :; }
 read_all() { tar -C "$tree" -c . | cat >/dev/null; }
 read_all
 
-fresh() { rm -rf "$BENCH_WORK/out"; mkdir "$BENCH_WORK/out"; }
+# What is restored goes to a new file system each time: ext4 is slow to make files where many were just removed, since it
+# keeps from giving out their inodes again for some seconds, so whoever came second would pay for the first.
+out=$BENCH_WORK/out
+fresh() {
+  mkdir -p "$out"
+  umount -q "$out" || :
+  rm -f "$BENCH_WORK/out.img"
+  truncate -s 2G "$BENCH_WORK/out.img"
+  mkfs.ext4 -q -E nodiscard "$BENCH_WORK/out.img"
+  mount -o loop "$BENCH_WORK/out.img" "$out"
+}
+trap 'umount -q "$out" || :; tidy' EXIT
 
 # --- ours: a store per first backup, since a second one in the same store would find everything there
 : >"$BENCH_WORK/first"
@@ -47,7 +58,7 @@ size=$(du -s --block-size=1 "$BENCH_WORK/store2" | cut -f1)
 three verify nothing berth backup verify data@latest
 verified=$(cat "$BENCH_WORK/verify")
 restore=-
-if three restore fresh berth backup restore data@latest --path /srv --into "$BENCH_WORK/out"; then
+if three restore fresh berth backup restore data@latest --path /srv --into "$out"; then
   restore=$(cat "$BENCH_WORK/restore")
 else
   note "the restore failed: no figures of it."
@@ -55,7 +66,7 @@ fi
 
 # --- tar with zstd: no deduplication, no encryption, nothing incremental
 three tar-first nothing tar --zstd --xattrs -C "$tree" -cf "$BENCH_WORK/tree.tar.zst" .
-three tar-restore fresh tar --zstd --xattrs -xpf "$BENCH_WORK/tree.tar.zst" -C "$BENCH_WORK/out"
+three tar-restore fresh tar --zstd --xattrs -xpf "$BENCH_WORK/tree.tar.zst" -C "$out"
 row "first backup (command line)" "$first" "tar --zstd" "$(cat "$BENCH_WORK/tar-first")" -
 [ "$restore" = - ] || row "restore of the tree" "$restore" "tar --zstd -x" "$(cat "$BENCH_WORK/tar-restore")" 0.77
 row "size of the store, bytes" "$size" "tar.zst" "$(stat -c %s "$BENCH_WORK/tree.tar.zst")" -
@@ -78,7 +89,7 @@ if command -v restic >/dev/null; then
   three restic-first anew restic -q backup --compression auto "$tree"
   du -s --block-size=1 "$RESTIC_REPOSITORY" | cut -f1 >"$BENCH_WORK/restic-size"
   three restic-again nothing restic -q backup --compression auto "$tree"
-  three restic-restore fresh restic -q restore latest --target "$BENCH_WORK/out"
+  three restic-restore fresh restic -q restore latest --target "$out"
   three restic-verify nothing restic -q check --read-data
   peer restic 3 15 4 2 1
 fi
@@ -90,7 +101,7 @@ if command -v borg >/dev/null; then
   anew() { rm -rf "$BORG_REPO" "$BORG_BASE_DIR"; borg init --encryption repokey-blake2; }
   first_of_borg() { borg create --compression zstd,3 ::first "$tree"; }
   again_by_borg() { borg create --compression zstd,3 "::again-$(now)" "$tree"; }
-  restore_by_borg() { (cd "$BENCH_WORK/out" && borg extract ::first); }
+  restore_by_borg() { (cd "$out" && borg extract ::first); }
   three borg-first anew first_of_borg
   du -s --block-size=1 "$BORG_REPO" | cut -f1 >"$BENCH_WORK/borg-size"
   three borg-again nothing again_by_borg
