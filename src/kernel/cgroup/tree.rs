@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::kernel::failure::{Failure, Step as _};
 use crate::sys::descriptor;
 
-/// How often processes that were born meanwhile are looked for.
-const LOOKS: usize = 100;
+/// How long processes that are born meanwhile are looked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(1);
 /// ESRCH: the process has ended (errno(3)).
 const NO_SUCH_PROCESS: i32 = 3;
 
@@ -36,23 +38,30 @@ pub(super) fn join(group: &Path, pid: i32) -> Result<(), Failure> {
     write(group, "cgroup.procs", &pid.to_string())
 }
 
-/// Moves every process of the group into its leaf. They come and go meanwhile: it looks again until nobody is left.
+/// Moves every process of the group into its leaf. They come and go meanwhile: it looks again until nobody is left. One
+/// that is just ending is not moved any more and stands there until the kernel has done with it.
 pub(super) fn vacate(group: &Path, leaf: &str) -> Result<(), Failure> {
     make(&group.join(leaf))?;
-    for _ in 0..LOOKS {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         let text = read(group, "cgroup.procs").step("read the processes of the cgroup")?;
-        let processes: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        if processes.is_empty() {
+        if text.is_empty() {
             return Ok(());
         }
-        for pid in processes {
+        for pid in text.lines().filter_map(|line| line.parse().ok()) {
             match join(&group.join(leaf), pid) {
                 Err(failure) if failure.errno == Some(NO_SUCH_PROCESS) => {}
                 moved => moved?,
             }
         }
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                "move the processes of the cgroup into a leaf",
+                "new ones come as fast as they move",
+            ));
+        }
+        std::thread::sleep(PAUSE);
     }
-    Err(Failure::new("move the processes of the cgroup into a leaf", "new ones come as fast as they are moved"))
 }
 
 /// Makes a directory if it is not there, open to be passed by everybody whatever the file mode mask: a kernel such
