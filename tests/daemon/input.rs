@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::check;
 use crate::fixture::Node;
-use crate::harness::{Outcome, Stop, need};
+use crate::harness::{Outcome, Stop, need, roots};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("names that are none, and names of nothing", names),
@@ -153,14 +153,16 @@ fn no_init() -> Outcome {
     need(&["start-containers"])?;
     let node = Node::begin("no-init")?;
     let bare = node.place.join("bare");
-    fs::create_dir_all(bare.join("etc"))?;
-    fs::write(bare.join("etc/motd"), "x")?;
+    fs::create_dir_all(bare.join("bin"))?;
+    fs::copy(roots::busybox()?.join("bin/busybox"), bare.join("bin/busybox"))?;
     node.must(&["template", "create", "bare", "--from-dir", &bare.to_string_lossy()])?;
     let create = ["container", "create", "c1", "--template", "bare", "--disk-kind", "directory"];
     let answer = node.berth(&create)?;
     check!(answer.code == 1 && answer.word() == "container.no-init", "{answer:?}");
     check!(node.must(&["container", "list", "--all", "-o", "name"])?.out.is_empty(), "something was left");
-    node.must(&[create.as_slice(), &["--", "/bin/true"]].concat())?;
+    node.must(&[create.as_slice(), &["--start", "--", "/bin/busybox", "sleep", "1000"]].concat())?;
+    check!(node.must(&["exec", "-T", "c1", "--", "/bin/busybox", "cat", "/etc/hostname"])?.out == "c1\n", "no name");
+    node.must(&["container", "stop", "c1", "--kill", "-y"])?;
     node.finish()
 }
 

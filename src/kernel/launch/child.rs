@@ -1,6 +1,7 @@
 //! The child's side of a launch: it takes on the ids, assembles the root, waits for the word, becomes the program.
 
 use std::convert::Infallible;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -74,6 +75,11 @@ fn furnish(container: &Container) -> Result<(), Failure> {
         let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65535");
     }
     let etc = Path::new("/etc");
+    // The root of a single program need not have one.
+    match std::fs::create_dir(etc) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.step("make /etc")?,
+    }
     descriptor::replace_untrusted_file(etc, "hostname", format!("{}\n", container.hostname).as_bytes())
         .step("write /etc/hostname")?;
     if let Some(text) = &container.resolv_conf {
