@@ -125,6 +125,8 @@ pub enum LogFault {
 pub struct Faults {
     pub host: Vec<Fault>,
     pub log: Option<LogFault>,
+    /// Only appends to this stream count for it.
+    pub of: Option<StreamName>,
     /// Everything the host does, it does twice.
     pub twice: bool,
     /// Effects of these names panic, once.
@@ -137,6 +139,7 @@ pub struct Faults {
 struct MortalLog {
     inner: Arc<SqliteStore>,
     fault: Option<LogFault>,
+    of: Option<StreamName>,
     appends: AtomicU64,
     dead: Arc<AtomicBool>,
 }
@@ -145,6 +148,9 @@ impl EventStore for MortalLog {
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
         if self.dead.load(Ordering::Acquire) {
             return unanswered();
+        }
+        if self.of.as_ref().is_some_and(|stream| *stream != commit.stream) {
+            return self.inner.append(commit);
         }
         let number = self.appends.fetch_add(1, Ordering::AcqRel) + 1;
         match self.fault {
@@ -289,6 +295,7 @@ impl Daemon {
         let log = Arc::new(MortalLog {
             inner: Arc::clone(&store),
             fault: faults.log,
+            of: faults.of.clone(),
             appends: AtomicU64::new(0),
             dead: Arc::clone(&dead),
         });

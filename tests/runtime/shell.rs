@@ -125,7 +125,8 @@ fn a_failed_append_ends_the_actor_and_the_next_one_knows_only_the_log() {
     for fault in [LogFault::Refuse(1), LogFault::Deny(1)] {
         in_system(async {
             let scene = Scene::new();
-            let daemon = founded(&scene, Faults { log: Some(fault), ..Faults::default() }).await;
+            let faults = Faults { log: Some(fault), of: Some(container("web")), ..Faults::default() };
+            let daemon = founded(&scene, faults).await;
             let lost = daemon.order::<Container>(&container("web"), START, "start").await;
             assert!(matches!(lost, Err(CommandError::Log(AppendError::Unavailable { .. }))), "{lost:?}");
             assert_eq!(daemon.quiet().await, End::Quiet);
