@@ -130,9 +130,10 @@ def run(program, keep):
     try:
         with (place / "disk").open("wb") as file:
             file.truncate(DISK)
+        own = Path(shutil.copy(program, place / "berth"))  # wherever it was built, /tmp included
         promises = Promises()
         for number in range(1, LIVES + 1):
-            live(program, place, number, promises, chance.uniform(*WORK))
+            live(own, place, number, promises, chance.uniform(*WORK))
     finally:
         say(f"kept: {place}") if keep else shutil.rmtree(place)
 
