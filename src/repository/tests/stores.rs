@@ -38,15 +38,19 @@ fn a_flipped_bit_anywhere_is_found_with_and_without_the_key() {
     assert!(repository.verify(&mut |_| true).unwrap().is_clean());
 }
 
-#[test]
-fn a_file_whose_content_is_damaged_is_listed_and_the_others_come_back() {
-    let bench = Bench::new();
-    let (repository, _, id) = with_backup(&bench);
+fn damage_first_pieces(bench: &Bench) {
     for file in files_below(&bench.path("store/packs")) {
         let mut bytes = std::fs::read(&file).unwrap();
         bytes[200] ^= 1; // In the first piece.
         std::fs::write(&file, bytes).unwrap();
     }
+}
+
+#[test]
+fn a_file_whose_content_is_damaged_is_listed_and_the_others_come_back() {
+    let bench = Bench::new();
+    let (repository, _, id) = with_backup(&bench);
+    damage_first_pieces(&bench);
     let report = bench.restored(&repository, id, "out", IdMap::IDENTITY);
     assert_eq!(report.exceptions.len(), 1, "{report:?}");
     let lost = &report.exceptions[0];
@@ -58,11 +62,7 @@ fn a_file_whose_content_is_damaged_is_listed_and_the_others_come_back() {
 fn a_file_that_is_there_stays_until_the_restored_one_is_whole() {
     let bench = Bench::new();
     let (repository, _, id) = with_backup(&bench);
-    for file in files_below(&bench.path("store/packs")) {
-        let mut bytes = std::fs::read(&file).unwrap();
-        bytes[200] ^= 1; // In the first piece.
-        std::fs::write(&file, bytes).unwrap();
-    }
+    damage_first_pieces(&bench);
     let target = bench.dir("out");
     for name in ["small", "middle", "large"] {
         std::fs::write(bench.path("out").join(name), "of now").unwrap();
