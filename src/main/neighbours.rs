@@ -45,19 +45,12 @@ fn foreign_ids_in(register: &Path, state: &Path, instance: &str) -> io::Result<V
         None => (0..=OTHERS).find(|block| !taken.contains(block)).ok_or_else(no_block)?,
     };
     if own.is_none() {
-        keep(state, block)?;
+        // Durable before any container has ids of it.
+        berth::sys::durable::replace(&state.join(FILE), block.to_string().as_bytes())?;
     }
     let entry = serde_json::to_vec(&Entry { state: state.to_owned(), block })?;
     fs::write(register.join(format!("{instance}.json")), entry)?;
     Ok(all_but(block))
-}
-
-/// Writes the block down before any container has ids of it.
-fn keep(state: &Path, block: u32) -> io::Result<()> {
-    let mut file = fs::File::create(state.join(FILE))?;
-    io::Write::write_all(&mut file, block.to_string().as_bytes())?;
-    file.sync_all()?;
-    fs::File::open(state)?.sync_all()
 }
 
 /// Gives the block back: nothing on this host carries its ids any more. The last one takes the register away.

@@ -8,7 +8,6 @@ pub mod checkpoint;
 pub mod conformance;
 mod database;
 mod error;
-mod file;
 pub mod format;
 mod intern;
 mod keys;
@@ -31,6 +30,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use crate::sys::durable as file;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod capability;
 mod check;
 pub mod descriptor;
+pub mod durable;
 pub mod ext4;
 pub mod fs;
 pub mod lock;

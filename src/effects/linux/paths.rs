@@ -115,16 +115,6 @@ pub fn ensure_directory(path: &Path) -> Result<(), Failure> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(cannot("make the directory", path.display()))
 }
 
-/// Writes a file of a directory so that it is there whole, also after a power cut, or not at all.
-pub(super) fn write_durably(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = directory.join(format!("{name}.new"));
-    let mut file = std::fs::File::create(&temporary)?;
-    io::Write::write_all(&mut file, bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, directory.join(name))?;
-    sync_directory(directory)
-}
-
 /// Waits until a directory knows on disk what names it has.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     std::fs::File::open(path)?.sync_all()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
-use super::paths::{ensure_directory, sync_directory, write_durably};
+use super::paths::{ensure_directory, sync_directory};
 use crate::domain::effect::{Facts, Failure, FailureKind};
 use crate::effects::steps::StepName;
 use crate::repository::{self, Access, Directory, Purpose, Repository};
@@ -76,7 +76,8 @@ impl LinuxHost {
         }
         ensure_directory(&self.stores())?;
         let place = serde_json::to_vec(&Place { path: path.to_owned() }).map_err(std::io::Error::from);
-        let written = place.and_then(|place| write_durably(&self.stores(), &format!("{store}.json"), &place));
+        let written =
+            place.and_then(|place| crate::sys::durable::replace(&self.stores().join(format!("{store}.json")), &place));
         written.map_err(cannot("write the place of store", store))?;
         let repository = self.repository(store)?;
         let recovery = self.recovery_text(store)?;
