@@ -43,7 +43,7 @@ fn forwarded_signals() -> Vec<i32> {
 fn become_command(argv: &[String], environment: &[String], profile: Profile) -> Result<Infallible, Failure> {
     process::new_session().step("start a session")?;
     tty::make_controlling(std::io::stdin()).step("take the console")?;
-    descriptor::close_from_on_exec(3).step("close descriptors")?;
+    descriptor::close_all_but_kept().step("close descriptors")?;
     security::enter(profile)?;
     program::become_program(argv, environment).step(&format!("execute {}", argv.join(" ")))
 }

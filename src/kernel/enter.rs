@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,12 +22,14 @@ use super::program;
 use super::security::{self, Profile};
 use crate::sys::namespace::{self, Namespaces};
 use crate::sys::process::{self, Child, ForkOptions, Forked};
-use crate::sys::tty::{self, PseudoTerminal, WindowSize};
+use crate::sys::tty::{self, WindowSize};
 use crate::sys::{descriptor, signal, socket};
 
 /// How long the helper may take. The shim does nothing else meanwhile, so a container that blocks the helper (by a
 /// file system of its own over /dev/pts) must not hold it for long.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What helper and command end with when they could not become the command; the report says why.
+const EXIT_FAILED: i32 = 127;
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,21 +88,13 @@ pub struct Entered {
 /// Names the step in helper or command that failed; what was forked ends by itself and is to be reaped.
 pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<Entered, Failure> {
     let (ours, theirs) = socket::pair().step("make the helper's socket")?;
-    let pipes = if command.terminal.is_none() { Some(Pipes::new()?) } else { None };
     let groups = Groups::of(target.init, layout)?;
     let options = ForkOptions { cgroup: groups.birthplace.as_ref().map(AsFd::as_fd), ..ForkOptions::default() };
     match process::fork(options).step("fork the helper")? {
-        Forked::Child => {
-            drop(ours);
-            let inner = pipes.map(|pipes| pipes.inner);
-            let Err(failure) = help(target, groups.doors, command, inner, &theirs);
-            let _ = Word::Failed(failure).send(&theirs, &[]);
-            process::exit_now(127)
-        }
+        Forked::Child => help(target, groups.doors, command, theirs),
         Forked::Parent(helper) => {
             drop(theirs);
-            let outer = pipes.map(|pipes| pipes.outer);
-            take_over(&ours, outer).inspect_err(|_| {
+            take_over(&ours, command.terminal.is_some()).inspect_err(|_| {
                 // It may hang in something the container put in its way; one that has ended needs no signal.
                 let _ = process::signal_pidfd(&helper.pidfd, signal::KILL);
             })
@@ -107,34 +102,20 @@ pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<E
     }
 }
 
-fn take_over(socket: &OwnedFd, pipes: Option<[OwnedFd; 3]>) -> Result<Entered, Failure> {
+fn take_over(socket: &OwnedFd, terminal: bool) -> Result<Entered, Failure> {
     let (pid, mut descriptors) = words::expect_entered(socket, PATIENCE)?;
-    let missing = || Failure::new("enter the container", "the helper sent no descriptor");
+    let missing = || Failure::new("enter the container", "the helper sent other descriptors than were asked for");
+    let pidfd = if descriptors.is_empty() { return Err(missing()) } else { descriptors.remove(0) };
     if let Err(failure) = words::wait_for_end(socket, PATIENCE) {
-        if let Some(pidfd) = descriptors.first() {
-            let _ = process::signal_pidfd(pidfd, signal::KILL);
-        }
+        let _ = process::signal_pidfd(&pidfd, signal::KILL);
         return Err(failure);
     }
-    let streams = match pipes {
-        Some(pipes) => Streams::Pipes(pipes),
-        None => Streams::Terminal(descriptors.pop().ok_or_else(missing)?),
+    let streams = if terminal {
+        Streams::Terminal(descriptors.pop().ok_or_else(missing)?)
+    } else {
+        Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?)
     };
-    let pidfd = descriptors.pop().ok_or_else(missing)?;
     Ok(Entered { child: Child { pid, pidfd }, streams })
-}
-
-struct Pipes {
-    inner: [OwnedFd; 3],
-    outer: [OwnedFd; 3],
-}
-
-impl Pipes {
-    fn new() -> Result<Self, Failure> {
-        let pipe = || descriptor::pipe().step("make a pipe");
-        let (input, output, error) = (pipe()?, pipe()?, pipe()?);
-        Ok(Self { inner: [input.0, output.1, error.1], outer: [input.1, output.0, error.0] })
-    }
 }
 
 /// The groups that the helper joins: those of the init, as the host sees them.
@@ -156,30 +137,38 @@ impl Groups {
     }
 }
 
-/// The helper's part, up to the second fork.
-fn help(
-    target: Target<'_>,
-    doors: Doors,
-    command: &Command,
-    pipes: Option<[OwnedFd; 3]>,
-    socket: &OwnedFd,
-) -> Result<Infallible, Failure> {
+/// The helper's part; never returns.
+///
+/// From the moment it is in the container's namespaces it holds nothing of the host but its standard streams, which the
+/// command replaces, and the socket on which it reports: only then does it look at anything of the container's.
+fn help(target: Target<'_>, doors: Doors, command: &Command, socket: OwnedFd) -> ! {
+    let joined = join(target, doors);
+    let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
+    let Err(failure) = joined.and_then(|()| fork_command(target.profile, command, &socket));
+    let _ = Word::Failed(failure).send(&socket, &[]);
+    process::exit_now(EXIT_FAILED)
+}
+
+fn join(target: Target<'_>, doors: Doors) -> Result<(), Failure> {
     process::forbid_dump().step("close /proc of the helper")?;
     doors.pass()?;
-    namespace::enter(target.pidfd, namespaces(target)).step("enter the namespaces")?;
+    namespace::enter(target.pidfd, namespaces(target)).step("enter the namespaces")
+}
+
+/// Finds the user, makes the streams and forks the command, up to the report.
+fn fork_command(profile: Profile, command: &Command, socket: &OwnedFd) -> Result<Infallible, Failure> {
     std::env::set_current_dir("/").step("go to the root")?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
     let account = account::find(&command.user)?;
-    let terminal = open_terminal(command, &account)?;
+    let Ends { inner, outer } = Ends::new(command.terminal, account.user)?;
     match process::fork(ForkOptions { as_sibling: true, ..ForkOptions::default() }).step("fork the command")? {
         Forked::Child => {
-            let Err(failure) = become_command(target.profile, command, &account, terminal, pipes);
+            let Err(failure) = become_command(profile, command, &account, inner);
             let _ = Word::Failed(failure).send(socket, &[]);
-            process::exit_now(127)
+            process::exit_now(EXIT_FAILED)
         }
         Forked::Parent(child) => {
-            let mut descriptors = vec![child.pidfd.as_fd()];
-            descriptors.extend(terminal.as_ref().map(|pair| pair.master.as_fd()));
+            let descriptors: Vec<_> = std::iter::once(&child.pidfd).chain(&outer).map(AsFd::as_fd).collect();
             Word::Entered(child.pid).send(socket, &descriptors)?;
             process::exit_now(0)
         }
@@ -198,12 +187,38 @@ fn namespaces(target: Target<'_>) -> Namespaces {
     all
 }
 
-fn open_terminal(command: &Command, account: &Account) -> Result<Option<PseudoTerminal>, Failure> {
-    let Some(size) = command.terminal else { return Ok(None) };
-    let pair = tty::open_pair("/dev/pts".as_ref()).step("open a terminal")?;
-    tty::set_size(&pair.master, size).step("size the terminal")?;
-    tty::give_slave_to(&pair.slave, account.user).step("give the terminal to the user")?;
-    Ok(Some(pair))
+/// Both sides of the command's input, output and error output. They are made inside, by the container's root, and
+/// belong to the command's user, so that it can open `/dev/stdout` anew.
+struct Ends {
+    inner: [OwnedFd; 3],
+    outer: Vec<OwnedFd>,
+}
+
+impl Ends {
+    fn new(terminal: Option<WindowSize>, user: u32) -> Result<Self, Failure> {
+        match terminal {
+            Some(size) => Self::terminal(size, user),
+            None => Self::pipes(user).step("make the pipes"),
+        }
+    }
+
+    fn terminal(size: WindowSize, user: u32) -> Result<Self, Failure> {
+        let pair = tty::open_pair("/dev/pts".as_ref()).step("open a terminal")?;
+        tty::set_size(&pair.master, size).step("size the terminal")?;
+        tty::give_slave_to(&pair.slave, user).step("give the terminal to the user")?;
+        let copy = || descriptor::copy(&pair.slave).step("copy the terminal");
+        Ok(Self { inner: [copy()?, copy()?, pair.slave], outer: vec![pair.master] })
+    }
+
+    fn pipes(user: u32) -> io::Result<Self> {
+        let pipe = || {
+            let (read, write) = descriptor::pipe()?;
+            descriptor::give_open_to(&read, user)?;
+            Ok::<_, io::Error>((read, write))
+        };
+        let (input, output, error) = (pipe()?, pipe()?, pipe()?);
+        Ok(Self { inner: [input.0, output.1, error.1], outer: vec![input.1, output.0, error.0] })
+    }
 }
 
 /// The command's part. The profile comes before the ids, since installing the filter needs the privilege that a
@@ -212,39 +227,40 @@ fn become_command(
     profile: Profile,
     command: &Command,
     account: &Account,
-    terminal: Option<PseudoTerminal>,
-    pipes: Option<[OwnedFd; 3]>,
+    streams: [OwnedFd; 3],
 ) -> Result<Infallible, Failure> {
     process::new_session().step("start a session")?;
-    if let Some(pair) = terminal {
-        tty::make_controlling(&pair.slave).step("take the terminal")?;
-        take_streams([&pair.slave, &pair.slave, &pair.slave])?;
+    if command.terminal.is_some() {
+        tty::make_controlling(&streams[0]).step("take the terminal")?;
     }
-    if let Some([input, output, error]) = pipes {
-        take_streams([&input, &output, &error])?;
-    }
+    take_streams(streams)?;
     signal::restore_defaults().step("restore signals")?;
     process::set_file_mode_mask(0o022);
-    descriptor::close_from_on_exec(3).step("close descriptors")?;
+    descriptor::close_all_but_kept().step("close descriptors")?;
     security::enter(profile)?;
     process::become_user(account.user, account.group, &account.groups).step("become the user")?;
-    let directory = command.directory.as_deref().unwrap_or(&account.home);
-    if command.directory.is_some() {
-        std::env::set_current_dir(directory).step(&format!("go to {directory}"))?;
-    } else {
-        // A home that is missing is no reason to refuse: the command begins at the root then.
-        let _ = std::env::set_current_dir(directory);
-    }
+    go_to(command, account)?;
     let environment = environment(command, account);
     program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv.join(" ")))
 }
 
-fn take_streams(streams: [&OwnedFd; 3]) -> Result<(), Failure> {
+fn take_streams(streams: [OwnedFd; 3]) -> Result<(), Failure> {
     // The shim keeps 0, 1 and 2 occupied, so none of these stands there.
     for (number, stream) in streams.into_iter().enumerate() {
         descriptor::duplicate_onto(stream, number as i32).step("take input and output")?;
     }
     Ok(())
+}
+
+fn go_to(command: &Command, account: &Account) -> Result<(), Failure> {
+    match &command.directory {
+        Some(directory) => descriptor::enter_untrusted_directory(directory).step(&format!("go to {directory}")),
+        None => {
+            // A home that is missing is no reason to refuse: the command begins at the root then.
+            let _ = descriptor::enter_untrusted_directory(&account.home);
+            Ok(())
+        }
+    }
 }
 
 fn environment(command: &Command, account: &Account) -> Vec<String> {

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
 
-use crate::sys::process;
+use crate::sys::{descriptor, process};
 
 /// `PATH` where nothing else is said.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Becomes the program `arguments[0]` with exactly this environment (`NAME=value`). Returns only on failure.
+/// Becomes the program `arguments[0]` with exactly this environment (`NAME=value`). Returns only on failure. A path
+/// through a magic link of proc is refused: `/proc/self/exe` is the host's own program here.
 ///
 /// # Errors
 /// What execve(2) said of the last candidate that was there; `NotFound` when none was.
@@ -19,7 +20,9 @@ pub fn become_program(arguments: &[String], environment: &[String]) -> io::Resul
     let envp = c_strings(environment)?;
     let mut refusal = io::Error::from_raw_os_error(NOT_FOUND);
     for candidate in candidates(first, environment) {
-        let error = match process::execute(&CString::new(candidate)?, &argv, &envp) {
+        let program = CString::new(candidate)?;
+        let executed = descriptor::find_untrusted(&program).and_then(|()| process::execute(&program, &argv, &envp));
+        let error = match executed {
             Err(error) => error,
             Ok(never) => match never {},
         };

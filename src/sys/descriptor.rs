@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -23,27 +24,31 @@ pub fn duplicate_onto(descriptor: impl AsFd, number: i32) -> io::Result<()> {
     check::int(unsafe { libc::dup3(from, number, 0) }).map(drop)
 }
 
-/// Marks every descriptor from `first` on close-on-exec (close_range(2), kernel 5.11).
-pub fn close_from_on_exec(first: u32) -> io::Result<()> {
-    // SAFETY: no memory is passed; descriptors stay open until exec, so no owner is invalidated.
-    check::int(unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) }).map(drop)
-}
+/// The number of the one descriptor that [`keep_only`] keeps beside the standard streams.
+const KEPT: i32 = 3;
 
-/// Moves the descriptor to number 3 and closes every later one: for a forked child that goes on without exec.
+/// Moves the descriptor to number 3 and closes every later one: for a forked child before it looks at anything of a
+/// container's, where a path through `/proc/self/fd` would lead to whatever is still open (CVE-2024-21626).
 ///
 /// Owners of other descriptors, left over in the copied memory, must never be used or dropped afterwards: the caller
 /// ends in exec or exit and does not return.
 pub fn keep_only(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     let from = descriptor.as_raw_fd();
     std::mem::forget(descriptor);
-    if from != 3 {
+    if from != KEPT {
         // SAFETY: both are plain numbers; what stood at 3 belongs to an owner that is never used again.
-        check::int(unsafe { libc::dup3(from, 3, libc::O_CLOEXEC) })?;
+        check::int(unsafe { libc::dup3(from, KEPT, libc::O_CLOEXEC) })?;
     }
-    // SAFETY: no memory is passed; owners of these descriptors are never used again, as the contract says.
-    check::int(unsafe { libc::close_range(4, u32::MAX, 0) })?;
+    close_all_but_kept()?;
     // SAFETY: number 3 is open and its former owner is forgotten.
-    Ok(unsafe { OwnedFd::from_raw_fd(3) })
+    Ok(unsafe { OwnedFd::from_raw_fd(KEPT) })
+}
+
+/// Closes what was opened since [`keep_only`], which must have been called before; its contract holds here too
+/// (close_range(2), kernel 5.9).
+pub fn close_all_but_kept() -> io::Result<()> {
+    // SAFETY: no memory is passed; owners of these descriptors are never used again, as the contract says.
+    check::int(unsafe { libc::close_range(KEPT as u32 + 1, u32::MAX, 0) }).map(drop)
 }
 
 /// Opens a directory below `root` as a place, making it if it is missing. No symbolic link is followed anywhere:
@@ -85,9 +90,47 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 
 /// Opens a path of a root that is not trusted, without ever passing through a magic link of proc
 /// (openat2(2) `RESOLVE_NO_MAGICLINKS`).
-fn open_untrusted(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+pub(super) fn open_untrusted(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::NO_MAGICLINKS;
     Ok(rustix::fs::openat2(rustix::fs::CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
+/// How often a resolution is tried again that met a rename anywhere on the machine (`EAGAIN` of openat2(2)).
+const RESOLUTIONS_MAX: usize = 64;
+
+/// Makes a directory of a root that is not trusted the working directory of this process, which must have that root.
+/// Links are followed inside, magic links of proc never; afterwards the kernel is asked whether the place can be
+/// reached from the root at all (getcwd(2) names one that cannot "(unreachable)").
+///
+/// # Errors
+/// `ELOOP` for a path through a magic link or a circle of links; `EXDEV` for a place outside the root.
+pub fn enter_untrusted_directory(path: &str) -> io::Result<()> {
+    let root = open_place("/".as_ref())?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let open = || rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve);
+    let mut opened = open();
+    for _ in 0..RESOLUTIONS_MAX {
+        if !matches!(opened, Err(rustix::io::Errno::AGAIN)) {
+            break;
+        }
+        opened = open();
+    }
+    rustix::process::fchdir(opened?)?;
+    let reached = rustix::process::getcwd(Vec::new())?;
+    if reached.as_bytes().starts_with(b"/") {
+        return Ok(());
+    }
+    rustix::process::chdir("/")?;
+    Err(rustix::io::Errno::XDEV.into())
+}
+
+/// Tells whether the path leads to something without passing through a magic link of proc: what is executed there is
+/// the container's own and never an open file of the process itself.
+pub fn find_untrusted(path: &CStr) -> io::Result<()> {
+    let resolve = ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(rustix::fs::CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    Ok(())
 }
 
 /// Opens a regular file of a root that is not trusted for reading; never blocks on a fifo.
@@ -141,6 +184,11 @@ pub fn make_character_device(path: &Path, major: u32, minor: u32, owner: u32) ->
 pub fn give_to(path: &Path, owner: u32) -> io::Result<()> {
     use rustix::fs::{Gid, Uid};
     Ok(rustix::fs::chown(path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
+}
+
+/// Gives what is behind a descriptor to `owner`.
+pub fn give_open_to(descriptor: impl AsFd, owner: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchown(descriptor, Some(rustix::fs::Uid::from_raw(owner)), None)?)
 }
 
 /// Gives a file's group to `group` and lets it read and write (mode 0660).

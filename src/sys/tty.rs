@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::check;
 
+/// The device number of `ptmx` (makedev(3) of 5 and 2).
+const MULTIPLEXER: u64 = 5 << 8 | 2;
+/// `DEVPTS_SUPER_MAGIC` of linux/magic.h.
+const DEVPTS_MAGIC: libc::__fsword_t = 0x1cd1;
+
 /// The size of a terminal in character cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSize {
@@ -33,10 +38,13 @@ pub struct PseudoTerminal {
 }
 
 /// Opens a new pair from the `ptmx` of the devpts instance that is mounted at `devpts` (`TIOCGPTPEER`, kernel 4.13:
-/// the slave is opened without its path, so nothing in the container can stand in its place).
+/// the slave is opened without its path, so nothing in the container can stand in its place). What stands at `ptmx` is
+/// not trusted either: no magic link is followed, and anything but the multiplexer of a devpts is refused.
 pub fn open_pair(devpts: &Path) -> io::Result<PseudoTerminal> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let master = rustix::fs::open(devpts.join("ptmx"), flags, Mode::empty())?;
+    let master = super::descriptor::open_untrusted(&devpts.join("ptmx"), OFlags::RDWR | OFlags::NOCTTY)?;
+    if rustix::fs::fstat(&master)?.st_rdev != MULTIPLEXER || rustix::fs::fstatfs(&master)?.f_type != DEVPTS_MAGIC {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not the ptmx of a devpts"));
+    }
     rustix::pty::unlockpt(&master)?;
     let mut number: libc::c_uint = 0;
     // SAFETY: TIOCGPTN stores one unsigned int; it lives across the call.

@@ -12,6 +12,7 @@ mod host;
 mod limits;
 mod recovery;
 mod session;
+mod traps;
 
 fn main() {
     harness::remains::remember(&fixture::instance());
@@ -22,6 +23,7 @@ fn main() {
         limits::TESTS,
         recovery::TESTS,
         attack::TESTS,
+        traps::TESTS,
         host::TESTS,
     ]);
 }

@@ -119,7 +119,7 @@ fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infal
     let environment = environment(container);
     match &container.init {
         Init::Own { argv, .. } => {
-            descriptor::close_from_on_exec(3).step("close descriptors")?;
+            descriptor::close_all_but_kept().step("close descriptors")?;
             security::enter(container.profile())?;
             program::become_program(argv, &environment).step(&format!("execute {}", argv.join(" ")))
         }

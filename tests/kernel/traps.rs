@@ -1,0 +1,195 @@
+//! Traps that a container lays for whatever enters it: its accounts, shells, terminals, working directories and watchers
+//! of /proc lead to what the entering process has open. Each way in must find only the container, also afterwards.
+
+use std::time::{Duration, Instant};
+
+use berth::shim::protocol::{Command, Init, WindowSize};
+
+use crate::check;
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::{Outcome, Stop};
+
+pub const TESTS: &[crate::harness::Test] = &[
+    ("a working directory through an open descriptor is refused", working_directory),
+    ("a home that leads to an open descriptor leads nowhere", home),
+    ("a working directory is found by links inside, as its user may", plain_directory),
+    ("a shell that is the entering program itself is refused", shell),
+    ("a first process that is the launching program itself is refused", first_process),
+    ("a terminal that is none is refused", terminal),
+    ("a watcher of /proc gets hold of nothing of those who enter", watcher),
+    ("standard streams can be opened anew by the command's user", streams),
+];
+
+/// More numbers than a supervisor ever has open.
+const DESCRIPTORS: u32 = 40;
+/// Climbs from any depth to whatever root the place hangs below.
+const UP: &str = "../../../../../../../../../../../../..";
+
+fn command(line: &str) -> Command {
+    Command {
+        argv: vec!["/bin/sh".into(), "-c".into(), format!("exec 2>&1; {line}")],
+        environment: Vec::new(),
+        user: "root".into(),
+        directory: None,
+        terminal: None,
+    }
+}
+
+/// A container whose root is told from every other by a file.
+fn marked(plan: Plan) -> Result<TestContainer, Stop> {
+    let test = TestContainer::start(plan)?;
+    let (code, text) = test.shell("touch /mark-of-the-container; mkdir -p /srv/deep; chmod 700 /srv/deep")?;
+    check!(code == 0, "{text}");
+    Ok(test)
+}
+
+fn in_directory(test: &TestContainer, directory: &str, user: &str) -> Result<(i32, String), Stop> {
+    let mut order = command(&format!("pwd; ls {UP}"));
+    order.directory = Some(directory.to_owned());
+    order.user = user.to_owned();
+    test.run_inside(order)
+}
+
+fn working_directory() -> Outcome {
+    for plan in [Plan::busybox()?, Plan::command(&["sleep", "1000"])?] {
+        let test = marked(plan)?;
+        let numbers = (0..DESCRIPTORS).map(|number| format!("/proc/self/fd/{number}"));
+        let others = ["/proc/self/cwd", "/proc/self/root", "/proc/1/root", "/proc/1/cwd", "/proc/thread-self/cwd"];
+        for place in numbers.chain(others.map(str::to_owned)) {
+            for directory in [place.clone(), format!("{place}/{UP}"), format!("/srv/../{place}/etc")] {
+                let refusal = match in_directory(&test, &directory, "root") {
+                    Err(Stop::Failed(refusal)) => refusal,
+                    Err(other) => return Err(other),
+                    Ok((_, text)) => return Err(format!("{directory} was entered: {text}").into()),
+                };
+                check!(refusal.contains(&format!("go to {directory}")), "{refusal}");
+            }
+        }
+        test.shell(&format!("ln -s /proc/self/fd/5/{UP} /srv/link"))?;
+        check!(in_directory(&test, "/srv/link", "root").is_err(), "a link through a descriptor was followed");
+        test.finish()?;
+    }
+    Ok(())
+}
+
+fn home() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    for number in 0..DESCRIPTORS {
+        for home in [format!("/proc/self/fd/{number}"), format!("/proc/self/fd/{number}/{UP}")] {
+            let (_, text) = test.shell(&format!("echo root:x:0:0:root:{home}:/bin/sh > /etc/passwd"))?;
+            let (code, text) = match test.run_inside(command(&format!("pwd; ls {UP}"))) {
+                Ok(seen) => seen,
+                Err(stop) => return Err(format!("{home}: {stop:?} {text}").into()),
+            };
+            check!(code == 0 && text.starts_with("/\n") && text.contains("mark-of-the-container"), "{home}: {text}");
+        }
+    }
+    test.finish().map(drop)
+}
+
+fn plain_directory() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    test.shell("ln -s /srv/deep /absolute; ln -s ../../../srv /tmp/relative; mkdir -m 755 /srv/open")?;
+    for (directory, wanted) in [("/absolute", "/srv/deep"), ("/tmp/relative/deep/..", "/srv"), ("/../../srv", "/srv")] {
+        let (code, text) = in_directory(&test, directory, "root")?;
+        check!(code == 0 && text.starts_with(&format!("{wanted}\n")), "{directory}: {text}");
+        check!(text.contains("mark-of-the-container"), "{text}");
+    }
+    check!(in_directory(&test, "/srv/open", "ann")?.1.starts_with("/srv/open\n"), "ann is not let in");
+    check!(in_directory(&test, "/srv/deep", "ann").is_err(), "ann is let into a place of root");
+    let missing = format!("{:?}", in_directory(&test, "/no/such/place", "root").err());
+    check!(missing.contains("go to /no/such/place") && missing.contains("No such file"), "{missing}");
+    test.finish().map(drop)
+}
+
+fn shell() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    test.shell("ln -s /proc/self/exe /srv/shell; ln -s /proc/self/fd/5 /srv/other; cp /bin/sh /srv/good")?;
+    for program in ["/proc/self/exe", "/srv/shell", "/srv/other", "/proc/self/fd/4", "/proc/1/exe"] {
+        let mut order = command("");
+        order.argv = vec![program.to_owned(), "--version".into()];
+        let refusal = format!("{:?}", test.run_inside(order));
+        // A descriptor that is closed already is not found; what is there is a link that nobody follows.
+        let reasons = ["symbolic links", "No such file"];
+        check!(refusal.contains("execute") && reasons.iter().any(|one| refusal.contains(one)), "{program}: {refusal}");
+    }
+    test.finish().map(drop)
+}
+
+fn first_process() -> Outcome {
+    for init in [
+        Init::Own { argv: vec!["/proc/self/exe".into(), "--version".into()], stop_signal: 15 },
+        Init::Builtin { argv: vec!["/proc/self/exe".into(), "--version".into()] },
+    ] {
+        let mut plan = Plan::busybox()?;
+        plan.init = init;
+        let test = TestContainer::spawn(plan)?;
+        test.client().create()?;
+        let refusal = format!("{:?}", test.client().start());
+        check!(refusal.contains("symbolic links"), "{refusal}");
+        test.finish()?;
+    }
+    Ok(())
+}
+
+fn terminal() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    let mut order = command("tty");
+    order.terminal = Some(WindowSize { rows: 24, columns: 80 });
+    check!(test.run_inside(order.clone())?.1.contains("/dev/pts/"), "no terminal at all");
+    test.shell("mount -t tmpfs none /dev/pts")?;
+    for trap in ["ln -s /proc/self/fd/3", "ln -s /etc/passwd", "touch", "mkfifo", "ln -s /dev/null"] {
+        test.shell(&format!("rm -f /dev/pts/ptmx; {trap} /dev/pts/ptmx"))?;
+        let refusal = format!("{:?}", test.run_inside(order.clone()));
+        check!(refusal.contains("open a terminal"), "{trap}: {refusal}");
+    }
+    let (code, text) = test.shell("cat /etc/passwd")?;
+    check!(code == 0 && text.starts_with("root:"), "{text}");
+    test.finish().map(drop)
+}
+
+/// What the watchers could open or read of processes that are none of theirs.
+const WATCHER: &str = r#"
+while :; do
+  for process in /proc/[0-9]*; do
+    for link in $process/fd/* $process/cwd $process/root $process/exe; do
+      target=$(readlink "$link" 2>/dev/null) || continue
+      case "$target" in
+        *berth*|*socket:*|*unreachable*|*deleted*|*pidfd*|*stage*|*upper*) echo "$link -> $target" >> /seen ;;
+      esac
+    done
+  done
+done
+"#;
+
+fn watcher() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    test.shell(&format!("cat > /watcher <<'END'\n{WATCHER}\nEND\ntouch /seen"))?;
+    test.shell("for i in 1 2; do sh /watcher >/dev/null 2>&1 </dev/null & done")?;
+    let begun = Instant::now();
+    let mut entered = 0;
+    while begun.elapsed() < Duration::from_secs(5) || entered < 60 {
+        let mut order = command("true");
+        order.terminal = (entered % 2 == 1).then_some(WindowSize { rows: 24, columns: 80 });
+        order.directory = Some("/srv".into());
+        test.run_inside(order)?;
+        entered += 1;
+    }
+    let (_, seen) = test.shell("cat /seen")?;
+    check!(seen.is_empty(), "after {entered} entries: {seen}");
+    test.finish().map(drop)
+}
+
+fn streams() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    for user in ["root", "ann"] {
+        let mut order = command("echo out > /dev/stdout; echo err > /dev/stderr; cat < /dev/stdin; echo read");
+        order.user = user.to_owned();
+        let (code, text) = test.run_inside(order)?;
+        check!(
+            code == 0 && text.contains("out\n") && text.contains("err\n") && text.contains("read"),
+            "{user}: {text}"
+        );
+    }
+    test.finish().map(drop)
+}
