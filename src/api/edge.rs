@@ -40,6 +40,8 @@ pub struct Edge {
     pub ports: web::Data<Ports>,
     /// Who asks.
     pub principal: Principal,
+    /// Their user and group on this host.
+    pub ids: (u32, u32),
     /// The operation that begins here.
     pub operation: OperationId,
     /// When it was asked for.
@@ -114,6 +116,7 @@ impl Edge {
         let at = ports.clock.now();
         Ok(Self {
             principal: caller.principal,
+            ids: caller.ids,
             operation: OperationId::from_bytes(draw()?),
             at,
             annex,

@@ -12,7 +12,7 @@ use crate::events::{
     BackupOutcome, BackupSummary, InitKind, Lease, MaintenanceResult, ProcessIdentity, TemplateSummary,
 };
 use crate::storage::EventStore;
-use crate::types::{Ipv4Subnet, MacAddress, NetworkId, Size, Span, StreamName};
+use crate::types::{Ipv4Subnet, LeftOut, MacAddress, NetworkId, Size, Span, StreamName};
 
 /// The most steps that are foreseen.
 const STEPS_MAX: usize = 40;
@@ -119,7 +119,7 @@ fn facts(work: &HostEffect) -> Facts {
             schedule: seal.schedule.clone(),
         })),
         HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
-            Facts::Restored { entries: 0, written: size }
+            Facts::Restored { entries: 0, written: size, left_out: LeftOut::default() }
         }
         HostEffect::VerifyBackup { .. } => Facts::Maintenance(MaintenanceResult::Verified),
         HostEffect::Defragment { .. } => Facts::Maintenance(MaintenanceResult::Defragmented {

@@ -19,6 +19,8 @@ pub struct Caller {
     pub principal: Principal,
     /// Whether they may come in.
     pub allowed: bool,
+    /// Their user and group, as the kernel tells them.
+    pub ids: (u32, u32),
 }
 
 impl Caller {
@@ -33,7 +35,7 @@ impl Caller {
         let known = user_name(passwd, peer.user);
         let name = known.clone().unwrap_or_else(|| format!("uid {}", peer.user));
         let allowed = peer.user == 0 || peer.user == daemon || is_member(group, known.as_deref(), peer.group);
-        Self { principal: Principal::local(&name, peer.user), allowed }
+        Self { principal: Principal::local(&name, peer.user), allowed, ids: (peer.user, peer.group) }
     }
 }
 

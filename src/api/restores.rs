@@ -13,6 +13,7 @@ use crate::domain::{Refusal, RefusalClass};
 use crate::events::{Configuration, RestoreTarget};
 use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::BackupRow;
+use crate::sys::process::{effective_group, effective_user};
 use crate::types::{Category, ContainerId, Name, RunId, StreamName};
 
 /// Adds the routes.
@@ -64,13 +65,18 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
     if !wish.paths.is_empty() && wish.to != RestoreTo::Directory {
         return Err(ApiError::invalid("restore.paths", "single paths are restored into a directory only"));
     }
+    if (wish.keep_owners || wish.keep_privileges) && wish.to != RestoreTo::Directory {
+        let message = "owners and privileges are kept inside a container anyway; the choice is for a directory only";
+        return Err(ApiError::invalid("restore.keep", message));
+    }
     match wish.to {
         RestoreTo::InPlace => Ok(RestoreTarget::InPlace { container: backup.container }),
         RestoreTo::Directory => {
             let missing = || ApiError::invalid("restore.into", "name the directory that the files go into");
             let into = wish.into.clone().ok_or_else(missing)?;
             absolute(&into)?;
-            Ok(RestoreTarget::Directory { paths: wish.paths.clone(), into })
+            let owner = (!wish.keep_owners && !wish.keep_privileges).then(|| owner(edge.ids));
+            Ok(RestoreTarget::Directory { paths: wish.paths.clone(), into, owner, privileges: wish.keep_privileges })
         }
         RestoreTo::New => {
             let missing = || ApiError::invalid("restore.name", "name the new container");
@@ -82,6 +88,11 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
             Ok(RestoreTarget::New { container, name, configuration })
         }
     }
+}
+
+/// Says to whom files outside belong: to the caller, if this daemon can give anything away.
+fn owner(caller: (u32, u32)) -> (u32, u32) {
+    if effective_user() == 0 { caller } else { (effective_user(), effective_group()) }
 }
 
 /// Returns what the container was when it was backed up. A network that is gone by now is left out, and a fixed

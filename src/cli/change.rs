@@ -72,7 +72,11 @@ pub struct Change {
     next: Option<String>,
     way_out: Option<WayOut>,
     ends_cancelled: bool,
+    result: Option<(&'static str, Told)>,
 }
+
+/// Tells people what came of a change, from the row of what was made.
+type Told = fn(&Value) -> Option<String>;
 
 impl Change {
     /// Makes a change of a thing; `done` is its past participle: `started`.
@@ -86,6 +90,7 @@ impl Change {
             next: None,
             way_out: None,
             ends_cancelled: false,
+            result: None,
         }
     }
 
@@ -115,6 +120,11 @@ impl Change {
     pub fn way_out(mut self, word: &'static str, command: impl Into<String>) -> Self {
         self.way_out = Some((word, command.into()));
         self
+    }
+
+    /// Has the row of what was made read from this resource afterwards: it is part of the result, and `told` of the words.
+    pub fn result(self, resource: &'static str, told: Told) -> Self {
+        Self { result: Some((resource, told)), ..self }
     }
 
     /// Adds the command that is likely to come next, without `berth`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Closing, DomainEvent, Mark, kinds};
-use crate::types::{BackupId, Category, ContainerId, Name, RunId, Size, StoreId};
+use crate::types::{BackupId, Category, ContainerId, LeftOut, Name, RunId, Size, StoreId};
 
 /// Says where the files of a backup go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub enum RestoreTarget {
         paths: Vec<String>,
         /// The absolute path of the directory.
         into: String,
+        /// To whom the files belong there: user and group of the host; the numbers from inside, if nobody is named.
+        owner: Option<(u32, u32)>,
+        /// Whether set-uid, set-gid, capabilities, devices and security attributes go along.
+        privileges: bool,
     },
 }
 
@@ -74,6 +78,8 @@ pub enum RestoreEvent {
         entries: u64,
         /// How many bytes.
         written: Size,
+        /// What did not go along to a place outside.
+        left_out: LeftOut,
     },
     /// The restored files are the container's files now; the old ones are kept.
     RootExchanged,
@@ -221,7 +227,12 @@ impl DomainEvent for RestoreEvent {
             Self::TargetCreated => "new container made".to_owned(),
             Self::TargetStopped { .. } => "container stopped".to_owned(),
             Self::TargetHeld => "container held".to_owned(),
-            Self::FilesRestored { entries, written } => format!("{entries} entries restored, {written}"),
+            Self::FilesRestored { entries, written, left_out } if left_out.is_empty() => {
+                format!("{entries} entries restored, {written}")
+            }
+            Self::FilesRestored { entries, written, left_out } => {
+                format!("{entries} entries restored, {written}; left out: {left_out}")
+            }
             Self::RootExchanged => "restored files put in place, old ones kept".to_owned(),
             Self::RestoreFailing { reason } => format!("failing: {reason}"),
             Self::FilesRemoved => "unfinished files removed".to_owned(),

@@ -1,7 +1,7 @@
 //! Runs of restores: where to, how far, and whether the files of before are still kept.
 
 use crate::events::{DomainEvent, Envelope, Mark, RestoreEvent, RestoreTarget};
-use crate::types::Category;
+use crate::types::{Category, LeftOut};
 
 use super::model::{self, Model, table};
 use super::rows::{OperationState, RestoreRow};
@@ -11,7 +11,7 @@ pub struct Restores;
 
 impl Model for Restores {
     const NAME: &'static str = "restores";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::RestoreJob;
     const TABLE: &'static str =
         table!("state TEXT" => "$.state", "source TEXT" => "$.source", "target TEXT" => "$.target.container");
@@ -26,9 +26,10 @@ impl Model for Restores {
         };
         follow(&mut row, &fact.mark(), event);
         match &fact {
-            RestoreEvent::FilesRestored { entries, written } => {
+            RestoreEvent::FilesRestored { entries, written, left_out } => {
                 row.entries = Some(*entries);
                 row.written = Some(*written);
+                row.left_out = *left_out;
             }
             RestoreEvent::RootExchanged => row.old_files_kept = matches!(row.target, RestoreTarget::InPlace { .. }),
             RestoreEvent::FilesRemoved => row.old_files_kept = false,
@@ -61,6 +62,7 @@ fn begin(fact: &RestoreEvent, event: &Envelope) -> Option<RestoreRow> {
         reason: None,
         entries: None,
         written: None,
+        left_out: LeftOut::default(),
         old_files_kept: false,
         confirmed: false,
         rolled_back: false,

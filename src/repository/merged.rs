@@ -10,6 +10,9 @@ use std::iter::Peekable;
 use super::catalogue::{Catalogue, Entries, Entry, Node, is_beneath, order};
 use super::error::{Error, Result};
 
+/// Where overlayfs keeps attributes of its own.
+const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+
 /// Goes through the merged view of a tree and the template below it.
 pub struct Merged {
     upper: Peekable<Entries>,
@@ -64,9 +67,13 @@ impl Lower {
             Ok(entry) => entry,
             error => return Some(error),
         };
+        if entry.is_whiteout() {
+            return None;
+        }
         let original = std::mem::take(&mut entry.path);
         entry.path = self.rename(&original);
         relink(&mut entry, original, &mut self.links);
+        show_attributes(&mut entry);
         Some(Ok(entry))
     }
 }
@@ -123,7 +130,7 @@ impl Merged {
         }
         let original = entry.path.clone();
         relink(&mut entry, original, &mut self.upper_links);
-        entry.attributes.retain(|attribute| !is_overlay_attribute(&attribute.name));
+        show_attributes(&mut entry);
         Some(Ok(entry))
     }
 
@@ -162,9 +169,20 @@ fn lower_is_directory(lower: &mut Lower, same: bool) -> bool {
     !same || matches!(lower.entries.as_mut().and_then(Peekable::peek), Some(Ok(entry)) if entry.node == Node::Directory)
 }
 
-/// Tells whether an attribute is one of overlayfs's own, which mean nothing outside an overlay.
-pub fn is_overlay_attribute(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+/// Leaves out what overlayfs wrote for itself, and gives those of an overlay inside the container their names back, which
+/// it kept as `user.overlay.overlay.*` (overlayfs.rst, "Nesting overlayfs mounts").
+fn show_attributes(entry: &mut Entry) {
+    for own in OVERLAY {
+        let escaped = [own, b"overlay."].concat();
+        entry.attributes.retain_mut(|attribute| match attribute.name.strip_prefix(escaped.as_slice()) {
+            Some(rest) => {
+                attribute.name = [own, rest].concat();
+                true
+            }
+            None => !attribute.name.starts_with(own),
+        });
+    }
+    entry.attributes.sort_by(|left, right| left.name.cmp(&right.name));
 }
 
 impl Iterator for Merged {
@@ -220,4 +238,39 @@ pub fn find(upper: &Catalogue, template: Option<Catalogue>, path: &[u8]) -> Resu
         }
     }
     Err(missing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::Attribute;
+    use super::super::id_map::Id;
+    use super::*;
+    use crate::sys::fs::Moment;
+
+    #[test]
+    fn attributes_of_an_overlay_inside_the_container_show_and_those_below_it_do_not() {
+        let names: [&[u8]; 4] =
+            [b"trusted.overlay.opaque", b"user.overlay.overlay.opaque", b"user.overlay.origin", b"user.x"];
+        let attributes = names.map(|name| Attribute { name: name.to_vec(), ..Attribute::default() }).to_vec();
+        let never = Moment { seconds: 0, nanos: 0 };
+        let mut entry = Entry {
+            path: b"d".to_vec(),
+            node: Node::Directory,
+            mode: 0o755,
+            owner: Id::Inside(0),
+            group: Id::Inside(0),
+            modified: never,
+            changed: never,
+            inode: 1,
+            links: 1,
+            hard_link: None,
+            attributes,
+            flags: 0,
+            project: 0,
+            racy: false,
+        };
+        show_attributes(&mut entry);
+        let shown: Vec<_> = entry.attributes.iter().map(|attribute| attribute.name.as_slice()).collect();
+        assert_eq!(shown, [b"user.overlay.opaque".as_slice(), b"user.x"]);
+    }
 }

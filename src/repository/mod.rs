@@ -6,6 +6,7 @@
 //! retention or freezing, which are its callers' business, and it collects no garbage yet.
 
 mod backup;
+mod bare;
 mod bundle;
 pub mod catalogue;
 mod chunker;
@@ -19,6 +20,7 @@ mod keys;
 mod manifest;
 mod medium;
 mod merged;
+mod outward;
 mod owner;
 mod pack;
 mod pass;
@@ -34,6 +36,7 @@ mod walk;
 mod writer;
 
 pub use backup::{BackupOptions, Particulars, PassReport, Progress, Session};
+pub use bare::strip;
 pub use error::{Error, Result};
 pub use id_map::{Id, IdMap};
 pub use keys::RecoveryKey;
@@ -42,6 +45,7 @@ pub use manifest::{
 };
 pub use medium::{Directory, Medium, MediumFile};
 pub use merged::{Merged, find};
+pub use outward::Outward;
 pub use pattern::Pattern;
 pub use reader::Reader;
 pub use restore::{RestoreOptions, RestoreReport, cat, require_empty, restore};

@@ -12,27 +12,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backup::Progress;
+use super::bare::strip;
 use super::catalogue::{Entry, FileContent, Node, is_beneath};
 use super::error::{Error, Result};
 use super::id_map::IdMap;
 use super::manifest::{Counters, Exception};
-use super::merged::is_overlay_attribute;
+use super::outward::Outward;
 use super::reader::Reader;
 use crate::sys::fs::{
     self, Access, DirectoryStack, FLAG_APPEND, FLAG_IMMUTABLE, FileKind, create_file, make_directory, make_node,
     make_symlink, open_beneath, set_length, set_mode, set_owner, set_times, stat_at, unlink, write_at,
 };
+use crate::sys::process::effective_user;
 use crate::sys::xattr;
+use crate::types::LeftOut;
 
 /// Says how entries become files.
 #[derive(Clone)]
 pub struct RestoreOptions {
     /// How ids of the container map to those of the tree that is written.
     pub ids: IdMap,
-    /// Leaves out whiteouts and overlayfs's attributes: the place is a plain directory, not an upper layer.
-    pub plain: bool,
-    /// Replaces files that are there; else each of them is an exception.
-    pub overwrite: bool,
+    /// What goes along to a place outside of the container; nothing if the place is an upper layer, which takes all there is.
+    pub outward: Option<Outward>,
+    /// Replaces files that are there, with the help of this name, which nobody else may have; else each is an exception.
+    pub overwrite: Option<Vec<u8>>,
     /// Is set by whoever wants the restore to stop.
     pub cancelled: Arc<AtomicBool>,
 }
@@ -44,6 +47,8 @@ pub struct RestoreReport {
     pub counters: Counters,
     /// What could not be restored, or not wholly.
     pub exceptions: Vec<Exception>,
+    /// What did not go along.
+    pub left_out: LeftOut,
 }
 
 /// Refuses a directory that has something in it; `lost+found` of a fresh file system does not count.
@@ -81,19 +86,32 @@ pub fn restore(
     restore.finish()
 }
 
-/// Is the name of a file that is to take the place of another one, until it is whole.
-const ASIDE: &[u8] = b".berth-restored";
-
 struct Restore<'a> {
     reader: &'a Reader,
     target: OwnedFd,
     options: &'a RestoreOptions,
     stack: DirectoryStack,
-    open: Vec<(Entry, bool)>,
+    open: Vec<Level>,
     failed: Option<Vec<u8>>,
     links: HashMap<Vec<u8>, Vec<u8>>,
-    marks: Vec<(Vec<u8>, u32)>,
+    marks: Vec<Marked>,
     report: RestoreReport,
+}
+
+/// Is a directory whose entries are being restored.
+struct Level {
+    entry: Entry,
+    /// It gets its owner, mode and times from the backup.
+    wanted: bool,
+    /// Nobody else can reach into it yet, and nothing is inherited from it.
+    fresh: bool,
+}
+
+/// Is a file that gets its immutable or append-only mark at the end.
+struct Marked {
+    path: Vec<u8>,
+    marks: u32,
+    inode: (u64, (u32, u32)),
 }
 
 /// Says why an entry is not there: the entry's own trouble, or one that ends the restore.
@@ -127,11 +145,10 @@ impl<'a> Restore<'a> {
             return Ok(()); // Its directory is not there, and that is listed.
         }
         self.leave(&entry.path)?;
-        if self.options.plain {
-            if entry.is_whiteout() {
-                return Ok(());
-            }
-            entry.attributes.retain(|attribute| !is_overlay_attribute(&attribute.name));
+        if let Some(outward) = self.options.outward
+            && !outward.admit(&mut entry, &mut self.report.left_out)
+        {
+            return Ok(());
         }
         self.report.counters.entries += 1;
         match self.make(&entry, wanted) {
@@ -183,32 +200,48 @@ impl<'a> Restore<'a> {
             Ok(found) if found.kind == FileKind::Directory => {
                 Err(Trouble::Entry("a directory of this name is there".to_owned()))
             }
-            Ok(_) if self.options.overwrite => Ok(true),
+            Ok(_) if self.options.overwrite.is_some() => Ok(true),
             Ok(_) => Err(Trouble::Entry("it is there already".to_owned())),
         }
     }
 
     /// Makes it beside and moves it over what has the name: until it is whole, that stays.
     fn replace_node(&mut self, entry: &Entry, name: &[u8]) -> std::result::Result<(), Trouble> {
-        let _ = unlink(self.stack.top()?, ASIDE); // of a restore that died
-        self.make_whole(entry, ASIDE)?;
+        let Some(aside) = self.options.overwrite.as_deref() else { return self.make_whole(entry, name) };
+        let _ = unlink(self.stack.top()?, aside); // of an earlier try
+        self.make_whole(entry, aside)?;
         let directory = self.stack.top()?;
-        let moved = fs::rename(directory, ASIDE, directory, name);
+        let moved = fs::rename(directory, aside, directory, name);
         if moved.is_err() {
-            unlink(directory, ASIDE)?;
+            unlink(directory, aside)?;
         }
         Ok(moved?)
     }
 
     fn make_whole(&mut self, entry: &Entry, name: &[u8]) -> std::result::Result<(), Trouble> {
         let file = self.make_node(entry, name)?;
+        let found = fs::stat(file.as_fd())?;
+        if found.kind != kind_of(&entry.node) || found.links != 1 {
+            return Err(Trouble::Entry(REPLACED.to_owned()));
+        }
+        if self.inherits() {
+            let bare = strip(file.as_fd(), found.kind, &entry.attributes);
+            self.try_to(entry, "take away what the directory gave it", bare);
+        }
         self.finish_node(entry, file.as_fd());
         Ok(())
     }
 
+    /// Tells whether the present directory was there before: it may have something to hand down, and others may reach in.
+    fn inherits(&self) -> bool {
+        !self.open.last().is_some_and(|level| level.fresh)
+    }
+
     fn enter(&mut self, entry: &Entry, wanted: bool) -> std::result::Result<(), Trouble> {
         if entry.path.is_empty() {
-            self.open.push((entry.clone(), wanted));
+            // A place outside is somebody's own directory: what is put into it does not change what it is.
+            let wanted = wanted && self.options.outward.is_none();
+            self.open.push(Level { entry: entry.clone(), wanted, fresh: false });
             return Ok(());
         }
         let name = last_name(&entry.path);
@@ -217,24 +250,49 @@ impl<'a> Restore<'a> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(error.into()),
         };
+        let inherits = self.inherits();
         self.stack.push(name)?;
-        self.open.push((entry.clone(), wanted || fresh));
+        if fresh && inherits {
+            self.take_over()?;
+        }
+        self.open.push(Level { entry: entry.clone(), wanted: wanted || fresh, fresh });
         Ok(())
+    }
+
+    /// Makes sure that the directory just entered is the one just made, and that it hands nothing down.
+    fn take_over(&mut self) -> std::result::Result<(), Trouble> {
+        let directory = self.stack.top()?;
+        let found = fs::stat(directory)?;
+        let done = if found.uid == effective_user() && found.mode & OTHERS == 0 {
+            strip(directory, FileKind::Directory, &[]).map_err(Trouble::from)
+        } else {
+            Err(Trouble::Entry(REPLACED.to_owned()))
+        };
+        if done.is_err() {
+            self.stack.pop();
+        }
+        done
     }
 
     /// Goes up until `path` lies in the present directory, finishing each directory that is left.
     fn leave(&mut self, path: &[u8]) -> Result<()> {
-        while self.open.last().is_some_and(|(directory, _)| !is_beneath(path, &directory.path)) {
+        while self.open.last().is_some_and(|level| !is_beneath(path, &level.entry.path)) {
             self.close_directory()?;
         }
         Ok(())
     }
 
     fn close_directory(&mut self) -> Result<()> {
-        let Some((entry, wanted)) = self.open.pop() else { return Ok(()) };
+        let Some(Level { entry, wanted, fresh }) = self.open.pop() else { return Ok(()) };
         let directory = self.stack.top().and_then(|top| open_beneath(top, b"", Access::Directory));
         match directory {
-            Ok(directory) if wanted => self.finish_node(&entry, directory.as_fd()),
+            Ok(directory) if wanted => {
+                if !fresh && self.options.outward.is_some() {
+                    let bare = strip(directory.as_fd(), FileKind::Directory, &entry.attributes);
+                    self.try_to(&entry, "take away what it had before", bare);
+                }
+                self.finish_node(&entry, directory.as_fd());
+            }
             Ok(_) => {}
             Err(error) => self.note(&entry.path, error),
         }
@@ -324,7 +382,13 @@ impl<'a> Restore<'a> {
         }
         let late = FLAG_IMMUTABLE | FLAG_APPEND;
         if entry.flags & late != 0 {
-            self.marks.push((entry.path.clone(), entry.flags & late));
+            match fs::stat(file) {
+                Ok(found) => {
+                    let (path, inode) = (entry.path.clone(), (found.inode, found.device));
+                    self.marks.push(Marked { path, marks: entry.flags & late, inode });
+                }
+                Err(error) => self.note(&entry.path, error),
+            }
         }
         if entry.flags & !late != 0 {
             self.try_to(entry, "set the flags", add_flags(file, entry.flags & !late));
@@ -341,14 +405,39 @@ impl<'a> Restore<'a> {
         while !self.open.is_empty() {
             self.close_directory()?;
         }
-        for (path, marks) in std::mem::take(&mut self.marks) {
-            let marked = open_parent(self.target.as_fd(), &path)
-                .and_then(|(parent, name)| add_flags(open_beneath(parent.as_fd(), name, Access::Read)?.as_fd(), marks));
-            if let Err(error) = marked {
-                self.note(&path, format!("cannot set the flags: {error}"));
+        for marked in std::mem::take(&mut self.marks) {
+            if let Err(error) = self.mark(&marked) {
+                self.note(&marked.path, format!("cannot set the flags: {error}"));
             }
         }
         Ok(self.report)
+    }
+
+    fn mark(&self, marked: &Marked) -> io::Result<()> {
+        let (parent, name) = open_parent(self.target.as_fd(), &marked.path)?;
+        let file = open_beneath(parent.as_fd(), name, Access::Read)?;
+        let found = fs::stat(file.as_fd())?;
+        if (found.inode, found.device) != marked.inode {
+            return Err(io::Error::other(REPLACED));
+        }
+        add_flags(file.as_fd(), marked.marks)
+    }
+}
+
+/// What a mode allows everybody but the owner.
+const OTHERS: u32 = 0o077;
+/// Somebody else writes where is restored to: what has the name now is left as it is.
+const REPLACED: &str = "it was replaced by something else while it was restored";
+
+fn kind_of(node: &Node) -> FileKind {
+    match node {
+        Node::Directory => FileKind::Directory,
+        Node::File(_) => FileKind::Regular,
+        Node::Symlink { .. } => FileKind::Symlink,
+        Node::CharDevice { .. } => FileKind::CharDevice,
+        Node::BlockDevice { .. } => FileKind::BlockDevice,
+        Node::Fifo => FileKind::Fifo,
+        Node::Socket => FileKind::Socket,
     }
 }
 

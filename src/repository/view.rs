@@ -8,6 +8,7 @@ use super::catalogue::{Catalogue, Entry};
 use super::error::{Error, Result};
 use super::manifest::Manifest;
 use super::merged::{Merged, find};
+use super::outward::Outward;
 use super::pattern::Pattern;
 use super::reader::Reader;
 use super::restore::{RestoreOptions, RestoreReport, cat, require_empty, restore};
@@ -93,7 +94,7 @@ impl View {
         restore(entries, &self.reader, target, options, progress)
     }
 
-    /// Restores what the container saw and any of the patterns covers into a plain directory.
+    /// Restores what the container saw and any of the patterns covers into a plain directory outside of it.
     ///
     /// # Errors
     /// What `restore` says.
@@ -101,10 +102,11 @@ impl View {
         &self,
         patterns: Vec<Pattern>,
         target: BorrowedFd<'_>,
+        outward: Outward,
         options: &RestoreOptions,
         progress: &mut Progress<'_>,
     ) -> Result<RestoreReport> {
-        let plain = RestoreOptions { plain: true, ..options.clone() };
-        restore(select(self.entries(), patterns), &self.reader, target, &plain, progress)
+        let outside = RestoreOptions { outward: Some(outward), ..options.clone() };
+        restore(select(self.entries(), patterns), &self.reader, target, &outside, progress)
     }
 }

@@ -277,3 +277,9 @@ pub fn effective_user() -> u32 {
     // SAFETY: no arguments.
     unsafe { libc::geteuid() }
 }
+
+/// Returns the caller's effective group id.
+pub fn effective_group() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::getegid() }
+}

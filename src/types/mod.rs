@@ -9,6 +9,7 @@ mod cron;
 mod id;
 mod id_range;
 mod label;
+mod left_out;
 mod mac;
 mod name;
 mod principal;
@@ -32,6 +33,7 @@ pub use id::{
 };
 pub use id_range::IdRange;
 pub use label::{InvalidLabel, LABEL_LENGTH_MAX, LABEL_PREFIX_LENGTH_MAX, Label, LabelKey, LabelValue};
+pub use left_out::LeftOut;
 pub use mac::{InvalidMacAddress, MacAddress};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
 pub use principal::Principal;

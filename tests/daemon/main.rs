@@ -12,6 +12,7 @@ mod input;
 mod leaving;
 mod limits;
 mod networks;
+mod outward;
 mod restart;
 mod sessions;
 mod state_directory;
@@ -34,5 +35,6 @@ fn main() {
         input::TESTS,
         archives::TESTS,
         limits::TESTS,
+        outward::TESTS,
     ]);
 }

@@ -423,7 +423,7 @@ impl Plan {
             Self::RollBack => restore_job::Command::RollBack,
             _ => {
                 let (paths, into) = (vec!["etc".to_owned()], "/tmp/nowhere".to_owned());
-                restore("run", RestoreTarget::Directory { paths, into })
+                restore("run", RestoreTarget::Directory { paths, into, owner: Some((0, 0)), privileges: false })
             }
         }
     }

@@ -56,6 +56,12 @@ pub struct RestoreRequest {
     /// The absolute path of the directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
+    /// Keeps the numeric owners and access lists from inside in a directory; else its files belong to whoever asks.
+    #[serde(default)]
+    pub keep_owners: bool,
+    /// Keeps set-uid, set-gid, capabilities, devices and security attributes in a directory, and the owners.
+    #[serde(default)]
+    pub keep_privileges: bool,
     /// Whether the container is to run afterwards; in place, whether it ran before if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<bool>,

@@ -13,8 +13,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::template::create::absolute;
+use crate::projections::rows::RestoreRow;
 
 /// Restore a backup
+///
+/// In a directory of the node the files belong to you, and what the node would obey is left out and counted: set-uid,
+/// set-gid, capabilities, devices.
 ///
 /// In place, the files of now are kept until confirmed: berth backup confirm, or berth backup roll-back.
 #[derive(Debug, Args)]
@@ -29,6 +33,12 @@ pub struct Arguments {
     /// Only this path; may be given several times
     #[arg(long, value_name = "PATH", conflicts_with_all = ["to", "in_place"])]
     path: Vec<String>,
+    /// Keep the numeric owners and access lists from inside; else the files are yours
+    #[arg(long, conflicts_with_all = ["to", "in_place"])]
+    keep_owners: bool,
+    /// Keep set-uid, set-gid, capabilities, devices and security attributes, and the owners: this host will obey them
+    #[arg(long, conflicts_with_all = ["to", "in_place"])]
+    keep_privileges: bool,
     /// Start it afterwards
     #[arg(long, conflicts_with = "into")]
     start: bool,
@@ -54,15 +64,18 @@ struct Destination {
 impl Arguments {
     fn body(&self) -> Result<RestoreRequest, Failure> {
         let start = self.start.then_some(true);
-        let paths = self.path.clone();
+        let (keep_owners, keep_privileges) = (self.keep_owners, self.keep_privileges);
+        let wish = RestoreRequest {
+            paths: self.path.clone(),
+            start,
+            keep_owners,
+            keep_privileges,
+            ..RestoreRequest::default()
+        };
         Ok(match (&self.to.to, &self.to.into) {
-            (Some(name), _) => {
-                RestoreRequest { to: RestoreTo::New, name: Some(name.clone()), paths, into: None, start }
-            }
-            (_, Some(into)) => {
-                RestoreRequest { to: RestoreTo::Directory, name: None, paths, into: Some(absolute(into)?), start: None }
-            }
-            _ => RestoreRequest { to: RestoreTo::InPlace, name: None, paths, into: None, start },
+            (Some(name), _) => RestoreRequest { to: RestoreTo::New, name: Some(name.clone()), ..wish },
+            (_, Some(into)) => RestoreRequest { to: RestoreTo::Directory, into: Some(absolute(into)?), ..wish },
+            _ => RestoreRequest { to: RestoreTo::InPlace, ..wish },
         })
     }
 }
@@ -86,8 +99,16 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let change = Change::new(target, backup, done).body(&body);
     let change = match (&body.to, &body.name) {
         (RestoreTo::New, Some(name)) => change.undo(format!("container delete {name}")),
+        (RestoreTo::Directory, _) => change.result("/v1/restores", left_out),
         (RestoreTo::InPlace, _) => change.next("backup confirm {id}").undo("backup roll-back {id}"),
         _ => change,
     };
     change::apply(context, &arguments.options, change)
+}
+
+/// Says what did not go along.
+fn left_out(row: &serde_json::Value) -> Option<String> {
+    let row: RestoreRow = serde_json::from_value(row.clone()).ok()?;
+    let left_out = (!row.left_out.is_empty()).then_some(row.left_out)?;
+    Some(format!("Left out: {left_out}. This node would have obeyed it; --keep-privileges takes it along."))
 }

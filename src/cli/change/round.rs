@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::plan::plan_text;
 use super::{Change, ChangeOptions};
-use crate::api::client::{Client, ClientError};
+use crate::api::client::{Client, ClientError, Target};
 use crate::api::resources::{Accepted, DryRun, WaitOutcome};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::look::took;
 use crate::cli::output::{self, Format};
+use crate::cli::read;
 use crate::cli::wait::{self, Waited};
 use crate::types::Span;
 
@@ -75,7 +76,10 @@ impl<'a> Round<'a> {
             return self.unwaited(context, change, accepted);
         }
         match wait::wait(context, client, &operation, &change.subject, self.options.timeout) {
-            Ok(Waited::Over(outcome, elapsed)) => self.over(context, change, accepted, &outcome, elapsed),
+            Ok(Waited::Over(outcome, elapsed)) => {
+                let told = self.over(context, change, accepted, &outcome, elapsed);
+                told.and_then(|()| self.result(context, client, change, accepted))
+            }
             Ok(Waited::Detached) => self.left(context, change, accepted, Exit::Detached),
             Ok(Waited::TimedOut) => self.left(context, change, accepted, Exit::Timeout),
             Err(failure) => {
@@ -132,6 +136,27 @@ impl<'a> Round<'a> {
         let exceptions = if exit == Exit::Partly { format!(", but for: {reason}") } else { String::new() };
         context.screen.line(&format!("{}: {} in {}{exceptions}", change.subject, change.done, took(elapsed)))?;
         Self::follow_up(context, change, accepted)
+    }
+
+    /// Reads what was made, where the change has it read; without an answer the change is done all the same.
+    fn result(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &Client,
+        change: &Change,
+        accepted: &Accepted,
+    ) -> Result<(), Failure> {
+        let Some((resource, told)) = change.result else { return Ok(()) };
+        let target = Target::new(resource).segment(&accepted.id);
+        let Ok(answer) = context.block_on(client.get::<Value>(&target)) else { return Ok(()) };
+        let row = read::item(&answer).clone();
+        if let Some(words) = told(&row).filter(|_| context.format.is_for_people()) {
+            context.screen.line(&words)?;
+        }
+        if let Some(document) = self.documents.last_mut() {
+            document["result"] = row;
+        }
+        Ok(())
     }
 
     fn follow_up(context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {

@@ -227,6 +227,10 @@ pub enum HostEffect {
         paths: Vec<String>,
         /// Where to.
         into: String,
+        /// To whom the files belong there; the numbers from inside, if nobody is named.
+        owner: Option<(u32, u32)>,
+        /// Whether what the host would obey goes along.
+        privileges: bool,
     },
     /// Puts the container's disk in order.
     Defragment {

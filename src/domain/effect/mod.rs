@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use crate::events::{BackupSummary, MaintenanceResult, ProcessIdentity, TemplateSummary};
-use crate::types::{OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{LeftOut, OperationId, Size, Span, StreamName, Timestamp};
 
 /// Names a step of a plan; the same name always means the same effect of that operation.
 pub type Step = &'static str;
@@ -183,6 +183,8 @@ pub enum Facts {
         entries: u64,
         /// How many bytes.
         written: Size,
+        /// What did not go along.
+        left_out: LeftOut,
     },
     /// What maintenance found.
     Maintenance(MaintenanceResult),

@@ -11,8 +11,8 @@ use crate::events::{
     ScheduleDefinition, ScheduleEvent, ScheduledAction, Selection, TemplateEvent, TemplateSource, TemplateSummary,
 };
 use crate::types::{
-    BackupId, CatchUp, Category, ContainerId, NetworkId, NodeId, OperationId, RunId, ScheduleId, Size, Span, StoreId,
-    StreamName, TemplateId, Timestamp,
+    BackupId, CatchUp, Category, ContainerId, LeftOut, NetworkId, NodeId, OperationId, RunId, ScheduleId, Size, Span,
+    StoreId, StreamName, TemplateId, Timestamp,
 };
 
 /// A world in which everything works.
@@ -37,7 +37,7 @@ fn facts(work: &HostEffect) -> Facts {
             Facts::Sealed(Box::new(backup_group::tests::summary("a", 1, BackupOutcome::Complete)))
         }
         HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
-            Facts::Restored { entries: 1, written: Size::from_mib(1) }
+            Facts::Restored { entries: 1, written: Size::from_mib(1), left_out: LeftOut::default() }
         }
         HostEffect::Defragment { .. } | HostEffect::UpdateCheck { .. } | HostEffect::VerifyBackup { .. } => {
             Facts::Maintenance(MaintenanceResult::Verified)
@@ -252,7 +252,7 @@ fn a_restore_keeps_every_law() {
     for target in [
         RestoreTarget::New { container: id(), name, configuration },
         RestoreTarget::InPlace { container: id() },
-        RestoreTarget::Directory { paths: vec![], into: "/x".to_owned() },
+        RestoreTarget::Directory { paths: vec![], into: "/x".to_owned(), owner: Some((0, 0)), privileges: false },
     ] {
         let command = restore_job::Command::Request(restore(target));
         for world in [asked_container, container_without_init] {

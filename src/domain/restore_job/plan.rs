@@ -66,7 +66,9 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn directory(&self, progress: &Progress) -> Effect {
-        let RestoreTarget::Directory { paths, into } = &self.request.target else { return self.unpin() };
+        let RestoreTarget::Directory { paths, into, owner, privileges } = &self.request.target else {
+            return self.unpin();
+        };
         if progress.failing.is_some() || progress.cancelled || progress.files {
             return self.unpin();
         }
@@ -74,7 +76,8 @@ impl Steps<'_> {
             return self.pin();
         }
         let Request { id: run, backup, store, .. } = *self.request;
-        let work = HostEffect::ExtractFiles { run, backup, store, paths: paths.clone(), into: into.clone() };
+        let (paths, into, owner, privileges) = (paths.clone(), into.clone(), *owner, *privileges);
+        let work = HostEffect::ExtractFiles { run, backup, store, paths, into, owner, privileges };
         Effect::host(self.operation, EXTRACT, work)
     }
 
@@ -254,8 +257,8 @@ fn answered(step: Step, answer: &Answer) -> Vec<RestoreEvent> {
 
 fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
     match (step, facts) {
-        (RESTORE | EXTRACT, Facts::Restored { entries, written }) => {
-            vec![RestoreEvent::FilesRestored { entries: *entries, written: *written }]
+        (RESTORE | EXTRACT, Facts::Restored { entries, written, left_out }) => {
+            vec![RestoreEvent::FilesRestored { entries: *entries, written: *written, left_out: *left_out }]
         }
         (EXCHANGE, _) => vec![RestoreEvent::RootExchanged],
         (REVERT, _) => vec![RestoreEvent::FilesRemoved],

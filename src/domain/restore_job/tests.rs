@@ -5,7 +5,7 @@ use crate::domain::effect::{Answer, Facts, Failure, Outcome};
 use crate::domain::testing::{Decided, answers_everything, configuration, given, operation, report};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{Closing, RestoreEvent, RestoreTarget};
-use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, Size, StoreId, StreamName};
+use crate::types::{BackupId, Category, ContainerId, LeftOut, OperationId, RunId, Size, StoreId, StreamName};
 
 type Way = Vec<(&'static str, Command, RestoreEvent)>;
 
@@ -29,7 +29,12 @@ fn new() -> Request {
 }
 
 fn directory() -> Request {
-    request(RestoreTarget::Directory { paths: vec!["etc".to_owned()], into: "/tmp/x".to_owned() })
+    request(RestoreTarget::Directory {
+        paths: vec!["etc".to_owned()],
+        into: "/tmp/x".to_owned(),
+        owner: Some((0, 0)),
+        privileges: false,
+    })
 }
 
 fn accepted(step: &'static str) -> Command {
@@ -55,11 +60,14 @@ fn ended(step: &str, outcome: Closing) -> Command {
 }
 
 fn files() -> RestoreEvent {
-    RestoreEvent::FilesRestored { entries: 3, written: Size::from_mib(1) }
+    RestoreEvent::FilesRestored { entries: 3, written: Size::from_mib(1), left_out: LeftOut::default() }
 }
 
 fn restored(step: &'static str) -> Command {
-    report(step, Outcome::Done(Facts::Restored { entries: 3, written: Size::from_mib(1) }))
+    report(
+        step,
+        Outcome::Done(Facts::Restored { entries: 3, written: Size::from_mib(1), left_out: LeftOut::default() }),
+    )
 }
 
 fn found(running: bool) -> Command {

@@ -3,7 +3,10 @@
 //! On the disk, `upper` is what the container sees. A run writes `restore-RUN`, the exchange moves `upper` to
 //! `before-RUN` and `restore-RUN` to `upper`. Every step finds by these names how far an earlier try got.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -15,8 +18,8 @@ use super::stores::repository_failure;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
-use crate::repository::{IdMap, Pattern, RestoreOptions, RestoreReport, View};
-use crate::sys::fs as sysfs;
+use crate::repository::{IdMap, Outward, Pattern, RestoreOptions, RestoreReport, View, strip};
+use crate::sys::fs::{self as sysfs, Access, FileKind};
 use crate::types::{BackupId, RunId, Size, StoreId};
 
 fn restored(run: RunId) -> Vec<u8> {
@@ -45,8 +48,9 @@ impl LinuxHost {
                 remove(reached.disk(), &before(*run))?;
                 Ok(Facts::None)
             }
-            HostEffect::ExtractFiles { backup, store, paths, into, .. } => {
-                self.extract((*store, *backup), paths, into, context)
+            HostEffect::ExtractFiles { run, backup, store, paths, into, owner, privileges } => {
+                let outward = Outward { owner: *owner, privileges: *privileges };
+                self.extract(*run, (*store, *backup), paths, (into, outward), context)
             }
             _ => Ok(Facts::None),
         }
@@ -70,7 +74,7 @@ impl LinuxHost {
         remove(reached.disk(), &name)?; // what an earlier try left is not trusted
         sysfs::make_directory(reached.disk(), &name, 0o755).map_err(cannot("make", "the restored root"))?;
         let target = reached.open(&name)?;
-        let options = options(false);
+        let options = options(None);
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.restore_layer(target.as_fd(), &options, &mut |counters| {
             context.report("restoring", counters.entries, None);
@@ -82,32 +86,56 @@ impl LinuxHost {
 
     fn extract(
         &self,
+        run: RunId,
         (store, backup): (StoreId, BackupId),
         paths: &[String],
-        into: &str,
+        (into, outward): (&str, Outward),
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let view = self.view(store, backup)?;
-        std::fs::create_dir_all(into).map_err(cannot("make", into))?;
-        let target = sysfs::open_root(std::path::Path::new(into)).map_err(cannot("open", into))?;
+        let target = private_directory(Path::new(into), outward.owner).map_err(cannot("make", into))?;
         let patterns = paths.iter().map(|path| Pattern::new(path.trim_start_matches('/').as_bytes())).collect();
-        let options = options(true);
+        let options = options(Some(format!(".berth-restored-{run}").into_bytes()));
         let guard = Watchdog::begin(context, &options.cancelled);
-        let report = view.extract(patterns, target.as_fd(), &options, &mut |counters| {
+        let report = view.extract(patterns, target.as_fd(), outward, &options, &mut |counters| {
             context.report("restoring", counters.entries, None);
         });
         drop(guard);
         let report = report.map_err(repository_failure)?;
-        if report.counters.entries == 0 && report.exceptions.is_empty() {
+        let nothing = report.counters.entries == 0 && report.exceptions.is_empty() && report.left_out.is_empty();
+        if nothing {
             return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
         }
         finished(&report)
     }
 }
 
-fn options(overwrite: bool) -> RestoreOptions {
+fn options(overwrite: Option<Vec<u8>>) -> RestoreOptions {
     let cancelled = Arc::new(AtomicBool::new(false));
-    RestoreOptions { ids: IdMap::IDENTITY, plain: false, overwrite, cancelled }
+    RestoreOptions { ids: IdMap::IDENTITY, outward: None, overwrite, cancelled }
+}
+
+/// Opens a directory of the host; what is missing on the way is made, for its owner alone and with nothing inherited.
+fn private_directory(path: &Path, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+    match sysfs::open_root(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let (above, name) = (private_directory(above, owner)?, name.as_bytes());
+    match sysfs::make_directory(above.as_fd(), name, 0o700) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return sysfs::open_root(path),
+        made => made?,
+    }
+    let made = sysfs::open_beneath(above.as_fd(), name, Access::Directory)?;
+    strip(made.as_fd(), FileKind::Directory, &[])?;
+    if let Some((user, group)) = owner {
+        sysfs::set_owner(made.as_fd(), user, group)?;
+    }
+    sysfs::set_mode(made.as_fd(), 0o700)?;
+    Ok(made)
 }
 
 /// A restore that left something out is no restore: what is missing is named.
@@ -118,7 +146,8 @@ fn finished(report: &RestoreReport) -> Result<Facts, Failure> {
         return Err(Failure::permanent(reason));
     }
     let counters = &report.counters;
-    Ok(Facts::Restored { entries: counters.entries, written: Size::from_bytes(counters.data_bytes) })
+    let (entries, written) = (counters.entries, Size::from_bytes(counters.data_bytes));
+    Ok(Facts::Restored { entries, written, left_out: report.left_out })
 }
 
 fn exists(disk: BorrowedFd<'_>, name: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 use super::World;
 use crate::domain::effect::{Facts, HostEffect, SealSpecification};
 use crate::events::{BackupOutcome, BackupSummary, InitKind, MaintenanceResult, TemplateSummary};
-use crate::types::{Size, Span, Timestamp};
+use crate::types::{LeftOut, Size, Span, Timestamp};
 
 pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
     match effect {
@@ -27,7 +27,7 @@ pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
         HostEffect::FrozenPass { .. } => Facts::FrozenPass { frozen: Span::from_micros(1_000) },
         HostEffect::SealBackup(seal) => Facts::Sealed(Box::new(summary(seal))),
         HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
-            Facts::Restored { entries: 1, written: Size::from_bytes(1) }
+            Facts::Restored { entries: 1, written: Size::from_bytes(1), left_out: LeftOut::default() }
         }
         HostEffect::Defragment { .. } => Facts::Maintenance(MaintenanceResult::Defragmented {
             fragments_before: 2,

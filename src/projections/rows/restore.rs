@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OperationState;
 use crate::events::RestoreTarget;
-use crate::types::{BackupId, ContainerId, Name, OperationId, Position, RunId, Size, StoreId, Timestamp};
+use crate::types::{BackupId, ContainerId, LeftOut, Name, OperationId, Position, RunId, Size, StoreId, Timestamp};
 
 /// Is one run of a restore.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct RestoreRow {
     pub entries: Option<u64>,
     /// Bytes written.
     pub written: Option<Size>,
+    /// What did not go along to a place outside the container.
+    #[serde(default)]
+    pub left_out: LeftOut,
     /// Whether the files of before are kept until confirmed or rolled back.
     pub old_files_kept: bool,
     /// Whether it was confirmed.

@@ -150,7 +150,7 @@ fn a_symbolic_link_in_the_place_to_restore_to_is_not_followed() {
     std::fs::create_dir(bench.path("elsewhere")).unwrap();
     std::os::unix::fs::symlink("../elsewhere", bench.path("out/d")).unwrap();
     let entries = select(repository.catalogue(&manifest.catalogue).unwrap().entries(), Vec::new());
-    let overwrite = RestoreOptions { overwrite: true, ..restore_options(IdMap::IDENTITY) };
+    let overwrite = RestoreOptions { overwrite: Some(b".aside".to_vec()), ..restore_options(IdMap::IDENTITY) };
     let report = restore(entries, &Reader::new(repository), target.as_fd(), &overwrite, &mut |_| {}).unwrap();
     assert_eq!(report.exceptions.len(), 1);
     assert_eq!(std::fs::read_dir(bench.path("elsewhere")).unwrap().count(), 0);

@@ -3,6 +3,7 @@
 mod crash;
 mod fidelity;
 mod flow;
+mod outward;
 mod overlay;
 mod stores;
 
@@ -97,7 +98,7 @@ impl Bench {
 }
 
 pub(super) fn restore_options(ids: IdMap) -> RestoreOptions {
-    RestoreOptions { ids, plain: false, overwrite: false, cancelled: Arc::new(AtomicBool::new(false)) }
+    RestoreOptions { ids, outward: None, overwrite: None, cancelled: Arc::new(AtomicBool::new(false)) }
 }
 
 pub(super) fn options() -> BackupOptions {

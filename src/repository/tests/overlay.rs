@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::*;
+use crate::repository::Outward;
 
 /// Builds a template, changes it through an overlay in a mount namespace of its own, and prints what the overlay shows.
 const SCRIPT: &str = r#"
@@ -60,7 +61,7 @@ fn shown_by_us(bench: &Bench, into: &str) -> BTreeMap<String, String> {
     let upper = repository.catalogue(&upper.catalogue).unwrap();
     let merged = || Merged::new(&upper, repository.template_catalogue(digest).unwrap());
     let target = bench.dir(into);
-    let plain = RestoreOptions { plain: true, ..restore_options(IdMap::IDENTITY) };
+    let plain = RestoreOptions { outward: Some(Outward::EVERYTHING), ..restore_options(IdMap::IDENTITY) };
     let reader = Reader::new(repository.clone());
     let report = restore(select(merged(), Vec::new()), &reader, target.as_fd(), &plain, &mut |_| {}).unwrap();
     assert_eq!(report.exceptions, []);

@@ -94,7 +94,7 @@ fn restored_over(
     target: &OwnedFd,
     before_content: impl Fn(&RestoreOptions),
 ) -> Result<RestoreReport> {
-    let options = RestoreOptions { overwrite: true, ..restore_options(IdMap::IDENTITY) };
+    let options = RestoreOptions { overwrite: Some(b".aside".to_vec()), ..restore_options(IdMap::IDENTITY) };
     let catalogue = repository.catalogue(&repository.manifest(id).unwrap().catalogue).unwrap();
     let entries = select(catalogue.entries(), Vec::new()).inspect(|entry| {
         if entry.as_ref().is_ok_and(|(entry, _)| entry.path == b"large") {
