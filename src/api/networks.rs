@@ -13,6 +13,9 @@ use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::Moment;
 use crate::types::{Category, Name, NetworkId, StreamName, Subnet};
 
+/// How much of what is in the way a refusal names.
+const NAMED_MAX: usize = 3;
+
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -36,7 +39,10 @@ async fn create(edge: Edge) -> ApiResult {
     let wish: CreateNetwork = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
     let subnet = match &wish.subnet {
-        Some(text) => apart(&edge, read("subnet.invalid", text)?).await?,
+        Some(text) => {
+            let subnet = apart(&edge, read("subnet.invalid", text)?).await?;
+            if wish.force { subnet } else { apart_from_host(&edge, subnet).await? }
+        }
         None => free_subnet(&edge).await?,
     };
     let id = NetworkId::from_bytes(draw()?);
@@ -52,6 +58,23 @@ async fn apart(edge: &Edge, subnet: Subnet) -> ApiResult<Subnet> {
     let Some(other) = others.into_iter().find(|other| other.subnet.overlaps(subnet)) else { return Ok(subnet) };
     let message = format!("{subnet} overlaps the network {}, which has {}", other.name, other.subnet);
     Err(Refusal::new(RefusalClass::Conflict, "network.overlaps", message).hinted("berth network list").into())
+}
+
+/// Refuses addresses that the host uses itself: what is behind them would be reached no more.
+async fn apart_from_host(edge: &Edge, subnet: Subnet) -> ApiResult<Subnet> {
+    let look = edge.ports.node.in_the_way.clone();
+    let found = block(move || look(subnet)).await??;
+    if found.is_empty() {
+        return Ok(subnet);
+    }
+    let others = found.len().saturating_sub(NAMED_MAX);
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let named = found.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "{subnet} overlaps {named}{more}: neither this host nor its containers would reach what is there any more"
+    );
+    let hint = "leave --subnet out for a range that is free here; --force takes this one all the same";
+    Err(Refusal::new(RefusalClass::Conflict, "network.overlaps-host", message).hinted(hint).into())
 }
 
 /// Finds addresses that neither another network nor the host has.

@@ -49,6 +49,9 @@ pub struct LogPorts {
 /// Finds a range of addresses beside those that are taken.
 pub type FreeSubnet = Arc<dyn Fn(&[Subnet]) -> Result<Subnet, Failure> + Send + Sync>;
 
+/// Names what of the host a range of addresses overlaps.
+pub type InTheWay = Arc<dyn Fn(Subnet) -> Result<Vec<String>, Failure> + Send + Sync>;
+
 /// Is what the edge must know of the host to fill in defaults.
 #[derive(Clone)]
 pub struct NodeFacts {
@@ -66,4 +69,6 @@ pub struct NodeFacts {
     pub bridge_name: Arc<dyn Fn(NetworkId) -> String + Send + Sync>,
     /// Finds a range of addresses that collides with none of these and with nothing on the host.
     pub free_subnet: FreeSubnet,
+    /// Names what of the host a range of addresses would be in the way of.
+    pub in_the_way: InTheWay,
 }

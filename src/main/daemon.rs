@@ -14,7 +14,7 @@ use berth::api::{LogPorts, NodeFacts, Ports};
 use berth::effects::Host;
 use berth::effects::access::Access;
 use berth::effects::clock::SystemClock;
-use berth::effects::linux::network::{Networks, choose_subnet, host_subnets};
+use berth::effects::linux::network::{Networks, choose_subnet, in_the_way, used_by_host};
 use berth::effects::linux::paths::StatePaths;
 use berth::effects::linux::{HostOptions, LinuxHost};
 use berth::effects::steps::Immortal;
@@ -267,6 +267,7 @@ fn ports(
             can_start: doctor::can_start(&findings),
             bridge_name: Arc::new(move |network| networks.bridge_name(network)),
             free_subnet: Arc::new(move |taken| free_subnet(taken, &seed)),
+            in_the_way: Arc::new(in_the_way_of),
         },
         shutdown,
     }
@@ -274,14 +275,22 @@ fn ports(
 
 /// Finds a range of addresses that is in nobody's way: not on this host, not in another network of ours.
 pub(crate) fn free_subnet(taken: &[Subnet], seed: &str) -> Result<Subnet, berth::domain::Failure> {
-    let failed =
-        |error: io::Error| berth::domain::Failure::transient(format!("cannot look at the host's addresses: {error}"));
-    let mut netlink = berth::sys::netlink::Netlink::open().map_err(failed)?;
-    let mut all = host_subnets(&mut netlink).map_err(failed)?;
+    let mut netlink = berth::sys::netlink::Netlink::open().map_err(unseen)?;
+    let used = used_by_host(&mut netlink).map_err(unseen)?;
+    let mut all: Vec<_> = used.into_iter().map(|used| used.subnet).collect();
     all.extend(taken.iter().map(|subnet| match subnet {
         Subnet::V4(subnet) => *subnet,
     }));
     choose_subnet(&all, seed).ok_or_else(|| berth::domain::Failure::permanent("no private range of addresses is free"))
+}
+
+fn in_the_way_of(subnet: Subnet) -> Result<Vec<String>, berth::domain::Failure> {
+    let mut netlink = berth::sys::netlink::Netlink::open().map_err(unseen)?;
+    in_the_way(&mut netlink, subnet, None).map_err(unseen)
+}
+
+fn unseen(error: io::Error) -> berth::domain::Failure {
+    berth::domain::Failure::transient(format!("cannot look at the host's addresses: {error}"))
 }
 
 /// Ends the daemon at SIGTERM or SIGINT; containers go on.

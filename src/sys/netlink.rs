@@ -83,12 +83,16 @@ impl Netlink {
         in_namespace(namespace, Self::open)?
     }
 
-    /// Makes a bridge; one of that name is left as it is.
+    /// Makes a bridge with a link address of its own; one of that name is left as it is.
+    ///
+    /// A bridge whose address nobody chose takes the lowest of its ports' (`br_stp_recalculate_bridge_id`), and so another
+    /// one whenever ports come and go.
     ///
     /// # Errors
     /// What rtnetlink(7) says.
-    pub fn create_bridge(&mut self, name: &str) -> io::Result<()> {
-        let message = new_link(name, InfoKind::Bridge, Some(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)])));
+    pub fn create_bridge(&mut self, name: &str, mac: [u8; 6]) -> io::Result<()> {
+        let mut message = new_link(name, InfoKind::Bridge, Some(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)])));
+        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
         match self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,

@@ -102,6 +102,11 @@ impl Ipv4Subnet {
         address.to_bits() & mask(self.prefix) == self.network.to_bits()
     }
 
+    /// Returns whether every address of the other range lies in this one.
+    pub const fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.network)
+    }
+
     /// Returns whether any address lies in both.
     pub const fn overlaps(self, other: Self) -> bool {
         self.contains(other.network) || other.contains(self.network)

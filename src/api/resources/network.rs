@@ -11,4 +11,7 @@ pub struct CreateNetwork {
     /// Its addresses; a free range is chosen if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet: Option<String>,
+    /// Takes the addresses although the host uses them itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }

@@ -90,6 +90,10 @@ impl Daemon {
                 can_start: true,
                 bridge_name: Arc::new(|network| format!("b{}", &network.short()[..5])),
                 free_subnet: Arc::new(|_| Ok("10.99.0.0/24".parse().unwrap())),
+                in_the_way: Arc::new(|subnet| {
+                    let used = subnet.to_string().starts_with("10.66.");
+                    Ok(if used { vec!["the address 10.66.0.1/16 of eth0".to_owned()] } else { vec![] })
+                }),
             },
             shutdown,
         };

@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Its addresses; a range that is free on this host by default
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     subnet: Option<Subnet>,
+    /// Take the addresses although this host uses them: what is behind them is not reached any more
+    #[arg(long, requires = "subnet")]
+    force: bool,
     #[command(flatten)]
     options: ChangeOptions,
 }
@@ -31,7 +34,8 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
-    let body = CreateNetwork { name: name.clone(), subnet: arguments.subnet.as_ref().map(ToString::to_string) };
+    let subnet = arguments.subnet.as_ref().map(ToString::to_string);
+    let body = CreateNetwork { name: name.clone(), subnet, force: arguments.force };
     let change =
         Change::new(Target::new("/v1/networks"), name, "created").body(&body).undo(format!("network delete {name}"));
     change::apply(context, &arguments.options, change)

@@ -33,7 +33,7 @@ impl Network {
             AddressRequest::Auto => self.lowest_free(record)?,
             AddressRequest::Fixed(address) => self.fixed(record, address)?,
         };
-        Ok(vec![NetworkEvent::AddressLeased { holder, address, mac: mac(record.id, address) }])
+        Ok(vec![NetworkEvent::AddressLeased { holder, address, mac: link_address(record.id, address) }])
     }
 
     pub(super) fn release(&self, holder: String) -> Vec<NetworkEvent> {
@@ -61,8 +61,8 @@ impl Network {
     }
 }
 
-/// Derives the link address: locally administered, the same for the same network and address.
-fn mac(network: NetworkId, address: IpAddr) -> MacAddress {
+/// Derives the link address of whoever has this address, the gateway too: locally administered, and always the same.
+pub fn link_address(network: NetworkId, address: IpAddr) -> MacAddress {
     let seed = NetworkId::derived(&format!("{network}/{address}"));
     let mut bytes = [2; 6];
     bytes[1..].copy_from_slice(&seed.as_bytes()[1..6]);

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Leases are claims by stream: asking twice is having one. The gateway is the first host; link addresses follow from
-//! network and address, so that a container keeps its own over every restart and no two are alike.
+//! network and address, so that a container keeps its own over every restart, the gateway its own whatever starts and
+//! stops on its bridge, and no two are alike.
 
 mod lease;
 mod plan;
@@ -23,6 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+pub use lease::link_address;
 pub use rejection::Rejection;
 
 use serde::{Deserialize, Serialize};

@@ -122,8 +122,8 @@ impl LinuxHost {
 
     fn network(&self, effect: &HostEffect, step: StepName) -> Result<Facts, Failure> {
         match effect {
-            HostEffect::EnsureNetwork { bridge, subnet, .. } if step == "bridge" => {
-                let shortcomings = self.networks.ensure_network(bridge, *subnet)?;
+            HostEffect::EnsureNetwork { network, bridge, subnet } if step == "bridge" => {
+                let shortcomings = self.networks.ensure_network(*network, bridge, *subnet)?;
                 for words in &shortcomings {
                     tracing::warn!(bridge, words);
                 }

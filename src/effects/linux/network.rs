@@ -16,16 +16,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crate::domain::effect::Failure;
+use crate::domain::network::link_address;
 use crate::events::Lease;
 use crate::sys::netlink::{Link, LinkChange, Netlink, VethPeer, network_namespace_of};
 use crate::types::{ContainerId, NetworkId, Subnet};
 
 use super::failure::cannot;
-use super::firewall::{self, Applied};
+use super::firewall;
 use super::paths::ensure_directory;
 
 pub use resolver::{name_servers_of_host, resolv_conf};
-pub use subnet::{choose_subnet, host_subnets};
+pub use subnet::{Used, choose_subnet, in_the_way, used_by_host};
 
 /// The container's link, as it is called inside.
 const INSIDE: &str = "eth0";
@@ -61,21 +62,37 @@ impl Networks {
     ///
     /// # Errors
     /// What the kernel or nft says, or that the name is taken by something that is no bridge.
-    pub fn ensure_network(&self, bridge: &str, subnet: Subnet) -> Result<Vec<String>, Failure> {
+    pub fn ensure_network(&self, network: NetworkId, bridge: &str, subnet: Subnet) -> Result<Vec<String>, Failure> {
         let Subnet::V4(addresses) = subnet;
         ensure_directory(&self.runtime)?;
         managers::ensure(&self.run, &self.instance).map_err(cannot("tell the network managers of", bridge))?;
         let mut netlink = open()?;
         let gateway = subnet.first_host();
-        let link = ensure_bridge(&mut netlink, bridge)?;
+        let mac = *link_address(network, gateway).as_bytes();
+        let link = ensure_bridge(&mut netlink, bridge, mac)?;
         netlink.add_address(link.index, gateway, subnet.prefix()).map_err(cannot("give an address to", bridge))?;
-        let change = LinkChange { up: Some(true), mtu: uplink_mtu(&mut netlink), ..LinkChange::default() };
+        let mac = (link.mac != Some(mac)).then_some(mac);
+        let change = LinkChange { up: Some(true), mtu: uplink_mtu(&mut netlink), mac, ..LinkChange::default() };
         netlink.change_link(link.index, &change).map_err(cannot("bring up", bridge))?;
         forwarding::ensure(&mut netlink, bridge, &self.runtime).map_err(cannot("forward packets of", bridge))?;
-        match firewall::ensure_network_rules(&self.instance, bridge, addresses)? {
-            Applied::NoProgram => Ok(vec![NO_NFT.to_owned()]),
-            Applied::Yes => Ok(firewall::foreign_drops()?.iter().map(|found| found.cure(bridge)).collect()),
+        firewall::ensure_network_rules(&self.instance, bridge, addresses)?;
+        self.shortcomings(bridge, subnet)
+    }
+
+    /// Says what of the host stands in the way of a network, each with what helps.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn shortcomings(&self, bridge: &str, subnet: Subnet) -> Result<Vec<String>, Failure> {
+        let mut netlink = open()?;
+        let own = netlink.link(bridge).map_err(cannot("look for", bridge))?.map(|link| link.index);
+        let found = in_the_way(&mut netlink, subnet, own).map_err(cannot("look for addresses beside", bridge))?;
+        let mut shortcomings: Vec<String> = found.iter().map(|what| overlap(subnet, what)).collect();
+        match firewall::foreign_drops()? {
+            None => shortcomings.push(NO_NFT.to_owned()),
+            Some(drops) => shortcomings.extend(drops.iter().map(|found| found.cure(bridge))),
         }
+        Ok(shortcomings)
     }
 
     /// Removes a network; with the instance's last one, forwarding and the managers' drop-ins go back to what they were.
@@ -206,13 +223,20 @@ fn open() -> Result<Netlink, Failure> {
     Netlink::open().map_err(cannot("open", "a netlink socket"))
 }
 
-fn ensure_bridge(netlink: &mut Netlink, name: &str) -> Result<Link, Failure> {
-    netlink.create_bridge(name).map_err(cannot("make the bridge", name))?;
+fn ensure_bridge(netlink: &mut Netlink, name: &str, mac: [u8; 6]) -> Result<Link, Failure> {
+    netlink.create_bridge(name, mac).map_err(cannot("make the bridge", name))?;
     match netlink.link(name).map_err(cannot("look for", name))? {
         Some(link) if link.bridge => Ok(link),
         Some(_) => Err(Failure::permanent(format!("the name {name} is taken by a link that is no bridge"))),
         None => Err(Failure::transient(format!("the bridge {name} vanished"))),
     }
+}
+
+fn overlap(subnet: Subnet, what: &str) -> String {
+    format!(
+        "{subnet} overlaps {what}: containers do not reach what is there, nor does the host; move one of the two, or make \
+         another network and delete this one"
+    )
 }
 
 /// Returns the largest packet of the way out, where it is smaller than Ethernet's: a bridge that promises more loses

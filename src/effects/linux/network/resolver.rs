@@ -1,5 +1,6 @@
 //! A `resolv.conf` that works inside a container, also where the host asks a stub of its own.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Is where systemd-resolved writes the servers behind its stub (systemd-resolved.service(8)).
@@ -18,10 +19,12 @@ pub fn resolv_conf() -> String {
     resolv_conf_from(&read("/etc/resolv.conf"), &behind)
 }
 
-/// Returns the name servers that the host asks.
+/// Returns the name servers that the host asks, those behind a local stub too.
 pub fn name_servers_of_host() -> Vec<IpAddr> {
-    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    servers(&text).into_iter().filter(|server| !server.is_loopback()).collect()
+    let paths = std::iter::once("/etc/resolv.conf").chain(BEHIND_THE_STUB);
+    let texts = paths.map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let found: BTreeSet<IpAddr> = texts.flat_map(|text| servers(&text)).collect();
+    found.into_iter().filter(|server| !server.is_loopback() && !server.is_unspecified()).collect()
 }
 
 fn resolv_conf_from(host: &str, behind_the_stub: &[String]) -> String {

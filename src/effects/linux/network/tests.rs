@@ -63,9 +63,13 @@ fn subnet() -> Subnet {
     Subnet::V4("10.77.3.0/24".parse::<Ipv4Subnet>().unwrap())
 }
 
+fn network() -> NetworkId {
+    NetworkId::from_bytes([7; 16])
+}
+
 fn lease(last: u8) -> Lease {
     Lease {
-        network: NetworkId::from_bytes([7; 16]),
+        network: network(),
         bridge: BRIDGE.to_owned(),
         subnet: subnet(),
         address: IpAddr::from([10, 77, 3, last]),
@@ -97,7 +101,7 @@ fn reaches(from: &File, to: &File, address: IpAddr, port: u16, patience: Duratio
 #[test]
 fn containers_reach_each_other_and_a_host_outside_through_nat() {
     let Some(fixture) = fixture() else { return };
-    let warnings = fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    let warnings = fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     let (one, lease_one, port_one) = fixture.container(2);
     let (two, lease_two, _) = fixture.container(3);
@@ -106,7 +110,7 @@ fn containers_reach_each_other_and_a_host_outside_through_nat() {
     let seen = reaches(&one, &fixture.outside, outside, 7002, PATIENCE);
     assert_eq!(seen, Some(IpAddr::from([192, 0, 2, 1])), "the outside must see the host's address");
     fixture.on_host(|networks| {
-        networks.ensure_network(BRIDGE, subnet()).unwrap(); // Repeated: the leases stay.
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap(); // Repeated: the leases stay.
         networks.ensure_link_in(&lease_one, &one, &port_one).unwrap();
     });
     assert_eq!(reaches(&two, &one, lease_one.address, 7003, PATIENCE), Some(lease_two.address));
@@ -145,7 +149,7 @@ fn arrives(sender: &UdpSocket, receiver: &UdpSocket, target: (IpAddr, u16), pati
 #[test]
 fn a_port_cannot_send_as_another_address_or_link_address() {
     let Some(fixture) = fixture() else { return };
-    fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
     let (one, ..) = fixture.container(2);
     let (two, lease_two, _) = fixture.container(3);
     assert!(datagram_arrives(&one, &two, lease_two.address, PATIENCE), "as itself");
@@ -168,8 +172,8 @@ fn two_networks_do_not_see_each_other() {
     let Some(fixture) = fixture() else { return };
     let other = Subnet::V4("10.77.4.0/24".parse().unwrap());
     fixture.on_host(|networks| {
-        networks.ensure_network(BRIDGE, subnet()).unwrap();
-        networks.ensure_network("b00c0ffeenet001", other).unwrap();
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+        networks.ensure_network(NetworkId::from_bytes([8; 16]), "b00c0ffeenet001", other).unwrap();
     });
     let (one, ..) = fixture.container(2);
     let second = Lease {
@@ -189,7 +193,7 @@ fn two_networks_do_not_see_each_other() {
 #[test]
 fn a_link_is_made_in_milliseconds() {
     let Some(fixture) = fixture() else { return };
-    fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
     let namespaces: Vec<File> = (0..8).map(|_| new_namespace().unwrap()).collect();
     let before = Instant::now();
     for (index, namespace) in namespaces.iter().enumerate() {
@@ -203,9 +207,10 @@ fn a_link_is_made_in_milliseconds() {
 #[test]
 fn the_host_s_subnets_are_not_chosen() {
     let Some(fixture) = fixture() else { return };
-    fixture.on_host(|networks| networks.ensure_network(BRIDGE, subnet())).unwrap();
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
     let mut netlink = Netlink::open_in(fixture.host.as_fd()).unwrap();
-    let taken = host_subnets(&mut netlink).unwrap();
+    let used = used_by_host(&mut netlink).unwrap();
+    let taken: Vec<_> = used.iter().map(|used| used.subnet).collect();
     assert!(taken.contains(&"10.77.3.0/24".parse().unwrap()) && taken.contains(&"192.0.2.0/24".parse().unwrap()));
 }
 
@@ -217,7 +222,7 @@ fn a_foreign_chain_that_drops_forwarded_packets_is_reported_with_its_cure() {
         for command in ["add table ip filter", rules] {
             assert!(std::process::Command::new("nft").arg(command).status().unwrap().success());
         }
-        networks.ensure_network(BRIDGE, subnet()).unwrap()
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap()
     });
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("iptables -I FORWARD -i b00c0ffeenet000 -j ACCEPT"), "{warnings:?}");
@@ -227,4 +232,91 @@ fn a_foreign_chain_that_drops_forwarded_packets_is_reported_with_its_cure() {
         None,
         "as the warning says"
     );
+}
+
+#[test]
+fn the_gateway_keeps_its_link_address_whoever_comes_and_goes() {
+    let Some(fixture) = fixture() else { return };
+    let mac = || {
+        let mut netlink = Netlink::open_in(fixture.host.as_fd()).unwrap();
+        netlink.link(BRIDGE).unwrap().unwrap().mac
+    };
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    let first = mac();
+    for last in 2..10 {
+        let (_namespace, lease, port) = fixture.container(last);
+        let low = LinkChange { mac: Some([2, 0, 0, 0, 0, last]), ..LinkChange::default() };
+        let mut netlink = Netlink::open_in(fixture.host.as_fd()).unwrap();
+        let index = netlink.link(&port).unwrap().unwrap().index;
+        netlink.change_link(index, &low).unwrap();
+        assert_eq!(mac(), first, "a port with a lower address came");
+        fixture.on_host(|networks| networks.ensure_link_gone(&lease, &port)).unwrap();
+        assert_eq!(mac(), first, "it went");
+    }
+    fixture.on_host(|networks| {
+        networks.ensure_network_gone(BRIDGE).unwrap();
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+    });
+    assert_eq!(mac(), first, "the host was started again");
+}
+
+#[test]
+fn a_bridge_that_had_no_address_of_its_own_gets_it() {
+    let Some(fixture) = fixture() else { return };
+    let wanted = *link_address(network(), subnet().first_host()).as_bytes();
+    fixture.on_host(|networks| {
+        let mut netlink = Netlink::open().unwrap();
+        netlink.create_bridge(BRIDGE, [2, 9, 9, 9, 9, 9]).unwrap();
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+        assert_eq!(netlink.link(BRIDGE).unwrap().unwrap().mac, Some(wanted));
+    });
+}
+
+/// What a range would be in the way of on the fixture's host, once it has a default route and one into a VPN.
+fn in_the_way_of(fixture: &Fixture, text: &str) -> String {
+    let found = fixture.on_host(|_| in_the_way(&mut Netlink::open().unwrap(), text.parse().unwrap(), None).unwrap());
+    found.join("; ")
+}
+
+#[test]
+fn what_the_host_uses_itself_is_named() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|_| {
+        for words in ["default via 192.0.2.2", "10.0.0.0/9 via 192.0.2.7", "unreachable 172.20.0.0/16"] {
+            let words: Vec<&str> = ["route", "add"].into_iter().chain(words.split(' ')).collect();
+            assert!(std::process::Command::new("ip").args(words).status().unwrap().success());
+        }
+    });
+    for (text, wanted) in [
+        ("192.0.2.0/24", "the address 192.0.2.1/24 of wan0"),
+        ("192.0.2.128/25", "the address 192.0.2.1/24 of wan0"),
+        ("192.0.0.0/16", "the address 192.0.2.1/24 of wan0"),
+        ("10.40.0.0/24", "the route to 10.0.0.0/9 by wan0"),
+        ("172.20.4.0/24", "the route to 172.20.0.0/16"),
+        ("8.8.8.0/24", "hosts of the Internet"),
+    ] {
+        let found = in_the_way_of(&fixture, text);
+        assert!(found.contains(wanted), "{text}: {found}");
+    }
+    for text in ["10.200.0.0/24", "192.168.7.0/24", "198.51.100.0/24"] {
+        assert_eq!(in_the_way_of(&fixture, text), "", "{text}");
+    }
+}
+
+#[test]
+fn what_comes_into_the_way_later_is_told_and_goes_again() {
+    let Some(fixture) = fixture() else { return };
+    let warnings = fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let route = |verb| {
+        let words = ["route", verb, "10.77.0.0/16", "via", "192.0.2.2"];
+        assert!(std::process::Command::new("ip").args(words).status().unwrap().success());
+    };
+    fixture.on_host(|networks| {
+        route("add");
+        let told = networks.shortcomings(BRIDGE, subnet()).unwrap();
+        assert!(told.len() == 1 && told[0].contains("the route to 10.77.0.0/16 by wan0"), "{told:?}");
+        route("del");
+        assert_eq!(networks.shortcomings(BRIDGE, subnet()).unwrap(), Vec::<String>::new());
+    });
 }
