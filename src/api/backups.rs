@@ -120,7 +120,7 @@ pub(super) async fn members(edge: &Edge, references: Vec<String>, all: bool) -> 
             if all {
                 return query.selected(&Selection::All);
             }
-            references.iter().map(|reference| query.container(reference, Moment::Now)).collect()
+            references.iter().map(|reference| query.usable_container(reference)).collect()
         })
         .await?;
     let mut seen = BTreeSet::new();
@@ -144,7 +144,7 @@ pub(super) fn batch_members(containers: impl Iterator<Item = ContainerId>) -> Ap
 /// Finds the store that is named, or the only one there is.
 pub(super) async fn only_store(edge: &Edge, reference: Option<String>) -> ApiResult<StoreId> {
     if let Some(reference) = reference {
-        return Ok(edge.ask(move |query| query.store(&reference, Moment::Now)).await?.id);
+        return Ok(edge.ask(move |query| query.usable_store(&reference)).await?.id);
     }
     let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
     match stores.as_slice() {

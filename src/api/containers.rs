@@ -18,7 +18,7 @@ use crate::actors::Receipt;
 use crate::domain::container::{Command, Container};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{ContainerEvent, LimitChange};
-use crate::projections::query::{ContainerFilter, Moment};
+use crate::projections::query::ContainerFilter;
 use crate::projections::rows::ContainerRow;
 use crate::types::{Category, Label, Name, Span, StreamName};
 
@@ -130,7 +130,7 @@ where
 
 /// Finds the container that a request is about.
 pub(super) async fn find(edge: &Edge, reference: web::Path<String>) -> ApiResult<(ContainerRow, Subject)> {
-    let row = edge.ask(move |query| query.container(&reference, Moment::Now)).await?;
+    let row = edge.ask(move |query| query.usable_container(&reference)).await?;
     let subject = Subject::new(StreamName::new(Category::Container, row.id), Some(&row.name));
     Ok((row, subject))
 }
@@ -143,7 +143,18 @@ async fn command(edge: Edge, reference: web::Path<String>, room: Room, command: 
 
 async fn start(edge: Edge, reference: web::Path<String>) -> ApiResult {
     can_start(&edge).await?;
-    command(edge, reference, Room::Some, Command::Start { parent: None }).await
+    edge.check_room(Room::Some)?;
+    let (row, subject) = find(&edge, reference).await?;
+    warn_of_network(&edge, &row).await?;
+    edge.perform::<Container>(subject, Command::Start { parent: None }).await
+}
+
+/// Warns of what stands in the way of a container's network.
+async fn warn_of_network(edge: &Edge, row: &ContainerRow) -> ApiResult<()> {
+    let Some(id) = row.configuration.network else { return Ok(()) };
+    let network = edge.ask(move |query| query.network_by_id(id)).await?;
+    edge.warn(network.into_iter().flat_map(|network| network.shortcomings));
+    Ok(())
 }
 
 /// Refuses on a host that cannot start containers, and says what it lacks.
@@ -180,7 +191,10 @@ async fn restart(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let wish: RestartRequest = edge.body()?;
     let grace = grace(wish.grace.as_deref())?;
     can_start(&edge).await?;
-    command(edge, reference, Room::Some, Command::Restart { grace }).await
+    edge.check_room(Room::Some)?;
+    let (row, subject) = find(&edge, reference).await?;
+    warn_of_network(&edge, &row).await?;
+    edge.perform::<Container>(subject, Command::Restart { grace }).await
 }
 
 fn grace(text: Option<&str>) -> ApiResult<Span> {

@@ -3,6 +3,7 @@
 //! [`Edge`] is what a change needs: who asks, the key that makes a repetition recognisable, the reason, the operation's id
 //! and the time.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub struct Edge {
     key: Option<String>,
     request: [u8; 32],
     body: Bytes,
+    warnings: RefCell<Vec<String>>,
 }
 
 /// Is the thing that a command is about, as the answer names it.
@@ -125,6 +127,7 @@ impl Edge {
             request: request_hash(request.method(), request.path(), &body),
             ports,
             body,
+            warnings: RefCell::default(),
         })
     }
 
@@ -214,7 +217,7 @@ impl Edge {
     /// Refuses a name that somebody else has; whatever else stands against `holder` having it is for the holder to say.
     pub async fn foresee_free(&self, holder: &StreamName, name: &Name) -> ApiResult<()> {
         match self.foresee_name(holder, name).await {
-            Err(ApiError::Refused(refusal)) if refusal.code != directory::TAKEN => Ok(()),
+            Err(ApiError::Refused(refusal)) if refusal.code == directory::SECOND => Ok(()),
             foreseen => foreseen,
         }
     }
@@ -248,6 +251,11 @@ impl Edge {
         }
     }
 
+    /// Adds to what the answer warns of.
+    pub fn warn(&self, words: impl IntoIterator<Item = String>) {
+        self.warnings.borrow_mut().extend(words);
+    }
+
     /// Answers with what came of the last command of a request.
     pub async fn answer<A: Aggregate>(&self, subject: &Subject, receipt: Receipt<A::Event>) -> ApiResult {
         if self.mode == Mode::DryRun {
@@ -276,7 +284,8 @@ impl Edge {
         }
         let (id, name) = (subject.stream.key().to_owned(), subject.name.clone());
         let events = events.iter().map(|event| recorded(event)).collect();
-        Ok(Accepted { operation, stream: subject.stream.clone(), id, name, events, done, repeated })
+        let (stream, warnings) = (subject.stream.clone(), self.warnings.take());
+        Ok(Accepted { operation, stream, id, name, events, done, repeated, warnings })
     }
 }
 

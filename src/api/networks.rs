@@ -41,7 +41,7 @@ async fn create(edge: Edge) -> ApiResult {
     let subnet = match &wish.subnet {
         Some(text) => {
             let subnet = apart(&edge, read("subnet.invalid", text)?).await?;
-            if wish.force { subnet } else { apart_from_host(&edge, subnet).await? }
+            apart_from_host(&edge, subnet, wish.force).await?
         }
         None => free_subnet(&edge).await?,
     };
@@ -60,11 +60,18 @@ async fn apart(edge: &Edge, subnet: Subnet) -> ApiResult<Subnet> {
     Err(Refusal::new(RefusalClass::Conflict, "network.overlaps", message).hinted("berth network list").into())
 }
 
-/// Refuses addresses that the host uses itself: what is behind them would be reached no more.
-async fn apart_from_host(edge: &Edge, subnet: Subnet) -> ApiResult<Subnet> {
+/// Refuses addresses that the host uses itself, or warns if they are wanted all the same: what is behind them is reached no
+/// more.
+async fn apart_from_host(edge: &Edge, subnet: Subnet, force: bool) -> ApiResult<Subnet> {
     let look = edge.ports.node.in_the_way.clone();
     let found = block(move || look(subnet)).await??;
     if found.is_empty() {
+        return Ok(subnet);
+    }
+    if force {
+        let words =
+            |what| format!("{subnet} overlaps {what}: neither this host nor its containers reach what is there");
+        edge.warn(found.iter().map(words));
         return Ok(subnet);
     }
     let others = found.len().saturating_sub(NAMED_MAX);
@@ -86,7 +93,7 @@ async fn free_subnet(edge: &Edge) -> ApiResult<Subnet> {
 }
 
 async fn delete(edge: Edge, reference: web::Path<String>) -> ApiResult {
-    let row = edge.ask(move |query| query.network(&reference, Moment::Now)).await?;
+    let row = edge.ask(move |query| query.usable_network(&reference)).await?;
     let subject = Subject::new(StreamName::new(Category::Network, row.id), Some(&row.name));
     edge.perform::<Network>(subject, Command::Delete).await
 }

@@ -96,18 +96,19 @@ fn owner(caller: (u32, u32)) -> (u32, u32) {
 }
 
 /// Returns what the container was when it was backed up. A network that is gone by now is left out, and a fixed
-/// address, which its first owner may still have, becomes a free one.
+/// address, which its first owner may still have, becomes a free one. Without its template there is nothing to make it of.
 async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configuration> {
     let run = backup.run;
     let found = edge.ask(move |query| {
         let Some(mut configuration) = query.backup_configuration(run)? else { return Ok(None) };
         if let Some(network) = configuration.network {
-            match query.network(&network.to_string(), Moment::Now) {
+            match query.usable_network(&network.to_string()) {
                 Ok(_) => {}
                 Err(QueryError::NotFound { .. }) => configuration.network = None,
                 Err(error) => return Err(error),
             }
         }
+        query.usable_template(&configuration.template.to_string())?;
         configuration.address = crate::events::AddressRequest::Auto;
         Ok(Some(configuration))
     });

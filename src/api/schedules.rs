@@ -14,7 +14,6 @@ use crate::domain::batch::{self, Batch};
 use crate::domain::schedule::{Command, Schedule};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{BackupMode, BatchAction, ScheduleDefinition, ScheduledAction};
-use crate::projections::query::Moment;
 use crate::projections::rows::{ScheduleRow, ScheduleState};
 use crate::scheduler::due::{self, Plan, Planned};
 use crate::types::{CatchUp, Category, Name, RunId, ScheduleId, Span, StreamName, Timestamp, Zone};
@@ -128,7 +127,7 @@ async fn action(edge: &Edge, wish: &CreateSchedule) -> ApiResult<ScheduledAction
 }
 
 async fn find(edge: &Edge, reference: web::Path<String>) -> ApiResult<(ScheduleRow, Subject)> {
-    let row = edge.ask(move |query| query.schedule(&reference, Moment::Now)).await?;
+    let row = edge.ask(move |query| query.usable_schedule(&reference)).await?;
     let subject = Subject::new(StreamName::new(Category::Schedule, row.id), Some(&row.name));
     Ok((row, subject))
 }

@@ -62,7 +62,7 @@ async fn recovery_key(look: Look, reference: web::Path<String>) -> ApiResult {
 }
 
 async fn confirm(edge: Edge, reference: web::Path<String>) -> ApiResult {
-    let row = edge.ask(move |query| query.store(&reference, Moment::Now)).await?;
+    let row = edge.ask(move |query| query.usable_store(&reference)).await?;
     let subject = Subject::new(StreamName::new(Category::Store, row.id), Some(&row.name));
     edge.perform::<Store>(subject, Command::ConfirmRecoveryKey).await
 }

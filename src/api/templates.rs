@@ -11,7 +11,6 @@ use super::resources::ImportTemplate;
 use crate::domain::template::{Command, Template};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::TemplateSource;
-use crate::projections::query::Moment;
 use crate::types::{Category, Name, StreamName, TemplateId};
 
 /// Adds the routes.
@@ -83,7 +82,7 @@ pub(super) fn absolute(path: &str) -> ApiResult<()> {
 }
 
 async fn command(edge: Edge, reference: web::Path<String>, command: Command) -> ApiResult {
-    let row = edge.ask(move |query| query.template(&reference, Moment::Now)).await?;
+    let row = edge.ask(move |query| query.usable_template(&reference)).await?;
     let subject = Subject::new(StreamName::new(Category::Template, row.id), Some(&row.name));
     edge.perform::<Template>(subject, command).await
 }

@@ -15,10 +15,14 @@ use super::effect::{Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::DirectoryEvent;
-use crate::types::{Category, Name, StreamName};
+use crate::types::{Category, Name, OperationId, PREFIX_LENGTH_MIN, StreamName};
 
 /// The code of a name that somebody else has.
-pub const TAKEN: &str = "name.taken";
+const TAKEN: &str = "name.taken";
+/// The code of a second name for somebody who has one.
+pub const SECOND: &str = "name.second";
+/// The code of a name that would be taken for an id.
+const LIKE_AN_ID: &str = "name.like-an-id";
 
 /// Is who has which name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +76,32 @@ pub enum Rejection {
         /// Its name.
         name: Name,
     },
+    /// Commands take names and ids alike: this one would take another's place.
+    #[error("the name {name} is how the id of {other} begins, so commands by that id would mean the wrong one")]
+    LikeAnId {
+        /// Which name.
+        name: Name,
+        /// The stream with such an id.
+        other: String,
+    },
+    /// An id belongs to nobody as a name.
+    #[error("{name} has the form of an id, and names and ids are taken alike; take another name")]
+    AnId {
+        /// Which name.
+        name: Name,
+    },
+    /// The other way round: the id was drawn badly, or the name was given while its bearer had none.
+    #[error(
+        "the id of {holder} begins with the name {name} of {other}, so commands by that id would mean the wrong one"
+    )]
+    IdLikeAName {
+        /// The stream.
+        holder: String,
+        /// The name that its id begins with.
+        name: Name,
+        /// Who has that name.
+        other: String,
+    },
     /// The holder has no name that could be exchanged.
     #[error("{holder} has no name")]
     Nameless {
@@ -88,7 +118,15 @@ impl From<Rejection> for Refusal {
                 let noun = holder.split('/').next().unwrap_or_default().to_owned();
                 Self::new(RefusalClass::Conflict, TAKEN, message).hinted(format!("berth {noun} list"))
             }
-            Rejection::Named { .. } => Self::new(RefusalClass::Conflict, "name.second", message),
+            Rejection::LikeAnId { .. } | Rejection::AnId { .. } => {
+                Self::new(RefusalClass::Conflict, LIKE_AN_ID, message)
+            }
+            Rejection::IdLikeAName { name, other, .. } => {
+                let noun = other.split('/').next().unwrap_or_default();
+                let hint = format!("berth {noun} rename {name} OTHER, or ask again: a new id is drawn then");
+                Self::new(RefusalClass::Conflict, "id.like-a-name", message).hinted(hint)
+            }
+            Rejection::Named { .. } => Self::new(RefusalClass::Conflict, SECOND, message),
             Rejection::Nameless { .. } => Self::new(RefusalClass::Conflict, "name.none", message),
         }
     }
@@ -122,7 +160,38 @@ impl Directory {
     fn free_for(&self, name: &Name, holder: &str) -> Result<(), Rejection> {
         match self.holders.get(name) {
             Some(other) if other != holder => Err(Rejection::Taken { name: name.clone(), holder: other.clone() }),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.apart_from_ids(name, holder),
+        }
+    }
+
+    /// Keeps names and ids apart: a reference may be a name, an id, or how an id begins, and must not mean two things. What
+    /// is its own it may be called by.
+    fn apart_from_ids(&self, name: &Name, holder: &str) -> Result<(), Rejection> {
+        if name.as_str().parse::<OperationId>().is_ok() {
+            return Err(Rejection::AnId { name: name.clone() });
+        }
+        if name.as_str().len() < PREFIX_LENGTH_MIN {
+            return Ok(());
+        }
+        let kind = holder.split('/').next().unwrap_or_default();
+        let start = format!("{kind}/{name}");
+        let like =
+            self.names.range(start.clone()..).map(|(other, _)| other).take_while(|other| other.starts_with(&start));
+        match like.into_iter().find(|other| *other != holder) {
+            Some(other) => Err(Rejection::LikeAnId { name: name.clone(), other: other.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The other way round, for whoever comes: its id begins with nobody's name.
+    fn id_apart_from_names(&self, holder: &str) -> Result<(), Rejection> {
+        let id = holder.split_once('/').map_or("", |(_, id)| id);
+        let beginnings = (PREFIX_LENGTH_MIN..=id.len()).filter_map(|length| id.get(..length)?.parse::<Name>().ok());
+        let mut taken = beginnings.filter_map(|name| Some((self.holders.get(&name)?.clone(), name)));
+        match taken.next() {
+            Some((other, name)) => Err(Rejection::IdLikeAName { holder: holder.to_owned(), name, other }),
+            None => Ok(()),
         }
     }
 
@@ -131,7 +200,10 @@ impl Directory {
         match self.names.get(&holder) {
             Some(present) if present == name => Ok(vec![]),
             Some(present) => Err(Rejection::Named { holder, name: present.clone() }),
-            None => Ok(vec![DirectoryEvent::NameReserved { name: name.clone(), holder }]),
+            None => {
+                self.id_apart_from_names(&holder)?;
+                Ok(vec![DirectoryEvent::NameReserved { name: name.clone(), holder }])
+            }
         }
     }
 
@@ -252,6 +324,41 @@ mod tests {
         let taken = Command::Exchange { name: name("web1"), holder: holder("b") };
         given::<Directory>(reserved()).when(taken).then_refused("name.taken");
         given::<Directory>(history).when(reserve("web2", "b")).then_refused("name.taken");
+    }
+
+    #[test]
+    fn a_name_is_never_how_another_s_id_begins() {
+        let (id, other) = ("abcdefghijklmnopqrstuvwxyz", "bcdefghijklmnopqrstuvwxyz2");
+        let event = |name: &str, key: &str| DirectoryEvent::NameReserved {
+            name: name.parse().unwrap(),
+            holder: holder(key).to_string(),
+        };
+        let history = || [event("web1", id)];
+        for text in ["abcd", "abcdefgh", "abcdefghijklmnopqrstuvwxy"] {
+            given::<Directory>(history()).when(reserve(text, other)).then_refused("name.like-an-id");
+            let exchange = Command::Exchange { name: name(text), holder: holder(other) };
+            let both = [event("web1", id), event("web2", other)];
+            given::<Directory>(both).when(exchange).then_refused("name.like-an-id");
+            // Its own beginning it may be called by.
+            let own = Command::Exchange { name: name(text), holder: holder(id) };
+            let exchanged = DirectoryEvent::NameExchanged { name: name(text), holder: holder(id).to_string() };
+            given::<Directory>(history()).when(own).then([exchanged]);
+        }
+        for text in ["abc", "abce", "abcdefgh1", "bbcd"] {
+            given::<Directory>(history()).when(reserve(text, other)).then([event(text, other)]);
+        }
+        // Whose id nobody knows yet, or any more, is an id all the same.
+        given::<Directory>([]).when(reserve(id, other)).then_refused("name.like-an-id");
+    }
+
+    #[test]
+    fn whoever_comes_with_an_id_that_begins_with_a_name_in_use_is_refused() {
+        let history = [DirectoryEvent::NameReserved { name: name("abcd"), holder: "container/x".to_owned() }];
+        given::<Directory>(history.clone())
+            .when(reserve("web1", "abcdefghijklmnopqrstuvwxyz"))
+            .then_refused("id.like-a-name");
+        let event = DirectoryEvent::NameReserved { name: name("web1"), holder: "container/abce".to_owned() };
+        given::<Directory>(history).when(reserve("web1", "abce")).then([event]);
     }
 
     #[test]

@@ -22,6 +22,10 @@ const PIDS_DEFAULT: u64 = 4096;
 /// The network that containers join if nobody says.
 const NETWORK_DEFAULT: &str = "default";
 
+/// What a container misses that asked for no network when there is no default one.
+const NO_DEFAULT: &str = "there is no network named default, so it has none; to have one: berth network create default, and \
+                          then make the container, or name another with --network";
+
 /// Makes a container; what cannot come to be is refused before anything is written.
 pub(super) async fn create(edge: Edge) -> ApiResult {
     edge.check_room(Room::Much)?;
@@ -35,6 +39,9 @@ pub(super) async fn create(edge: Edge) -> ApiResult {
     let (reference, wanted) = (wish.template.clone(), wish.network.clone());
     let joins = edge.ports.node.can_start;
     let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
+    if joins && network.is_none() && wish.network.is_none() {
+        edge.warn([NO_DEFAULT.to_owned()]);
+    }
     if joins && wish.command.is_none() && !has_init(&template) {
         return Err(no_init(&template.name).into());
     }
@@ -94,11 +101,11 @@ fn origins(
     network: Option<&str>,
     joins: bool,
 ) -> Result<(TemplateRow, Option<NetworkId>), QueryError> {
-    let template = query.template(template, Moment::Now)?;
+    let template = query.usable_template(template)?;
     let network = match network {
         Some("none") => None,
-        Some(reference) => Some(query.network(reference, Moment::Now)?.id),
-        None if joins => match query.network(NETWORK_DEFAULT, Moment::Now) {
+        Some(reference) => Some(query.usable_network(reference)?.id),
+        None if joins => match query.usable_network(NETWORK_DEFAULT) {
             Ok(row) => Some(row.id),
             Err(QueryError::NotFound { .. }) => None,
             Err(error) => return Err(error),

@@ -41,6 +41,9 @@ pub struct Accepted {
     /// Whether this very request was carried out before.
     #[serde(default)]
     pub repeated: bool,
+    /// What may not be as wished although it was accepted, each in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Is the answer 200 to a dry run.

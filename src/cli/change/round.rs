@@ -15,7 +15,7 @@ use crate::cli::output::look::took;
 use crate::cli::output::{self, Format};
 use crate::cli::read;
 use crate::cli::wait::{self, Waited};
-use crate::types::Span;
+use crate::types::{Span, terminal_safe};
 
 /// How long the answer to a request is waited for after a Ctrl-C.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
@@ -41,7 +41,14 @@ impl<'a> Round<'a> {
     ) -> Result<Option<Accepted>, Failure> {
         match ask(context, client, self.options, change) {
             Ok(answer) if self.options.is_dry_run() => self.dry_run(context, change, answer).map(|()| None),
-            Ok(answer) => output::row(answer).map(Some),
+            Ok(answer) => {
+                let accepted: Accepted = output::row(answer)?;
+                for words in &accepted.warnings {
+                    let told = format!("warning: {}: {words}\n", change.subject);
+                    context.screen.alarm(&terminal_safe(&told));
+                }
+                Ok(Some(accepted))
+            }
             Err(failure) => {
                 self.ends.push(context.tell(failure));
                 Ok(None)

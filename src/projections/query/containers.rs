@@ -8,7 +8,7 @@ use crate::projections::backups::Backups;
 use crate::projections::containers::Containers;
 use crate::projections::networks::Networks;
 use crate::projections::restores::Restores;
-use crate::projections::rows::{BackupRow, ContainerRow, LastBackup, OperationState, RestoreRow};
+use crate::projections::rows::{BackupRow, ContainerRow, ContainerState, LastBackup, OperationState, RestoreRow};
 use crate::projections::templates::Templates;
 use crate::types::{BackupId, ContainerId, TemplateId};
 
@@ -101,6 +101,16 @@ impl Query {
         row.last_backup = self.last_backups(Some(row.id), moment)?.remove(&row.id);
         self.tell_by_name(&mut row);
         Ok(row)
+    }
+
+    /// Finds a container that commands can be about: one that is there, or else in its grave. One whose creation failed, or
+    /// that was purged, is not found.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn usable_container(&self, reference: &str) -> Result<ContainerRow, QueryError> {
+        let left = |row: &ContainerRow| !matches!(row.rest, ContainerState::Purged | ContainerState::Failed);
+        self.find_among::<Containers>(reference, left)
     }
 
     /// Returns one container by its id, without what belongs to other things.

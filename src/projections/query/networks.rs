@@ -4,6 +4,7 @@ use super::{Moment, Query, QueryError, present};
 use crate::projections::containers::Containers;
 use crate::projections::networks::Networks;
 use crate::projections::rows::NetworkRow;
+use crate::types::NetworkId;
 
 impl Query {
     /// Lists networks by name.
@@ -24,6 +25,22 @@ impl Query {
         let mut rows = vec![self.find::<Networks>(reference, moment)?];
         self.join_networks(&mut rows, moment)?;
         Ok(rows.remove(0))
+    }
+
+    /// Returns one network by its id, without what belongs to other things.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn network_by_id(&self, id: NetworkId) -> Result<Option<NetworkRow>, QueryError> {
+        self.one::<Networks>(&id.to_string(), Moment::Now)
+    }
+
+    /// Finds a network that can be used: what is gone is not found.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn usable_network(&self, reference: &str) -> Result<NetworkRow, QueryError> {
+        self.find_usable::<Networks>(reference)
     }
 
     fn join_networks(&self, rows: &mut [NetworkRow], moment: Moment) -> Result<(), QueryError> {

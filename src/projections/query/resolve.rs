@@ -79,6 +79,28 @@ impl Query {
         }
     }
 
+    /// Finds the row that a reference means among those that can be used: what is gone is history and is not found.
+    pub(super) fn find_usable<M: Model>(&self, reference: &str) -> Result<M::Row, QueryError>
+    where
+        M::Row: Named,
+    {
+        self.find_among::<M>(reference, |row| !row.is_gone())
+    }
+
+    /// Finds the row that a reference means among those that are wanted.
+    pub(super) fn find_among<M: Model>(
+        &self,
+        reference: &str,
+        wanted: impl Fn(&M::Row) -> bool,
+    ) -> Result<M::Row, QueryError>
+    where
+        M::Row: Named,
+    {
+        let mut candidates = self.candidates::<M>(reference)?;
+        candidates.retain(wanted);
+        choose(candidates, reference)?.ok_or_else(|| self.not_found::<M>(reference, Moment::Now))
+    }
+
     /// Narrows down by the indexes; what is not found so is not there.
     fn candidates<M: Model>(&self, reference: &str) -> Result<Vec<M::Row>, QueryError>
     where

@@ -28,6 +28,14 @@ impl Query {
         Ok(rows.remove(0))
     }
 
+    /// Finds a schedule that can be used: what is gone is not found.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn usable_schedule(&self, reference: &str) -> Result<ScheduleRow, QueryError> {
+        self.find_usable::<Schedules>(reference)
+    }
+
     /// Returns one schedule by its id.
     ///
     /// # Errors

@@ -31,6 +31,14 @@ impl Query {
         Ok(rows.remove(0))
     }
 
+    /// Finds a store that can be used: what is gone is not found.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn usable_store(&self, reference: &str) -> Result<StoreRow, QueryError> {
+        self.find_usable::<Stores>(reference)
+    }
+
     fn join_stores(&self, rows: &mut [StoreRow], moment: Moment) -> Result<(), QueryError> {
         let sums = self.stored(moment)?;
         for row in rows {

@@ -20,4 +20,12 @@ impl Query {
     pub fn template(&self, reference: &str, moment: Moment) -> Result<TemplateRow, QueryError> {
         self.find::<Templates>(reference, moment)
     }
+
+    /// Finds a template that can be used: what is gone is not found.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn usable_template(&self, reference: &str) -> Result<TemplateRow, QueryError> {
+        self.find_usable::<Templates>(reference)
+    }
 }
