@@ -4,7 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use berth::api::resources::{DoctorFinding, DoctorReport};
+use berth::effects::linux::network::Networks;
 use berth::kernel::probe::{Feature, PLACE_PREFIX, State, Weight};
+
+use super::identity;
 
 /// The finding that says whether containers can start at all.
 pub(crate) const START: &str = "start-containers";
@@ -49,6 +52,7 @@ pub(crate) fn report(state: &Path) -> DoctorReport {
         let required = feature.weight == Weight::Required;
         finding(&feature.name, required, feature.is_there(), reason_of(feature), cure.filter(|_| !feature.is_there()))
     }));
+    findings.extend(networks(state));
     findings.push(limits_inside());
     DoctorReport { findings }
 }
@@ -96,6 +100,18 @@ fn reason_of(feature: &Feature) -> String {
 
 fn finding(feature: &str, required: bool, ok: bool, reason: String, fix: Option<String>) -> DoctorFinding {
     DoctorFinding { feature: feature.to_owned(), required, ok, reason, fix }
+}
+
+/// Asks what stands in the way of each network that this instance has on the host now.
+fn networks(state: &Path) -> Vec<DoctorFinding> {
+    let Some(identity) = identity::known(state) else { return vec![] };
+    let networks = Networks::new(&identity.instance, &identity::run_directory(state, &identity));
+    let found = networks.on_host().unwrap_or_default().into_iter().map(|(bridge, subnet)| {
+        let shortcomings = networks.shortcomings(&bridge, subnet).unwrap_or_else(|failure| vec![failure.to_string()]);
+        let reason = if shortcomings.is_empty() { subnet.to_string() } else { shortcomings.join("; ") };
+        finding(&format!("network on {bridge}"), false, shortcomings.is_empty(), reason, None)
+    });
+    found.collect()
 }
 
 /// A container sees the host's figures in `/proc/meminfo`: said plainly instead of hidden.

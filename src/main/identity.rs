@@ -30,6 +30,11 @@ pub(crate) fn of(state: &Path) -> io::Result<Identity> {
     }
 }
 
+/// Reads who a daemon of this state directory is; nothing if there never was one.
+pub(crate) fn known(state: &Path) -> Option<Identity> {
+    serde_json::from_slice(&fs::read(state.join(FILE)).ok()?).ok()
+}
+
 fn decide(state: &Path, path: &Path) -> io::Result<Identity> {
     let drawn = berth::sys::random::bytes()?;
     let instance = drawn[..4].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));

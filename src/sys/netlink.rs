@@ -27,7 +27,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::thread::LinkNameSpaceType;
 
-pub use news::{Loss, News};
+pub use news::{Changes, News};
 pub use nftables::SetElements;
 pub use query::{InterfaceAddress, Link, Route};
 

@@ -8,7 +8,13 @@ use crate::check;
 use crate::fixture::{Node, PATIENCE};
 use crate::harness::{Outcome, Stop, Test, need};
 
-pub const TESTS: &[Test] = &[("what somebody removes of a network comes back, and containers talk", removed)];
+pub const TESTS: &[Test] = &[
+    ("what somebody removes of a network comes back, and containers talk", removed),
+    (
+        "what somebody does to the host's network after the start is noticed, and told until it is undone",
+        after_the_start,
+    ),
+];
 
 fn run(words: &[&str]) -> Outcome {
     let output = Command::new(words[0]).args(&words[1..]).output()?;
@@ -75,5 +81,62 @@ fn removed() -> Outcome {
     node.must(&["container", "stop", "c1", "--kill"])?;
     thread::sleep(Duration::from_millis(500));
     made_again(&node, 4, "")?; // a port that goes with its container is not missed
+    node.finish()
+}
+
+/// Waits until the network has shortcomings with these words in them, or none.
+fn told(node: &Node, words: Option<&str>) -> Outcome {
+    let begun = Instant::now();
+    loop {
+        let row = node.api().items("/v1/networks")?.remove(0);
+        let found = row["shortcomings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let fits = match words {
+            None => found.is_empty(),
+            Some(words) => found.iter().any(|one| one.to_string().contains(words)),
+        };
+        if fits {
+            return Ok(());
+        }
+        check!(begun.elapsed() < PATIENCE, "wanted {words:?}: {found:#?}\n{}", node.words());
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The daemon has a network namespace of its own: this machine's firewall is nobody's to try things with.
+fn after_the_start() -> Outcome {
+    need(&["start-containers", "nft"])?;
+    let mut node = Node::new("network-after-the-start")?;
+    node.wrapper = ["unshare", "-n"].map(str::to_owned).to_vec();
+    node.start()?;
+    let daemon = node.daemon.as_ref().map_or(0, std::process::Child::id).to_string();
+    let on_host = |words: &[&str]| run(&[&["nsenter", "-n", "-t", &daemon], words].concat());
+    told(&node, None)?;
+    node.template()?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk-kind", "directory"])?;
+    on_host(&["nft", "add table inet fw"])?;
+    on_host(&["nft", "add chain inet fw f { type filter hook forward priority 0; policy drop; }"])?;
+    told(&node, Some("the chain f of table inet fw drops by default"))?;
+    let started = node.must(&["container", "start", "c1"])?;
+    check!(started.err.contains("warning: c1: the chain f of table inet fw"), "{started:?}");
+    let looked = node.must(&["doctor"])?;
+    check!(looked.out.contains("the chain f of table inet fw"), "{looked:?}");
+    on_host(&["nft", "delete table inet fw"])?;
+    told(&node, None)?;
+    let started = node.must(&["container", "restart", "c1"])?;
+    check!(!started.err.contains("warning"), "{started:?}");
+    // An uplink that comes later, and then a way into a private range that the network has.
+    on_host(&["ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1"])?;
+    on_host(&["ip", "address", "add", "192.0.2.1/24", "dev", "wan0"])?;
+    on_host(&["ip", "link", "set", "wan0", "up"])?;
+    made_again(&node, 1, "forwarding from wan0")?;
+    // What `sysctl --system` does where the global switch was on.
+    on_host(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv4/ip_forward"])?;
+    made_again(&node, 2, "forwarding from b")?;
+    let subnet = node.api().items("/v1/networks")?.remove(0)["subnet"].as_str().unwrap_or_default().to_owned();
+    on_host(&["ip", "route", "add", &subnet, "via", "192.0.2.2", "metric", "7"])?;
+    told(&node, Some(&format!("the route to {subnet} by wan0")))?;
+    on_host(&["ip", "route", "delete", &subnet, "via", "192.0.2.2", "metric", "7"])?;
+    told(&node, None)?;
+    node.must(&["container", "stop", "c1", "--kill"])?;
     node.finish()
 }

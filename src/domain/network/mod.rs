@@ -142,6 +142,11 @@ pub enum Command {
         /// What.
         missing: Vec<String>,
     },
+    /// What of the host falls short, or stands in its way, was looked at again.
+    ReportShortcomings {
+        /// Each in words, with what helps.
+        shortcomings: Vec<String>,
+    },
     /// Remove it.
     Delete,
     /// Call the open operation off.
@@ -226,6 +231,13 @@ impl Network {
         if idle { vec![NetworkEvent::NetworkRestoreRequested { boot, missing }] } else { vec![] }
     }
 
+    /// Tells what falls short only where that is news.
+    fn report_shortcomings(&self, shortcomings: &[String]) -> Vec<NetworkEvent> {
+        let news = self.life == Life::There && self.shortcomings != shortcomings;
+        let shortcomings = shortcomings.to_vec();
+        if news { vec![NetworkEvent::ShortcomingsFound { shortcomings }] } else { vec![] }
+    }
+
     fn delete(&self) -> Decision {
         if self.life == Life::Gone || matches!(&self.open, Some(Open { work: Work::Delete { .. }, .. })) {
             return Ok(vec![]);
@@ -281,6 +293,7 @@ impl Aggregate for Network {
             Command::Release { holder } => Ok(self.release(holder.to_string())),
             Command::ReportBoot { boot } => Ok(self.report_boot(boot)),
             Command::ReportMissing { missing } => Ok(self.restore(None, missing)),
+            Command::ReportShortcomings { shortcomings } => Ok(self.report_shortcomings(shortcomings)),
             Command::Delete => self.delete(),
             Command::Cancel { operation } => self.cancel(*operation),
             Command::Report(report) => Ok(plan::decide_report(self, report)),

@@ -207,6 +207,18 @@ fn it_should_tell_what_falls_short_when_that_is_news() {
     when(history.clone(), made).then([NetworkEvent::NetworkRestored]);
     let none = NetworkEvent::ShortcomingsFound { shortcomings: vec![] };
     when(history, well).then([none, NetworkEvent::NetworkRestored]);
+    let seen = |words: &[&str]| {
+        let shortcomings = words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        (Command::ReportShortcomings { shortcomings: shortcomings.clone() }, shortcomings)
+    };
+    let ((drops, shortcomings), (calm, _)) = (seen(&["a chain drops"]), seen(&[]));
+    let told = NetworkEvent::ShortcomingsFound { shortcomings };
+    when(there(), drops.clone()).then([told.clone()]).owing(None);
+    when(after(there(), [told.clone()]), drops.clone()).then_nothing();
+    let gone = NetworkEvent::ShortcomingsFound { shortcomings: vec![] };
+    when(after(there(), [told]), calm.clone()).then([gone]);
+    when(there(), calm).then_nothing();
+    when(vec![], drops).then_nothing();
 }
 
 #[test]
@@ -240,6 +252,7 @@ fn every_command_has_an_answer_in_every_state() {
         Command::Release { holder: holder("a") },
         Command::ReportBoot { boot: "b".to_owned() },
         Command::ReportMissing { missing: lost() },
+        Command::ReportShortcomings { shortcomings: lost() },
         Command::Delete,
         Command::Cancel { operation: operation() },
         done("make"),

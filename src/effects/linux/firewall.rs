@@ -2,7 +2,14 @@
 //!
 //! Two tables, both ours alone: `inet berth-BRIDGE` per network, `bridge berth-INSTANCE` for all ports of the instance.
 //! Each change is one atomic `nft -f -`, made when a network is made; a container's start only adds its lease to a set, by
-//! netlink. An accept in our table does not undo a drop in another's (nft(8), "hook priority"): `foreign_drops` finds those.
+//! netlink. What filters of others do to a network's packets is found by `foreign`.
+
+mod foreign;
+mod legacy;
+mod nft;
+mod ruleset;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -14,18 +21,9 @@ use crate::domain::effect::Failure;
 use crate::sys::netlink::SetElements;
 use crate::types::{Ipv4Subnet, MacAddress};
 
-const LEASES: &str = "leases";
+pub use foreign::{Way, obstacles};
 
-/// Is another's rule base that drops what is forwarded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignDrop {
-    /// The family of its table.
-    pub family: String,
-    /// Its table.
-    pub table: String,
-    /// Its chain.
-    pub chain: String,
-}
+const LEASES: &str = "leases";
 
 /// Says what nft did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,8 +156,13 @@ fn apply(script: &str) -> Result<Applied, Failure> {
 }
 
 fn run_nft(arguments: &[&str], input: &str) -> Result<Option<(bool, String, String)>, Failure> {
-    let failed = |error| super::failure::cannot("run", "nft")(error);
-    let mut command = Command::new("nft");
+    run("nft", arguments, input)
+}
+
+/// Runs a program of the host; nothing if there is none of that name.
+fn run(program: &str, arguments: &[&str], input: &str) -> Result<Option<(bool, String, String)>, Failure> {
+    let failed = |error| super::failure::cannot("run", program)(error);
+    let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -173,92 +176,4 @@ fn run_nft(arguments: &[&str], input: &str) -> Result<Option<(bool, String, Stri
     let output = child.wait_with_output().map_err(failed)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Some((output.status.success(), text(&output.stdout), text(&output.stderr))))
-}
-
-/// Finds the rule bases of others that drop forwarded packets unless they allow them themselves.
-///
-/// Returns nothing on a host without nft.
-///
-/// # Errors
-/// What running nft says.
-pub fn foreign_drops() -> Result<Option<Vec<ForeignDrop>>, Failure> {
-    let told = run_nft(&["-j", "list", "chains"], "")?;
-    Ok(told.map(|(_, json, _)| foreign_drops_in(&json)))
-}
-
-fn foreign_drops_in(json: &str) -> Vec<ForeignDrop> {
-    let Ok(listed) = serde_json::from_str::<Value>(json) else { return Vec::new() };
-    let objects = listed.get("nftables").and_then(Value::as_array).cloned().unwrap_or_default();
-    objects.iter().filter_map(|object| foreign_drop(object.get("chain")?)).collect()
-}
-
-fn foreign_drop(chain: &Value) -> Option<ForeignDrop> {
-    let text = |key: &str| chain.get(key).and_then(Value::as_str);
-    let found = ForeignDrop {
-        family: text("family")?.to_owned(),
-        table: text("table")?.to_owned(),
-        chain: text("name")?.to_owned(),
-    };
-    let routes = matches!(found.family.as_str(), "ip" | "inet");
-    let drops = text("hook")? == "forward" && text("policy")? == "drop";
-    (routes && drops && !found.table.starts_with("berth-")).then_some(found)
-}
-
-impl ForeignDrop {
-    /// Says which rules let a network through.
-    pub fn cure(&self, bridge: &str) -> String {
-        let Self { family, table, chain } = self;
-        let commands = match (chain.as_str(), chain.to_ascii_lowercase().contains("ufw")) {
-            ("FORWARD", _) => format!(
-                "`iptables -I FORWARD -i {bridge} -j ACCEPT` and `iptables -I FORWARD -o {bridge} -m conntrack --ctstate \
-                 RELATED,ESTABLISHED -j ACCEPT` (with Docker: DOCKER-USER instead of FORWARD; with ufw: `ufw route allow \
-                 in on {bridge}`)"
-            ),
-            _ => format!(
-                "`nft insert rule {family} {table} {chain} iifname {bridge} accept` and `nft insert rule {family} {table} \
-                 {chain} oifname {bridge} ct state established,related accept`"
-            ),
-        };
-        format!(
-            "the chain {chain} of table {family} {table} drops forwarded packets by default, so containers on {bridge} \
-             cannot reach other hosts; to let them: {commands}"
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_foreign_chain_that_drops_is_found_with_its_cure() {
-        let json = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}},
-            {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "handle": 2, "type": "filter",
-                       "hook": "forward", "prio": 0, "policy": "drop"}},
-            {"chain": {"family": "ip", "table": "filter", "name": "INPUT", "hook": "input", "prio": 0, "policy": "drop"}},
-            {"chain": {"family": "inet", "table": "berth-b00c0ffee", "name": "forward", "hook": "forward", "policy": "drop"}}]}"#;
-        let found = foreign_drops_in(json);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].cure("b00c0ffeenet000").contains("iptables -I FORWARD -i b00c0ffeenet000"));
-    }
-
-    #[test]
-    fn the_rules_of_a_network_are_counted_as_they_are_written() {
-        let script =
-            network_rules("c0ffee00", "bc0ffee00net000", Ipv4Subnet::around(Ipv4Addr::new(10, 1, 0, 0), 24).unwrap());
-        let own = script.split("table bridge").next().unwrap();
-        let verdicts = |line: &&str| ["accept", "drop", "masquerade"].iter().any(|word| line.ends_with(word));
-        assert_eq!(own.lines().filter(verdicts).count(), RULES.0);
-        assert_eq!(script.lines().filter(|line| line.starts_with("add rule")).count(), RULES.1);
-        assert_eq!(rules_in(r#"{"nftables": [{"metainfo": {}}, {"table": {}}, {"rule": {}}, {"rule": {}}]}"#), 2);
-        assert_eq!(rules_in("Error: No such file or directory"), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn no_answer_of_nft_makes_it_panic(text in ".{0,200}") {
-            let _ = foreign_drops_in(&text);
-        }
-    }
 }

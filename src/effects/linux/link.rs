@@ -10,7 +10,7 @@ use crate::domain::effect::{Failure, RunSpecification};
 use crate::effects::{Host as _, Observation};
 use crate::events::Lease;
 use crate::shim::record;
-use crate::types::{ContainerId, Subnet};
+use crate::types::{ContainerId, NetworkId, Subnet};
 
 /// The container's link on the host, to be taken away when it stops.
 const LINK_FILE: &str = "link.json";
@@ -60,11 +60,25 @@ impl LinuxHost {
     ///
     /// # Errors
     /// What the kernel or nft says.
-    pub fn missing_of_network(&self, bridge: &str, subnet: Subnet, rules: bool) -> Result<Vec<String>, Failure> {
+    pub fn missing_of_network(
+        &self,
+        network: NetworkId,
+        bridge: &str,
+        subnet: Subnet,
+        rules: bool,
+    ) -> Result<Vec<String>, Failure> {
         let running = |container| matches!(self.look(container), Observation::Running { .. });
         let links = self.links_of(bridge).into_iter().filter(|(container, _)| running(*container));
         let ports: Vec<String> = links.map(|(_, link)| link.port).collect();
-        self.networks.missing(bridge, subnet, &ports, rules)
+        self.networks.missing(network, bridge, subnet, &ports, rules)
+    }
+
+    /// Says what of the host stands in the way of a network, each with what helps.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn shortcomings_of_network(&self, bridge: &str, subnet: Subnet) -> Result<Vec<String>, Failure> {
+        self.networks.shortcomings(bridge, subnet)
     }
 
     fn links_of(&self, bridge: &str) -> Vec<(ContainerId, Link)> {

@@ -19,7 +19,7 @@ use crate::domain::effect::Failure;
 use crate::domain::network::link_address;
 use crate::events::Lease;
 use crate::sys::netlink::{Link, LinkChange, Netlink, VethPeer, network_namespace_of};
-use crate::types::{ContainerId, NetworkId, Subnet};
+use crate::types::{ContainerId, Ipv4Subnet, NetworkId, Subnet};
 
 use super::failure::cannot;
 use super::firewall;
@@ -88,9 +88,12 @@ impl Networks {
         let own = netlink.link(bridge).map_err(cannot("look for", bridge))?.map(|link| link.index);
         let found = in_the_way(&mut netlink, subnet, own).map_err(cannot("look for addresses beside", bridge))?;
         let mut shortcomings: Vec<String> = found.iter().map(|what| overlap(subnet, what)).collect();
-        match firewall::foreign_drops()? {
+        let Subnet::V4(addresses) = subnet;
+        let uplink = uplink(&mut netlink).map(|link| link.name);
+        let way = firewall::Way { bridge, subnet: addresses, uplink: uplink.as_deref() };
+        match firewall::obstacles(way)? {
             None => shortcomings.push(NO_NFT.to_owned()),
-            Some(drops) => shortcomings.extend(drops.iter().map(|found| found.cure(bridge))),
+            Some(found) => shortcomings.extend(found),
         }
         Ok(shortcomings)
     }
@@ -113,11 +116,36 @@ impl Networks {
         Ok(())
     }
 
-    /// Names what is missing of a network: bridge, address, the ports that are in use, and, if asked, filter rules.
+    /// Lists the bridges of this instance that are there, each with its range.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn on_host(&self) -> Result<Vec<(String, Subnet)>, Failure> {
+        let mut netlink = open()?;
+        let addresses = netlink.addresses().map_err(cannot("list", "the addresses"))?;
+        let range = |link: &Link| {
+            let mut found = addresses.iter().filter(|known| known.index == link.index);
+            found.find_map(|known| Ipv4Subnet::around(v4(known.address).ok()?, known.prefix))
+        };
+        let links = netlink.links().map_err(cannot("list", "the links"))?;
+        let start = format!("b{}", self.instance);
+        let own = links.into_iter().filter(|link| link.bridge && link.name.starts_with(&start));
+        Ok(own.filter_map(|link| Some((link.name.clone(), Subnet::V4(range(&link)?)))).collect())
+    }
+
+    /// Names what is missing of a network: bridge, addresses, forwarding, the ports that are in use, and, if asked, filter
+    /// rules.
     ///
     /// # Errors
     /// What the kernel or nft says.
-    pub fn missing(&self, bridge: &str, subnet: Subnet, ports: &[String], rules: bool) -> Result<Vec<String>, Failure> {
+    pub fn missing(
+        &self,
+        network: NetworkId,
+        bridge: &str,
+        subnet: Subnet,
+        ports: &[String],
+        rules: bool,
+    ) -> Result<Vec<String>, Failure> {
         let mut netlink = open()?;
         let links = netlink.links().map_err(cannot("list", "the links"))?;
         let Some(found) = links.iter().find(|link| link.name == bridge && link.bridge) else {
@@ -132,6 +160,10 @@ impl Networks {
         if !addresses.iter().any(|known| known.index == index && known.address == gateway) {
             missing.push(format!("the address {gateway} of {bridge}"));
         }
+        if found.mac != Some(*link_address(network, gateway).as_bytes()) {
+            missing.push(format!("the link address of {bridge}"));
+        }
+        missing.extend(forwarding::missing(&mut netlink, bridge).map_err(cannot("look at forwarding of", bridge))?);
         let connected = |port: &&String| links.iter().any(|link| link.name == **port && link.master == Some(index));
         missing.extend(ports.iter().filter(|port| !connected(port)).map(|port| format!("the port {port}")));
         if rules {
@@ -242,11 +274,14 @@ fn overlap(subnet: Subnet, what: &str) -> String {
 /// Returns the largest packet of the way out, where it is smaller than Ethernet's: a bridge that promises more loses
 /// packets on hosts behind a tunnel.
 fn uplink_mtu(netlink: &mut Netlink) -> Option<u32> {
-    let default =
-        netlink.routes().ok()?.into_iter().find(|route| route.destination.is_none() && route.gateway.is_some());
-    let index = default?.index?;
-    let uplink = netlink.links().ok()?.into_iter().find(|link| link.index == index)?;
-    (576..1500).contains(&uplink.mtu).then_some(uplink.mtu)
+    uplink(netlink).map(|link| link.mtu).filter(|mtu| (576..1500).contains(mtu))
+}
+
+/// Returns the link that the default route leads by.
+fn uplink(netlink: &mut Netlink) -> Option<Link> {
+    let mut routes = netlink.routes().ok()?.into_iter().filter(|route| route.ipv4 && route.destination.is_none());
+    let index = routes.find_map(|route| route.index)?;
+    netlink.links().ok()?.into_iter().find(|link| link.index == index)
 }
 
 fn configure_inside(inside: &mut Netlink, lease: &Lease) -> std::io::Result<()> {

@@ -3,10 +3,10 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::Netlink;
 
@@ -45,6 +45,8 @@ pub struct InterfaceAddress {
 /// Is a route of the namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
+    /// Whether it is for IPv4.
+    pub ipv4: bool,
     /// Where it leads to; nothing for the default route.
     pub destination: Option<IpAddr>,
     /// The length of the destination's prefix; 0 for the default route.
@@ -137,7 +139,8 @@ fn address(message: RouteNetlinkMessage) -> Option<InterfaceAddress> {
 fn route(message: RouteNetlinkMessage) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = message else { return None };
     let prefix = message.header.destination_prefix_length;
-    let mut route = Route { destination: None, prefix, gateway: None, index: None };
+    let ipv4 = message.header.address_family == AddressFamily::Inet;
+    let mut route = Route { ipv4, destination: None, prefix, gateway: None, index: None };
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(address) => route.destination = plain(address),

@@ -187,6 +187,7 @@ mod tests {
     #[test]
     fn a_default_route_in_two_halves_is_no_claim_but_its_gateway_is() {
         let half = Route {
+            ipv4: true,
             destination: Some(IpAddr::from([128, 0, 0, 0])),
             prefix: 1,
             gateway: Some(IpAddr::from([10, 8, 0, 1])),

@@ -5,8 +5,8 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::sys::netlink::{in_namespace, new_namespace};
-use crate::types::{Ipv4Subnet, MacAddress};
+use crate::sys::netlink::{Changes, News, in_namespace, new_namespace};
+use crate::types::MacAddress;
 
 const INSTANCE: &str = "00c0ffee";
 const BRIDGE: &str = "b00c0ffeenet000";
@@ -44,6 +44,12 @@ impl Fixture {
     fn networks(&self) -> Networks {
         let run = self.place.path().to_owned();
         Networks { instance: INSTANCE.to_owned(), runtime: run.join("berth/00c0ffee"), run }
+    }
+
+    /// Another instance on the same host.
+    fn neighbour(&self) -> Networks {
+        let run = self.place.path().to_owned();
+        Networks { instance: "0badcafe".to_owned(), runtime: run.join("berth/0badcafe"), run }
     }
 
     fn on_host<T: Send>(&self, work: impl FnOnce(&Networks) -> T + Send) -> T {
@@ -215,26 +221,6 @@ fn the_host_s_subnets_are_not_chosen() {
 }
 
 #[test]
-fn a_foreign_chain_that_drops_forwarded_packets_is_reported_with_its_cure() {
-    let Some(fixture) = fixture() else { return };
-    let warnings = fixture.on_host(|networks| {
-        let rules = "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
-        for command in ["add table ip filter", rules] {
-            assert!(std::process::Command::new("nft").arg(command).status().unwrap().success());
-        }
-        networks.ensure_network(network(), BRIDGE, subnet()).unwrap()
-    });
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("iptables -I FORWARD -i b00c0ffeenet000 -j ACCEPT"), "{warnings:?}");
-    let (one, ..) = fixture.container(2);
-    assert_eq!(
-        reaches(&one, &fixture.outside, IpAddr::from([192, 0, 2, 2]), 7030, MOMENT),
-        None,
-        "as the warning says"
-    );
-}
-
-#[test]
 fn the_gateway_keeps_its_link_address_whoever_comes_and_goes() {
     let Some(fixture) = fixture() else { return };
     let mac = || {
@@ -318,5 +304,99 @@ fn what_comes_into_the_way_later_is_told_and_goes_again() {
         assert!(told.len() == 1 && told[0].contains("the route to 10.77.0.0/16 by wan0"), "{told:?}");
         route("del");
         assert_eq!(networks.shortcomings(BRIDGE, subnet()).unwrap(), Vec::<String>::new());
+    });
+}
+
+const WAN: &str = "/proc/sys/net/ipv4/conf/wan0/forwarding";
+const GLOBAL: &str = "/proc/sys/net/ipv4/ip_forward";
+
+#[test]
+fn an_instance_that_goes_does_not_turn_off_what_another_needs() {
+    let Some(fixture) = fixture() else { return };
+    let neighbour = fixture.neighbour();
+    let other = "b0badcafenet000";
+    let range = "10.78.3.0/24".parse().unwrap();
+    let forwarding = || std::fs::read_to_string(WAN).unwrap().trim().to_owned();
+    for first_goes_first in [true, false] {
+        fixture.on_host(|networks| {
+            networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+            neighbour.ensure_network(NetworkId::from_bytes([9; 16]), other, range).unwrap();
+            let (first, last) = ((networks, BRIDGE), (&neighbour, other));
+            let (first, last) = if first_goes_first { (first, last) } else { (last, first) };
+            first.0.ensure_network_gone(first.1).unwrap();
+            assert_eq!(forwarding(), "1", "somebody still needs it");
+            last.0.ensure_network_gone(last.1).unwrap();
+            assert_eq!(forwarding(), "0", "it is as it was before both");
+        });
+    }
+}
+
+#[test]
+fn what_forwards_no_more_is_missing_and_comes_back() {
+    let Some(fixture) = fixture() else { return };
+    let missing = |networks: &Networks| networks.missing(network(), BRIDGE, subnet(), &[], true).unwrap();
+    fixture.on_host(|networks| {
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+        assert_eq!(networks.on_host().unwrap(), [(BRIDGE.to_owned(), subnet())]);
+        assert_eq!(missing(networks), Vec::<String>::new());
+        // What `sysctl --system` does on a host whose global switch was on: every link is reset with it.
+        std::fs::write(GLOBAL, "1").unwrap();
+        std::fs::write(GLOBAL, "0").unwrap();
+        let off = missing(networks);
+        assert!(off.contains(&"forwarding from wan0".to_owned()), "{off:?}");
+        assert!(off.contains(&format!("forwarding from {BRIDGE}")), "{off:?}");
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+        assert_eq!(missing(networks), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn an_uplink_that_comes_later_is_missed_and_then_carries_the_way_out() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    let (one, ..) = fixture.container(2);
+    let far = new_namespace().unwrap();
+    let mut netlink = Netlink::open_in(fixture.host.as_fd()).unwrap();
+    let peer = VethPeer { name: "up1", mac: [2, 0, 0, 0, 0, 8], namespace: far.as_fd() };
+    netlink.create_veth("wan1", &peer, 1500).unwrap();
+    up(&mut netlink, "wan1", [198, 51, 100, 1]);
+    up(&mut Netlink::open_in(far.as_fd()).unwrap(), "up1", [198, 51, 100, 2]);
+    let target = IpAddr::from([198, 51, 100, 2]);
+    assert_eq!(reaches(&one, &far, target, 7040, MOMENT), None);
+    fixture.on_host(|networks| {
+        let missing = networks.missing(network(), BRIDGE, subnet(), &[], false).unwrap();
+        assert_eq!(missing, ["forwarding from wan1"]);
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+    });
+    assert!(reaches(&one, &far, target, 7041, PATIENCE).is_some());
+}
+
+#[test]
+fn the_kernel_tells_of_forwarding_routes_and_rules_but_not_of_containers() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| {
+        networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+        let news = News::open().unwrap();
+        let heard = || {
+            let mut heard = Changes::default();
+            while let next @ Changes { .. } = news.wait(Duration::from_millis(100)).unwrap()
+                && next != Changes::default()
+            {
+                heard = heard.and(next);
+            }
+            heard
+        };
+        let run = |program: &str, words: &str| {
+            assert!(std::process::Command::new(program).args(words.split(' ')).status().unwrap().success(), "{words}");
+        };
+        let namespace = new_namespace().unwrap();
+        networks.ensure_link_in(&lease(2), &namespace, "v00c0ffeeport77").unwrap();
+        assert_eq!(heard(), Changes::default(), "a container starts");
+        std::fs::write(WAN, "0").unwrap();
+        assert_eq!(heard(), Changes { ways: true, ..Changes::default() });
+        run("ip", "route add default via 192.0.2.2");
+        assert_eq!(heard(), Changes { ways: true, ..Changes::default() });
+        run("nft", "add table ip other");
+        assert_eq!(heard(), Changes { rules: true, ..Changes::default() });
     });
 }
