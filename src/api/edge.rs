@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::Method;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
@@ -95,11 +96,20 @@ impl FromRequest for Edge {
         let body = Bytes::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
-            let body = body.await.map_err(|error| ApiError::invalid("request.body", error))?;
+            let body = body.await.map_err(|error| refused_body(&error))?;
             let edge = Self::new(&request, body)?;
             edge.recall().await?;
             Ok(edge)
         })
+    }
+}
+
+fn refused_body(error: &actix_web::Error) -> ApiError {
+    match error.as_error::<PayloadError>() {
+        Some(PayloadError::Overflow) => {
+            Refusal::new(RefusalClass::Limit, "request.too-long", "the request has more bytes than are taken").into()
+        }
+        _ => ApiError::invalid("request.body", error),
     }
 }
 

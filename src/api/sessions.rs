@@ -15,11 +15,20 @@ use crate::projections::query::Moment;
 use crate::projections::rows::ContainerState;
 use crate::types::{Category, SessionId, StreamName};
 
+/// The largest request: the kernel gives a program 2 MiB of arguments, and JSON may need several bytes for one.
+const BODY_MAX: usize = 16 << 20;
+/// The most bytes of a command's words that the record keeps.
+const RECORDED_MAX: usize = 16 << 10;
+
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/containers/{reference}/sessions", web::get().to(list))
-        .route("/containers/{reference}/sessions", web::post().to(open))
+        .service(
+            web::resource("/containers/{reference}/sessions")
+                .app_data(web::PayloadConfig::new(BODY_MAX))
+                .route(web::get().to(list))
+                .route(web::post().to(open)),
+        )
         .route("/containers/{reference}/sessions/{session}/close", web::post().to(close));
 }
 
@@ -50,7 +59,11 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
     }
     let id = SessionId::from_bytes(draw()?);
     let user = request.user.clone().unwrap_or_else(|| "root".to_owned());
-    edge.annex.insert("argv".to_owned(), json!(request.argv));
+    let (argv, left_out) = for_the_record(&request.argv);
+    edge.annex.insert("argv".to_owned(), json!(argv));
+    if left_out > 0 {
+        edge.annex.insert("argv_left_out".to_owned(), json!(left_out));
+    }
     edge.forget_key(); // a ticket is valid once: a repeated request is another session
     let subject = Subject::new(StreamName::new(Category::Session, id), Some(&container.name));
     let terminal = request.terminal.is_some();
@@ -71,6 +84,18 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
             Err(error)
         }
     }
+}
+
+/// Returns the first words of a command, as many as the record keeps, and how many more there are.
+fn for_the_record(argv: &[String]) -> (&[String], usize) {
+    let mut room = RECORDED_MAX;
+    let fits = |word: &&String| {
+        let left = room.checked_sub(word.len() + 1);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let kept = argv.iter().take_while(fits).count();
+    (&argv[..kept], argv.len() - kept)
 }
 
 async fn close(edge: Edge, path: web::Path<(String, String)>) -> ApiResult {

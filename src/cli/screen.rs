@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use clap::ValueEnum;
 
 use super::content::Content;
-use crate::sys::tty;
+use crate::sys::tty::{self, Patient};
 use crate::types::terminal_safe;
 
 /// Says when colour is used.
@@ -46,8 +46,8 @@ impl Screen {
     pub fn of_process(colour: Colour, quiet: bool) -> Self {
         let out_is_terminal = io::stdout().is_terminal();
         Self {
-            out: Box::new(io::LineWriter::new(io::stdout())),
-            err: Box::new(io::stderr()),
+            out: Box::new(io::LineWriter::new(Patient(io::stdout()))),
+            err: Box::new(Patient(io::stderr())),
             out_is_terminal,
             err_is_terminal: io::stderr().is_terminal(),
             in_is_terminal: io::stdin().is_terminal(),

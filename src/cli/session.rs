@@ -22,6 +22,10 @@ const CANNOT_RUN: u8 = 126;
 const NOT_THERE: u8 = 127;
 /// `ENOENT`, as the shim passes it on.
 const ERRNO_NOT_THERE: i32 = 2;
+/// `E2BIG`.
+const ERRNO_TOO_LONG: i32 = 7;
+/// `EAGAIN` of a fork.
+const ERRNO_NO_PROCESS: i32 = 11;
 
 /// Is what somebody wants to run.
 #[derive(Debug, Clone)]
@@ -52,6 +56,7 @@ pub fn run(context: &mut Context<'_>, name: &str, wish: Wish, record: &RecordOpt
         user: wish.user,
         directory: wish.directory,
         terminal: wants_terminal.then_some(size),
+        without_echo: !context.screen.in_is_terminal,
     };
     let target = targets::one(name).segment("sessions");
     let answer = context.block_on(client.change(&target, &request, &record.headers()))?;
@@ -63,7 +68,7 @@ pub fn run(context: &mut Context<'_>, name: &str, wish: Wish, record: &RecordOpt
     if code.is_err() {
         close(context, &client, name, &ticket);
     }
-    code.map(|code| Exit::Command(code as u8)).or_else(|error| refused(context, error))
+    code.map(|code| Exit::Command(code as u8)).or_else(|error| refused(context, name, error))
 }
 
 /// Reports that nothing came of it. The end of what did run is told by the shim, and nobody waits for it to be recorded.
@@ -72,14 +77,24 @@ fn close(context: &Context<'_>, client: &Client, name: &str, ticket: &SessionTic
     let _ = context.block_on(client.change(&target, &CloseSession { code: None }, &ChangeHeaders::default()));
 }
 
-fn refused(context: &mut Context<'_>, error: AttachError) -> Result<Exit, Failure> {
+fn refused(context: &mut Context<'_>, name: &str, error: AttachError) -> Result<Exit, Failure> {
+    let errno = match &error {
+        AttachError::Failed(failure) => failure.errno,
+        _ => None,
+    };
     let exit = match &error {
-        AttachError::Failed(failure) if failure.errno == Some(ERRNO_NOT_THERE) => Exit::Command(NOT_THERE),
+        AttachError::Failed(_) if errno == Some(ERRNO_NOT_THERE) => Exit::Command(NOT_THERE),
         AttachError::Failed(_) => Exit::Command(CANNOT_RUN),
         AttachError::Refused(_) => Exit::Conflict,
         AttachError::Unreachable(_) => Exit::Failed,
     };
-    Ok(context.tell(Failure::new(exit, "session.failed", error.to_string())))
+    let told = Failure::new(exit, "session.failed", error.to_string());
+    Ok(context.tell(match errno {
+        Some(ERRNO_NO_PROCESS) => told.hinted(format!("berth container set {name} --pids N")),
+        Some(ERRNO_TOO_LONG) => told
+            .hinted("Arguments and environment together may have 2 MiB (a quarter of the stack limit), each 128 KiB."),
+        _ => told,
+    }))
 }
 
 /// Connects to the shim and passes everything on until the command ends.

@@ -21,6 +21,9 @@ pub struct SessionRequest {
     pub directory: Option<String>,
     /// Rows and columns of the terminal, if one is wanted.
     pub terminal: Option<(u16, u16)>,
+    /// Whether that terminal does not print what is typed, since a file types.
+    #[serde(default)]
+    pub without_echo: bool,
 }
 
 /// Lets its bearer into a container once.

@@ -47,6 +47,9 @@ pub struct Command {
     /// A terminal of this size; none = three pipes.
     #[serde(default)]
     pub terminal: Option<WindowSize>,
+    /// Whether that terminal does not print what is typed: it is a file that types.
+    #[serde(default)]
+    pub without_echo: bool,
 }
 
 /// The container to enter.
@@ -160,7 +163,7 @@ fn fork_command(profile: Profile, command: &Command, socket: &OwnedFd) -> Result
     std::env::set_current_dir("/").step("go to the root")?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
     let account = account::find(&command.user)?;
-    let Ends { inner, outer } = Ends::new(command.terminal, account.user)?;
+    let Ends { inner, outer } = Ends::new(command, account.user)?;
     match process::fork(ForkOptions { as_sibling: true, ..ForkOptions::default() }).step("fork the command")? {
         Forked::Child => {
             let Err(failure) = become_command(profile, command, &account, inner);
@@ -195,16 +198,19 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(terminal: Option<WindowSize>, user: u32) -> Result<Self, Failure> {
-        match terminal {
-            Some(size) => Self::terminal(size, user),
+    fn new(command: &Command, user: u32) -> Result<Self, Failure> {
+        match command.terminal {
+            Some(size) => Self::terminal(size, !command.without_echo, user),
             None => Self::pipes(user).step("make the pipes"),
         }
     }
 
-    fn terminal(size: WindowSize, user: u32) -> Result<Self, Failure> {
+    fn terminal(size: WindowSize, echo: bool, user: u32) -> Result<Self, Failure> {
         let pair = tty::open_pair("/dev/pts".as_ref()).step("open a terminal")?;
         tty::set_size(&pair.master, size).step("size the terminal")?;
+        if !echo {
+            tty::stop_echo(&pair.slave).step("stop the echo of the terminal")?;
+        }
         tty::give_slave_to(&pair.slave, user).step("give the terminal to the user")?;
         let copy = || descriptor::copy(&pair.slave).step("copy the terminal");
         Ok(Self { inner: [copy()?, copy()?, pair.slave], outer: vec![pair.master] })
@@ -241,7 +247,7 @@ fn become_command(
     process::become_user(account.user, account.group, &account.groups).step("become the user")?;
     go_to(command, account)?;
     let environment = environment(command, account);
-    program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv.join(" ")))
+    program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv[0]))
 }
 
 fn take_streams(streams: [OwnedFd; 3]) -> Result<(), Failure> {
@@ -253,14 +259,12 @@ fn take_streams(streams: [OwnedFd; 3]) -> Result<(), Failure> {
 }
 
 fn go_to(command: &Command, account: &Account) -> Result<(), Failure> {
-    match &command.directory {
-        Some(directory) => descriptor::enter_untrusted_directory(directory).step(&format!("go to {directory}")),
-        None => {
-            // A home that is missing is no reason to refuse: the command begins at the root then.
-            let _ = descriptor::enter_untrusted_directory(&account.home);
-            Ok(())
-        }
+    if let Some(directory) = &command.directory {
+        return descriptor::enter_untrusted_directory(directory).step(&format!("go to {directory}"));
     }
+    // A home that is missing is no reason to refuse: the command begins at the root then.
+    let _ = descriptor::enter_untrusted_directory(&account.home);
+    Ok(())
 }
 
 fn environment(command: &Command, account: &Account) -> Vec<String> {

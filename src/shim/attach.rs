@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::protocol::{Failure, MESSAGE_MAX, SessionReply, SessionRequest, VERSION, WindowSize};
-pub use super::relay::{RelayEnd, relay};
+use super::message::{self, Packed};
+use super::protocol::{Failure, SessionReply, SessionRequest, VERSION, WindowSize};
 use crate::sys::socket;
 
 /// Why a session did not come about or broke.
@@ -69,16 +69,12 @@ pub fn attach(path: &Path, token: &str) -> Result<(Session, SessionStreams), Att
 
 impl Session {
     fn send(&self, request: &SessionRequest) -> Result<(), AttachError> {
-        let bytes = serde_json::to_vec(request).map_err(io::Error::from)?;
-        Ok(socket::send(&self.socket, &bytes, &[])?)
+        Ok(Packed::new(request)?.send(&self.socket, &[])?)
     }
 
     fn receive(&self) -> Result<(SessionReply, Vec<OwnedFd>), AttachError> {
-        let message = socket::receive(&self.socket, MESSAGE_MAX)?;
-        if message.bytes.is_empty() {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        Ok((serde_json::from_slice(&message.bytes).map_err(io::Error::from)?, message.descriptors))
+        let message = message::receive(&self.socket)?;
+        message.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
 
     /// Passes the size of the client's terminal on.

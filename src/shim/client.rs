@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
+use super::message::{self, Packed};
 use super::protocol::{
     Directory, Event, Failure, MESSAGE_MAX, ProcessIdentity, Reply, Request, SPEC_FILE, SessionTarget, Spec, Status,
-    VERSION, VERSION_OLDEST,
+    VERSION, VERSION_LONG, VERSION_OLDEST,
 };
 use super::record;
 pub use super::record::{ShimRecord, forget_exit, living_shim, unacknowledged_exit};
@@ -123,22 +124,25 @@ impl Client {
 
     fn call(&self, request: &Request) -> Result<(Reply, Vec<OwnedFd>), ClientError> {
         let unreachable = |source| ClientError::Unreachable { path: self.path.clone(), source };
-        let bytes = serde_json::to_vec(request).map_err(|error| unreachable(error.into()))?;
-        socket::send(&self.socket, &bytes, &[]).map_err(unreachable)?;
+        let packed = Packed::new(request).map_err(|error| ClientError::Refused { reason: error.to_string() })?;
+        if packed.is_long() && self.version < VERSION_LONG {
+            let reason = format!(
+                "the container was started by an older version, whose supervisor takes {MESSAGE_MAX} bytes at once; a \
+                 restart of the container ends that"
+            );
+            return Err(ClientError::Refused { reason });
+        }
+        packed.send(&self.socket, &[]).map_err(unreachable)?;
         self.receive(self.limit)
     }
 
     fn receive(&self, limit: Duration) -> Result<(Reply, Vec<OwnedFd>), ClientError> {
         let unreachable = |source| ClientError::Unreachable { path: self.path.clone(), source };
-        let message = socket::receive(&self.socket, MESSAGE_MAX).map_err(|error| match error.kind() {
+        let message = message::receive(&self.socket).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => ClientError::TimedOut { path: self.path.clone(), limit },
             _ => unreachable(error),
         })?;
-        if message.bytes.is_empty() {
-            return Err(unreachable(io::ErrorKind::UnexpectedEof.into()));
-        }
-        let reply = serde_json::from_slice(&message.bytes).map_err(|error| unreachable(error.into()))?;
-        Ok((reply, message.descriptors))
+        message.ok_or_else(|| unreachable(io::ErrorKind::UnexpectedEof.into()))
     }
 
     fn expect_done(&self, request: &Request) -> Result<(), ClientError> {

@@ -6,8 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::protocol::MESSAGE_MAX;
-use crate::sys::socket;
+use super::message::{self, Packed};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -40,17 +39,16 @@ impl Connection {
 
     /// Takes the next message. Descriptors that came along are not wanted and closed.
     pub fn receive<T: DeserializeOwned>(&self) -> Incoming<T> {
-        match socket::receive(&self.socket, MESSAGE_MAX) {
-            Ok(message) if message.bytes.is_empty() => Incoming::End,
-            Ok(message) => serde_json::from_slice(&message.bytes).map_or(Incoming::End, Incoming::Message),
+        match message::receive(&self.socket) {
+            Ok(Some((message, _))) => Incoming::Message(message),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Incoming::Nothing,
-            Err(_) => Incoming::End,
+            Ok(None) | Err(_) => Incoming::End,
         }
     }
 
     /// Sends a message; `false` when the connection is no good any more (gone, or so slow that its buffer is full).
     pub fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> bool {
-        serde_json::to_vec(message).is_ok_and(|bytes| socket::send(&self.socket, &bytes, descriptors).is_ok())
+        Packed::new(message).is_ok_and(|packed| packed.send(&self.socket, descriptors).is_ok())
     }
 }
 

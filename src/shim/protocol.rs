@@ -1,6 +1,7 @@
 //! What daemon, CLI and shim say to each other: the specification file, requests and replies, events, sessions.
 //!
-//! Messages are JSON, one per packet of a `SOCK_SEQPACKET` Unix socket; descriptors come along by `SCM_RIGHTS`. The
+//! Messages are JSON, one per packet of a `SOCK_SEQPACKET` Unix socket; descriptors come along by `SCM_RIGHTS`, and a
+//! message that no packet takes comes as one (`message`). The
 //! first message of a connection is a greeting with the version. A shim outlives upgrades of the daemon, so a newer
 //! daemon must go on speaking every version from [`VERSION_OLDEST`] on; unknown fields are ignored.
 
@@ -19,11 +20,15 @@ pub use crate::kernel::launch::{Container, Init, Network};
 pub use crate::sys::tty::WindowSize;
 
 /// The version spoken here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The oldest version still spoken.
 pub const VERSION_OLDEST: u32 = 1;
-/// The longest message in bytes.
+/// The longest message in bytes that goes in a packet.
 pub const MESSAGE_MAX: usize = 128 * 1024;
+/// The longest message in bytes; what is longer than a packet goes in memory whose descriptor comes along.
+pub const LONG_MESSAGE_MAX: usize = 16 * 1024 * 1024;
+/// The first version that takes a message longer than [`MESSAGE_MAX`].
+pub const VERSION_LONG: u32 = 2;
 /// The specification's name in the runtime directory.
 pub const SPEC_FILE: &str = "spec.json";
 
@@ -341,11 +346,11 @@ pub enum Event {
     },
     /// A creation was undone, since nobody started it.
     CreationUndone,
-    /// A session is over: its command ended, its client went away, or nobody came in time.
+    /// A session is over: its command ended, or it had none and its client went away, or nobody came in time.
     SessionEnded {
         /// As it was announced.
         name: String,
-        /// The exit code, if the command ran to its end before the client went.
+        /// The exit code of its command, if it had one.
         code: Option<i32>,
     },
 }

@@ -1,7 +1,8 @@
 //! Sessions: a command beside the first process, or a look at its console, for a client that shows a token.
 //!
 //! The token is announced by the daemon and good for one use; the socket itself asks for nothing else. A client that
-//! goes takes its command's terminal along (hang-up); its pipes close with its own ends.
+//! goes before its command has ended is a line that broke: the command is hung up on, whether it has a terminal or not.
+//! One that goes on all the same (nohup) keeps its session until it ends.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -11,10 +12,14 @@ use super::protocol::{
     Failure, Reply, SessionReply, SessionRequest, SessionTarget, Step as _, VERSION_OLDEST, WindowSize,
 };
 use super::supervisor::{Life, Supervisor};
+use crate::kernel::cgroup::Cgroup;
 use crate::kernel::enter::{self, Command, Entered, Streams, Target};
 use crate::kernel::launch::Network;
 use crate::sys::process::{self, Child, WaitStatus};
-use crate::sys::tty;
+use crate::sys::{signal, tty};
+
+/// `EAGAIN`, as fork(2) says it.
+const NO_PROCESS: i32 = 11;
 
 /// A token that waits to be shown.
 #[derive(Debug)]
@@ -45,6 +50,14 @@ struct Session {
     stage: Stage,
 }
 
+/// A command whose client went away, until it ends.
+#[derive(Debug)]
+struct Left {
+    name: Option<String>,
+    token: String,
+    child: Child,
+}
+
 /// The end of a session that has a name.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -57,6 +70,7 @@ pub(super) struct Ended {
 pub(super) struct Sessions {
     tickets: Vec<Ticket>,
     open: Vec<Session>,
+    left: Vec<Left>,
     ended: Vec<Ended>,
 }
 
@@ -83,13 +97,14 @@ impl Sessions {
 
     /// Counts the commands that run.
     pub(super) fn running(&self) -> usize {
-        self.open.iter().filter(|session| matches!(session.stage, Stage::Running { .. })).count()
+        self.open.iter().filter(|session| matches!(session.stage, Stage::Running { .. })).count() + self.left.len()
     }
 
     /// Lists the sessions that have a name, announced or open.
     pub(super) fn names(&self) -> Vec<String> {
         let announced = self.tickets.iter().map(|ticket| &ticket.name);
-        announced.chain(self.open.iter().map(|session| &session.name)).flatten().cloned().collect()
+        let open = self.open.iter().map(|session| &session.name);
+        announced.chain(open).chain(self.left.iter().map(|left| &left.name)).flatten().cloned().collect()
     }
 
     /// Returns what has ended since the last call.
@@ -130,6 +145,10 @@ impl Sessions {
             session.connection.send(&SessionReply::Exited { code }, &[]);
             self.note_end(session.name, Some(code));
         }
+        let over: Vec<Left> = self.left.extract_if(.., |left| left.child.pid == pid).collect();
+        for left in over {
+            self.note_end(left.name, Some(code));
+        }
     }
 
     /// Ends what hangs on a container that has ended; commands have been reaped before its init was.
@@ -141,18 +160,22 @@ impl Sessions {
             session.connection.send(&refused("the container has ended"), &[]);
             self.note_end(session.name, None);
         }
+        for left in std::mem::take(&mut self.left) {
+            self.note_end(left.name, None);
+        }
     }
 
     pub(super) fn signal(&self, wanted: &str, number: i32) -> Result<Reply, Failure> {
-        for session in &self.open {
-            if let Stage::Running { token, child, .. } = &session.stage
-                && token == wanted
-            {
-                process::signal_pidfd(&child.pidfd, number).step(&format!("send signal {number}"))?;
-                return Ok(Reply::Done);
-            }
-        }
-        Ok(Reply::Refused { reason: "there is no such session".to_owned() })
+        let open = self.open.iter().filter_map(|session| match &session.stage {
+            Stage::Running { token, child, .. } => Some((token, child)),
+            _ => None,
+        });
+        let mut all = open.chain(self.left.iter().map(|left| (&left.token, &left.child)));
+        let Some((_, child)) = all.find(|(token, _)| *token == wanted) else {
+            return Ok(Reply::Refused { reason: "there is no such session".to_owned() });
+        };
+        process::signal_pidfd(&child.pidfd, number).step(&format!("send signal {number}"))?;
+        Ok(Reply::Done)
     }
 
     fn index(&self, number: u64) -> Option<usize> {
@@ -172,10 +195,25 @@ impl Sessions {
     }
 
     fn close(&mut self, number: u64) {
-        if let Some(index) = self.index(number) {
-            let name = self.open.remove(index).name;
-            self.note_end(name, None);
+        let Some(index) = self.index(number) else { return };
+        let Session { name, stage, .. } = self.open.remove(index);
+        match stage {
+            Stage::Running { token, child, terminal } => {
+                drop(terminal);
+                hang_up(&child);
+                self.left.push(Left { name, token, child });
+            }
+            Stage::Silent | Stage::Waiting { .. } | Stage::Console => self.note_end(name, None),
         }
+    }
+}
+
+/// Tells a command and the processes of its group that nobody is there any more. It leads a session of its own, and it is
+/// not reaped yet, so that the number can be nobody else's group; a stopped one is woken to hear it.
+fn hang_up(child: &Child) {
+    for number in [signal::HANGUP, signal::CONTINUE] {
+        // What has just ended need not hear it.
+        let _ = process::kill(-child.pid, number);
     }
 }
 
@@ -300,7 +338,20 @@ impl Supervisor {
             network_namespace: container.network == Network::Own,
             profile: container.profile(),
         };
-        enter::enter(target, &self.layout, command).map(Some)
+        enter::enter(target, &self.layout, command).map(Some).map_err(|failure| self.by_limit(failure))
+    }
+
+    /// Names the limit where the kernel says only that it makes no process.
+    fn by_limit(&self, failure: Failure) -> Failure {
+        let limit =
+            self.cgroup.as_ref().filter(|_| failure.errno == Some(NO_PROCESS)).and_then(Cgroup::pids_limit_reached);
+        match limit {
+            Some(limit) => {
+                let reason = format!("the container's limit of {limit} processes is reached");
+                Failure { reason, ..failure }
+            }
+            None => failure,
+        }
     }
 
     fn run_session(&mut self, number: u64, token: String, child: Child, streams: Streams) {

@@ -68,6 +68,32 @@ pub fn place_beneath(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     }
 }
 
+/// Makes a piece of memory with these bytes that nobody can change any more (memfd_create(2), sealed).
+pub fn sealed_memory(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags};
+    use std::io::Write as _;
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(memory);
+    file.write_all(bytes)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    Ok(file.into())
+}
+
+/// Reads what [`sealed_memory`] made, at most `limit` bytes. Anything else is refused: reading it could block.
+pub fn read_sealed_memory(memory: OwnedFd, limit: usize) -> io::Result<Vec<u8>> {
+    use rustix::fs::SealFlags;
+    use std::os::unix::fs::FileExt as _;
+    let file = File::from(memory);
+    let length = file.metadata()?.len();
+    let is_sealed = rustix::fs::fcntl_get_seals(&file)?.contains(SealFlags::SHRINK | SealFlags::WRITE);
+    if !is_sealed || length > limit as u64 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// Copies a descriptor to the lowest free number above the standard ones, close-on-exec.
 pub fn copy(descriptor: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, 3)?)

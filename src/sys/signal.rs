@@ -26,6 +26,8 @@ pub const USER_2: i32 = libc::SIGUSR2;
 /// Window size changed.
 pub const WINDOW_CHANGE: i32 = libc::SIGWINCH;
 
+/// Go on after a stop.
+pub const CONTINUE: i32 = libc::SIGCONT;
 /// Stop without appeal.
 pub const STOP: i32 = libc::SIGSTOP;
 /// The highest signal number.

@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::termios::{OptionalActions, Termios, Winsize};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize};
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::poll::{self, Interest};
 
 /// The device number of `ptmx` (makedev(3) of 5 and 2).
 const MULTIPLEXER: u64 = 5 << 8 | 2;
@@ -84,6 +85,18 @@ pub fn size(terminal: impl AsFd) -> io::Result<WindowSize> {
     Ok(WindowSize { rows: size.ws_row, columns: size.ws_col })
 }
 
+/// Returns the character that, typed on this terminal, is the end of the input (`VEOF`).
+pub fn end_of_input(terminal: impl AsFd) -> io::Result<u8> {
+    Ok(rustix::termios::tcgetattr(terminal)?.special_codes[SpecialCodeIndex::VEOF])
+}
+
+/// Switches off that the terminal prints what is typed.
+pub fn stop_echo(terminal: impl AsFd) -> io::Result<()> {
+    let mut settings = rustix::termios::tcgetattr(terminal.as_fd())?;
+    settings.local_modes.remove(LocalModes::ECHO);
+    Ok(rustix::termios::tcsetattr(terminal, OptionalActions::Now, &settings)?)
+}
+
 /// Tells whether the descriptor is a terminal.
 pub fn is_terminal(descriptor: impl AsFd) -> bool {
     rustix::termios::isatty(descriptor)
@@ -111,5 +124,57 @@ impl Drop for RawMode<'_> {
     fn drop(&mut self) {
         // The terminal may be gone; then there is nothing to restore.
         let _ = rustix::termios::tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
+
+/// An output that may be set not to block (by whoever shares it): it is waited for, and nothing is lost.
+#[derive(Debug)]
+pub struct Patient<W>(pub W);
+
+impl<W: AsFd> Patient<W> {
+    /// Does it again for as long as there is no room.
+    fn insist<T>(&mut self, mut act: impl FnMut(&mut W) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match act(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll::wait(&mut [Interest::write(self.0.as_fd())], None)?;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+impl<W: io::Write + AsFd> io::Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.insist(|out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.insist(io::Write::flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn an_output_that_does_not_block_loses_nothing() {
+        use std::io::Read as _;
+        let (reader, writer) = crate::sys::descriptor::pipe().unwrap();
+        crate::sys::descriptor::set_nonblocking(&writer).unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            std::fs::File::from(reader).read_to_end(&mut all).map(|_| all)
+        });
+        let sent: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+        let mut out = io::LineWriter::new(Patient(std::fs::File::from(writer)));
+        out.write_all(&sent).unwrap();
+        out.flush().unwrap();
+        drop(out);
+        assert!(reading.join().unwrap().unwrap() == sent);
     }
 }

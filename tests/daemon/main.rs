@@ -5,6 +5,7 @@
 mod archives;
 mod boot;
 mod chaos;
+mod exec;
 mod fixture;
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -26,6 +27,7 @@ fn main() {
         chaos::TESTS,
         restart::TESTS,
         sessions::TESTS,
+        exec::TESTS,
         leaving::TESTS,
         networks::TESTS,
         boot::TESTS,

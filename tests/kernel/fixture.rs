@@ -214,6 +214,7 @@ impl TestContainer {
             user: "root".into(),
             directory: None,
             terminal: None,
+            without_echo: false,
         })
     }
 

@@ -135,6 +135,7 @@ fn inside(host: &LinuxHost, container: ContainerId, script: &str) -> Result<(i32
         user: None,
         directory: None,
         terminal: None,
+        without_echo: false,
     };
     let ticket = host.open_session(container, SessionId::derived(script), &request)?;
     let (session, streams) = attach::attach(&ticket.socket, &ticket.token)?;

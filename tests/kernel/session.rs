@@ -18,6 +18,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("the console can be attached and typed on", console),
     ("commands run as users of the container", users),
     ("a command that cannot run says so", missing),
+    ("what hangs on a command is hung up on with it when its client goes", hang_up),
     ("a hundred commands leave no process behind", many),
 ];
 
@@ -28,6 +29,7 @@ fn command(argv: &[&str]) -> Command {
         user: "root".into(),
         directory: None,
         terminal: None,
+        without_echo: false,
     }
 }
 
@@ -98,12 +100,45 @@ fn told() -> Outcome {
         Ok(())
     };
     drop(left);
-    ended("left", None)?;
+    ended("left", Some(128 + berth::sys::signal::HANGUP))?;
+    let stays = open(
+        "stays",
+        &["sh", "-c", "trap '' HUP; touch /tmp/deaf; while [ ! -e /tmp/end ]; do sleep 0.1; done; exit 5"],
+    )?;
+    test.shell("while [ ! -e /tmp/deaf ]; do sleep 0.1; done")?;
+    drop(stays);
+    test.shell("sleep 0.5")?;
+    let status = test.client().status()?;
+    check!(status.session_names == ["stays"] && status.sessions == 1, "{status:?}");
+    test.shell("touch /tmp/end")?;
+    ended("stays", Some(5))?;
     let _whole = open("whole", &["sh", "-c", "exit 7"])?;
     ended("whole", Some(7))?;
     check!(open("missing", &["/no/such/program"]).is_err(), "it ran");
     ended("missing", None)?;
     check!(test.client().status()?.session_names.is_empty(), "one is left");
+    test.finish().map(drop)
+}
+
+fn hang_up() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let events = test.events()?;
+    for terminal in [None, Some(WindowSize { rows: 24, columns: 80 })] {
+        let mut order = command(&["sh", "-c", "sleep 4711 | sleep 4712"]);
+        order.terminal = terminal;
+        test.client().open_session("pair", Some("pair"), SessionTarget::Command(order))?;
+        let client = attach::attach(&test.spec.session_socket, "pair")?;
+        let count = "ps | grep -c 'sleep 471[12]'";
+        let begun = Instant::now();
+        while test.shell(count)?.1.trim() < "2" {
+            check!(begun.elapsed() < Duration::from_secs(10), "the pair does not begin");
+        }
+        drop(client);
+        let told = events.next(Duration::from_secs(10))?;
+        check!(matches!(told, Some(Event::SessionEnded { code: Some(_), .. })), "{told:?}");
+        let (_, left) = test.shell(count)?;
+        check!(left.trim() == "0", "{left} are left");
+    }
     test.finish().map(drop)
 }
 

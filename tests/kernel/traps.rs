@@ -32,6 +32,7 @@ fn command(line: &str) -> Command {
         user: "root".into(),
         directory: None,
         terminal: None,
+        without_echo: false,
     }
 }
 
@@ -46,7 +47,7 @@ fn marked(plan: Plan) -> Result<TestContainer, Stop> {
 fn in_directory(test: &TestContainer, directory: &str, user: &str) -> Result<(i32, String), Stop> {
     let mut order = command(&format!("pwd; ls {UP}"));
     order.directory = Some(directory.to_owned());
-    order.user = user.to_owned();
+    user.clone_into(&mut order.user);
     test.run_inside(order)
 }
 
@@ -184,7 +185,7 @@ fn streams() -> Outcome {
     let test = marked(Plan::busybox()?)?;
     for user in ["root", "ann"] {
         let mut order = command("echo out > /dev/stdout; echo err > /dev/stderr; cat < /dev/stdin; echo read");
-        order.user = user.to_owned();
+        user.clone_into(&mut order.user);
         let (code, text) = test.run_inside(order)?;
         check!(
             code == 0 && text.contains("out\n") && text.contains("err\n") && text.contains("read"),

@@ -12,10 +12,11 @@ use crate::cli::session::{self, Wish};
 /// Run a command in a container
 ///
 /// The exit code is the command's own; 126 if it cannot be run, 127 if it is not there, 128+N if signal N ended it.
-/// It has a terminal if input and output of this command are one.
+/// It has a terminal if input and output of this command are one. When this command is killed, its command is hung up
+/// on (SIGHUP).
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  berth exec web1 -- apt-get update\n  \
-    berth exec web1 --user www-data --dir /srv -- sh -c 'ls | wc -l'\n  berth exec -T db1 -- mysqldump shop")]
+#[command(after_long_help = "Examples:\n  berth exec web1 apt-get update\n  \
+    berth exec web1 --user www-data --dir /srv sh -c 'ls | wc -l'\n  berth exec -T db1 -- mysqldump shop")]
 pub struct Arguments {
     /// The container
     #[arg(value_name = "NAME", add = complete::containers())]
@@ -38,8 +39,8 @@ pub struct Arguments {
     /// Taken for those used to it: standard input is passed on in any case
     #[arg(short = 'i', long, hide_short_help = true)]
     interactive: bool,
-    /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// The command and its arguments; options from here on are its own
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
     #[command(flatten)]
     record: RecordOptions,

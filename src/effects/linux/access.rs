@@ -34,6 +34,7 @@ impl Access for LinuxHost {
             user: request.user.clone().unwrap_or_else(|| "root".to_owned()),
             directory: request.directory.clone(),
             terminal: request.terminal.map(|(rows, columns)| WindowSize { rows, columns }),
+            without_echo: request.without_echo,
         };
         let name = session.to_string();
         client.open_session(&token, Some(&name), SessionTarget::Command(command)).map_err(shim_failure)?;

@@ -107,6 +107,7 @@ impl LinuxHost {
             user: "root".to_owned(),
             directory: None,
             terminal: None,
+            without_echo: false,
         };
         let target = SessionTarget::Command(command);
         client.open_session(&token.to_string(), None, target).map_err(shim_failure)?;

@@ -260,6 +260,14 @@ impl Cgroup {
         }
     }
 
+    /// Returns the limit on processes and threads, if no more than one more would fit.
+    pub fn pids_limit_reached(&self) -> Option<u64> {
+        let group = if self.is_hybrid() { self.v1_path("pids")? } else { &self.unified };
+        let limit: u64 = tree::read(group, "pids.max").ok()?.trim().parse().ok()?;
+        let used: u64 = tree::read(group, "pids.current").ok()?.trim().parse().ok()?;
+        (used + 1 >= limit).then_some(limit)
+    }
+
     /// Removes the group and everything below it, deepest first; a group that is gone is no error. Directories whose
     /// last process has only just died are tried again for a while.
     ///

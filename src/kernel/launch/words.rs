@@ -9,6 +9,8 @@ use crate::kernel::failure::{Failure, Step as _};
 use crate::sys::{poll, socket};
 
 const LENGTH_MAX: usize = 16 * 1024;
+/// More characters of a failure's words than these are not passed on: they may name what the caller gave.
+const WORDS_MAX: usize = 1000;
 
 /// One message of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +29,12 @@ pub enum Word {
 
 impl Word {
     pub fn send(&self, socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(self).map_err(std::io::Error::from).step("write a launch message")?;
+        let short = match self {
+            Self::Failed(failure) => Some(Self::Failed(shortened(failure))),
+            _ => None,
+        };
+        let word = short.as_ref().unwrap_or(self);
+        let bytes = serde_json::to_vec(word).map_err(std::io::Error::from).step("write a launch message")?;
         socket::send(socket, &bytes, descriptors).step("talk to the launched process")
     }
 
@@ -41,6 +48,14 @@ impl Word {
             serde_json::from_slice(&message.bytes).map_err(std::io::Error::from).step("read a launch message")?;
         Ok(Some((word, message.descriptors)))
     }
+}
+
+fn shortened(failure: &Failure) -> Failure {
+    let short = |text: &str| match text.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
+    };
+    Failure { step: short(&failure.step), reason: short(&failure.reason), errno: failure.errno }
 }
 
 fn receive_within(socket: &OwnedFd, patience: Duration) -> Result<Option<(Word, Vec<OwnedFd>)>, Failure> {

@@ -1,16 +1,24 @@
 //! Ties a session to this process: its three streams, its signals, the size of its terminal.
 //!
-//! One poll for the outputs, the signals and the session's end; a thread for the input, since a command that does not
-//! read must not keep its output from being read. Raw mode ends with this, however it ends.
+//! One poll for everything. What one end gave waits until the other end takes it, so that neither a slow reader nor a late
+//! writer loses anything, whether the ends of this process block or not. Raw mode ends with this, however it ends.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::{AttachError, Session, SessionStreams};
-use crate::sys::poll::{self, Interest};
+use crate::sys::poll::{self, Interest, ROOM};
 use crate::sys::tty::{self, RawMode};
 use crate::sys::{descriptor, signal};
+
+/// The most that is read at once.
+const PIECE: usize = 16 * 1024;
+/// How long a terminal may take to pass on what was printed last: that happens behind the program's end.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+/// How often the end of the input is typed again. A program that had just changed its terminal did not see it, and a file
+/// that is at its end stays there.
+const STILL_AT_END: Duration = Duration::from_secs(1);
 
 /// Passes input, output and signals on until the command ends, and returns its exit code.
 ///
@@ -21,76 +29,216 @@ use crate::sys::{descriptor, signal};
 pub fn until_the_end(session: &Session, streams: SessionStreams) -> Result<i32, AttachError> {
     let forwarded = [signal::INTERRUPT, signal::TERMINATE, signal::HANGUP, signal::QUIT, signal::WINDOW_CHANGE];
     let signals = signal::receive(&forwarded)?;
-    let stdin = io::stdin();
-    match streams {
-        SessionStreams::Terminal(terminal) => {
-            // Raw only where there is a terminal to make raw: `exec -t` may well read from a pipe.
-            let _raw = if tty::is_terminal(&stdin) { Some(RawMode::enter(stdin.as_fd())?) } else { None };
-            pass_input(terminal.try_clone()?);
-            pass(session, &signals, vec![(terminal, End::Output)])
-        }
-        SessionStreams::Pipes { input, output, errors } => {
-            pass_input(input);
-            pass(session, &signals, vec![(output, End::Output), (errors, End::Errors)])
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    // Raw only where there is a terminal to make raw: `exec -t` may well read from a file.
+    let is_raw = matches!(streams, SessionStreams::Terminal(_)) && tty::is_terminal(&stdin);
+    let _raw = if is_raw { Some(RawMode::enter(stdin.as_fd())?) } else { None };
+    Relay::new(session, &signals, streams, own)?.run()
+}
+
+/// One end of a way.
+enum End<'a> {
+    Session(OwnedFd),
+    Process(BorrowedFd<'a>),
+}
+
+impl AsFd for End<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Session(own) => own.as_fd(),
+            Self::Process(borrowed) => *borrowed,
         }
     }
 }
 
-/// Copies standard input in a thread of its own: a full pipe must not keep output from being read.
-///
-/// The thread ends with the process, or with the input, which closes the command's.
-fn pass_input(to: OwnedFd) {
-    std::thread::spawn(move || {
-        let mut to = std::fs::File::from(to);
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            match io::stdin().read(&mut buffer) {
-                Ok(0) => return,
-                Ok(length) if to.write_all(&buffer[..length]).is_ok() => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                _ => return,
-            }
-        }
-    });
+/// One direction, with what was read and not yet taken.
+struct Way<'a> {
+    from: Option<End<'a>>,
+    to: Option<End<'a>>,
+    /// What is typed at the end of the input of a terminal, which cannot be closed as a pipe can.
+    end: Option<u8>,
+    waiting: Vec<u8>,
+    last: u8,
 }
 
-/// Says which output of this process a stream belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Output,
-    Errors,
-}
+impl<'a> Way<'a> {
+    fn new(from: End<'a>, to: End<'a>) -> Self {
+        Self { from: Some(from), to: Some(to), end: None, waiting: Vec::new(), last: b'\n' }
+    }
 
-/// Passes output and signals until the session is over, then what is still in the pipes.
-fn pass(session: &Session, signals: &OwnedFd, mut streams: Vec<(OwnedFd, End)>) -> Result<i32, AttachError> {
-    loop {
-        let ready = wait(session, signals, &streams)?;
-        if ready.signals {
-            while let Some(number) = signal::next(signals)? {
-                forward(session, number);
+    fn interest(&self) -> Option<Interest<'_>> {
+        let to = self.to.as_ref()?;
+        if self.waiting.is_empty() {
+            self.from.as_ref().map(|from| Interest::read(from.as_fd()))
+        } else {
+            Some(Interest::write(to.as_fd()))
+        }
+    }
+
+    /// Does what the interest was about.
+    fn go_on(&mut self) {
+        if self.waiting.is_empty() { self.take() } else { self.give() }
+    }
+
+    fn take(&mut self) {
+        let Some(from) = &self.from else { return };
+        let mut buffer = vec![0; PIECE];
+        match descriptor::read_now(from, &mut buffer) {
+            Ok(None) => {}
+            Ok(Some(length @ 1..)) => {
+                buffer.truncate(length);
+                self.last = buffer[length - 1];
+                self.waiting = buffer;
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A terminal whose other end is closed says EIO.
+            Ok(Some(0)) | Err(_) => self.end(),
         }
-        drain(&mut streams, &ready.streams);
-        if ready.session {
-            let code = session.wait()?;
-            pass_rest(&mut streams);
-            return Ok(code);
+    }
+
+    fn end(&mut self) {
+        self.from = None;
+        match self.end {
+            // In the middle of a line the first one only ends the line.
+            Some(end) if self.last != b'\n' => self.waiting = vec![end, end],
+            Some(end) => self.waiting = vec![end],
+            None => self.to = None,
         }
+        self.last = b'\n';
+    }
+
+    fn give(&mut self) {
+        let Some(to) = &self.to else { return };
+        let piece = &self.waiting[..self.waiting.len().min(ROOM)];
+        match descriptor::write_some(to, piece) {
+            Ok(length) => drop(self.waiting.drain(..length)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            // The reader left: the writer is to hear of it.
+            Err(_) => (self.from, self.to, self.waiting) = (None, None, Vec::new()),
+        }
+    }
+
+    /// Says whether the input of a terminal is at its end, and the program was told.
+    fn is_at_end(&self) -> bool {
+        self.end.is_some() && self.from.is_none() && self.to.is_some() && self.waiting.is_empty()
     }
 }
 
+struct Relay<'a> {
+    session: &'a Session,
+    signals: &'a OwnedFd,
+    /// Input, output, errors.
+    ways: [Option<Way<'a>>; 3],
+    is_terminal: bool,
+}
+
+/// What a wait found.
+#[derive(Default)]
 struct Ready {
-    session: bool,
     signals: bool,
-    streams: Vec<bool>,
+    session: bool,
+    ways: [bool; 3],
 }
 
-fn wait(session: &Session, signals: &OwnedFd, streams: &[(OwnedFd, End)]) -> io::Result<Ready> {
-    let mut interests = vec![Interest::read(session.as_fd()), Interest::read(signals.as_fd())];
-    interests.extend(streams.iter().map(|(stream, _)| Interest::read(stream.as_fd())));
-    poll::wait(&mut interests, None)?;
-    let readable: Vec<bool> = interests.iter().map(|interest| interest.readable).collect();
-    Ok(Ready { session: readable[0], signals: readable[1], streams: readable[2..].to_vec() })
+impl Ready {
+    fn is_nothing(&self) -> bool {
+        !self.signals && !self.session && self.ways == [false; 3]
+    }
+}
+
+impl<'a> Relay<'a> {
+    fn new(
+        session: &'a Session,
+        signals: &'a OwnedFd,
+        streams: SessionStreams,
+        [stdin, stdout, stderr]: [BorrowedFd<'a>; 3],
+    ) -> io::Result<Self> {
+        let is_terminal = matches!(streams, SessionStreams::Terminal(_));
+        let ways = match streams {
+            SessionStreams::Terminal(terminal) => {
+                descriptor::set_nonblocking(&terminal)?;
+                let mut input = Way::new(End::Process(stdin), End::Session(terminal.try_clone()?));
+                input.end = tty::end_of_input(&terminal).ok().filter(|_| !tty::is_terminal(stdin));
+                [Some(input), Some(Way::new(End::Session(terminal), End::Process(stdout))), None]
+            }
+            SessionStreams::Pipes { input, output, errors } => {
+                descriptor::set_nonblocking(&input)?;
+                let out = Way::new(End::Session(output), End::Process(stdout));
+                let errors = Way::new(End::Session(errors), End::Process(stderr));
+                [Some(Way::new(End::Process(stdin), End::Session(input))), Some(out), Some(errors)]
+            }
+        };
+        Ok(Self { session, signals, ways, is_terminal })
+    }
+
+    fn run(mut self) -> Result<i32, AttachError> {
+        loop {
+            let at_end = self.ways[0].as_ref().is_some_and(Way::is_at_end);
+            let ready = self.wait(true, at_end.then_some(STILL_AT_END))?;
+            if ready.signals {
+                while let Some(number) = signal::next(self.signals)? {
+                    forward(self.session, number);
+                }
+            }
+            self.go_on(&ready);
+            if ready.session {
+                let code = self.session.wait();
+                self.pass_rest()?;
+                return code;
+            }
+            if let Some(input) = self.ways[0].as_mut().filter(|_| at_end && ready.is_nothing()) {
+                input.end();
+            }
+        }
+    }
+
+    fn wait(&self, with_session: bool, limit: Option<Duration>) -> io::Result<Ready> {
+        let session = with_session.then(|| Interest::read(self.session.as_fd()));
+        let ways = self.ways.iter().map(|way| way.as_ref().and_then(Way::interest));
+        let all: Vec<Option<Interest<'_>>> =
+            [Some(Interest::read(self.signals.as_fd())), session].into_iter().chain(ways).collect();
+        let is_asked: Vec<bool> = all.iter().map(Option::is_some).collect();
+        let mut asked: Vec<Interest<'_>> = all.into_iter().flatten().collect();
+        poll::wait(&mut asked, limit)?;
+        let mut found = asked.iter().map(Interest::is_ready);
+        let mut ready = is_asked.into_iter().map(|is_asked| is_asked && found.next().unwrap_or(false));
+        let mut next = || ready.next().unwrap_or(false);
+        Ok(Ready { signals: next(), session: next(), ways: [next(), next(), next()] })
+    }
+
+    fn go_on(&mut self, ready: &Ready) {
+        for (way, is_ready) in self.ways.iter_mut().zip(ready.ways) {
+            if let Some(way) = way.as_mut().filter(|_| is_ready) {
+                way.go_on();
+            }
+        }
+    }
+
+    /// The command is over: what it printed is passed on whole, however slow the reader is; what its processes in the
+    /// background print later is not waited for. A signal ends the wait.
+    fn pass_rest(&mut self) -> io::Result<()> {
+        self.ways[0] = None;
+        let patience = if self.is_terminal { LAST_WORDS } else { Duration::ZERO };
+        while self.ways.iter().flatten().any(|way| way.interest().is_some()) {
+            let is_slow = self.ways.iter().flatten().any(|way| !way.waiting.is_empty());
+            let ready = self.wait(false, if is_slow { None } else { Some(patience) })?;
+            if ready.is_nothing() || ready.signals && self.asks_for_an_end()? {
+                return Ok(());
+            }
+            self.go_on(&ready);
+        }
+        Ok(())
+    }
+
+    fn asks_for_an_end(&self) -> io::Result<bool> {
+        while let Some(number) = signal::next(self.signals)? {
+            if number != signal::WINDOW_CHANGE {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// A session that is over cannot be told anything; its end is read in the next round.
@@ -100,39 +248,4 @@ fn forward(session: &Session, number: i32) {
     } else {
         session.signal(number)
     };
-}
-
-/// Copies one piece of each stream that has some; a stream that ended, or whose reader left, is closed.
-fn drain(streams: &mut Vec<(OwnedFd, End)>, ready: &[bool]) {
-    let mut ready = ready.iter();
-    streams.retain(|(stream, end)| !ready.next().copied().unwrap_or(false) || copy_piece(stream.as_fd(), *end));
-}
-
-fn copy_piece(stream: BorrowedFd<'_>, end: End) -> bool {
-    let mut buffer = [0; 8 * 1024];
-    let length = match descriptor::read_now(stream, &mut buffer) {
-        Ok(None) => return true,
-        Ok(Some(0)) | Err(_) => return false, // A terminal whose other end is closed says EIO.
-        Ok(Some(length)) => length,
-    };
-    let piece = &buffer[..length];
-    let written = match end {
-        End::Output => io::stdout().write_all(piece).and_then(|()| io::stdout().flush()),
-        End::Errors => io::stderr().write_all(piece),
-    };
-    written.is_ok()
-}
-
-/// The command is over; what its processes in the background print later is not waited for.
-fn pass_rest(streams: &mut Vec<(OwnedFd, End)>) {
-    while !streams.is_empty() {
-        let mut interests: Vec<Interest<'_>> =
-            streams.iter().map(|(stream, _)| Interest::read(stream.as_fd())).collect();
-        let polled = poll::wait(&mut interests, Some(Duration::ZERO));
-        let ready: Vec<bool> = interests.iter().map(|interest| interest.readable).collect();
-        if polled.is_err() || ready.iter().all(|ready| !ready) {
-            return;
-        }
-        drain(streams, &ready);
-    }
 }
