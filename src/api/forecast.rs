@@ -92,9 +92,11 @@ fn facts(work: &HostEffect) -> Facts {
         HostEffect::EnsureTemplate { .. } => {
             Facts::Template(TemplateSummary { digest: String::new(), size, entries: 0, init: None, system: None })
         }
-        HostEffect::EnsureRunning(_) => {
-            Facts::Started { init: ProcessIdentity { boot: String::new(), pid: 0, started: 0 }, took: Span::default() }
-        }
+        HostEffect::EnsureRunning(_) => Facts::Started {
+            init: ProcessIdentity { boot: String::new(), pid: 0, started: 0 },
+            took: Span::default(),
+            warnings: vec![],
+        },
         HostEffect::EnsureStore { .. } => {
             Facts::Repository { repository: String::new(), recovery_fingerprint: String::new() }
         }

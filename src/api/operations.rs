@@ -176,5 +176,11 @@ async fn current(ports: &web::Data<Ports>, operation: OperationId) -> ApiResult<
 }
 
 fn outcome(row: &OperationRow) -> WaitOutcome {
-    WaitOutcome { operation: row.id, state: row.state, reason: row.reason.clone(), closed_at: row.closed_at }
+    WaitOutcome {
+        operation: row.id,
+        state: row.state,
+        reason: row.reason.clone(),
+        warnings: row.warnings.clone(),
+        closed_at: row.closed_at,
+    }
 }

@@ -58,6 +58,11 @@ pub trait DomainEvent: Serialize + DeserializeOwned + Clone + std::fmt::Debug + 
 
     /// Returns the fact in words an operator could read aloud.
     fn sentence(&self) -> String;
+
+    /// Returns what is not as it should be, though the operation goes on.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Says what a fact does to its operation.

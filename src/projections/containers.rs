@@ -13,7 +13,7 @@ pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =
@@ -58,6 +58,7 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         init: None,
         started_at: None,
         ready: false,
+        warnings: vec![],
         last_exit: None,
         holds: vec![],
         operation: None,
@@ -120,7 +121,8 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
             row.deleted_until = None;
             halted(row);
         }
-        ContainerEvent::ContainerStarted { init, .. } => {
+        ContainerEvent::ContainerStarted { init, warnings, .. } => {
+            row.warnings.clone_from(warnings);
             row.rest = ContainerState::Running;
             row.init = Some(init.clone());
             row.started_at = Some(event.recorded_at);
@@ -156,6 +158,7 @@ fn halted(row: &mut ContainerRow) {
     row.rest = ContainerState::Stopped;
     row.init = None;
     row.started_at = None;
+    row.warnings.clear();
     row.ready = false;
 }
 

@@ -16,12 +16,14 @@ pub struct Told {
     pub sentence: String,
     /// The container that a run is about, where the event names it.
     pub container: Option<ContainerId>,
+    /// What is not as it should be, though the operation goes on.
+    pub warnings: Vec<String>,
 }
 
 /// Reads an event of any kind; nothing for one that this version does not know.
 pub fn told(event: &Envelope) -> Option<Told> {
     if let Some(failed) = AttemptFailed::read(event) {
-        return Some(Told { mark: Mark::Fact, sentence: failed.sentence(), container: None });
+        return Some(Told { mark: Mark::Fact, sentence: failed.sentence(), container: None, warnings: vec![] });
     }
     match event.stream.category() {
         Category::Node => plain::<NodeEvent>(event),
@@ -55,7 +57,8 @@ fn plain<E: DomainEvent>(event: &Envelope) -> Option<Told> {
 
 fn about<E: DomainEvent>(event: &Envelope, container: impl Fn(&E) -> Option<ContainerId>) -> Option<Told> {
     let fact: E = events::decode(&event.kind, event.schema, &event.body).ok()?;
-    Some(Told { mark: fact.mark(), sentence: fact.sentence(), container: container(&fact) })
+    let warnings = fact.warnings().to_vec();
+    Some(Told { mark: fact.mark(), sentence: fact.sentence(), container: container(&fact), warnings })
 }
 
 fn restored(fact: &RestoreEvent) -> Option<ContainerId> {

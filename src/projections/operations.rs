@@ -41,7 +41,7 @@ pub struct Marker {
 
 impl Model for Operations {
     const NAME: &'static str = "operations";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!(
         "id TEXT" => "$.id", "stream TEXT" => "$.stream", "target TEXT" => "$.target", "state TEXT" => "$.state",
@@ -95,6 +95,7 @@ impl Model for Operations {
             }
             (_, row) => return row,
         };
+        row.warnings.extend(told.warnings);
         row.position = event.position;
         Some(Stored::Operation(row))
     }
@@ -121,6 +122,7 @@ fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelo
         state: OperationState::Running,
         reason: None,
         first_failure: None,
+        warnings: vec![],
         closed_at: None,
         parent: facts::parent(event),
         owes_notice: false,

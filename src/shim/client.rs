@@ -64,6 +64,8 @@ pub struct CreatedContainer {
     pub pidfd: OwnedFd,
     /// Its network namespace.
     pub network: OwnedFd,
+    /// What of its root is not as it should be.
+    pub warnings: Vec<String>,
 }
 
 /// A connection to a shim.
@@ -170,7 +172,9 @@ impl Client {
     pub fn create(&self) -> Result<CreatedContainer, ClientError> {
         let (reply, descriptors) = self.call(&Request::Create)?;
         match (reply, <[OwnedFd; 2]>::try_from(descriptors)) {
-            (Reply::Created { init }, Ok([pidfd, network])) => Ok(CreatedContainer { init, pidfd, network }),
+            (Reply::Created { init, warnings }, Ok([pidfd, network])) => {
+                Ok(CreatedContainer { init, pidfd, network, warnings })
+            }
             (other, _) => Err(self.unexpected("create", &other)),
         }
     }

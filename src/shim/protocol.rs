@@ -283,6 +283,9 @@ pub enum Reply {
     Created {
         /// Its identity.
         init: ProcessIdentity,
+        /// What of its root is not as it should be.
+        #[serde(default)]
+        warnings: Vec<String>,
     },
     /// The freeze holds.
     Frozen {

@@ -5,10 +5,10 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, RenameFlags, ResolveFlags};
 
 use super::check;
 
@@ -51,21 +51,39 @@ pub fn close_all_but_kept() -> io::Result<()> {
     check::int(unsafe { libc::close_range(KEPT as u32 + 1, u32::MAX, 0) }).map(drop)
 }
 
-/// Opens a directory below `root` as a place, making it if it is missing. No symbolic link is followed anywhere:
-/// what lies in the root is not trusted (openat2(2)).
-pub fn place_beneath(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+/// Opens a directory below `root` as a place. One of the root itself is made if it is missing; what stands there and is
+/// no directory is moved aside first, and its new name returned. No symbolic link is followed anywhere: what lies in the
+/// root is not trusted (openat2(2)).
+pub fn place_beneath(root: impl AsFd, path: &str) -> io::Result<(OwnedFd, Option<String>)> {
     let open = || {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
     };
-    match open() {
-        Err(rustix::io::Errno::NOENT) if !path.contains('/') => {
-            rustix::fs::mkdirat(root.as_fd(), path, Mode::from_raw_mode(0o755))?;
-            Ok(open()?)
+    let aside = match open() {
+        Err(rustix::io::Errno::NOENT) if !path.contains('/') => None,
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) if !path.contains('/') => {
+            Some(move_aside(root.as_fd(), path)?)
         }
-        other => Ok(other?),
+        other => return Ok((other?, None)),
+    };
+    rustix::fs::mkdirat(root.as_fd(), path, Mode::from_raw_mode(0o755))?;
+    Ok((open()?, aside))
+}
+
+/// How many names are tried for what is moved aside.
+const ASIDE_MAX: u32 = 1000;
+
+/// Gives an entry of a directory a new name that nothing has.
+fn move_aside(root: BorrowedFd<'_>, name: &str) -> io::Result<String> {
+    for number in 1..ASIDE_MAX {
+        let aside = format!("{name}.aside-{number}");
+        match rustix::fs::renameat_with(root, name, root, &aside, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::EXIST) => {}
+            moved => return Ok(moved.map(|()| aside)?),
+        }
     }
+    Err(rustix::io::Errno::EXIST.into())
 }
 
 /// Makes a piece of memory with these bytes that nobody can change any more (memfd_create(2), sealed).

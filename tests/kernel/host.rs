@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use berth::domain::effect::{Facts, HostEffect, InitSignal, RunSpecification, SealSpecification};
+use berth::domain::effect::{Facts, FailureKind, HostEffect, InitSignal, RunSpecification, SealSpecification};
 use berth::effects::access::{Access, SessionRequest};
 use berth::effects::clock::SystemClock;
 use berth::effects::linux::paths::StatePaths;
@@ -35,6 +35,7 @@ pub const TESTS: &[Test] = &[
     ("a daemon that dies at any step of a start leaves nothing that the next one does not finish", dies_while_starting),
     ("a disk with fragments has fewer of them afterwards", defragments),
     ("the package manager inside is asked what is pending", asks_the_package_manager),
+    ("a package manager that never ends, or says too much, holds nobody up", odd_package_manager),
     ("a disk in use grows where the kernel lets it, and is as it was where not", grows),
 ];
 
@@ -155,14 +156,47 @@ fn asks_the_package_manager() -> Outcome {
     check!(refused.contains("no package manager"), "{refused:?}");
     let script =
         "case \"$*\" in *dist-upgrade*) echo 'Inst one [1] (2 Debian-Security:12/stable-security [all])';; esac";
-    let install = "mkdir -p /usr/bin; ln -s /bin/busybox /usr/bin/env; cd /usr/bin; touch apt-get; chmod +x apt-get";
-    let (code, told) = inside(&host, container, &format!("{install}; cat > apt-get <<'E'\n#!/bin/sh\n{script}\nE\n"))?;
-    check!(code == 0, "{told}");
+    install_package_manager(&host, container, script)?;
     let answer = perform(&host, &ask)?;
     let Facts::Maintenance(MaintenanceResult::UpdatesListed { count: 1, security: 1, pending, .. }) = &answer else {
         return Err(Stop::Failed(format!("{answer:?}")));
     };
     check!(pending[0].package == "one" && pending[0].candidate == "2", "{pending:?}");
+    place.remove(&host)
+}
+
+fn install_package_manager(host: &LinuxHost, container: ContainerId, script: &str) -> Outcome {
+    let install = "mkdir -p /usr/bin; ln -sf /bin/busybox /usr/bin/env; cd /usr/bin; touch apt-get; chmod +x apt-get";
+    let (code, told) = inside(host, container, &format!("{install}; cat > apt-get <<'E'\n#!/bin/sh\n{script}\nE\n"))?;
+    check!(code == 0, "{told}");
+    Ok(())
+}
+
+fn odd_package_manager() -> Outcome {
+    let place = Place::new("odd-updates")?;
+    let host = place.host(Arc::new(Immortal))?;
+    place.prepare(&host, DiskKind::Directory)?;
+    let container = place.container;
+    perform(&host, &place.running(DiskKind::Directory))?;
+    let ask = HostEffect::UpdateCheck { container };
+    install_package_manager(&host, container, "sleep 1000 & echo 'Inst one [1] (2 x [all])'")?;
+    let answer = perform(&host, &ask)?;
+    check!(matches!(&answer, Facts::Maintenance(MaintenanceResult::UpdatesListed { count: 1, .. })), "{answer:?}");
+    for stream in [1, 2] {
+        install_package_manager(&host, container, &format!("yes >&{stream}"))?;
+        let refused = host.perform(&ask, &context()).err().map(|failure| failure.to_string()).unwrap_or_default();
+        check!(refused.contains("it says more than 4 MiB"), "{refused:?}");
+    }
+    install_package_manager(&host, container, "sleep 1001")?;
+    let context = context();
+    let cancel = context.cancel.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        cancel.cancel();
+    });
+    let failure = host.perform(&ask, &context).err();
+    check!(failure.as_ref().is_some_and(|one| one.kind == FailureKind::Cancelled), "{failure:?}");
+    canceller.join().map_err(|_| "the canceller panicked")?;
     place.remove(&host)
 }
 

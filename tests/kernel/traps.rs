@@ -17,6 +17,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a first process that is the launching program itself is refused", first_process),
     ("a terminal that is none is refused", terminal),
     ("a watcher of /proc gets hold of nothing of those who enter", watcher),
+    ("whatever a container makes of its root, it starts again, and what is odd is told", odd_root),
+    ("account files without end hold nobody up", accounts),
     ("standard streams can be opened anew by the command's user", streams),
 ];
 
@@ -191,6 +193,68 @@ fn streams() -> Outcome {
             code == 0 && text.contains("out\n") && text.contains("err\n") && text.contains("read"),
             "{user}: {text}"
         );
+    }
+    test.finish().map(drop)
+}
+
+/// What root inside does to its own root, and what is told at the next start; nothing = it is as it was.
+const ODD_ROOTS: &[(&str, &str)] = &[
+    ("rm -r /etc; ln -s /proc/1/root/x /etc", "/etc/hostname was not written"),
+    ("rm -r /etc; ln -s /proc/self/fd/5 /etc", "/etc/hostname was not written"),
+    ("rm -r /etc; ln -s /nowhere /etc", "/etc/hostname was not written"),
+    ("rm -r /etc; ln -s etc /etc", "/etc/hostname was not written"),
+    ("rm -r /etc; echo > /etc", "/etc/hostname was not written"),
+    ("rm -r /etc; mkfifo /etc", "/etc/hostname was not written"),
+    ("rm -r /etc", ""),
+    ("chmod 0 /etc /", ""),
+    ("rm /etc/hostname; mkdir -p /etc/hostname/full/of", "/etc/hostname was not written"),
+    ("rm /etc/resolv.conf; mkfifo /etc/resolv.conf", ""),
+    ("mkdir -p /etc/.hostname.berth/x; echo other > /etc/hostname", "/etc/hostname was not written"),
+    ("umount -l /run; rm -rf /run; echo > /run", "/run was no directory; what stood there is now /run.aside-1"),
+    ("umount -l /sys; rm -rf /sys; ln -s proc /sys; : > /sys.aside-1", "what stood there is now /sys.aside-2"),
+    ("umount -l /proc; rm -rf /proc; mkfifo /proc", "/proc was no directory"),
+];
+
+fn odd_root() -> Outcome {
+    for (act, wanted) in ODD_ROOTS {
+        let test = marked(Plan::busybox()?)?;
+        let (_, text) = test.shell(&format!("cd /; {act}"))?;
+        let (directory, spec) = (test.directory.clone(), test.spec.clone());
+        test.finish()?;
+        let test = TestContainer::spawn_spec(directory, spec)?;
+        let created = test.client().create().map_err(|error| format!("{act} ({text}): {error}"))?;
+        test.client().start().map_err(|error| format!("{act} ({text}): {error}"))?;
+        let told = created.warnings.join("; ");
+        check!(told.contains(wanted) && told.is_empty() == wanted.is_empty(), "{act} ({text}): {told:?}");
+        let (code, text) = test.shell("hostname; ls /mark-of-the-container /proc/self/stat /dev/null")?;
+        check!(code == 0 && text.contains("mark-of-the-container"), "{act}: {text}");
+        test.finish()?;
+    }
+    Ok(())
+}
+
+fn accounts() -> Outcome {
+    let test = marked(Plan::busybox()?)?;
+    for trap in [
+        "ln -s /dev/zero $file",
+        "ln -s /dev/tty $file",
+        "mkfifo $file",
+        "mkdir $file",
+        "ln -s /proc/kmsg $file",
+        "ln -s $file $file",
+        "yes root:x:0:0:root:/root:/bin/sh | head -c 100m > $file",
+        "truncate -s 1T $file",
+    ] {
+        let line = format!("for file in /etc/passwd /etc/group; do rm -rf $file; {trap}; done");
+        let (_, made) = test.shell(&line)?;
+        let begun = Instant::now();
+        let (code, text) = test.shell("echo in")?;
+        check!(code == 0 && text == "in\n", "{trap} ({made}): {text}");
+        check!(begun.elapsed() < crate::fixture::PATIENCE / 4, "{trap} took {:?}", begun.elapsed());
+        // Not by id(1), which would read those files itself.
+        let mut order = command("grep -c 'Uid:.12345.12345' /proc/self/status");
+        order.user = "12345:678".into();
+        check!(test.run_inside(order)?.1 == "1\n", "{trap}: a number is not found");
     }
     test.finish().map(drop)
 }

@@ -187,7 +187,7 @@ impl Walk {
             Action::WakeAt(_) => Outcome::Woken,
             Action::Ask(_, ask) => Outcome::Answered(answer(ask)),
             Action::Host(work) if work.name() == "ensure running" => {
-                Outcome::Done(Facts::Started { init: init(), took: Span::default() })
+                Outcome::Done(Facts::Started { init: init(), took: Span::default(), warnings: vec![] })
             }
             Action::Host(work) if work.name() == "signal init" => {
                 // The init ends by itself; nobody waits for the grace.

@@ -14,6 +14,9 @@ pub struct WaitOutcome {
     pub state: OperationState,
     /// Why it did not end as asked, if so.
     pub reason: Option<String>,
+    /// What is not as it should be, though it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When.
     pub closed_at: Option<Timestamp>,
 }

@@ -142,6 +142,9 @@ impl<'a> Round<'a> {
         }
         let exceptions = if exit == Exit::Partly { format!(", but for: {reason}") } else { String::new() };
         context.screen.line(&format!("{}: {} in {}{exceptions}", change.subject, change.done, took(elapsed)))?;
+        for warning in &outcome.warnings {
+            context.screen.note(&format!("warning: {}: {warning}", change.subject));
+        }
         Self::follow_up(context, change, accepted)
     }
 

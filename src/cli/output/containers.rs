@@ -97,6 +97,7 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
 fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {
     let mut pairs = Vec::new();
     pairs.extend(row.started_at.map(|moment| ("up", Cell::from(look.lasted(moment)))));
+    pairs.extend(row.warnings.iter().map(|words| ("warning", Cell::toned(words, Tone::Warn))));
     let backup = row.last_backup.as_ref();
     pairs.push(match backup {
         Some(backup) => {

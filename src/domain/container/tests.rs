@@ -70,7 +70,7 @@ fn init() -> ProcessIdentity {
 fn running() -> Vec<ContainerEvent> {
     let mut history = stopped();
     history.push(ContainerEvent::StartRequested { parent: None });
-    history.push(ContainerEvent::ContainerStarted { init: init(), took: Span::from_micros(3000) });
+    history.push(ContainerEvent::ContainerStarted { init: init(), took: Span::from_micros(3000), warnings: vec![] });
     history
 }
 
@@ -334,7 +334,7 @@ fn it_should_tell_the_saga_that_waits() {
     let parent = crate::types::StreamName::new(crate::types::Category::RestoreJob, "r");
     let mut history = stopped();
     history.push(ContainerEvent::StartRequested { parent: Some(parent) });
-    history.push(ContainerEvent::ContainerStarted { init: init(), took: Span::default() });
+    history.push(ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] });
     when(history, report("notify-parent", Outcome::Answered(Answer::Accepted)))
         .then([ContainerEvent::ParentNotified])
         .owing(None);

@@ -155,6 +155,8 @@ pub enum Facts {
         init: ProcessIdentity,
         /// How long the host worked.
         took: Span,
+        /// What is not as it should be, though it runs.
+        warnings: Vec<String>,
     },
     /// A store's repository.
     Repository {

@@ -27,7 +27,7 @@ fn kind_world(effect: &Effect) -> Outcome {
 fn facts(work: &HostEffect) -> Facts {
     match work {
         HostEffect::EnsureTemplate { .. } => Facts::Template(sealed()),
-        HostEffect::EnsureRunning(_) => Facts::Started { init: init(), took: Span::default() },
+        HostEffect::EnsureRunning(_) => Facts::Started { init: init(), took: Span::default(), warnings: vec![] },
         HostEffect::EnsureStore { .. } => {
             Facts::Repository { repository: "r".to_owned(), recovery_fingerprint: "f".to_owned() }
         }
@@ -108,7 +108,7 @@ fn created(networked: bool) -> Vec<ContainerEvent> {
 }
 
 fn running() -> Vec<ContainerEvent> {
-    let started = ContainerEvent::ContainerStarted { init: init(), took: Span::default() };
+    let started = ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] };
     [created(true), vec![ContainerEvent::StartRequested { parent: None }, started]].concat()
 }
 

@@ -13,6 +13,7 @@ mod failure;
 pub mod firewall;
 mod host;
 pub mod host_template;
+mod inside;
 mod link;
 mod mapped;
 pub mod network;

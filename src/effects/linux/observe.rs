@@ -23,6 +23,8 @@ pub(super) const STARTED_FILE: &str = "started.json";
 pub(super) struct Started {
     pub(super) init: ProcessIdentity,
     pub(super) took: Span,
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
 }
 
 impl LinuxHost {
@@ -66,7 +68,8 @@ pub(super) fn observation_of(status: Status) -> Observation {
 pub(super) fn started(directory: &Path) -> Option<Facts> {
     let Observation::Running { init, .. } = look_into(directory) else { return None };
     let known = record::read::<Started>(directory, STARTED_FILE).ok().flatten();
-    Some(Facts::Started { init, took: known.map_or(Span::default(), |started| started.took) })
+    let (took, warnings) = known.map_or_else(Default::default, |started| (started.took, started.warnings));
+    Some(Facts::Started { init, took, warnings })
 }
 
 pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {

@@ -22,6 +22,8 @@ pub(super) struct Starting {
     supervisor: Option<Supervisor>,
     /// The first process, held back.
     init: Option<protocol::ProcessIdentity>,
+    /// What is not as it should be, though it starts.
+    warnings: Vec<String>,
 }
 
 impl Starting {
@@ -66,7 +68,7 @@ impl LinuxHost {
         }
         let spec = self.specification(run)?;
         prepare_runtime_directory(directory, &spec).map_err(cannot("prepare", directory.display()))?;
-        lock(&self.starting).insert(run.container, Starting { at, supervisor: None, init: None });
+        lock(&self.starting).insert(run.container, Starting { at, supervisor: None, init: None, warnings: vec![] });
         Ok(())
     }
 
@@ -82,22 +84,23 @@ impl LinuxHost {
         self.starting(container, |starting| {
             let created = starting.client()?.create().map_err(shim_failure)?;
             starting.init = Some(created.init);
+            starting.warnings = created.warnings;
             Ok(())
         })
     }
 
     fn release_init(&self, container: ContainerId, directory: &Path) -> Result<Facts, Failure> {
-        let (init, at) = self.starting(container, |starting| {
+        let (init, at, warnings) = self.starting(container, |starting| {
             starting.client()?.start().map_err(|error| with_words(shim_failure(error), directory))?;
-            Ok((identity(&starting.init()?), starting.at))
+            Ok((identity(&starting.init()?), starting.at, starting.warnings.clone()))
         })?;
         let took = self.options.clock.now().since(at);
-        let started = Started { init: init.clone(), took };
+        let started = Started { init: init.clone(), took, warnings: warnings.clone() };
         record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
         let done = lock(&self.starting).remove(&container).and_then(|starting| starting.supervisor);
         self.watch(container, done.map(|supervisor| supervisor.child));
         self.ready.refill();
-        Ok(Facts::Started { init, took })
+        Ok(Facts::Started { init, took, warnings })
     }
 
     pub(super) fn undo_start(&self, container: ContainerId, step: StepName) -> Result<(), Failure> {

@@ -1,21 +1,19 @@
 //! Which function does which piece of work on templates, disks and what is inside of containers.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use super::host::LinuxHost;
-use super::supervisor::shim_failure;
 use super::template::{Verdict, Watch, ensure_template, ensure_template_gone, verify_template};
-use super::update_check::{Output, update_check};
+use super::update_check::update_check;
 use super::{defragment, disk};
 use crate::domain::effect::{Facts, Failure, FailureKind, HostEffect};
 use crate::effects::steps::StepName;
 use crate::effects::{EffectContext, Observation};
 use crate::events::DiskKind;
-use crate::shim::attach::{SessionStreams, attach};
-use crate::shim::protocol::{Command, SessionTarget};
 use crate::types::ContainerId;
+
+/// How long a whole check may take: refreshing the lists waits for mirrors, but a container may also never answer.
+const UPDATE_CHECK_PATIENCE: Duration = Duration::from_mins(10);
 
 impl LinuxHost {
     pub(super) fn template(
@@ -92,41 +90,8 @@ impl LinuxHost {
             return Err(Failure { kind: FailureKind::NotApplicable, reason: reason.to_owned() });
         }
         context.report("asking the package manager", 0, None);
-        update_check(&mut |argv| self.run_inside(container, argv)).map(Facts::Maintenance)
+        let (deadline, cancelled) = (Instant::now() + UPDATE_CHECK_PATIENCE, || context.cancel.is_cancelled());
+        let run = &mut |argv: &[&str]| self.run_inside(container, argv, deadline, &cancelled);
+        update_check(run).map(Facts::Maintenance)
     }
-
-    /// Runs a command inside and collects what it says.
-    fn run_inside(&self, container: ContainerId, argv: &[&str]) -> Result<Output, Failure> {
-        let broken =
-            |error: &dyn std::fmt::Display| Failure::permanent(format!("cannot run {}: {error}", argv.join(" ")));
-        let client = self.shim(container)?;
-        let token = crate::types::RunId::from_bytes(crate::sys::random::bytes().map_err(|error| broken(&error))?);
-        let command = Command {
-            argv: argv.iter().map(|&word| word.to_owned()).collect(),
-            environment: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
-            user: "root".to_owned(),
-            directory: None,
-            terminal: None,
-            without_echo: false,
-        };
-        let target = SessionTarget::Command(command);
-        client.open_session(&token.to_string(), None, target).map_err(shim_failure)?;
-        let socket = self.options.paths.session_socket(container);
-        let (session, streams) = attach(&socket, &token.to_string()).map_err(|error| broken(&error))?;
-        let SessionStreams::Pipes { input, output, errors } = streams else {
-            return Err(Failure::permanent("the supervisor gave a terminal where pipes were asked for"));
-        };
-        drop(input);
-        let complaints = std::thread::spawn(move || read_all(errors));
-        let stdout = read_all(output).map_err(|error| broken(&error))?;
-        let stderr = complaints.join().unwrap_or_else(|_| Ok(vec![])).map_err(|error| broken(&error))?;
-        let code = session.wait().map_err(|error| broken(&error))?;
-        Ok(Output { code, stdout, stderr })
-    }
-}
-
-fn read_all(stream: OwnedFd) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    File::from(stream).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -18,7 +18,11 @@ pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
             // An init that has ended meanwhile did begin: its end is told on its own.
             let ended = world.exits.get(&run.container).map(|(init, _)| init);
             let init = world.inits.get(&run.container).or(ended);
-            init.map_or(Facts::None, |init| Facts::Started { init: init.clone(), took: Span::from_micros(1_000) })
+            init.map_or(Facts::None, |init| Facts::Started {
+                init: init.clone(),
+                took: Span::from_micros(1_000),
+                warnings: vec![],
+            })
         }
         HostEffect::EnsureStore { .. } => {
             Facts::Repository { repository: "simulated".to_owned(), recovery_fingerprint: "simulated".to_owned() }

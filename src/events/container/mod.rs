@@ -82,6 +82,9 @@ pub enum ContainerEvent {
         init: ProcessIdentity,
         /// How long the host worked for it.
         took: Span,
+        /// What is not as it should be, though it runs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// Its init says that all is up.
     ContainerReady,
@@ -298,5 +301,12 @@ impl DomainEvent for ContainerEvent {
 
     fn sentence(&self) -> String {
         sentence::of(self)
+    }
+
+    fn warnings(&self) -> &[String] {
+        match self {
+            Self::ContainerStarted { warnings, .. } => warnings,
+            _ => &[],
+        }
     }
 }

@@ -8,7 +8,12 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::CreateRequested { name, .. } => format!("container {name} requested"),
         ContainerEvent::IdRangeClaimed { base, count } => format!("ids {base}+{count} claimed"),
         ContainerEvent::AddressClaimed(lease) => format!("address {} claimed", lease.address),
-        ContainerEvent::ContainerStarted { init, took } => format!("started as process {} in {took}", init.pid),
+        ContainerEvent::ContainerStarted { init, took, warnings } if warnings.is_empty() => {
+            format!("started as process {} in {took}", init.pid)
+        }
+        ContainerEvent::ContainerStarted { init, took, warnings } => {
+            format!("started as process {} in {took}; {}", init.pid, warnings.join("; "))
+        }
         ContainerEvent::InitExited { exit } => format!("init ended: {}", exit.words()),
         ContainerEvent::ContainerStopped { reason: StopReason::Killed, .. } => "stopped: killed".to_owned(),
         ContainerEvent::ContainerStopped { reason: StopReason::Requested, .. } => "stopped as requested".to_owned(),

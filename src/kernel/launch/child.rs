@@ -47,9 +47,10 @@ fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Fa
     // After the change of ids, which would forget it.
     process::die_with_parent().step("tie the first process to the shim")?;
     process::new_session().step("start a session")?;
-    let console = root::assemble(layers)?;
-    furnish(container)?;
-    Word::Prepared.send(socket, &[console.master.as_fd()])?;
+    let mut warnings = Vec::new();
+    let console = root::assemble(layers, &mut warnings)?;
+    furnish(container, &mut warnings)?;
+    Word::Prepared(warnings).send(socket, &[console.master.as_fd()])?;
     drop(console.master);
     wait_for_go(socket)?;
     take_terminal(&console.slave, matches!(container.init, Init::Own { .. }))?;
@@ -66,26 +67,33 @@ fn wait_for_go(socket: &OwnedFd) -> Result<(), Failure> {
     }
 }
 
-/// Settings inside the namespaces and the few files of /etc that belong to the host's knowledge.
-fn furnish(container: &Container) -> Result<(), Failure> {
+/// Settings inside the namespaces and the few files of /etc that belong to the host's knowledge. What the container has
+/// made of its /etc, or a full disk, must not keep it from starting: a file that cannot be written is left, with a word.
+fn furnish(container: &Container, warnings: &mut Vec<String>) -> Result<(), Failure> {
     namespace::set_hostname(&container.hostname).step("set the host name")?;
     if container.network == Network::Own {
         namespace::bring_loopback_up().step("bring lo up")?;
         // Lets every user ping without capabilities; a kernel without IPv4 has no such file.
         let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65535");
     }
+    let hostname = format!("{}\n", container.hostname);
+    let files = [("hostname", Some(&hostname)), ("resolv.conf", container.resolv_conf.as_ref())];
+    for (name, text) in files.into_iter().filter_map(|(name, text)| Some((name, text?))) {
+        if let Err(error) = write_into_etc(name, text) {
+            warnings.push(format!("/etc/{name} was not written: {error}"));
+        }
+    }
+    Ok(())
+}
+
+fn write_into_etc(name: &str, text: &str) -> io::Result<()> {
     let etc = Path::new("/etc");
     // The root of a single program need not have one.
     match std::fs::create_dir(etc) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made.step("make /etc")?,
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    descriptor::replace_untrusted_file(etc, "hostname", format!("{}\n", container.hostname).as_bytes())
-        .step("write /etc/hostname")?;
-    if let Some(text) = &container.resolv_conf {
-        descriptor::replace_untrusted_file(etc, "resolv.conf", text.as_bytes()).step("write /etc/resolv.conf")?;
-    }
-    Ok(())
+    descriptor::replace_untrusted_file(etc, name, text.as_bytes())
 }
 
 /// The built-in init leaves the controlling terminal to its command.

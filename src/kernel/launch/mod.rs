@@ -44,6 +44,8 @@ pub struct Created {
     pub console: OwnedFd,
     /// The way to let it begin.
     pub gate: Gate,
+    /// What of its root is not as it should be, though it can begin.
+    pub warnings: Vec<String>,
 }
 
 /// Holds the first process back; dropping it unopened ends the process.
@@ -76,7 +78,7 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
     };
     drop((theirs, doors));
     match bring_up(container, cgroup, &child, &ours) {
-        Ok(console) => Ok(Created { child, console, gate: Gate(ours) }),
+        Ok((console, warnings)) => Ok(Created { child, console, gate: Gate(ours), warnings }),
         Err(failure) => {
             let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
             Err(failure)
@@ -85,7 +87,12 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
 }
 
 /// The parent's part while the child waits and then assembles its root.
-fn bring_up(container: &Container, cgroup: &Cgroup, child: &Child, socket: &OwnedFd) -> Result<OwnedFd, Failure> {
+fn bring_up(
+    container: &Container,
+    cgroup: &Cgroup,
+    child: &Child,
+    socket: &OwnedFd,
+) -> Result<(OwnedFd, Vec<String>), Failure> {
     if let Some(range) = container.ids {
         write_id_maps(child.pid, range)?;
     }
@@ -95,8 +102,9 @@ fn bring_up(container: &Container, cgroup: &Cgroup, child: &Child, socket: &Owne
     let layers = copy_layers(container, child.pid)?;
     let borrowed: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
     Word::Layers.send(socket, &borrowed)?;
-    let mut descriptors = words::expect(socket, &Word::Prepared, PATIENCE)?;
-    descriptors.pop().ok_or_else(|| Failure::new("take the console", "the child sent none"))
+    let (warnings, mut descriptors) = words::expect_prepared(socket, PATIENCE)?;
+    let console = descriptors.pop().ok_or_else(|| Failure::new("take the console", "the child sent none"))?;
+    Ok((console, warnings))
 }
 
 fn namespaces(container: &Container) -> Namespaces {

@@ -38,16 +38,17 @@ pub fn lower_name(index: usize) -> String {
     format!("lower{index}")
 }
 
-/// Assembles the root and makes it the process's root; returns the console.
-pub fn assemble(layers: Vec<OwnedFd>) -> Result<PseudoTerminal, Failure> {
+/// Assembles the root and makes it the process's root; returns the console. What stood in the way is told in `warnings`.
+pub fn assemble(layers: Vec<OwnedFd>, warnings: &mut Vec<String>) -> Result<PseudoTerminal, Failure> {
     mount::set_propagation(mount::Propagation::Dependent).step("make the mounts dependent")?;
     mount_overlay(layers)?;
     // This process has joined its groups at its birth: they become the roots of what it sees.
     namespace::leave(Namespaces::CGROUP).step("make the cgroup namespace")?;
     let root = descriptor::open_place(ROOT.as_ref()).step("open the root")?;
-    mount_kernel_views(&root)?;
-    mount_devices(&root)?;
-    mount_run(&root)?;
+    let mut place = Place { root: &root, warnings };
+    mount_kernel_views(&mut place)?;
+    mount_devices(&mut place)?;
+    mount_run(&mut place)?;
     let console = make_console()?;
     drop(root);
     std::env::set_current_dir(ROOT).step("go to the root")?;
@@ -86,37 +87,41 @@ fn make_directory(path: &str) -> Result<(), Failure> {
     }
 }
 
-/// Mounts a new file system at a directory of the root that is a directory and no link.
-fn mount_new(
-    root: &OwnedFd,
-    target: &str,
-    kind: &str,
-    options: &[(&str, &str)],
-    safety: Safety,
-) -> Result<(), Failure> {
-    let step = format!("mount {kind} at /{target}");
-    let place = descriptor::place_beneath(root, target).step(&step)?;
-    let tree = mount::new_file_system(kind, options, safety).step(&step)?;
-    mount::attach_at(tree, place).step(&step)
+/// The root that is assembled, and what had to be moved out of the way there.
+struct Place<'a> {
+    root: &'a OwnedFd,
+    warnings: &'a mut Vec<String>,
 }
 
-fn mount_kernel_views(root: &OwnedFd) -> Result<(), Failure> {
-    mount_new(root, "proc", "proc", &[], Safety::DataOnly)?;
+impl Place<'_> {
+    /// Mounts a new file system at a directory of the root that is a directory and no link. The container may have put
+    /// anything else there; that must not keep it from starting.
+    fn mount(&mut self, target: &str, kind: &str, options: &[(&str, &str)], safety: Safety) -> Result<(), Failure> {
+        let step = format!("mount {kind} at /{target}");
+        let (place, aside) = descriptor::place_beneath(self.root, target).step(&step)?;
+        self.warnings.extend(aside.map(|name| format!("/{target} was no directory; what stood there is now /{name}")));
+        let tree = mount::new_file_system(kind, options, safety).step(&step)?;
+        mount::attach_at(tree, place).step(&step)
+    }
+}
+
+fn mount_kernel_views(place: &mut Place<'_>) -> Result<(), Failure> {
+    place.mount("proc", "proc", &[], Safety::DataOnly)?;
     // In a container of a container the view above is read-only, and the kernel lets no mount below be less so.
-    mount_new(root, "sys", "sysfs", &[("ro", "")], Safety::ReadOnlyData)?;
-    mount_new(root, "sys/fs/cgroup", "cgroup2", &[], Safety::DataOnly)
+    place.mount("sys", "sysfs", &[("ro", "")], Safety::ReadOnlyData)?;
+    place.mount("sys/fs/cgroup", "cgroup2", &[], Safety::DataOnly)
 }
 
-fn mount_devices(root: &OwnedFd) -> Result<(), Failure> {
-    mount_new(root, "dev", "tmpfs", &[("mode", "755"), ("size", "64k")], Safety::NoSetUserId)?;
+fn mount_devices(place: &mut Place<'_>) -> Result<(), Failure> {
+    place.mount("dev", "tmpfs", &[("mode", "755"), ("size", "64k")], Safety::NoSetUserId)?;
     // From here on paths below dev are our own making.
     for folder in ["pts", "shm", "mqueue", "net"] {
         make_directory(&format!("{ROOT}/dev/{folder}"))?;
     }
     let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-    mount_new(root, "dev/pts", "devpts", &pts, Safety::NoSetUserId)?;
-    mount_new(root, "dev/shm", "tmpfs", &[("mode", "1777")], Safety::NoDevices)?;
-    mount_new(root, "dev/mqueue", "mqueue", &[], Safety::DataOnly)?;
+    place.mount("dev/pts", "devpts", &pts, Safety::NoSetUserId)?;
+    place.mount("dev/shm", "tmpfs", &[("mode", "1777")], Safety::NoDevices)?;
+    place.mount("dev/mqueue", "mqueue", &[], Safety::DataOnly)?;
     for name in HOST_NODES {
         bind_node(&Path::new("/dev").join(name), &format!("{ROOT}/dev/{name}"))?;
     }
@@ -140,8 +145,8 @@ fn bind_node(node: &Path, target: &str) -> Result<(), Failure> {
 }
 
 /// Mounts /run and, read-only, the folder with the readiness socket (a socket can be written on a read-only mount).
-fn mount_run(root: &OwnedFd) -> Result<(), Failure> {
-    mount_new(root, "run", "tmpfs", &[("mode", "755")], Safety::NoDevices)?;
+fn mount_run(place: &mut Place<'_>) -> Result<(), Failure> {
+    place.mount("run", "tmpfs", &[("mode", "755")], Safety::NoDevices)?;
     let target = format!("{ROOT}/run/host/{CONTROL}");
     fs::create_dir_all(&target).step("make /run/host")?;
     let tree = mount::copy_tree(CONTROL.as_ref()).step("bind the control folder")?;

@@ -17,8 +17,8 @@ const WORDS_MAX: usize = 1000;
 pub enum Word {
     /// To the child: the layers come along.
     Layers,
-    /// From the child: the root stands; the console comes along.
-    Prepared,
+    /// From the child: the root stands, and what is not as it should be there; the console comes along.
+    Prepared(Vec<String>),
     /// To the child: become the program.
     Go,
     /// From a helper: this process is the command; its pidfd comes along, then its terminal if it has one.
@@ -69,6 +69,16 @@ fn receive_within(socket: &OwnedFd, patience: Duration) -> Result<Option<(Word, 
 pub fn expect(socket: &OwnedFd, wanted: &Word, patience: Duration) -> Result<Vec<OwnedFd>, Failure> {
     match receive_within(socket, patience)? {
         Some((word, descriptors)) if word == *wanted => Ok(descriptors),
+        Some((Word::Failed(failure), _)) => Err(failure),
+        Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
+        None => Err(Failure::new("launch", "the process died before its root stood")),
+    }
+}
+
+/// Waits for the word that the root stands, and returns what is to be told of it and what came along.
+pub fn expect_prepared(socket: &OwnedFd, patience: Duration) -> Result<(Vec<String>, Vec<OwnedFd>), Failure> {
+    match receive_within(socket, patience)? {
+        Some((Word::Prepared(warnings), descriptors)) => Ok((warnings, descriptors)),
         Some((Word::Failed(failure), _)) => Err(failure),
         Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
         None => Err(Failure::new("launch", "the process died before its root stood")),

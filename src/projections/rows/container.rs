@@ -91,6 +91,9 @@ pub struct ContainerRow {
     pub started_at: Option<Timestamp>,
     /// Whether its init said that all is up.
     pub ready: bool,
+    /// What was not as it should be when it started, while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How its init ended last.
     pub last_exit: Option<Exit>,
     /// Who keeps others from it.

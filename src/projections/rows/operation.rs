@@ -86,6 +86,9 @@ pub struct OperationRow {
     /// The first failure of a step that was tried again.
     #[serde(default)]
     pub first_failure: Option<String>,
+    /// What is not as it should be, though the work was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When it was over.
     pub closed_at: Option<Timestamp>,
     /// The saga that waits for it.
