@@ -201,6 +201,7 @@ fn mark_in_words(mark: &Mark) -> String {
         Mark::Closed { outcome } => {
             format!("closes: {}", outcome.words().split(':').next().unwrap_or_default())
         }
+        Mark::Done { verb } => format!("is `{verb}`"),
         Mark::Fact => "–".to_owned(),
     }
 }

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Aggregate, Given};
-use crate::events::{self, AttemptFailed, DecodeError, Envelope};
+use crate::events::{self, AttemptFailed, DecodeError, DomainEvent as _, Envelope, Mark};
 use crate::storage::{EventStore, ReadError, Snapshot};
-use crate::types::{Principal, StreamName, Version};
+use crate::types::{OperationId, Principal, StreamName, Version};
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -38,8 +38,35 @@ pub enum ReplayError {
 #[derive(Serialize, Deserialize)]
 struct Kept<P, A> {
     program: P,
-    principal: Principal,
+    askers: Askers,
     state: A,
+}
+
+/// Is who asked for what a stream does: for the operation that was opened last, and for whatever was recorded last.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Askers {
+    opened: Option<(OperationId, Principal)>,
+    last: Option<(OperationId, Principal)>,
+}
+
+impl Askers {
+    /// Takes note of an event: whoever recorded the first one of an operation asked for all that follows.
+    fn note(&mut self, envelope: &Envelope, opens: bool) {
+        let operation = envelope.context.operation;
+        if !opens && self.last.as_ref().is_some_and(|(known, _)| *known == operation) {
+            return;
+        }
+        let asker = (operation, self.of(operation).unwrap_or(&envelope.context.principal).clone());
+        if opens {
+            self.opened = Some(asker.clone());
+        }
+        self.last = Some(asker);
+    }
+
+    fn of(&self, operation: OperationId) -> Option<&Principal> {
+        let mut askers = [&self.opened, &self.last].into_iter().flatten();
+        askers.find(|(known, _)| *known == operation).map(|(_, principal)| principal)
+    }
 }
 
 /// Is a state with its place in the stream.
@@ -48,8 +75,7 @@ pub struct Replica<A> {
     pub state: A,
     /// The version it stands at.
     pub version: Version,
-    /// On whose behalf the state is as it is.
-    pub principal: Principal,
+    askers: Askers,
     /// At which version the newest snapshot stands.
     kept: Version,
 }
@@ -57,7 +83,7 @@ pub struct Replica<A> {
 impl<A: Aggregate> Default for Replica<A> {
     fn default() -> Self {
         let (version, kept) = (Version::default(), Version::default());
-        Self { state: A::default(), version, principal: Principal::runtime(), kept }
+        Self { state: A::default(), version, askers: Askers::default(), kept }
     }
 }
 
@@ -81,9 +107,9 @@ impl<A: Aggregate> Replica<A> {
             return None;
         }
         let kept: Kept<String, A> = serde_json::from_slice(&snapshot.state).ok()?;
-        let Kept { program, principal, state } = kept;
+        let Kept { program, askers, state } = kept;
         let version = snapshot.version;
-        (program == PROGRAM).then_some(Self { state, version, principal, kept: version })
+        (program == PROGRAM).then_some(Self { state, version, askers, kept: version })
     }
 
     fn catch_up(&mut self, log: &dyn EventStore, stream: &StreamName) -> Result<(), ReplayError> {
@@ -103,14 +129,22 @@ impl<A: Aggregate> Replica<A> {
     /// # Errors
     /// It is a fact that this version does not know.
     pub fn fold(&mut self, envelope: &Envelope) -> Result<(), DecodeError> {
+        let mut opens = false;
         if AttemptFailed::read(envelope).is_none() {
             let event = events::decode::<A::Event>(&envelope.kind, envelope.schema, &envelope.body)?;
             let given = Given { operation: envelope.context.operation, at: envelope.recorded_at };
             self.state.evolve(&event, given);
+            opens = matches!(event.mark(), Mark::Opened { .. });
         }
         self.version = envelope.version;
-        self.principal.clone_from(&envelope.context.principal);
+        self.askers.note(envelope, opens);
         Ok(())
+    }
+
+    /// Returns who asked for an operation, under whose name all that follows from it is recorded; the runtime's own work has no
+    /// other.
+    pub fn asker(&self, operation: OperationId) -> Principal {
+        self.askers.of(operation).cloned().unwrap_or_else(Principal::runtime)
     }
 
     /// Returns a snapshot once the tail has grown long for the stream.
@@ -132,7 +166,7 @@ impl<A: Aggregate> Replica<A> {
 
     fn snapshot(&mut self, stream: &StreamName) -> Option<Snapshot> {
         self.kept = self.version;
-        let kept = Kept { program: PROGRAM, principal: self.principal.clone(), state: &self.state };
+        let kept = Kept { program: PROGRAM, askers: self.askers.clone(), state: &self.state };
         let state = serde_json::to_vec(&kept).ok()?;
         Some(Snapshot { stream: stream.clone(), version: self.version, state_schema: A::STATE_SCHEMA, state })
     }

@@ -261,7 +261,7 @@ impl Told {
             match event.mark() {
                 Mark::Opened { .. } => told.busy = true,
                 Mark::Closed { .. } => told.busy = false,
-                Mark::Phase { .. } | Mark::Fact => {}
+                Mark::Phase { .. } | Mark::Done { .. } | Mark::Fact => {}
             }
         })?;
         Ok(Some(told))

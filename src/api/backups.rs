@@ -12,13 +12,14 @@ use super::containers::reach;
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
 use super::problem::{ApiError, ApiResult};
+use super::reading;
 use super::resources::RunBackup;
 use super::sse;
 use crate::domain::backup_job::{self, BackupJob};
 use crate::domain::batch::{self, Batch};
 use crate::domain::maintenance::{self, Maintenance};
 use crate::domain::{Failure, Refusal, RefusalClass};
-use crate::events::{BackupMode, BatchAction, BatchMember, MaintenanceAction, Selection};
+use crate::events::{BackupMode, BatchAction, BatchMember, MaintenanceAction, Reading, Selection};
 use crate::projections::query::{BackupFilter, Moment};
 use crate::projections::rows::{BackupRow, ContainerRow};
 use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
@@ -165,9 +166,10 @@ struct Below {
     below: Option<String>,
 }
 
-async fn files(look: Look, reference: web::Path<String>, wanted: web::Query<Below>) -> ApiResult {
+async fn files(look: Look, edge: Edge, reference: web::Path<String>, wanted: web::Query<Below>) -> ApiResult {
     let row = look.ask(move |query, moment| query.backup(&reference, moment)).await?;
     let below = wanted.into_inner().below.unwrap_or_else(|| "/".to_owned());
+    reading::tell(edge, row.container, Reading::Names { backup: row.id }, Some(&below)).await?;
     let files = reach(&look.ports, move |access| access.backup_files(row.store, row.id, &below)).await?;
     look.list("file", move |_, _| Ok(files)).await
 }
@@ -178,9 +180,10 @@ struct At {
 }
 
 /// Streams one file. The first piece is waited for, so that a failure before it is a proper problem.
-async fn content(look: Look, reference: web::Path<String>, wanted: web::Query<At>) -> ApiResult {
+async fn content(look: Look, edge: Edge, reference: web::Path<String>, wanted: web::Query<At>) -> ApiResult {
     let row = look.ask(move |query, moment| query.backup(&reference, moment)).await?;
     let path = wanted.into_inner().path;
+    reading::tell(edge, row.container, Reading::Content { backup: row.id }, Some(&path)).await?;
     let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Failure>>(PIECES_HELD);
     let access = look.ports.access.clone();
     let (store, backup, wished) = (row.store, row.id, path.clone());

@@ -14,9 +14,11 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
+use super::edge::Edge;
 use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
-use super::sse;
+use super::{reading, sse};
+use crate::events::Reading as What;
 
 const PIECE: usize = 64 << 10;
 const PIECES_HELD: usize = 4;
@@ -30,8 +32,14 @@ pub(super) struct Wanted {
 }
 
 /// Streams the console log of a container.
-pub(super) async fn stream(look: Look, reference: web::Path<String>, wanted: web::Query<Wanted>) -> ApiResult {
+pub(super) async fn stream(
+    look: Look,
+    edge: Edge,
+    reference: web::Path<String>,
+    wanted: web::Query<Wanted>,
+) -> ApiResult {
     let row = look.ask(move |query, moment| query.container(&reference, moment)).await?;
+    reading::tell(edge, row.id, What::Console, None).await?;
     let path = look.ports.access.console_log(row.id);
     let tail = wanted.tail;
     let reading = block(move || Reading::begin(path, tail)).await?;

@@ -57,6 +57,9 @@ struct Wanted {
     name: Option<String>,
     #[serde(default)]
     all: bool,
+    /// Whether to tell what was said about the last change of each.
+    #[serde(default)]
+    notes: bool,
 }
 
 async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
@@ -73,6 +76,9 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
             all: wanted.all,
         };
         let mut rows = query.containers(&filter, moment)?;
+        if wanted.notes {
+            query.join_notes(&mut rows)?;
+        }
         if live {
             for row in &mut rows {
                 add_usage(row, &*access);

@@ -19,6 +19,7 @@ mod operations;
 mod peer;
 mod ports;
 mod problem;
+mod reading;
 pub mod resources;
 mod restores;
 mod schedules;

@@ -6,6 +6,7 @@ use super::containers::{reach, read};
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
 use super::problem::ApiResult;
+use super::reading;
 use super::resources::{CreateStore, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
@@ -54,8 +55,10 @@ async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
     Err(refusal.hinted(format!("berth store show {}", store.name)).into())
 }
 
-async fn recovery_key(look: Look, reference: web::Path<String>) -> ApiResult {
+async fn recovery_key(look: Look, edge: Edge, reference: web::Path<String>) -> ApiResult {
     let row = look.ask(move |query, moment| query.store(&reference, moment)).await?;
+    let subject = Subject::new(StreamName::new(Category::Store, row.id), Some(&row.name));
+    reading::record::<Store>(edge, &subject, Command::ShowRecoveryKey).await?;
     let (id, fingerprint) = (row.id, row.recovery_fingerprint);
     let key = reach(&look.ports, move |access| access.recovery_key(id)).await?;
     Ok(HttpResponse::Ok().json(RecoveryKey { store: row.name.to_string(), key, fingerprint }))

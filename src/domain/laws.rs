@@ -222,7 +222,7 @@ where
                 self.open -= 1;
                 self.closings.push(outcome);
             }
-            Mark::Phase { .. } | Mark::Fact => {}
+            Mark::Phase { .. } | Mark::Done { .. } | Mark::Fact => {}
         }
         self.state.evolve(&event, given);
         self.snapshotted.evolve(&event, given);

@@ -1,7 +1,8 @@
-//! The rules of one session in a container: it is opened once and closed once.
+//! The rules of one session in a container: it is opened once and closed once. A reading is one that is over at once.
 //!
 //! ```text
 //!   absent ── open ──▶ open ── close ──▶ closed
+//!   absent ── read ────────────────────▶ closed
 //! ```
 //!
 //! The session itself runs in the container's supervisor. The log only tells who entered, when, and how it ended; the
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::{Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
-use crate::events::SessionEvent;
+use crate::events::{Reading, SessionEvent};
 use crate::types::{Category, ContainerId, SessionId};
 
 /// Is everything the log tells about one session.
@@ -35,6 +36,15 @@ pub enum Command {
         user: String,
         /// Whether a terminal was asked for.
         terminal: bool,
+    },
+    /// Somebody reads something of the container.
+    Read {
+        /// Its id, drawn at the edge.
+        id: SessionId,
+        /// Which container.
+        container: ContainerId,
+        /// What of it.
+        reading: Reading,
     },
     /// It is over; a session whose supervisor is gone is closed without a code.
     Close {
@@ -107,7 +117,10 @@ impl Aggregate for Session {
             (Command::Open { id, container, .. }, Some(opened)) if opened == (*id, *container) && !self.closed => {
                 Ok(vec![])
             }
-            (Command::Open { .. }, Some(_)) => Err(Rejection::Exists),
+            (Command::Read { id, container, reading }, None) => {
+                Ok(vec![SessionEvent::ReadAllowed { id: *id, container: *container, reading: *reading }])
+            }
+            (Command::Open { .. } | Command::Read { .. }, Some(_)) => Err(Rejection::Exists),
             (Command::Close { .. }, None) => Err(Rejection::Unknown),
             (Command::Close { .. }, Some(_)) if self.closed => Ok(vec![]),
             (Command::Close { code, reason }, Some(_)) => {
@@ -120,6 +133,10 @@ impl Aggregate for Session {
     fn evolve(&mut self, event: &SessionEvent, _given: Given) {
         match event {
             SessionEvent::SessionOpened { id, container, .. } => self.opened = Some((*id, *container)),
+            SessionEvent::ReadAllowed { id, container, .. } => {
+                self.opened = Some((*id, *container));
+                self.closed = true;
+            }
             SessionEvent::SessionClosed { .. } => self.closed = true,
         }
     }
@@ -174,6 +191,20 @@ mod tests {
         given::<Session>([]).when(lost()).then_refused("session.not-found");
     }
 
+    fn read() -> Command {
+        let (id, container) = (SessionId::derived("s"), ContainerId::derived("c"));
+        Command::Read { id, container, reading: Reading::Console }
+    }
+
+    #[test]
+    fn it_should_be_over_at_once_when_something_is_read() {
+        let (id, container) = (SessionId::derived("s"), ContainerId::derived("c"));
+        let told = SessionEvent::ReadAllowed { id, container, reading: Reading::Console };
+        given::<Session>([]).when(read()).then([told.clone()]).owing(None);
+        given::<Session>([told.clone()]).when(read()).then_refused("session.exists");
+        assert_eq!(given::<Session>([told]).state().open_in(), None);
+    }
+
     #[test]
     fn it_should_say_where_it_is_open() {
         assert_eq!(given::<Session>(opened()).state().open_in(), Some(ContainerId::derived("c")));
@@ -182,6 +213,6 @@ mod tests {
 
     #[test]
     fn every_command_has_an_answer_in_every_state() {
-        answers_everything::<Session>(&[vec![], opened(), closed()], &[open(), lost()]);
+        answers_everything::<Session>(&[vec![], opened(), closed()], &[open(), read(), lost()]);
     }
 }

@@ -79,6 +79,8 @@ pub enum Command {
         /// Which.
         operation: OperationId,
     },
+    /// Somebody wants to see the recovery key.
+    ShowRecoveryKey,
     /// The recovery key is in a safe place.
     ConfirmRecoveryKey,
     /// Call the creation off.
@@ -192,6 +194,11 @@ impl Store {
         if known { vec![StoreEvent::WriterReleased { operation }] } else { vec![] }
     }
 
+    fn show_recovery_key(&self) -> Decision {
+        self.there()?;
+        Ok(vec![StoreEvent::RecoveryKeyShown])
+    }
+
     fn confirm_recovery_key(&self) -> Decision {
         self.there()?;
         Ok(if self.recovery_key_confirmed { vec![] } else { vec![StoreEvent::RecoveryKeyConfirmed] })
@@ -239,6 +246,7 @@ impl Aggregate for Store {
             Command::Create { id, name, path, node } => self.create(*id, name, path, *node),
             Command::OpenWriter { operation } => self.open_writer(*operation),
             Command::CloseWriter { operation } => Ok(self.close_writer(*operation)),
+            Command::ShowRecoveryKey => self.show_recovery_key(),
             Command::ConfirmRecoveryKey => self.confirm_recovery_key(),
             Command::Cancel { operation } => self.cancel(*operation),
             Command::Report(report) => Ok(self.decide_report(report)),
@@ -267,6 +275,7 @@ impl Aggregate for Store {
                 self.writers.remove(operation);
             }
             StoreEvent::RecoveryKeyConfirmed => self.recovery_key_confirmed = true,
+            StoreEvent::RecoveryKeyShown => {}
         }
     }
 
@@ -382,6 +391,7 @@ mod tests {
 
     #[test]
     fn it_should_remember_that_the_recovery_key_is_safe() {
+        when(there(), Command::ShowRecoveryKey).then([StoreEvent::RecoveryKeyShown]);
         when(there(), Command::ConfirmRecoveryKey).then([StoreEvent::RecoveryKeyConfirmed]);
         when(after(there(), [StoreEvent::RecoveryKeyConfirmed]), Command::ConfirmRecoveryKey).then_nothing();
         when(vec![], Command::ConfirmRecoveryKey).then_refused("store.not-found");

@@ -39,7 +39,7 @@ pub use network::NetworkEvent;
 pub use node::NodeEvent;
 pub use restore::{RestoreEvent, RestoreTarget};
 pub use schedule::{ScheduleDefinition, ScheduleEvent, ScheduledAction, Selection};
-pub use session::SessionEvent;
+pub use session::{Reading, SessionEvent};
 pub use store::StoreEvent;
 pub use template::{TemplateEvent, TemplateSource, TemplateSummary};
 
@@ -82,6 +82,11 @@ pub enum Mark {
     Closed {
         /// How it ended.
         outcome: Closing,
+    },
+    /// It is an operation by itself, over when it was recorded.
+    Done {
+        /// `read` …
+        verb: &'static str,
     },
     /// A fact beside any operation of this stream.
     Fact,

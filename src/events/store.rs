@@ -50,12 +50,15 @@ pub enum StoreEvent {
     },
     /// Somebody says that the recovery key is in a safe place.
     RecoveryKeyConfirmed,
+    /// Somebody may see the recovery key; it is told before it is shown.
+    RecoveryKeyShown,
 }
 
 impl DomainEvent for StoreEvent {
     const CATEGORY: Category = Category::Store;
     const KINDS: &'static [&'static str] = kinds!(StoreEvent: StoreRequested, StoreNameClaimed, StoreCreated,
-        StoreCreateFailing, StoreCreateFailed, WriterAdmitted, WriterReleased, RecoveryKeyConfirmed);
+        StoreCreateFailing, StoreCreateFailed, WriterAdmitted, WriterReleased, RecoveryKeyConfirmed,
+        RecoveryKeyShown);
 
     fn mark(&self) -> Mark {
         match self {
@@ -64,7 +67,10 @@ impl DomainEvent for StoreEvent {
             Self::StoreCreateFailing { .. } => Mark::Phase { name: "undoing" },
             Self::StoreCreated { .. } => Mark::Closed { outcome: Closing::Done },
             Self::StoreCreateFailed { reason } => Mark::Closed { outcome: Closing::Failed { reason: reason.clone() } },
-            Self::WriterAdmitted { .. } | Self::WriterReleased { .. } | Self::RecoveryKeyConfirmed => Mark::Fact,
+            Self::WriterAdmitted { .. }
+            | Self::WriterReleased { .. }
+            | Self::RecoveryKeyConfirmed
+            | Self::RecoveryKeyShown => Mark::Fact,
         }
     }
 
@@ -77,6 +83,7 @@ impl DomainEvent for StoreEvent {
             Self::StoreCreateFailed { reason } => format!("store could not be made: {reason}"),
             Self::WriterAdmitted { operation } => format!("written by {}", operation.short()),
             Self::WriterReleased { operation } => format!("no longer written by {}", operation.short()),
+            Self::RecoveryKeyShown => "recovery key shown".to_owned(),
             Self::RecoveryKeyConfirmed => "recovery key confirmed as exported".to_owned(),
         }
     }

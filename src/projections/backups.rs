@@ -93,6 +93,7 @@ fn begin(summary: BackupSummary, event: &Envelope) -> BackupRow {
         damage: None,
         pins: vec![],
         operation: event.context.operation,
+        note: None,
         committed_at: event.recorded_at,
         position: event.position,
         store_name: None,

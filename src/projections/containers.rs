@@ -102,7 +102,7 @@ fn operation(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
         (Mark::Fact, ContainerEvent::InitExited { exit }) if row.operation.is_none() => {
             row.operation = Some(opened(if *exit == Exit::Reboot { "restart" } else { "stop" }, event));
         }
-        (Mark::Fact, _) => {}
+        (Mark::Done { .. } | Mark::Fact, _) => {}
     }
 }
 

@@ -30,7 +30,9 @@ pub fn told(event: &Envelope) -> Option<Told> {
         Category::Directory => plain::<DirectoryEvent>(event),
         Category::Container => plain::<ContainerEvent>(event),
         Category::Session => about::<SessionEvent>(event, |fact| match fact {
-            SessionEvent::SessionOpened { container, .. } => Some(*container),
+            SessionEvent::SessionOpened { container, .. } | SessionEvent::ReadAllowed { container, .. } => {
+                Some(*container)
+            }
             SessionEvent::SessionClosed { .. } => None,
         }),
         Category::Template => plain::<TemplateEvent>(event),
@@ -68,6 +70,18 @@ fn restored(fact: &RestoreEvent) -> Option<ContainerId> {
         RestoreEvent::RestoreRequested { source, .. } => Some(*source),
         _ => None,
     }
+}
+
+/// Returns what the one who asked said about it: the reason, the note, or both. It stands in the annex, and goes with it.
+pub fn note(event: &Envelope) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        reason: Option<String>,
+        note: Option<String>,
+    }
+    let said: Said = serde_json::from_slice(event.annex.as_deref()?).ok()?;
+    let words: Vec<String> = [said.reason, said.note].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// Returns the words of an event, or the name of one that this version does not know.

@@ -29,7 +29,7 @@ impl Model for Maintenance {
                 (row.state, row.reason) = OperationState::of(&outcome);
                 row.ended_at = Some(event.recorded_at);
             }
-            Mark::Opened { .. } | Mark::Fact => {}
+            Mark::Opened { .. } | Mark::Done { .. } | Mark::Fact => {}
         }
         if let MaintenanceEvent::WorkDone(result) = fact {
             row.result = Some(result);

@@ -110,7 +110,8 @@ pub fn decoded<E: DomainEvent>(event: &Envelope) -> Option<E> {
 
 /// Returns the change that an event stands for.
 pub fn change(event: &Envelope, sentence: String) -> Change {
-    Change { since: event.recorded_at, by: event.context.principal.who.clone(), why: sentence }
+    let (operation, by) = (event.context.operation, event.context.principal.who.clone());
+    Change { since: event.recorded_at, by, why: sentence, operation, note: None }
 }
 
 /// Follows what is under way on a thing: opened, moved on, closed.
@@ -130,6 +131,6 @@ pub fn track(operation: &mut Option<OpenOperation>, mark: &Mark, event: &Envelop
             }
         }
         Mark::Closed { .. } => *operation = None,
-        Mark::Fact => {}
+        Mark::Done { .. } | Mark::Fact => {}
     }
 }

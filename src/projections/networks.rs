@@ -11,7 +11,7 @@ pub struct Networks;
 
 impl Model for Networks {
     const NAME: &'static str = "networks";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::Network;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = NetworkRow;

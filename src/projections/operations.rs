@@ -71,6 +71,11 @@ impl Model for Operations {
     fn fold(_: &str, row: Option<Stored>, event: &Envelope) -> Option<Stored> {
         let Some(told) = facts::told(event) else { return row };
         let mut row = match (told.mark, row) {
+            (Mark::Done { verb }, _) => {
+                let row = open(verb, told.container, event);
+                let (state, closed_at) = (OperationState::Done, Some(event.recorded_at));
+                return Some(Stored::Operation(Box::new(OperationRow { state, closed_at, ..row })));
+            }
             (Mark::Opened { verb }, _) => return Some(Stored::Operation(Box::new(open(verb, told.container, event)))),
             (Mark::Closed { outcome }, Some(Stored::Operation(mut row))) if !row.state.is_over() => {
                 (row.state, row.reason) = OperationState::of(&outcome);
@@ -129,5 +134,6 @@ fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelo
         opened: event.position,
         position: event.position,
         target_name: None,
+        note: None,
     }
 }

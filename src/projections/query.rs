@@ -10,6 +10,7 @@ mod events;
 mod names;
 mod networks;
 mod node;
+mod notes;
 mod operations;
 mod resolve;
 mod runs;

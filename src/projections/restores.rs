@@ -87,6 +87,6 @@ fn follow(row: &mut RestoreRow, mark: &Mark, event: &Envelope) {
             (row.state, row.reason) = OperationState::of(outcome);
             row.ended_at = Some(event.recorded_at);
         }
-        Mark::Fact => {}
+        Mark::Done { .. } | Mark::Fact => {}
     }
 }

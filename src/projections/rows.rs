@@ -36,7 +36,7 @@ pub use session::SessionRow;
 pub use store::StoreRow;
 pub use template::{DriftRow, TemplateRow};
 
-use crate::types::{Position, Timestamp};
+use crate::types::{OperationId, Position, Timestamp};
 use words::words;
 
 words! {
@@ -66,6 +66,11 @@ pub struct Change {
     pub by: String,
     /// The fact in words.
     pub why: String,
+    /// The operation it belongs to.
+    pub operation: OperationId,
+    /// What the one who asked said about it. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Says up to where a list goes.

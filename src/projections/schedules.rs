@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;

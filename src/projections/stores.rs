@@ -11,7 +11,7 @@ pub struct Stores;
 
 impl Model for Stores {
     const NAME: &'static str = "stores";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Store;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = StoreRow;
@@ -75,9 +75,10 @@ fn apply(row: &mut StoreRow, fact: &StoreEvent, event: &Envelope) {
             row.recovery_key_confirmed = true;
             row.state
         }
-        StoreEvent::StoreRequested { .. } | StoreEvent::StoreNameClaimed | StoreEvent::StoreCreateFailing { .. } => {
-            row.state
-        }
+        StoreEvent::StoreRequested { .. }
+        | StoreEvent::StoreNameClaimed
+        | StoreEvent::StoreCreateFailing { .. }
+        | StoreEvent::RecoveryKeyShown => row.state,
     };
     if state != row.state {
         row.state = state;

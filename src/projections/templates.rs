@@ -11,7 +11,7 @@ pub struct Templates;
 
 impl Model for Templates {
     const NAME: &'static str = "templates";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Template;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = TemplateRow;

@@ -40,7 +40,8 @@ fn tells_the_truth(daemon: &Daemon) {
     assert_eq!(Some(&replica.state), daemon.picture().get::<Directory>(&names()));
     let events = daemon.store.read_stream(&names(), Version::default(), 1_000).unwrap();
     let last = events.last().unwrap();
-    assert_eq!((replica.version, &replica.principal), (last.version, &last.context.principal));
+    let asker = replica.asker(last.context.operation);
+    assert_eq!((replica.version, asker), (last.version, last.context.principal.clone()));
 }
 
 #[test]

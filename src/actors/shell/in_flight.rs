@@ -62,7 +62,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
                 )
             }
             Action::Ask(to, ask) => {
-                let by = (self.stream.clone(), self.replica.version, self.replica.principal.clone());
+                let by = (self.stream.clone(), self.replica.version, self.replica.asker(effect.operation));
                 runner::ask(Arc::clone(&self.registry), ctx.address(), by, &effect, (to.clone(), ask.clone()), attempt);
                 None
             }
@@ -112,7 +112,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
         let events = vec![failed.written().ok().filter(|_| finished.attempt == 1)?];
         let given = Given { operation: finished.operation, at: self.house().clock.now() };
         let causation = Some(EventReference { stream: self.stream.clone(), version: self.replica.version });
-        Some(self.commit_of(events, given, self.replica.principal.clone(), causation))
+        Some(self.commit_of(events, given, self.replica.asker(finished.operation), causation))
     }
 
     /// A report that changes nothing although its effect is still owed would be asked for again for ever.
@@ -149,7 +149,7 @@ impl<A: Aggregate + Unpin> Handler<Finished> for Shell<A> {
                 self.pump(ctx);
                 return Self::done();
             }
-            Ok(facts) => self.commit(&facts, given, self.replica.principal.clone(), causation),
+            Ok(facts) => self.commit(&facts, given, self.replica.asker(operation), causation),
             Err(error) => Err(error),
         };
         match commit {

@@ -33,6 +33,7 @@ pub(crate) struct Daemon {
     served: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
     pub(super) query: Query,
     host: Arc<SimulatedHost>,
+    pub(super) log: Arc<SqliteStore>,
 }
 
 fn store(folder: &Path) -> Arc<SqliteStore> {
@@ -48,6 +49,7 @@ impl Daemon {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
+        let log = Arc::clone(&store);
         let mut world = World::default();
         world.boot = "boot".to_owned();
         let world = Arc::new(Mutex::new(world));
@@ -105,7 +107,7 @@ impl Daemon {
         while UnixStream::connect(&socket).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Self { socket, folder, level, end, served, query, host }
+        Self { socket, folder, level, end, served, query, host, log }
     }
 
     async fn stop(self) {

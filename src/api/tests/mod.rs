@@ -1,6 +1,7 @@
 //! The API as a whole: a real log, real actors, a simulated host, a real socket.
 
 mod access;
+mod asked;
 mod backups;
 mod containers;
 mod daemon;

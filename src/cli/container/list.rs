@@ -8,7 +8,7 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::containers;
+use crate::cli::output::{Format, containers};
 use crate::cli::read::{self, ReadOptions};
 use crate::projections::rows::ContainerState;
 
@@ -49,6 +49,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         .query_if("state", arguments.in_state.as_ref())
         .query_if("template", arguments.template.as_ref())
         .query_if("label", labels)
-        .flag("all", arguments.all);
+        .flag("all", arguments.all)
+        .flag("notes", !matches!(context.format, Format::Table | Format::Name));
     read::list(context, &arguments.options, target, containers::summary)
 }

@@ -1,5 +1,6 @@
 //! How backups and their files look.
 
+use super::look::with_note;
 use super::{Cell, Column, Look, Tabular, Tone};
 use crate::api::resources::{BackupFile, BackupMode, BackupOutcome};
 use crate::projections::rows::BackupRow;
@@ -21,6 +22,7 @@ impl Tabular for BackupRow {
         Column::right("FROZEN").wide(),
         Column::left("SCHEDULE").wide(),
         Column::left("BY").wide(),
+        Column::left("NOTE").wide(),
     ];
 
     fn cells(&self, look: Look) -> Vec<Cell> {
@@ -39,6 +41,7 @@ impl Tabular for BackupRow {
             Cell::from(self.frozen.to_string()),
             Cell::maybe(self.schedule.as_ref()),
             Cell::from(&self.by),
+            Cell::maybe(self.note.as_ref()),
         ]
     }
 }
@@ -79,7 +82,7 @@ pub fn describe(row: &BackupRow, look: Look) -> (String, Vec<(&'static str, Cell
         ("stored", Cell::from(row.stored.to_string())),
         ("stood still", Cell::from(row.frozen.to_string())),
         ("base", Cell::maybe(row.base.map(|base| base.short()))),
-        ("asked by", Cell::from(&row.by)),
+        ("asked by", Cell::from(with_note(row.by.clone(), row.note.as_deref()))),
         ("schedule", Cell::maybe(row.schedule.as_ref())),
     ];
     pairs.extend(row.damage.as_ref().map(|damage| ("damage", Cell::toned(damage, Tone::Bad))));

@@ -1,6 +1,6 @@
 //! How containers look.
 
-use super::look::used_of;
+use super::look::{used_of, why};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::{ContainerRow, CoverageRow};
 
@@ -19,6 +19,8 @@ impl Tabular for ContainerRow {
         Column::right("PIDS").wide(),
         Column::left("LABELS").wide(),
         Column::left("ID").wide(),
+        Column::left("BY").wide(),
+        Column::left("NOTE").wide(),
     ];
 
     fn cells(&self, look: Look) -> Vec<Cell> {
@@ -38,6 +40,8 @@ impl Tabular for ContainerRow {
             Cell::maybe(limits.pids),
             Cell::maybe(Some(labels.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty())),
             Cell::from(self.id.short()),
+            Cell::from(&self.change.by),
+            Cell::maybe(self.change.note.as_ref()),
         ]
     }
 }
@@ -45,10 +49,7 @@ impl Tabular for ContainerRow {
 /// Returns the heading and the details of a container.
 pub fn describe(row: &ContainerRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
-    let mut pairs = vec![
-        ("why", Cell::from(format!("{} ({})", row.change.why, row.change.by))),
-        ("template", Cell::maybe(row.template_name.as_ref())),
-    ];
+    let mut pairs = vec![("why", Cell::from(why(&row.change))), ("template", Cell::maybe(row.template_name.as_ref()))];
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
     pairs.extend(row.operation.as_ref().map(|open| {
         let phase = open.phase.as_deref().unwrap_or("begun");

@@ -1,5 +1,6 @@
 //! How events look.
 
+use super::look::with_note;
 use super::{Cell, Column, Look, Tabular};
 use crate::projections::rows::{EventDetail, EventRow};
 use crate::types::{ID_LENGTH, StreamName};
@@ -24,7 +25,7 @@ impl Tabular for EventRow {
             Cell::from(look.full(self.recorded_at)),
             Cell::from(&self.who),
             Cell::from(about(self)),
-            Cell::from(&self.sentence),
+            Cell::from(with_note(self.sentence.clone(), self.note.as_deref())),
             Cell::from(&self.kind),
             Cell::from(self.operation.short()),
         ]
@@ -52,7 +53,8 @@ fn is_reason_alone(annex: &serde_json::Value) -> bool {
 
 /// Returns an event as one line, for following.
 pub fn line(row: &EventRow, look: Look) -> String {
-    format!("{}  {}  {}  {}  {}", row.position, look.full(row.recorded_at), row.who, about(row), row.sentence)
+    let told = with_note(row.sentence.clone(), row.note.as_deref());
+    format!("{}  {}  {}  {}  {told}", row.position, look.full(row.recorded_at), row.who, about(row))
 }
 
 /// Returns the heading and the details of an event.

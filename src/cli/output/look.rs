@@ -3,6 +3,7 @@
 use chrono::{DateTime, Local, TimeZone, Utc};
 
 use super::table::{Cell, Tone};
+use crate::projections::rows::Change;
 use crate::types::{Size, Span, Timestamp};
 
 const MINUTE: i64 = 60;
@@ -50,6 +51,16 @@ impl Look {
     pub fn lasted(self, since: Timestamp) -> String {
         rough(self.now.since(since))
     }
+}
+
+/// Returns what happened last, by whom, and what they said about it.
+pub fn why(change: &Change) -> String {
+    with_note(format!("{} ({})", change.why, change.by), change.note.as_deref())
+}
+
+/// Adds what was said about something, in quotation marks: it is somebody's word, not a fact.
+pub fn with_note(words: String, note: Option<&str>) -> String {
+    note.map_or(words.clone(), |note| format!("{words}: \"{note}\""))
 }
 
 fn in_words<Z: TimeZone>(moment: DateTime<Utc>, now: DateTime<Utc>, zone: &Z) -> String

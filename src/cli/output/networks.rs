@@ -1,5 +1,6 @@
 //! How networks look.
 
+use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::NetworkRow;
 
@@ -43,5 +44,6 @@ pub fn describe(row: &NetworkRow, look: Look) -> (String, Vec<(&'static str, Cel
         let since = look.time(lease.since);
         ("lease", Cell::from(format!("{}  {}  {holder}  since {since}", lease.address, lease.mac)))
     }));
+    pairs.push(("last change", Cell::from(why(&row.change))));
     (heading, pairs)
 }

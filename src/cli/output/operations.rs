@@ -1,6 +1,6 @@
 //! How operations look.
 
-use super::look::took;
+use super::look::{took, with_note};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::OperationRow;
 
@@ -15,6 +15,7 @@ impl Tabular for OperationRow {
         Column::left("BEGAN"),
         Column::right("TOOK"),
         Column::left("REASON").wide(),
+        Column::left("NOTE").wide(),
     ];
 
     fn cells(&self, look: Look) -> Vec<Cell> {
@@ -28,6 +29,7 @@ impl Tabular for OperationRow {
             Cell::from(look.time(self.opened_at)),
             Cell::from(lasted(self, look)),
             Cell::maybe(self.reason.as_ref()),
+            Cell::maybe(self.note.as_ref()),
         ]
     }
 }
@@ -44,7 +46,7 @@ fn lasted(row: &OperationRow, look: Look) -> String {
 pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let heading = format!("{} {}  {}  id {}", row.verb, target(row), row.state, row.id);
     let mut pairs = vec![
-        ("by", Cell::from(&row.by)),
+        ("by", Cell::from(with_note(row.by.clone(), row.note.as_deref()))),
         ("began", Cell::from(look.full(row.opened_at))),
         ("phase", Cell::maybe(row.phase.as_ref())),
         ("took", Cell::from(lasted(row, look))),

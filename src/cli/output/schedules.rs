@@ -1,5 +1,6 @@
 //! How schedules and their slots look.
 
+use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::api::resources::{NextSlot, ScheduledAction, Selection};
 use crate::projections::rows::{ScheduleRow, SlotFate};
@@ -91,6 +92,7 @@ pub fn describe(row: &ScheduleRow, look: Look) -> (String, Vec<(&'static str, Ce
         let reason = slot.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         pairs.push(("slot", Cell::from(format!("{}  {}{reason}", look.time(slot.slot), slot.fate))));
     }
+    pairs.push(("last change", Cell::from(why(&row.change))));
     (heading, pairs)
 }
 

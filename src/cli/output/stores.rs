@@ -1,5 +1,6 @@
 //! How backup stores look.
 
+use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::StoreRow;
 
@@ -50,5 +51,6 @@ pub fn describe(row: &StoreRow, look: Look) -> (String, Vec<(&'static str, Cell)
     ];
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
     pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
+    pairs.push(("last change", Cell::from(why(&row.change))));
     (heading, pairs)
 }

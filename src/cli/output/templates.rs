@@ -1,5 +1,6 @@
 //! How templates look.
 
+use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::api::resources::TemplateSource;
 use crate::projections::rows::TemplateRow;
@@ -63,5 +64,6 @@ pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Ce
         pairs.push(("drift", Cell::toned(format!("{} paths differ: {paths}", drift.count), Tone::Bad)));
     }
     pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
+    pairs.push(("last change", Cell::from(why(&row.change))));
     (heading, pairs)
 }

@@ -163,7 +163,7 @@ fn a_list_passes_through_what_it_does_not_know() {
     });
     let said = berth(server.path(), "ps 'w*' --label a=b --label c=d --all --as-of 2h -o jsonl");
     assert!(said.ended(0) && said.out == "{\"name\":\"a\",\"new\":1}\n", "{said:?}");
-    let line = "GET /v1/containers?name=w%2A&label=a%3Db%2Cc%3Dd&all=true&as_of=2h HTTP/1.1";
+    let line = "GET /v1/containers?name=w%2A&label=a%3Db%2Cc%3Dd&all=true&notes=true&as_of=2h HTTP/1.1";
     assert_eq!(server.asked()[0].line, line);
     let said = berth(server.path(), "ps");
     assert!(said.ended(1) && said.err.contains("of one version?"), "{said:?}");

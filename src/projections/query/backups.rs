@@ -49,6 +49,7 @@ impl Query {
         let stores = self.names::<Stores>(moment)?;
         for row in &mut rows {
             row.store_name = stores.of(row.store);
+            row.note = self.note_at_beginning(&StreamName::new(Category::BackupJob, row.run))?;
         }
         Ok(rows)
     }
@@ -83,6 +84,7 @@ impl Query {
         }
         let mut row = rows.pop().ok_or_else(not_found)?;
         row.store_name = self.name_of::<Stores>(row.store, moment)?;
+        row.note = self.note_at_beginning(&StreamName::new(Category::BackupJob, row.run))?;
         Ok(row)
     }
 

@@ -59,6 +59,14 @@ impl Query {
         Ok(rows)
     }
 
+    /// Puts beside each of them what was said about its last change.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn join_notes(&self, rows: &mut [ContainerRow]) -> Result<(), QueryError> {
+        rows.iter_mut().try_for_each(|row| self.join_note(&mut row.change))
+    }
+
     /// Puts names where the reasons of a container say streams.
     fn tell_by_name(&self, row: &mut ContainerRow) {
         row.change.why = self.by_name(&row.change.why);
@@ -100,6 +108,7 @@ impl Query {
         row.restored_from = self.restored(Some(row.id), moment)?.remove(&row.id);
         row.last_backup = self.last_backups(Some(row.id), moment)?.remove(&row.id);
         self.tell_by_name(&mut row);
+        self.join_note(&mut row.change)?;
         Ok(row)
     }
 

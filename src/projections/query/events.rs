@@ -156,6 +156,7 @@ impl Query {
             how: event.context.principal.how.clone(),
             operation: event.context.operation,
             sentence: self.by_name(&facts::sentence(event)),
+            note: facts::note(event),
             name: self.thing_name(&event.stream)?.map(String::from),
         })
     }

@@ -24,7 +24,9 @@ impl Query {
     pub fn network(&self, reference: &str, moment: Moment) -> Result<NetworkRow, QueryError> {
         let mut rows = vec![self.find::<Networks>(reference, moment)?];
         self.join_networks(&mut rows, moment)?;
-        Ok(rows.remove(0))
+        let mut row = rows.remove(0);
+        self.join_note(&mut row.change)?;
+        Ok(row)
     }
 
     /// Returns one network by its id, without what belongs to other things.

@@ -137,6 +137,7 @@ impl Query {
                 }
                 _ => self.thing_name(&row.target)?,
             };
+            row.note = self.note_behind(row.clone())?;
             row.reason = row.reason.take().map(|reason| self.by_name(&reason));
         }
         Ok(())

@@ -25,7 +25,9 @@ impl Query {
     pub fn schedule(&self, reference: &str, moment: Moment) -> Result<ScheduleRow, QueryError> {
         let mut rows = vec![self.find::<Schedules>(reference, moment)?];
         self.join_schedules(&mut rows, moment)?;
-        Ok(rows.remove(0))
+        let mut row = rows.remove(0);
+        self.join_note(&mut row.change)?;
+        Ok(row)
     }
 
     /// Finds a schedule that can be used: what is gone is not found.

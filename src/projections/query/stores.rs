@@ -28,7 +28,9 @@ impl Query {
     pub fn store(&self, reference: &str, moment: Moment) -> Result<StoreRow, QueryError> {
         let mut rows = vec![self.find::<Stores>(reference, moment)?];
         self.join_stores(&mut rows, moment)?;
-        Ok(rows.remove(0))
+        let mut row = rows.remove(0);
+        self.join_note(&mut row.change)?;
+        Ok(row)
     }
 
     /// Finds a store that can be used: what is gone is not found.

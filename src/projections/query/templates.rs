@@ -18,7 +18,9 @@ impl Query {
     /// # Errors
     /// There is none, or several.
     pub fn template(&self, reference: &str, moment: Moment) -> Result<TemplateRow, QueryError> {
-        self.find::<Templates>(reference, moment)
+        let mut row = self.find::<Templates>(reference, moment)?;
+        self.join_note(&mut row.change)?;
+        Ok(row)
     }
 
     /// Finds a template that can be used: what is gone is not found.

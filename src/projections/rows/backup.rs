@@ -65,6 +65,9 @@ pub struct BackupRow {
     pub pins: Vec<OperationId>,
     /// The operation that made it.
     pub operation: OperationId,
+    /// What the one who asked said about it. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// When it was recorded.
     pub committed_at: Timestamp,
     /// The last event in this row.

@@ -27,6 +27,9 @@ pub struct EventRow {
     pub operation: OperationId,
     /// The fact in words.
     pub sentence: String,
+    /// What the one who asked said about it: a reason, a note. It stands in the annex and may be redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The name of the thing the stream tells about. *Joined.*
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

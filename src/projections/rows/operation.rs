@@ -99,6 +99,9 @@ pub struct OperationRow {
     pub opened: Position,
     /// The last event in this row.
     pub position: Position,
+    /// What the one who asked said about it. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The name of the target. *Joined.*
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_name: Option<Name>,
