@@ -144,7 +144,7 @@ fn sample(sources: &Sources, kind: &str) -> Value {
         "String" => json!("…"),
         "Name" | "LabelKey" | "LabelValue" => json!("name"),
         "bool" => json!(false),
-        "u16" | "u32" | "u64" | "i32" | "i64" => json!(0),
+        "u16" | "u32" | "u64" | "i32" | "i64" | "Position" => json!(0),
         "Category" | "StreamName" => json!("container/name"),
         "Timestamp" => json!(Timestamp::from(chrono::DateTime::UNIX_EPOCH)),
         "Size" => json!(Size::default()),

@@ -20,6 +20,7 @@ mod peer;
 mod ports;
 mod problem;
 mod reading;
+mod redaction;
 pub mod resources;
 mod restores;
 mod schedules;

@@ -10,7 +10,7 @@ use crate::domain::Failure;
 use crate::effects::access::Access;
 use crate::projections::query::Query;
 use crate::storage::{AppendError, Level};
-use crate::types::{Clock, NetworkId, NodeId, Subnet};
+use crate::types::{Clock, NetworkId, NodeId, Position, Subnet};
 
 /// Is everything that the handlers use.
 pub struct Ports {
@@ -35,6 +35,9 @@ pub struct Ports {
 /// Will be the note of a checkpoint.
 pub type Sealing = oneshot::Receiver<Result<Option<String>, AppendError>>;
 
+/// Will be how many annexes are gone.
+pub type Redacting = oneshot::Receiver<Result<usize, AppendError>>;
+
 /// Is what the embedded log tells beside its events.
 #[derive(Clone)]
 pub struct LogPorts {
@@ -42,6 +45,8 @@ pub struct LogPorts {
     pub level: Arc<dyn Fn() -> Level + Send + Sync>,
     /// Why the log cannot be written, if so.
     pub read_only: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Removes the annexes of events for good; the tree stays as it is.
+    pub redact: Arc<dyn Fn(Vec<Position>) -> Redacting + Send + Sync>,
     /// Signs the present root and returns the note; nothing for an empty log.
     pub checkpoint: Arc<dyn Fn() -> Sealing + Send + Sync>,
 }

@@ -17,8 +17,8 @@ use super::peer::{self, Caller};
 use super::ports::Ports;
 use super::problem::ApiError;
 use super::{
-    backups, containers, events, maintenance, networks, node, operations, restores, schedules, sessions, stores,
-    templates,
+    backups, containers, events, maintenance, networks, node, operations, redaction, restores, schedules, sessions,
+    stores, templates,
 };
 use crate::domain::{Refusal, RefusalClass};
 use crate::sys;
@@ -124,6 +124,7 @@ fn routes(config: &mut web::ServiceConfig) {
             .configure(schedules::routes)
             .configure(maintenance::routes)
             .configure(operations::routes)
-            .configure(events::routes),
+            .configure(events::routes)
+            .configure(redaction::routes),
     );
 }

@@ -66,6 +66,8 @@ pub struct AuditReport {
     pub events: u64,
     /// The Merkle root over them, in hexadecimal.
     pub root: String,
+    /// How many annexes were redacted.
+    pub redacted: u64,
     /// Whether a given checkpoint fits; nothing where none was given.
     pub checkpoint_fits: Option<bool>,
     /// What is wrong; nothing if the log is whole.

@@ -8,7 +8,7 @@
 //! an id, and a file left behind by one is never another's. Ranges that `/etc/subuid` gives to somebody else are left out;
 //! they are told at the start of the daemon, because rules do not read files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::NodeEvent;
-use crate::types::{Category, IdRange, StreamName};
+use crate::types::{Category, IdRange, Position, StreamName};
 
 /// The first id that is given out: above everything that distributions and directory services use.
 pub const ID_BASE: u32 = 1_000_000_000;
@@ -34,6 +34,7 @@ pub struct Node {
     ranges: BTreeMap<u32, String>,
     bases: BTreeMap<String, u32>,
     forbidden: Vec<(u32, u32)>,
+    redacted: BTreeSet<Position>,
 }
 
 /// Is a wish or an observation.
@@ -67,6 +68,13 @@ pub enum Command {
         /// To whom.
         holder: StreamName,
     },
+    /// Remove what stands beside an event.
+    Redact {
+        /// Which event.
+        position: Position,
+        /// Whether anything stands there.
+        present: bool,
+    },
     /// Free the holder's range; the sweeper says this for holders that are gone.
     ReleaseIdRange {
         /// Whose.
@@ -88,6 +96,12 @@ pub enum Rejection {
         /// Which.
         instance: String,
     },
+    /// Nothing stands beside that event.
+    #[error("nothing stands beside event {position} that could be redacted")]
+    NothingToRedact {
+        /// Which event.
+        position: Position,
+    },
     /// Every range is held or forbidden.
     #[error("all {ID_SLOTS_MAX} ranges of user ids are held or belong to others")]
     NoIdRange,
@@ -99,6 +113,8 @@ impl From<Rejection> for Refusal {
         match rejection {
             Rejection::NotInitialised => Self::new(RefusalClass::Conflict, "node.not-initialised", message),
             Rejection::Initialised { .. } => Self::new(RefusalClass::Conflict, "node.initialised", message),
+            Rejection::NothingToRedact { position } => Self::new(RefusalClass::Conflict, "event.no-annex", message)
+                .hinted(format!("berth event show {position}")),
             Rejection::NoIdRange => {
                 Self::new(RefusalClass::Limit, "node.no-id-range", message).hinted("berth container list --all")
             }
@@ -138,6 +154,11 @@ impl Node {
     /// Returns the holder's range.
     pub fn range_of(&self, holder: &StreamName) -> Option<IdRange> {
         self.bases.get(&holder.to_string()).map(|base| IdRange { base: *base, count: ID_COUNT })
+    }
+
+    /// Returns the events whose annexes are to be gone.
+    pub fn redacted(&self) -> impl Iterator<Item = Position> {
+        self.redacted.iter().copied()
     }
 
     /// Returns every holder of a range, for the sweeper.
@@ -182,7 +203,7 @@ impl Node {
 
 impl Aggregate for Node {
     const CATEGORY: Category = Category::Node;
-    const STATE_SCHEMA: u32 = 1;
+    const STATE_SCHEMA: u32 = 2;
     type Command = Command;
     type Event = NodeEvent;
     type Rejection = Rejection;
@@ -204,6 +225,11 @@ impl Aggregate for Node {
             Command::ReportDaemonStopped => vec![],
             Command::ForbidRanges(ranges) if *ranges == self.forbidden => vec![],
             Command::ForbidRanges(ranges) => vec![NodeEvent::IdRangesForbidden { ranges: ranges.clone() }],
+            Command::Redact { position, .. } if self.redacted.contains(position) => vec![],
+            Command::Redact { position, present: true } => vec![NodeEvent::AnnexRedacted { position: *position }],
+            Command::Redact { position, present: false } => {
+                return Err(Rejection::NothingToRedact { position: *position });
+            }
             Command::ClaimIdRange { holder } => self.claim(holder.to_string())?,
             Command::ReleaseIdRange { holder } => self.release(holder.to_string()),
         })
@@ -219,6 +245,9 @@ impl Aggregate for Node {
             NodeEvent::IdRangeClaimed { holder, base, .. } => {
                 self.ranges.insert(*base, holder.clone());
                 self.bases.insert(holder.clone(), *base);
+            }
+            NodeEvent::AnnexRedacted { position } => {
+                self.redacted.insert(*position);
             }
             NodeEvent::IdRangeReleased { holder } => {
                 if let Some(base) = self.bases.remove(holder) {
@@ -247,6 +276,17 @@ mod tests {
 
     fn initialised() -> Vec<NodeEvent> {
         vec![NodeEvent::NodeInitialised { hostname: "host".to_owned(), instance: "0011aabb".to_owned() }]
+    }
+
+    #[test]
+    fn it_should_redact_once_and_only_what_is_there() {
+        let (position, present) = (Position::new(7), true);
+        let redacted = NodeEvent::AnnexRedacted { position };
+        given::<Node>(initialised()).when(Command::Redact { position, present }).then([redacted.clone()]);
+        let after = initialised().into_iter().chain([redacted]);
+        given::<Node>(after.clone()).when(Command::Redact { position, present: false }).then_nothing();
+        assert_eq!(given::<Node>(after).state().redacted().collect::<Vec<_>>(), [position]);
+        given::<Node>(initialised()).when(Command::Redact { position, present: false }).then_refused("event.no-annex");
     }
 
     fn holder(key: &str) -> StreamName {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::command_line::CommandLine;
 use crate::domain::effect::Failure;
-use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp, Usage};
+use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage};
 
 /// Is what somebody wants to run inside a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,24 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     /// There is no such file, or it cannot be read.
     fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure>;
+
+    /// Keeps a command line, durably, before its fingerprint is recorded.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn keep_command(&self, line: &CommandLine) -> Result<(), Failure>;
+
+    /// Lists the command lines that are kept.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn kept_commands(&self) -> Result<Vec<Fingerprint>, Failure>;
+
+    /// Forgets a command line for good; one that is not kept counts as forgotten.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    fn forget_command(&self, fingerprint: Fingerprint) -> Result<(), Failure>;
 
     /// Returns the recovery key of a store, for the one who puts it in a safe place.
     ///

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod clock;
+pub mod command_line;
 mod context;
 pub mod linux;
 pub mod sim;

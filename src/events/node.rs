@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DomainEvent, Mark, kinds};
-use crate::types::Category;
+use crate::types::{Category, Position};
 
 /// Is a fact about the machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,11 @@ pub enum NodeEvent {
         /// How many.
         count: u32,
     },
+    /// What stood beside an event is removed for good: a reason, a note, arguments, a path, a command line.
+    AnnexRedacted {
+        /// Which event.
+        position: Position,
+    },
     /// The holder's range is free again.
     IdRangeReleased {
         /// The stream of the thing that had it.
@@ -52,7 +57,8 @@ pub enum NodeEvent {
 
 impl DomainEvent for NodeEvent {
     const CATEGORY: Category = Category::Node;
-    const KINDS: &'static [&'static str] = kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, IdRangesForbidden, IdRangeClaimed, IdRangeReleased);
+    const KINDS: &'static [&'static str] = kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, IdRangesForbidden, IdRangeClaimed, IdRangeReleased,
+        AnnexRedacted);
 
     fn mark(&self) -> Mark {
         Mark::Fact
@@ -68,6 +74,7 @@ impl DomainEvent for NodeEvent {
             Self::DaemonStopped => "daemon stopped".to_owned(),
             Self::IdRangesForbidden { ranges } => format!("{} ranges of ids belong to others", ranges.len()),
             Self::IdRangeClaimed { holder, base, count } => format!("ids {base}+{count} claimed by {holder}"),
+            Self::AnnexRedacted { position } => format!("annex of event {position} redacted"),
             Self::IdRangeReleased { holder } => format!("ids of {holder} released"),
         }
     }

@@ -17,6 +17,7 @@ pub(crate) fn run(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport,
     let report = verify(&reader, &Evidence { checkpoint, key }).map_err(|error| error.to_string())?;
     Ok(AuditReport {
         events: report.events,
+        redacted: report.redacted,
         root: merkle::hex(&report.root),
         checkpoint_fits: evidence.checkpoint.as_ref().map(|_| report.outside.is_some()),
         findings: report.told(),
@@ -48,6 +49,7 @@ pub(crate) fn look_through(store: &SqliteStore) -> std::io::Result<()> {
 fn unreadable(compared: bool, error: &ReadError) -> AuditReport {
     AuditReport {
         events: 0,
+        redacted: 0,
         root: merkle::hex(&merkle::Hash::default()),
         checkpoint_fits: compared.then_some(false),
         findings: vec![error.to_string()],

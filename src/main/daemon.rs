@@ -152,6 +152,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let rebooted = start::has_rebooted(&query, &setup);
     start::introduce(&registry, &setup).await;
     start::sweep(&registry, &query).await?;
+    start::finish_redactions(&store, &query, &registry, &*host).await;
     recover(&registry, &query.owing_streams()?);
     let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(&host);
     start::settle(&registry, &query, &access).await?;
@@ -245,6 +246,7 @@ fn ports(
     (findings, shutdown): (berth::api::resources::DoctorReport, watch::Receiver<bool>),
 ) -> Ports {
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let redacting = Arc::clone(store);
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
     let has = |feature: &str| findings.findings.iter().any(|finding| finding.feature == feature && finding.ok);
@@ -257,6 +259,7 @@ fn ports(
         log: LogPorts {
             level: Arc::new(move || level.level()),
             read_only: Arc::new(move || read_only.read_only()),
+            redact: Arc::new(move |positions| redacting.redact(positions)),
             checkpoint: Arc::new(move || sealing.seal()),
         },
         node: NodeFacts {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use berth::actors::{CommandError, Mode, Order, Registry, reconcile, sweep};
+use berth::actors::{CommandError, Mode, Order, Registry, Replica, reconcile, sweep};
 use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::Observation;
 use berth::effects::access::Access;
 use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
 use berth::projections::rows::{ContainerState, ThingState};
+use berth::storage::SqliteStore;
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
 
 use super::daemon::{Setup, free_subnet};
@@ -72,6 +73,23 @@ fn foreign_ranges(subuid: &str) -> Vec<(u32, u32)> {
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
     subuid.lines().filter_map(range).collect()
+}
+
+/// Removes what was to be redacted when a daemon died, and command lines that nothing refers to: of a creation that was never
+/// recorded, or redacted and purged since.
+pub(crate) async fn finish_redactions(store: &SqliteStore, query: &Query, registry: &Registry, access: &dyn Access) {
+    match Replica::<node::Node>::read(store, &own_stream(registry)) {
+        Ok(replica) => drop(store.redact(replica.state.redacted().collect()).await),
+        Err(error) => tracing::error!(%error, "redactions cannot be finished"),
+    }
+    let unneeded = query.needed_commands().map_err(|error| error.to_string()).and_then(|needed| {
+        let kept = access.kept_commands().map_err(|failure| failure.to_string())?;
+        let gone = kept.into_iter().filter(|command| !needed.contains(command));
+        gone.into_iter().try_for_each(|command| access.forget_command(command)).map_err(|failure| failure.to_string())
+    });
+    if let Err(reason) = unneeded {
+        tracing::error!(%reason, "command lines that nobody needs are kept");
+    }
 }
 
 /// Looks at everything that the log says is running, so that every state shown is true when the API opens.

@@ -4,6 +4,7 @@
 //! A look at the past folds the log again with the very folds that keep the present.
 
 mod backups;
+mod commands;
 mod containers;
 mod coverage;
 mod events;

@@ -150,7 +150,7 @@ impl VerifyReport {
         if self.redacted + self.archived > 0 {
             let (redacted, archived) = (self.redacted, self.archived);
             told.push(format!(
-                "shown      {redacted} annexes are redacted, {archived} bodies archived; their hashes remain"
+                "shown      annexes redacted: {redacted}, bodies archived: {archived}; their hashes remain"
             ));
         }
         let signed = if self.key.is_some() { "signature checked" } else { "signature not checked: no key was given" };

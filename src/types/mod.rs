@@ -6,6 +6,7 @@ mod address;
 mod byte_path;
 mod cpus;
 mod cron;
+mod fingerprint;
 mod id;
 mod id_range;
 mod label;
@@ -27,6 +28,7 @@ pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
 pub use byte_path::{BytePath, InvalidBytePath};
 pub use cpus::{Cpus, InvalidCpus};
 pub use cron::{CronExpression, InvalidCron};
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,
     ScheduleId, SessionId, StoreId, TemplateId,

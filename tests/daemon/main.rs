@@ -14,6 +14,7 @@ mod leaving;
 mod limits;
 mod networks;
 mod outward;
+mod redaction;
 mod restart;
 mod sessions;
 mod state_directory;
@@ -38,5 +39,6 @@ fn main() {
         archives::TESTS,
         limits::TESTS,
         outward::TESTS,
+        redaction::TESTS,
     ]);
 }

@@ -2,18 +2,21 @@
 
 use std::net::IpAddr;
 
+use serde_json::json;
+
 use super::super::edge::{Edge, Room, Subject, draw};
 use super::super::ports::NodeFacts;
 use super::super::problem::{ApiError, ApiResult};
 use super::super::resources::CreateContainer;
-use super::{labels, lifted, read, read_some};
+use super::{labels, lifted, reach, read, read_some};
 use crate::domain::container::{Command, Container};
 use crate::domain::network::{self, Network};
 use crate::domain::{Refusal, RefusalClass};
+use crate::effects::command_line::CommandLine;
 use crate::events::{AddressRequest, Configuration, DiskKind, Limits};
 use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::TemplateRow;
-use crate::types::{Category, ContainerId, Name, NetworkId, Size, StreamName};
+use crate::types::{Category, ContainerId, Fingerprint, Name, NetworkId, Size, StreamName};
 
 /// What a disk has if nobody says.
 const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
@@ -27,7 +30,7 @@ const NO_DEFAULT: &str = "there is no network named default, so it has none; to 
                           then make the container, or name another with --network";
 
 /// Makes a container; what cannot come to be is refused before anything is written.
-pub(super) async fn create(edge: Edge) -> ApiResult {
+pub(super) async fn create(mut edge: Edge) -> ApiResult {
     edge.check_room(Room::Much)?;
     let wish: CreateContainer = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
@@ -49,7 +52,7 @@ pub(super) async fn create(edge: Edge) -> ApiResult {
     if wish.disk_kind == Some(DiskKind::Image) && !edge.ports.node.image_disks {
         return Err(no_images().into());
     }
-    let configuration = Configuration {
+    let mut configuration = Configuration {
         hostname,
         template: template.id,
         limits,
@@ -60,7 +63,7 @@ pub(super) async fn create(edge: Edge) -> ApiResult {
         autostart: wish.autostart,
         privileged: wish.privileged,
         nesting: wish.nesting,
-        command: wish.command,
+        command: None,
     };
     let id = ContainerId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Container, id), Some(&name));
@@ -72,8 +75,22 @@ pub(super) async fn create(edge: Edge) -> ApiResult {
             return Err(error.named(Some(row.name.as_str())));
         }
     }
+    if let Some(argv) = wish.command {
+        configuration.command = Some(keep_command(&mut edge, argv).await?);
+    }
     let configuration = Box::new(configuration);
     edge.perform::<Container>(subject, Command::Create { id, name, configuration, parent: None }).await
+}
+
+/// Keeps the command line apart before anything is recorded that refers to it; the annex tells it, too.
+async fn keep_command(edge: &mut Edge, argv: Vec<String>) -> ApiResult<Fingerprint> {
+    edge.annex.insert("command".to_owned(), json!(argv));
+    let line = CommandLine::new(draw()?, argv);
+    let fingerprint = line.fingerprint();
+    if !edge.is_dry_run() {
+        reach(&edge.ports, move |access| access.keep_command(&line)).await?;
+    }
+    Ok(fingerprint)
 }
 
 fn limits(wish: &CreateContainer, node: &NodeFacts) -> ApiResult<Limits> {

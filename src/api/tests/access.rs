@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::api::resources::{BackupFile, SessionRequest, SessionTicket};
 use crate::domain::Failure;
 use crate::effects::access::Access;
-use crate::types::{BackupId, ContainerId, SessionId, StoreId, Usage};
+use crate::effects::command_line::CommandLine;
+use crate::types::{BackupId, ContainerId, Fingerprint, SessionId, StoreId, Usage};
 
 /// Reaches into nothing, but says so plausibly.
 pub(super) struct Simulated {
@@ -49,6 +50,21 @@ impl Access for Simulated {
         for _ in 0..1_000 {
             out.write_all(&[b'x'; 1_000]).map_err(|error| Failure::permanent(error.to_string()))?;
         }
+        Ok(())
+    }
+
+    fn keep_command(&self, line: &CommandLine) -> Result<(), Failure> {
+        let path = self.folder.join(line.fingerprint().to_string());
+        std::fs::write(path, line.to_bytes().unwrap()).map_err(|error| Failure::permanent(error.to_string()))
+    }
+
+    fn kept_commands(&self) -> Result<Vec<Fingerprint>, Failure> {
+        let names = std::fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name());
+        Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
+    }
+
+    fn forget_command(&self, fingerprint: Fingerprint) -> Result<(), Failure> {
+        let _ = std::fs::remove_file(self.folder.join(fingerprint.to_string()));
         Ok(())
     }
 

@@ -49,7 +49,7 @@ impl Daemon {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let log = Arc::clone(&store);
+        let (log, redacting) = (Arc::clone(&store), Arc::clone(&store));
         let mut world = World::default();
         world.boot = "boot".to_owned();
         let world = Arc::new(Mutex::new(world));
@@ -82,6 +82,7 @@ impl Daemon {
             log: LogPorts {
                 level: Arc::new(move || *asked.lock().unwrap()),
                 read_only: Arc::new(|| None),
+                redact: Arc::new(move |positions| redacting.redact(positions)),
                 checkpoint: Arc::new(move || sealed.seal()),
             },
             node: NodeFacts {

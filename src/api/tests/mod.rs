@@ -6,6 +6,7 @@ mod backups;
 mod containers;
 mod daemon;
 mod events;
+mod redaction;
 mod requests;
 mod schedules;
 mod sessions;

@@ -1,6 +1,7 @@
 //! `berth audit`: proof that the log is whole.
 
 mod checkpoint;
+mod redact;
 pub mod verify;
 
 use super::verbs;
@@ -9,6 +10,7 @@ verbs! {
     /// What proves the log.
     Verb {
         Checkpoint(checkpoint),
+        Redact(redact),
         Verify(verify),
     }
 }

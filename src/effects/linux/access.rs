@@ -1,6 +1,6 @@
 //! Sessions, console logs, usage and files in backups, as users reach for them.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -12,11 +12,13 @@ use super::stores::repository_failure;
 use super::supervisor::shim_failure;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
+use crate::effects::command_line::CommandLine;
 use crate::repository::Pattern;
 use crate::repository::catalogue::{Entry, Node};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
-use crate::types::{BackupId, BytePath, ContainerId, SessionId, StoreId, Timestamp, Usage};
+use crate::sys::durable;
+use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage};
 
 impl Access for LinuxHost {
     fn open_session(
@@ -72,6 +74,35 @@ impl Access for LinuxHost {
     fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {
         let path = path.trim_start_matches('/').as_bytes();
         self.view(store, backup)?.cat(path, out).map_err(repository_failure)
+    }
+
+    fn keep_command(&self, line: &CommandLine) -> Result<(), Failure> {
+        let folder = self.options.paths.commands();
+        durable::private_directory(&folder).map_err(cannot("make", folder.display()))?;
+        durable::sync_parent(&folder).map_err(cannot("sync", folder.display()))?;
+        let path = self.options.paths.command(line.fingerprint());
+        let bytes = line.to_bytes().map_err(|error| Failure::permanent(error.to_string()))?;
+        match durable::create_new(&path, &bytes) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot("write", path.display())(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn kept_commands(&self) -> Result<Vec<Fingerprint>, Failure> {
+        let folder = self.options.paths.commands();
+        let names = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            listed => listed.map_err(cannot("list", folder.display()))?,
+        };
+        Ok(names.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    fn forget_command(&self, fingerprint: Fingerprint) -> Result<(), Failure> {
+        let path = self.options.paths.command(fingerprint);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| durable::sync_parent(&path)).map_err(cannot("remove", path.display())),
+        }
     }
 
     fn recovery_key(&self, store: StoreId) -> Result<String, Failure> {

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::domain::effect::Failure;
-use crate::types::{ContainerId, TemplateId};
+use crate::types::{ContainerId, Fingerprint, TemplateId};
 
 use super::failure::cannot;
 
@@ -54,6 +54,16 @@ impl StatePaths {
     /// Returns the tree of one template.
     pub fn template_root(&self, id: TemplateId) -> PathBuf {
         self.template(id).join("root")
+    }
+
+    /// Returns the directory of the command lines of containers.
+    pub fn commands(&self) -> PathBuf {
+        self.root.join("commands")
+    }
+
+    /// Returns the file of one command line.
+    pub fn command(&self, fingerprint: Fingerprint) -> PathBuf {
+        self.commands().join(fingerprint.to_string())
     }
 
     /// Returns the directory of all containers.

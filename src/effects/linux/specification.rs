@@ -1,13 +1,15 @@
 //! What a supervisor is told of its container: the order that it finds in its runtime directory.
 
+use super::failure::cannot;
 use super::host::LinuxHost;
 use super::network::resolv_conf;
 use super::supervisor::control_socket;
 use crate::domain::effect::{Failure, InitSignal, RunSpecification};
+use crate::effects::command_line::CommandLine;
 use crate::events::{InitKind, Limits};
 use crate::kernel::cgroup::own_paths;
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Readiness, Spec, VERSION};
-use crate::types::{ContainerId, Cpus, Size};
+use crate::types::{ContainerId, Cpus, Fingerprint, Size};
 
 /// How much of a console is kept.
 const CONSOLE_BYTES_MAX: u64 = 4 << 20;
@@ -15,7 +17,7 @@ const CONSOLE_BYTES_MAX: u64 = 4 << 20;
 impl LinuxHost {
     pub(super) fn specification(&self, run: &RunSpecification) -> Result<Spec, Failure> {
         let directory = self.runtime_of(run.container);
-        let (init, readiness) = init_of(run)?;
+        let (init, readiness) = self.init_of(run)?;
         let configuration = &run.configuration;
         Ok(Spec {
             version: VERSION,
@@ -41,6 +43,36 @@ impl LinuxHost {
         })
     }
 
+    fn init_of(&self, run: &RunSpecification) -> Result<(Init, Readiness), Failure> {
+        if let Some(fingerprint) = run.configuration.command {
+            return Ok((Init::Builtin { argv: self.command_line(fingerprint)? }, Readiness::Exec));
+        }
+        let kind =
+            run.init.ok_or_else(|| Failure::permanent("the template has no init and the container no command"))?;
+        let readiness = if kind == InitKind::Systemd { Readiness::Notify } else { Readiness::Exec };
+        let stop_signal = stop_signal(InitSignal::Of(kind));
+        Ok((Init::Own { argv: vec!["/sbin/init".to_owned()], stop_signal }, readiness))
+    }
+
+    fn command_line(&self, fingerprint: Fingerprint) -> Result<Vec<String>, Failure> {
+        let path = self.options.paths.command(fingerprint);
+        let lost = |why: &str| {
+            Failure::permanent(format!(
+                "the command line of the container, {}, {why}: it cannot start any more; its files can still be backed up and \
+                 restored into a directory",
+                path.display()
+            ))
+        };
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(lost("is gone: it was redacted or lost"));
+            }
+            read => read.map_err(cannot("read", path.display()))?,
+        };
+        let line = CommandLine::read(&bytes, fingerprint).ok_or_else(|| lost("is not what was recorded"))?;
+        Ok(line.argv)
+    }
+
     pub(super) fn cgroup_place(&self, container: ContainerId) -> CgroupPlace {
         CgroupPlace {
             parent: self.options.cgroup_parent.clone(),
@@ -57,15 +89,6 @@ impl LinuxHost {
         }
         Disk::Directory { path: self.options.paths.disk_directory(container) }
     }
-}
-
-fn init_of(run: &RunSpecification) -> Result<(Init, Readiness), Failure> {
-    if let Some(argv) = &run.configuration.command {
-        return Ok((Init::Builtin { argv: argv.clone() }, Readiness::Exec));
-    }
-    let kind = run.init.ok_or_else(|| Failure::permanent("the template has no init and the container no command"))?;
-    let readiness = if kind == InitKind::Systemd { Readiness::Notify } else { Readiness::Exec };
-    Ok((Init::Own { argv: vec!["/sbin/init".to_owned()], stop_signal: stop_signal(InitSignal::Of(kind)) }, readiness))
 }
 
 /// Returns the signal that asks an init to power off: systemd(1) SIGRTMIN+3, busybox init SIGUSR2, others SIGTERM.

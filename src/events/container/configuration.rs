@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Limits;
-use crate::types::{MacAddress, Name, NetworkId, Subnet, TemplateId};
+use crate::types::{Fingerprint, MacAddress, Name, NetworkId, Subnet, TemplateId};
 
 /// Is what the user wanted of a container, with every default filled in at the edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,9 @@ pub struct Configuration {
     pub privileged: bool,
     /// Whether it may make user namespaces of its own.
     pub nesting: bool,
-    /// A command to run under the built-in init instead of the template's own init.
-    pub command: Option<Vec<String>>,
+    /// The fingerprint of a command to run under the built-in init instead of the template's own init. What it says is kept
+    /// apart and in the annex, for it may carry secrets.
+    pub command: Option<Fingerprint>,
 }
 
 /// Says what holds a container's own files.
