@@ -8,6 +8,8 @@ mod daemon;
 mod doctor;
 #[path = "main/identity.rs"]
 mod identity;
+#[path = "main/leftovers.rs"]
+mod leftovers;
 #[path = "main/neighbours.rs"]
 mod neighbours;
 #[path = "main/networks.rs"]
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
         daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref()),
         doctor: doctor::report,
         audit_verify: audit::run,
+        is_root: || berth::sys::process::effective_user() == 0,
+        leftovers: leftovers::look,
+        sweep: leftovers::remove,
         tour: |arguments| tour::run(arguments.keep),
     };
     cli::run(std::env::args_os(), ports)

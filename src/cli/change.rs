@@ -182,8 +182,8 @@ pub fn apply_in_turn(
     }
     if matches!(round.ends.last(), Some(Exit::Detached | Exit::Timeout)) {
         for change in changes {
-            let told = format!("{}: nobody asked for it to be {} yet\n", change.subject, change.done);
-            context.screen.alarm(&terminal_safe(&told));
+            let told = format!("{}: nobody asked for it to be {} yet", change.subject, change.done);
+            context.screen.alarm(&format!("{}\n", terminal_safe(&told)));
         }
     }
     let last = round.ends.last().copied().unwrap_or(Exit::Done);

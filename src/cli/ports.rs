@@ -19,6 +19,12 @@ pub struct Ports {
     pub doctor: fn(state: &Path) -> DoctorReport,
     /// Recomputes the whole log of a state directory and compares it with what the verifier brings, without a daemon.
     pub audit_verify: fn(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String>,
+    /// Says whether this process is root's.
+    pub is_root: fn() -> bool,
+    /// Lists what instances that are dead, or of which nobody knows, have on this host; the own state directory is alive.
+    pub leftovers: fn(state: &Path) -> Vec<LeftInstance>,
+    /// Removes what one of them left.
+    pub sweep: fn(state: &Path, left: &LeftInstance) -> Sweep,
     /// Shows in a state directory of its own what Berth does.
     pub tour: fn(&TourArguments) -> ExitCode,
 }
@@ -74,4 +80,90 @@ pub struct AuditReport {
     pub findings: Vec<String>,
     /// What was shown, and what was not.
     pub statements: Vec<String>,
+}
+
+/// Says what is known of the life of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its state directory is gone, and no daemon of it runs.
+    Dead,
+    /// Nobody knows where its state is.
+    Unknown,
+}
+
+/// Is one thing on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// What kind of thing it is.
+    pub kind: String,
+    /// Which.
+    pub name: String,
+}
+
+/// Is what one instance left on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftInstance {
+    /// Its eight hexadecimal digits.
+    pub instance: String,
+    /// Where its state was, if that is known.
+    pub state: Option<PathBuf>,
+    /// Whether it is dead.
+    pub standing: Standing,
+    /// What is there.
+    pub things: Vec<Leftover>,
+}
+
+/// Is one thing that was left, as a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftoverRow {
+    /// Whose it is.
+    pub instance: String,
+    /// Where that one's state was.
+    pub state: Option<String>,
+    /// What kind of thing it is.
+    pub kind: String,
+    /// Which.
+    pub name: String,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// Says what came of a removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sweep {
+    /// All of it is gone.
+    Removed,
+    /// Something is left, and why.
+    Stays(String),
+}
+
+impl LeftInstance {
+    /// Says in a line whose it is and how much: `c0ffee00 (was /srv/x): 2 link, 1 folder`.
+    pub fn words(&self) -> String {
+        let mut counts: Vec<(&str, usize)> = vec![];
+        for thing in &self.things {
+            match counts.iter_mut().find(|(kind, _)| *kind == thing.kind) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((&thing.kind, 1)),
+            }
+        }
+        let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+        let whose = match (&self.state, self.standing) {
+            (Some(state), _) => format!("whose state directory {} is gone", state.display()),
+            (None, _) => "of which nobody knows where its state is".to_owned(),
+        };
+        format!("the instance {}, {whose}, left {}", self.instance, counts.join(", "))
+    }
+
+    /// Returns a row for each thing.
+    pub fn rows(&self, outcome: &str) -> Vec<LeftoverRow> {
+        let row = |thing: &Leftover| LeftoverRow {
+            instance: self.instance.clone(),
+            state: self.state.as_ref().map(|state| state.display().to_string()),
+            kind: thing.kind.clone(),
+            name: thing.name.clone(),
+            outcome: outcome.to_owned(),
+        };
+        self.things.iter().map(row).collect()
+    }
 }

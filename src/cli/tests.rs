@@ -1,6 +1,7 @@
 //! The command line as a whole: the tree of commands, and what goes over the socket.
 
 mod server;
+mod sweep;
 mod talk;
 mod tree;
 mod whole;
@@ -41,6 +42,9 @@ fn ports() -> Ports {
         daemon: |_| ExitCode::from(42),
         doctor,
         audit_verify: |_, _| Ok(AuditReport { events: 3, root: "ab".to_owned(), ..AuditReport::default() }),
+        is_root: || true,
+        leftovers: |_| sweep::left(),
+        sweep: |_, left| sweep::swept(left),
         tour: |_| ExitCode::SUCCESS,
     }
 }

@@ -151,6 +151,8 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let findings = doctor::report(&setup.state);
     let rebooted = start::has_rebooted(&query, &setup);
     start::introduce(&registry, &setup).await;
+    // Says to whoever sweeps after the dead that this instance lives.
+    let _alive = neighbours::hold(&setup.identity.instance);
     start::sweep(&registry, &query).await?;
     start::finish_redactions(&store, &query, &registry, &*host).await;
     recover(&registry, &query.owing_streams()?);
@@ -201,7 +203,8 @@ fn leave_no_marks(setup: &Setup, empty: bool) {
         let _ = fs::remove_dir(setup.run.join(folder)); // what is not empty stays
     }
     if empty {
-        neighbours::forget(&setup.state, &setup.identity.instance);
+        let bare = Networks::new(&setup.identity.instance, &setup.run).on_host().is_ok_and(|left| left.is_empty());
+        neighbours::forget(&setup.state, &setup.identity.instance, bare);
     }
 }
 

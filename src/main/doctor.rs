@@ -7,7 +7,7 @@ use berth::api::resources::{DoctorFinding, DoctorReport};
 use berth::effects::linux::network::Networks;
 use berth::kernel::probe::{Feature, PLACE_PREFIX, State, Weight};
 
-use super::identity;
+use super::{identity, leftovers};
 
 /// The finding that says whether containers can start at all.
 pub(crate) const START: &str = "start-containers";
@@ -53,6 +53,9 @@ pub(crate) fn report(state: &Path) -> DoctorReport {
         finding(&feature.name, required, feature.is_there(), reason_of(feature), cure.filter(|_| !feature.is_there()))
     }));
     findings.extend(networks(state));
+    if features.iter().any(|feature| feature.name == ROOT && feature.is_there()) {
+        findings.push(leftovers::finding(state));
+    }
     findings.push(limits_inside());
     DoctorReport { findings }
 }

@@ -2,7 +2,9 @@
 //!
 //! The first one gets most of the range, so that a host with one daemon has room for ten thousand containers; up to
 //! sixteen more get 256 slots each. A block is kept in the state directory: containers keep their ids for ever, also
-//! across a reboot that empties `/run`. A register entry whose state directory is gone is free again.
+//! across a reboot that empties `/run`. The block of an entry whose state directory is gone is free again; the entry stays,
+//! so that it is known whose the bridges and groups are that were left, until somebody sweeps them away. A daemon holds its
+//! entry locked while it lives.
 
 use std::fs;
 use std::io;
@@ -53,17 +55,59 @@ fn foreign_ids_in(register: &Path, state: &Path, instance: &str) -> io::Result<V
     Ok(all_but(block))
 }
 
-/// Gives the block back: nothing on this host carries its ids any more. The last one takes the register away.
-pub(crate) fn forget(state: &Path, instance: &str) {
-    let register = Path::new(REGISTER);
-    let Ok(_lock) = locked(register) else { return };
+/// Gives the block back: nothing on this host carries its ids any more. If nothing else of the instance is left either, its
+/// entry goes, and with the last one the register.
+pub(crate) fn forget(state: &Path, instance: &str, bare: bool) {
+    let Ok(_lock) = register() else { return };
     let _ = fs::remove_file(state.join(FILE));
-    let _ = fs::remove_file(register.join(format!("{instance}.json")));
-    if taken(register, instance).is_ok_and(|blocks| blocks.is_empty()) {
+    if bare {
+        strike(instance);
+    }
+}
+
+/// Takes the register's lock.
+pub(crate) fn register() -> io::Result<fs::File> {
+    locked(Path::new(REGISTER))
+}
+
+/// Removes an entry, and with the last one the register. The caller has the register's lock.
+pub(crate) fn strike(instance: &str) {
+    let register = Path::new(REGISTER);
+    let _ = fs::remove_file(place_of(instance));
+    let is_entry = |name: std::ffi::OsString| Path::new(&name).extension().is_some_and(|end| end == "json");
+    let mut left = fs::read_dir(register).into_iter().flatten().flatten();
+    if !left.any(|entry| is_entry(entry.file_name())) {
         let _ = fs::remove_file(register.join("lock"));
         let _ = fs::remove_dir(register);
         let _ = register.parent().map(fs::remove_dir); // what is not empty stays
     }
+}
+
+/// Is what the register tells of an instance.
+pub(crate) struct Known {
+    /// Where its state is, or was.
+    pub(crate) state: PathBuf,
+    /// Whether a daemon of it lives.
+    pub(crate) held: bool,
+}
+
+/// Returns what the register tells of an instance.
+pub(crate) fn entry_of(instance: &str) -> Option<Known> {
+    let file = fs::File::open(place_of(instance)).ok()?;
+    let entry: Entry = serde_json::from_reader(&file).ok()?;
+    // The lock goes with the file again.
+    let held = !berth::sys::lock::try_exclusive(file.as_fd()).unwrap_or(false);
+    Some(Known { state: entry.state, held })
+}
+
+/// Locks the own entry as long as the file is open: this daemon lives.
+pub(crate) fn hold(instance: &str) -> io::Result<fs::File> {
+    let file = fs::File::open(place_of(instance))?;
+    if berth::sys::lock::exclusive(file.as_fd())? { Ok(file) } else { Err(io::Error::other("another holds the entry")) }
+}
+
+fn place_of(instance: &str) -> PathBuf {
+    Path::new(REGISTER).join(format!("{instance}.json"))
 }
 
 /// Takes the register's lock. Whoever held it before may have taken the register away: then it is made anew.
@@ -89,7 +133,7 @@ fn no_block() -> io::Error {
     io::Error::other("every block of user ids on this host belongs to another daemon")
 }
 
-/// Reads which blocks living neighbours have, and forgets those whose state directory is gone.
+/// Reads which blocks living neighbours have; those whose state directory is gone have none any more.
 fn taken(register: &Path, instance: &str) -> io::Result<Vec<u32>> {
     let mut blocks = vec![];
     for found in fs::read_dir(register)? {
@@ -100,7 +144,8 @@ fn taken(register: &Path, instance: &str) -> io::Result<Vec<u32>> {
         }
         match serde_json::from_slice::<Entry>(&fs::read(&path)?) {
             Ok(entry) if entry.state.join(FILE).exists() => blocks.push(entry.block),
-            _ => fs::remove_file(&path)?,
+            Ok(_) => {}
+            Err(_) => fs::remove_file(&path)?,
         }
     }
     Ok(blocks)

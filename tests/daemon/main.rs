@@ -11,6 +11,7 @@ mod fixture;
 mod harness;
 mod input;
 mod leaving;
+mod leftovers;
 mod limits;
 mod networks;
 mod outward;
@@ -30,6 +31,7 @@ fn main() {
         sessions::TESTS,
         exec::TESTS,
         leaving::TESTS,
+        leftovers::TESTS,
         networks::TESTS,
         boot::TESTS,
         state_directory::TESTS,

@@ -44,8 +44,8 @@ impl<'a> Round<'a> {
             Ok(answer) => {
                 let accepted: Accepted = output::row(answer)?;
                 for words in &accepted.warnings {
-                    let told = format!("warning: {}: {words}\n", change.subject);
-                    context.screen.alarm(&terminal_safe(&told));
+                    let told = format!("warning: {}: {words}", change.subject);
+                    context.screen.alarm(&format!("{}\n", terminal_safe(&told)));
                 }
                 Ok(Some(accepted))
             }

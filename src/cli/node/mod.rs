@@ -1,12 +1,14 @@
 //! `berth node`: this machine.
 
 mod status;
+mod sweep_leftovers;
 
 use super::verbs;
 
 verbs! {
-    /// What can be asked of this machine.
+    /// What can be asked of this machine, and done to it.
     Verb {
         Status(status),
+        SweepLeftovers(sweep_leftovers),
     }
 }

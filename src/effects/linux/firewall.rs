@@ -54,6 +54,34 @@ pub fn ensure_network_rules_gone(instance: &str, bridge: &str, last: bool) -> Re
     apply(&script)
 }
 
+/// Lists the tables of an instance, or of every one, each with its family; none on a host without nft.
+pub fn tables_of(instance: Option<&str>) -> Vec<(String, String)> {
+    let told = run_nft(&["-j", "list", "tables"], "").ok().flatten();
+    tables_in(&told.map(|(_, json, _)| json).unwrap_or_default(), instance)
+}
+
+fn tables_in(json: &str, instance: Option<&str>) -> Vec<(String, String)> {
+    let listed = serde_json::from_str::<Value>(json).unwrap_or_default();
+    let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let table = |object: &Value| {
+        let text = |key: &str| object["table"][key].as_str().map(str::to_owned);
+        let (family, name) = (text("family")?, text("name")?);
+        let rest = name.strip_prefix("berth-")?;
+        let digits = if family == "bridge" { rest } else { rest.get(1..9)? };
+        instance.is_none_or(|instance| instance == digits).then_some((family, name))
+    };
+    objects.iter().filter_map(table).collect()
+}
+
+/// Removes every table of an instance.
+///
+/// # Errors
+/// What nft says.
+pub fn ensure_tables_gone(instance: &str) -> Result<Applied, Failure> {
+    let script = tables_of(Some(instance)).iter().map(|(family, table)| gone(family, table)).collect::<String>();
+    apply(&script)
+}
+
 /// How many rules a network has of its own, and how many all ports of an instance share.
 const RULES: (usize, usize) = (7, 4);
 

@@ -2,7 +2,8 @@
 //!
 //! `host` says which work goes where. `start`, `stop`, `link`, `observe`, `watch` and `reach` speak to supervisors:
 //! `ready` keeps a few, `supervisor` orders and asks them, `specification` tells each what its container is. `stores`,
-//! `backup`, `restore` and `mapped` speak to the backup engine; the rest each do one kind of work.
+//! `backup`, `restore` and `mapped` speak to the backup engine; `leftovers` is for instances that nobody answers for; the
+//! rest each do one kind of work.
 
 mod access;
 pub mod archive;
@@ -14,6 +15,7 @@ pub mod firewall;
 mod host;
 pub mod host_template;
 mod inside;
+pub mod leftovers;
 mod link;
 mod mapped;
 pub mod network;

@@ -133,6 +133,25 @@ impl Networks {
         Ok(own.filter_map(|link| Some((link.name.clone(), Subnet::V4(range(&link)?)))).collect())
     }
 
+    /// Names the links that the instance turned forwarding on for.
+    pub fn forwarding_changed(&self) -> Vec<String> {
+        forwarding::changed(&self.runtime)
+    }
+
+    /// Removes everything that the instance has of networks on this host, whatever is recorded about it.
+    ///
+    /// # Errors
+    /// What the kernel or nft says.
+    pub fn remove_everything(&self) -> Result<(), Failure> {
+        let mut netlink = open()?;
+        for name in links_of(Some(&self.instance)) {
+            netlink.delete_link(&name).map_err(cannot("remove", name))?;
+        }
+        firewall::ensure_tables_gone(&self.instance)?;
+        forwarding::restore(&self.runtime).map_err(cannot("restore forwarding of", &self.instance))?;
+        managers::ensure_gone(&self.run, &self.instance).map_err(cannot("remove drop-ins of", &self.instance))
+    }
+
     /// Names what is missing of a network: bridge, addresses, forwarding, the ports that are in use, and, if asked, filter
     /// rules.
     ///
@@ -219,6 +238,24 @@ impl Networks {
             Err(error) => Err(cannot("record the lease of", port)(error)),
         }
     }
+}
+
+/// Lists the bridges and ports of an instance, or of every one. What others named so by chance is no bridge, and carries no
+/// mark of ours.
+pub fn links_of(instance: Option<&str>) -> Vec<String> {
+    let links = open().ok().and_then(|mut netlink| netlink.links().ok()).unwrap_or_default();
+    let marked = |link: &Link| link.alias.as_ref().is_some_and(|alias| alias.starts_with("berth "));
+    let ours = |link: &Link| {
+        let kind = link.name.get(..1);
+        let fits = (kind == Some("b") && link.bridge) || (kind == Some("v") && marked(link));
+        fits && link.name.len() == 15 && instance.is_none_or(|instance| link.name.get(1..9) == Some(instance))
+    };
+    links.into_iter().filter(ours).map(|link| link.name).collect()
+}
+
+/// Lists the files by which network managers of the host are told to leave an instance's links alone.
+pub fn drop_ins(instance: &str) -> Vec<PathBuf> {
+    managers::present(Path::new("/run"), instance)
 }
 
 fn ensure_pair(

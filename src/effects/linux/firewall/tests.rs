@@ -228,10 +228,22 @@ fn the_rules_of_a_network_are_counted_as_they_are_written() {
     assert_eq!(rules_in("Error: No such file or directory"), 0);
 }
 
+#[test]
+fn tables_are_an_instance_s_by_their_whole_names() {
+    let json = r#"{"nftables": [{"metainfo": {}}, {"table": {"family": "inet", "name": "berth-bc0ffee00net000"}},
+        {"table": {"family": "bridge", "name": "berth-c0ffee00"}}, {"table": {"family": "inet", "name": "filter"}},
+        {"table": {"family": "inet", "name": "berth-bc0ffee01net000"}}, {"table": {"family": "bridge", "name": "berth-"}}]}"#;
+    let names = |instance| tables_in(json, instance).into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+    assert_eq!(names(Some("c0ffee00")), ["berth-bc0ffee00net000", "berth-c0ffee00"]);
+    assert_eq!(names(Some("deadbeef")), Vec::<String>::new());
+    assert_eq!(names(None).len(), 4);
+}
+
 proptest! {
     #[test]
     fn no_answer_of_a_program_makes_it_panic(text in ".{0,200}|([*:A-Z!]|-[Ajgimo]|--[a-z]{1,9}|[ \n\",+/]|[0-9.]{1,9}){0,40}") {
         let _ = rules_in(&text);
+        let _ = tables_in(&text, None);
         let _ = obstacles_in(&nft::read(&text), way());
         let _ = obstacles_in(&legacy::read(&text), way());
     }

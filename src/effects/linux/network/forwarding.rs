@@ -40,6 +40,12 @@ pub(super) fn ensure(netlink: &mut Netlink, bridge: &str, runtime: &Path) -> io:
     Ok(())
 }
 
+/// Names the links that were found off.
+pub(super) fn changed(runtime: &Path) -> Vec<String> {
+    let needed = recorded(runtime).unwrap_or_default();
+    needed.into_iter().filter(|(_, before)| before != ON).map(|(name, _)| name).collect()
+}
+
 /// Names the links whose forwarding is off though containers need it.
 pub(super) fn missing(netlink: &mut Netlink, bridge: &str) -> io::Result<Vec<String>> {
     let mut off = vec![];

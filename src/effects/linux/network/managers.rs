@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 struct Manager {
@@ -44,10 +44,23 @@ pub(super) fn ensure(run: &Path, instance: &str) -> io::Result<()> {
     put(run, &UDEV, instance, "link", &link)
 }
 
+/// Each manager with the ending of its drop-in.
+const ALL: [(&Manager, &str); 3] = [(&NETWORK_MANAGER, "conf"), (&NETWORKD, "network"), (&UDEV, "link")];
+
+/// Lists the drop-ins of `instance` that are there.
+pub(super) fn present(run: &Path, instance: &str) -> Vec<PathBuf> {
+    let paths = ALL.iter().map(|(manager, kind)| place(run, manager, instance, kind));
+    paths.filter(|path| path.exists()).collect()
+}
+
+fn place(run: &Path, manager: &Manager, instance: &str, kind: &str) -> PathBuf {
+    run.join(manager.directory).join(format!("{}-{instance}.{kind}", manager.file))
+}
+
 /// Removes the drop-ins of `instance`.
 pub(super) fn ensure_gone(run: &Path, instance: &str) -> io::Result<()> {
-    for (manager, kind) in [(&NETWORK_MANAGER, "conf"), (&NETWORKD, "network"), (&UDEV, "link")] {
-        let path = run.join(manager.directory).join(format!("{}-{instance}.{kind}", manager.file));
+    for (manager, kind) in ALL {
+        let path = place(run, manager, instance, kind);
         match fs::remove_file(path) {
             Ok(()) => reload(manager),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -59,7 +72,7 @@ pub(super) fn ensure_gone(run: &Path, instance: &str) -> io::Result<()> {
 
 fn put(run: &Path, manager: &Manager, instance: &str, kind: &str, text: &str) -> io::Result<()> {
     let directory = run.join(manager.directory);
-    let path = directory.join(format!("{}-{instance}.{kind}", manager.file));
+    let path = place(run, manager, instance, kind);
     if !run.join(manager.runs).exists() || fs::read_to_string(&path).is_ok_and(|found| found == text) {
         return Ok(());
     }

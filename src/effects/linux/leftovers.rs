@@ -1,0 +1,262 @@
+//! What an instance has on this host, found by the eight digits that every name of it carries, and how it is removed without
+//! its daemon and without its state directory.
+//!
+//! Whether an instance is dead is not decided here. Everything can be done again: what is gone is passed by.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::firewall;
+use super::network::{Networks, drop_ins, links_of};
+use crate::sys::loop_device::LoopDevice;
+use crate::sys::{mount, process, signal};
+
+/// Where the folders of all instances lie.
+const RUN: &str = "/run/berth";
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// How long processes may take to be gone, and their control groups with them.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Is one thing of an instance on this host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leftover {
+    /// What kind of thing it is.
+    pub kind: &'static str,
+    /// Which.
+    pub name: String,
+}
+
+/// Finds what one instance has on this host.
+pub struct Instance<'a> {
+    /// Its eight hexadecimal digits.
+    pub digits: &'a str,
+    /// Where its state was, if that is known: its loop devices are found by it.
+    pub state: Option<&'a Path>,
+}
+
+/// Lists every instance of which something is on this host.
+pub fn instances() -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = names_in(RUN).iter().filter_map(|name| digits_of(name)).collect();
+    found
+        .extend(names_in(&format!("{RUN}/instances")).iter().filter_map(|name| digits_of(name.strip_suffix(".json")?)));
+    found.extend(links_of(None).iter().filter_map(|name| digits_of(name.get(1..9)?)));
+    found.extend(firewall::tables_of(None).iter().filter_map(|(_, name)| {
+        let rest = name.strip_prefix("berth-")?;
+        digits_of(rest).or_else(|| digits_of(rest.get(1..9)?))
+    }));
+    let mut groups = vec![];
+    groups_below(Path::new(CGROUPS), None, &mut groups);
+    let name = |path: &PathBuf| digits_of(path.file_name()?.to_str()?.strip_prefix("berth-")?);
+    found.extend(groups.iter().filter_map(name));
+    found
+}
+
+/// An instance is named by eight hexadecimal digits and nothing else.
+fn digits_of(text: &str) -> Option<String> {
+    let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    digits.then(|| text.to_owned())
+}
+
+fn names_in(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+impl Instance<'_> {
+    fn runtime(&self) -> PathBuf {
+        Path::new(RUN).join(self.digits)
+    }
+
+    fn networks(&self) -> Networks {
+        Networks::new(self.digits, &self.runtime())
+    }
+
+    /// Lists what there is, in the order in which it is removed.
+    pub fn leftovers(&self) -> Vec<Leftover> {
+        let of = |kind: &'static str, names: Vec<String>| names.into_iter().map(move |name| Leftover { kind, name });
+        let shown = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect();
+        let tables =
+            firewall::tables_of(Some(self.digits)).into_iter().map(|(family, name)| format!("{family} {name}"));
+        let forwarding = self.networks().forwarding_changed();
+        let runtime = vec![self.runtime()].into_iter().filter(|path| path.exists()).collect();
+        let mut found: Vec<Leftover> = vec![];
+        found.extend(of("control group", shown(self.top_groups())));
+        found.extend(of("supervisor", self.supervisors().iter().map(|pid| format!("process {pid}")).collect()));
+        found.extend(of("mount", shown(self.mounts())));
+        found.extend(of(
+            "loop device",
+            self.loops().into_iter().map(|(device, file)| format!("{} on {file}", device.display())).collect(),
+        ));
+        found.extend(of("link", links_of(Some(self.digits))));
+        found.extend(of("filter table", tables.collect()));
+        found.extend(of("forwarding", forwarding.into_iter().map(|name| format!("from {name}")).collect()));
+        found.extend(of("drop-in", shown(drop_ins(self.digits))));
+        found.extend(of("folder", shown(runtime)));
+        found
+    }
+
+    /// Removes all of it.
+    ///
+    /// # Errors
+    /// What could not be removed, in words.
+    pub fn remove(&self) -> Result<(), String> {
+        let told = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+        self.end_processes().map_err(|error| told("its processes", &error))?;
+        for target in self.mounts().iter().rev() {
+            mount::detach(target).map_err(|error| told(&target.display().to_string(), &error))?;
+        }
+        for (device, _) in self.loops() {
+            let detached = LoopDevice::open(&device).and_then(LoopDevice::detach);
+            detached.map_err(|error| told(&device.display().to_string(), &error))?;
+        }
+        self.networks().remove_everything().map_err(|failure| told("its networks", &failure.reason))?;
+        match fs::remove_dir_all(self.runtime()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("its folder", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends every process: those in its control groups, and its supervisors, which would look after them.
+    fn end_processes(&self) -> io::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let (groups, supervisors) = (self.groups(), self.supervisors());
+            if groups.is_empty() && supervisors.is_empty() {
+                return Ok(());
+            }
+            supervisors.into_iter().for_each(end);
+            for group in &groups {
+                empty(group);
+            }
+            // The lowest first: a group goes when none is below it.
+            groups.iter().rev().for_each(|group| drop(fs::remove_dir(group)));
+            if begun.elapsed() > PATIENCE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "they do not end"));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Lists its control groups in every hierarchy, those above before those below.
+    fn groups(&self) -> Vec<PathBuf> {
+        let mut found = vec![];
+        groups_below(Path::new(CGROUPS), Some(&format!("berth-{}", self.digits)), &mut found);
+        found
+    }
+
+    /// Lists its control group in every hierarchy, without those below.
+    fn top_groups(&self) -> Vec<PathBuf> {
+        let own = format!("berth-{}", self.digits);
+        self.groups().into_iter().filter(|group| group.ends_with(&own)).collect()
+    }
+
+    /// Lists its supervisors: each has the directory it works for on its command line.
+    fn supervisors(&self) -> Vec<i32> {
+        let runtime = self.runtime();
+        let pids = names_in("/proc").into_iter().filter_map(|name| name.parse::<i32>().ok());
+        let works_for = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            words.len() > 2
+                && words[0].rsplit(|byte| *byte == b'/').next() == Some(b"berth")
+                && words[1] == b"shim"
+                && words[2..].iter().any(|word| is_below(word, &runtime))
+        };
+        pids.filter(works_for).collect()
+    }
+
+    /// Lists what is mounted below its folder, in the order in which it was mounted.
+    fn mounts(&self) -> Vec<PathBuf> {
+        let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let targets = text.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+        targets.filter(|target| target.starts_with(self.runtime())).collect()
+    }
+
+    /// Lists its loop devices with their files: disks of its containers, wherever these were.
+    fn loops(&self) -> Vec<(PathBuf, String)> {
+        let known: BTreeSet<String> =
+            names_in(&self.runtime().join("containers").to_string_lossy()).into_iter().collect();
+        let state = self.state.map(|state| state.join("containers"));
+        let devices = names_in("/sys/block").into_iter().filter(|name| name.starts_with("loop"));
+        let backed = devices.filter_map(|name| {
+            let told = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;
+            Some((Path::new("/dev").join(name), told.trim_end().to_owned()))
+        });
+        let ours = |(_, told): &(PathBuf, String)| {
+            let file = Path::new(told.strip_suffix(" (deleted)").unwrap_or(told));
+            let container = file.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+            state.as_ref().is_some_and(|state| file.starts_with(state))
+                || container.is_some_and(|name| known.contains(name))
+        };
+        backed.filter(ours).collect()
+    }
+}
+
+fn is_below(word: &[u8], folder: &Path) -> bool {
+    std::str::from_utf8(word).is_ok_and(|word| Path::new(word).starts_with(folder))
+}
+
+/// Finds control groups of that name and all below them, or, without a name, the topmost group of every instance.
+fn groups_below(folder: &Path, name: Option<&str>, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let own = entry.file_name();
+        let fits = match name {
+            Some(name) => own.to_str() == Some(name),
+            None => own.to_str().and_then(|own| digits_of(own.strip_prefix("berth-")?)).is_some(),
+        };
+        match (fits, name) {
+            (true, Some(_)) => all_below(entry.path(), found),
+            (true, None) => found.push(entry.path()),
+            (false, _) => groups_below(&entry.path(), name, found),
+        }
+    }
+}
+
+fn all_below(group: PathBuf, found: &mut Vec<PathBuf>) {
+    let entries: Vec<_> = fs::read_dir(&group).into_iter().flatten().flatten().collect();
+    found.push(group);
+    for entry in entries.into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        all_below(entry.path(), found);
+    }
+}
+
+/// Thaws and kills what is in one group; each hierarchy is told in its own words, and one has no word for it.
+fn empty(group: &Path) {
+    let _ = fs::write(group.join("cgroup.kill"), "1");
+    let _ = fs::write(group.join("cgroup.freeze"), "0");
+    let _ = fs::write(group.join("freezer.state"), "THAWED");
+    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).for_each(end);
+}
+
+fn end(pid: i32) {
+    let _ = process::kill(pid, signal::KILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_eight_hexadecimal_digits_name_an_instance() {
+        for text in ["", "c0ffee0", "c0ffee000", "C0FFEE00", "c0ffeeg0", "instance", "eth0abcd"] {
+            assert_eq!(digits_of(text), None, "{text}");
+        }
+        assert_eq!(digits_of("c0ffee00").as_deref(), Some("c0ffee00"));
+    }
+
+    #[test]
+    fn an_instance_that_nobody_ever_made_has_nothing() {
+        let nobody = Instance { digits: "00000000", state: Some(Path::new("/nonexistent")) };
+        assert_eq!(nobody.leftovers(), []);
+        assert_eq!(nobody.remove(), Ok(()));
+    }
+}
