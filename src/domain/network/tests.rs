@@ -259,3 +259,16 @@ fn every_command_has_an_answer_in_every_state() {
     ];
     answers_everything::<Network>(&histories, &commands);
 }
+
+#[test]
+fn a_network_as_it_is_chosen_holds_a_thousand_containers() {
+    let given_now = crate::domain::Given { operation: operation(), at: crate::types::Timestamp::default() };
+    let history = [requested("10.1.0.0/22"), NetworkEvent::NetworkNameClaimed, NetworkEvent::NetworkCreated];
+    let mut state = given::<Network>(history).state();
+    for number in 0..1_021 {
+        let events = state.decide(&lease(&format!("c{number}")), given_now).unwrap();
+        events.iter().for_each(|event| state.evolve(event, given_now));
+    }
+    let refused = state.decide(&lease("one-too-many"), given_now).unwrap_err();
+    assert_eq!(crate::domain::Refusal::from(refused).code, "network.full");
+}
