@@ -2,6 +2,8 @@
 
 #[path = "main/audit.rs"]
 mod audit;
+#[path = "main/capacity.rs"]
+mod capacity;
 #[path = "main/daemon.rs"]
 mod daemon;
 #[path = "main/doctor.rs"]

@@ -1,5 +1,6 @@
 //! Containers: lists, and the commands of their lives.
 
+mod bounds;
 mod create;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use crate::domain::{Refusal, RefusalClass};
 use crate::events::{ContainerEvent, LimitChange};
 use crate::projections::query::ContainerFilter;
 use crate::projections::rows::ContainerRow;
-use crate::types::{Category, Label, Name, Span, StreamName};
+use crate::types::{Category, Label, Name, Size, Span, StreamName};
 
 /// How long an init may take to end if nobody says.
 const GRACE_DEFAULT: Span = Span::from_secs(30);
@@ -248,16 +249,29 @@ async fn rename(edge: Edge, reference: web::Path<String>) -> ApiResult {
 async fn set(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
     let commands = changes(&edge.body()?)?;
-    let (_, subject) = find(&edge, reference).await?;
+    let (row, subject) = find(&edge, reference).await?;
     let mut all = Receipt::<ContainerEvent> { events: vec![], recorded: vec![], repeated: false };
     let last = commands.len() - 1;
+    let asked = asked(&commands, row.configuration.limits.disk);
     for (index, command) in commands.into_iter().enumerate() {
         let part = (index < last).then(|| index.to_string());
         let receipt = edge.give::<Container>(&subject, command, part.as_deref()).await?;
         all.events.extend(receipt.events);
         all.recorded.extend(receipt.recorded);
     }
+    edge.warn(bounds::warnings(asked, (edge.ports.node.capacity)()));
     edge.answer::<Container>(&subject, all).await
+}
+
+/// Returns the limits among the commands; of a disk what it is to grow by.
+fn asked(commands: &[Command], disk: Size) -> bounds::Asked {
+    let change = commands.iter().find_map(|command| match command {
+        Command::ChangeLimits(change) => Some(change),
+        _ => None,
+    });
+    let Some(change) = change else { return bounds::Asked::default() };
+    let more = change.disk.map(|size| Size::from_bytes(size.as_bytes().saturating_sub(disk.as_bytes())));
+    bounds::Asked { memory: change.memory.flatten(), cpus: change.cpus.flatten(), disk: more }
 }
 
 fn changes(wish: &SetLimits) -> ApiResult<Vec<Command>> {

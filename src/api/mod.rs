@@ -33,5 +33,5 @@ mod templates;
 pub(crate) mod tests;
 
 pub use peer::group_id;
-pub use ports::{LogPorts, NodeFacts, Ports};
+pub use ports::{Capacity, LogPorts, NodeFacts, Ports};
 pub use server::serve;

@@ -10,7 +10,7 @@ use crate::domain::Failure;
 use crate::effects::access::Access;
 use crate::projections::query::Query;
 use crate::storage::{AppendError, Level};
-use crate::types::{Clock, NetworkId, NodeId, Position, Subnet};
+use crate::types::{Clock, NetworkId, NodeId, Position, Size, Subnet};
 
 /// Is everything that the handlers use.
 pub struct Ports {
@@ -76,4 +76,17 @@ pub struct NodeFacts {
     pub free_subnet: FreeSubnet,
     /// Names what of the host a range of addresses would be in the way of.
     pub in_the_way: InTheWay,
+    /// Tells what the machine has.
+    pub capacity: Arc<dyn Fn() -> Capacity + Send + Sync>,
+}
+
+/// What the machine has for containers; nothing where it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Its memory.
+    pub memory: Option<Size>,
+    /// Its processors.
+    pub processors: Option<u32>,
+    /// What is free where disks lie.
+    pub disk_free: Option<Size>,
 }

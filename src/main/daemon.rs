@@ -26,7 +26,7 @@ use berth::types::{Clock, Subnet};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{audit, doctor, neighbours, networks, start};
+use super::{audit, capacity, doctor, neighbours, networks, start};
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -251,6 +251,7 @@ fn ports(
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let redacting = Arc::clone(store);
     let networks = Networks::new(&setup.identity.instance, &setup.run);
+    let disks = setup.state.clone();
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
     let has = |feature: &str| findings.findings.iter().any(|finding| finding.feature == feature && finding.ok);
     Ports {
@@ -274,6 +275,7 @@ fn ports(
             bridge_name: Arc::new(move |network| networks.bridge_name(network)),
             free_subnet: Arc::new(move |taken| free_subnet(taken, &seed)),
             in_the_way: Arc::new(in_the_way_of),
+            capacity: Arc::new(move || capacity::of(&disks)),
         },
         shutdown,
     }

@@ -8,6 +8,7 @@ use crate::harness::{Outcome, Stop, misses, need};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("too little memory kills inside alone, and is counted", memory),
+    ("memory is not lowered below what is in use, and what the machine has not is warned of", below_use),
     ("processes and processor time are limited while it runs", processes_and_time),
     ("a full disk is full inside alone, and grows", disk),
 ];
@@ -37,8 +38,39 @@ fn memory() -> Outcome {
     check!(row["usage"]["memory"].as_u64() <= Some(24 << 20), "{row:#}");
     check!(row["configuration"]["limits"]["memory"] == 24 << 20, "{row:#}");
     node.must(&["container", "set", "c1", "--memory", "none"])?;
-    let fed = sh(&node, "head -c 100000000 /dev/zero | tail -c 90000000 | wc -c")?;
-    check!(fed.out.trim() == "90000000", "{fed:?}");
+    let fed = sh(&node, "head -c 50000000 /dev/zero | tail -c 40000000 | wc -c")?;
+    check!(fed.out.trim() == "40000000", "{fed:?}");
+    node.finish()
+}
+
+fn below_use() -> Outcome {
+    need(&["cgroup controller memory"])?;
+    let node = node("below-use", &["--disk-kind", "directory", "--memory", "200M"])?;
+    // A file system in memory is in use until it is emptied.
+    let filled = sh(&node, "dd if=/dev/zero of=/dev/shm/full bs=1M count=100 2>&1")?;
+    check!(filled.code == 0, "{filled:?}");
+    let told = node.berth(&["container", "set", "c1", "--memory", "50M"])?;
+    let is_said = told.err.contains("limit the memory to 50 MiB") && told.err.contains("MiB are in use");
+    check!(told.code != 0 && is_said && !told.err.contains("/sys/fs/cgroup"), "{told:?}");
+    let row = node.container("c1")?;
+    check!(row["configuration"]["limits"]["memory"] == 200 << 20, "{row:#}");
+    let more = sh(&node, "dd if=/dev/zero of=/dev/shm/more bs=1M count=60 2>&1; rm /dev/shm/*")?;
+    check!(more.code == 0, "the limit is lower than it says: {more:?}");
+    node.must(&["container", "set", "c1", "--memory", "50M"])?;
+    node.must(&["container", "set", "c1", "--memory", "100M"])?;
+    for (option, value, words) in [
+        ("--memory", "2T", "limits nothing"),
+        ("--cpus", "1000", "limits nothing"),
+        ("--disk", "15T", "free, less than"),
+    ] {
+        let told =
+            node.must(&["container", "create", "big", "--template", "bb", "--disk-kind", "directory", option, value])?;
+        check!(told.err.contains("warning: big") && told.err.contains(words), "{told:?}");
+        node.must(&["container", "delete", "big"])?;
+        node.must(&["container", "purge", "big", "-y"])?;
+    }
+    let told = node.must(&["container", "set", "c1", "--cpus", "1000"])?;
+    check!(told.err.contains("limits nothing"), "{told:?}");
     node.finish()
 }
 

@@ -8,6 +8,7 @@ use super::super::edge::{Edge, Room, Subject, draw};
 use super::super::ports::NodeFacts;
 use super::super::problem::{ApiError, ApiResult};
 use super::super::resources::CreateContainer;
+use super::bounds::{Asked, warnings};
 use super::{labels, lifted, reach, read, read_some};
 use crate::domain::container::{Command, Container};
 use crate::domain::network::{self, Network};
@@ -35,6 +36,9 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
     let wish: CreateContainer = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
     let limits = limits(&wish, &edge.ports.node)?;
+    let disk = wish.disk.is_some().then_some(limits.disk);
+    let asked = Asked { memory: limits.memory, cpus: limits.cpus, disk };
+    edge.warn(warnings(asked, (edge.ports.node.capacity)()));
     let address = address(wish.address.as_deref())?;
     let own_labels = wish.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
     let own_labels = labels(own_labels.iter().map(String::as_str))?;

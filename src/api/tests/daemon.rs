@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::access::Simulated;
 use crate::actors::{House, Mode, Order, Registry, RetryPolicy, reconcile};
 use crate::api::resources::DoctorReport;
-use crate::api::{LogPorts, NodeFacts, Ports, serve};
+use crate::api::{Capacity, LogPorts, NodeFacts, Ports, serve};
 use crate::domain::Given;
 use crate::domain::node::{Command as NodeCommand, Node};
 use crate::effects::Host;
@@ -97,6 +97,7 @@ impl Daemon {
                     let used = subnet.to_string().starts_with("10.66.");
                     Ok(if used { vec!["the address 10.66.0.1/16 of eth0".to_owned()] } else { vec![] })
                 }),
+                capacity: Arc::new(Capacity::default),
             },
             shutdown,
         };

@@ -89,8 +89,14 @@ fn limits_make_sense(limits: Limits, disk: DiskKind) -> Result<(), Rejection> {
     if disk == DiskKind::Image && limits.disk < super::DISK_SIZE_MIN {
         return Err(Rejection::DiskTooSmall { size: limits.disk });
     }
+    if limits.disk > super::DISK_SIZE_MAX {
+        return Err(Rejection::DiskTooLarge { size: limits.disk });
+    }
     if let Some(size) = limits.memory.filter(|size| *size < super::MEMORY_MIN) {
         return Err(Rejection::MemoryTooSmall { size });
+    }
+    if let Some(size) = limits.memory.filter(|size| *size > super::MEMORY_MAX) {
+        return Err(Rejection::MemoryTooLarge { size });
     }
     if let Some(pids) = limits.pids.filter(|pids| *pids < super::PIDS_MIN) {
         return Err(Rejection::PidsTooFew { pids });

@@ -24,7 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use command::{Command, GRACE_OF_SAGAS};
-pub use rejection::{DISK_SIZE_MIN, MEMORY_MIN, PIDS_MAX, PIDS_MIN, Rejection};
+pub use rejection::{DISK_SIZE_MAX, DISK_SIZE_MIN, MEMORY_MAX, MEMORY_MIN, PIDS_MAX, PIDS_MIN, Rejection};
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,10 @@ use crate::types::{OperationId, Size};
 pub const DISK_SIZE_MIN: Size = Size::from_mib(32);
 /// The least memory: below this not even the built-in init and a shell come up.
 pub const MEMORY_MIN: Size = Size::from_mib(8);
+/// The most memory: what a page table of five levels addresses (4 PiB); no machine has more.
+pub const MEMORY_MAX: Size = Size::from_mib(4 << 30);
+/// The largest disk: the most that ext4 puts into one image (16 TiB).
+pub const DISK_SIZE_MAX: Size = Size::from_mib(16 << 20);
 /// The fewest processes: init, and one it may start.
 pub const PIDS_MIN: u64 = 2;
 /// The most processes that a limit can name: `PID_MAX_LIMIT` of a 64-bit kernel.
@@ -68,6 +72,12 @@ pub enum Rejection {
         /// What was asked.
         size: Size,
     },
+    /// No file system would hold it.
+    #[error("a disk of {size} cannot be had; {DISK_SIZE_MAX} is the most")]
+    DiskTooLarge {
+        /// What was asked.
+        size: Size,
+    },
     /// Disks only grow.
     #[error("the disk has {present} and cannot shrink to {size}")]
     DiskShrinks {
@@ -79,6 +89,12 @@ pub enum Rejection {
     /// Nothing would come up.
     #[error("{size} of memory are too little; {MEMORY_MIN} is the least")]
     MemoryTooSmall {
+        /// What was asked.
+        size: Size,
+    },
+    /// No machine has it.
+    #[error("{size} of memory cannot be had; {MEMORY_MAX} is the most")]
+    MemoryTooLarge {
         /// What was asked.
         size: Size,
     },
@@ -137,8 +153,10 @@ impl From<Rejection> for Refusal {
                 Some("berth container stop NAME; if that does not help: berth container purge NAME".to_owned()),
             ),
             Rejection::DiskTooSmall { .. } => (Invalid, "container.disk-too-small", None),
+            Rejection::DiskTooLarge { .. } => (Invalid, "container.disk-too-large", None),
             Rejection::DiskShrinks { .. } => (Invalid, "container.disk-shrinks", None),
             Rejection::MemoryTooSmall { .. } => (Invalid, "container.memory-too-small", None),
+            Rejection::MemoryTooLarge { .. } => (Invalid, "container.memory-too-large", None),
             Rejection::PidsTooFew { .. } => (Invalid, "container.pids-too-few", None),
             Rejection::PidsTooMany { .. } => (Invalid, "container.pids-too-many", None),
             Rejection::NoInit => (

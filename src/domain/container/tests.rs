@@ -152,6 +152,8 @@ fn it_should_refuse_limits_that_cannot_work() {
     let cases = [
         (Limits { disk: Size::from_mib(1), ..fine }, "container.disk-too-small"),
         (Limits { memory: Some(Size::from_mib(1)), ..fine }, "container.memory-too-small"),
+        (Limits { disk: Size::from_mib((16 << 20) + 1), ..fine }, "container.disk-too-large"),
+        (Limits { memory: Some(Size::from_bytes(u64::MAX)), ..fine }, "container.memory-too-large"),
         (Limits { pids: Some(1), ..fine }, "container.pids-too-few"),
         (Limits { pids: Some(4_194_305), ..fine }, "container.pids-too-many"),
     ];

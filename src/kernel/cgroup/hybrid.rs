@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use super::layout::Hierarchy;
-use super::limits::Limits;
+use super::limits::{Limits, in_use};
 use super::statistics::{Statistics, field};
 use super::tree;
 use crate::kernel::failure::Failure;
+
+/// EBUSY: more is in use than the new limit, and the kernel could not free enough (errno(3)).
+const BUSY: i32 = 16;
 
 /// Files of `name=systemd` that the container's root may write.
 pub(super) const DELEGATED: [&str; 2] = ["cgroup.procs", "tasks"];
@@ -36,6 +39,13 @@ fn inherit(parent: &Path, child: &Path, file: &str) -> Result<(), Failure> {
     tree::write(child, file, &read(parent))
 }
 
+fn by_use(failure: Failure, limit: Option<u64>, used: Option<u64>) -> Failure {
+    match limit {
+        Some(limit) if failure.errno == Some(BUSY) => in_use(limit, used),
+        _ => failure,
+    }
+}
+
 /// Finds the directory of a controller.
 type Find<'a> = dyn Fn(&str) -> Option<&'a Path> + 'a;
 
@@ -56,7 +66,7 @@ fn set(find: &Find<'_>, controller: &str, file: &str, value: &str, wanted: bool)
 }
 
 /// The sum may never be below memory alone, so raising begins with the sum and lowering with memory: whichever order
-/// is wrong is refused, and then the other one is tried.
+/// is wrong is refused, and then the other one is tried. What is in use and cannot be freed is no matter of order.
 fn set_memory(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
     let text = |limit: Option<u64>| limit.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
     let memory = || set(find, "memory", "memory.limit_in_bytes", &text(limits.memory), limits.memory.is_some());
@@ -64,11 +74,22 @@ fn set_memory(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
         let wanted = limits.memory_and_swap.is_some();
         set(find, "memory", "memory.memsw.limit_in_bytes", &text(limits.memory_and_swap), wanted)
     };
-    if memory().is_ok() {
-        return sum();
+    let usage = || find("memory").and_then(|path| tree::number(path, "memory.usage_in_bytes"));
+    let before = find("memory").and_then(|path| tree::read(path, "memory.limit_in_bytes").ok());
+    match memory() {
+        Ok(()) => sum().map_err(|failure| {
+            // Swap counts in the sum: either both hold or neither.
+            if let Some((path, value)) = find("memory").zip(before) {
+                let _ = tree::write(path, "memory.limit_in_bytes", value.trim());
+            }
+            by_use(failure, limits.memory_and_swap, usage())
+        }),
+        Err(failure) if failure.errno == Some(BUSY) => Err(by_use(failure, limits.memory, usage())),
+        Err(_) => {
+            sum().map_err(|failure| by_use(failure, limits.memory_and_swap, usage()))?;
+            memory()
+        }
     }
-    sum()?;
-    memory()
 }
 
 fn set_cpu(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {

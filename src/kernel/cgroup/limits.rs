@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::failure::Failure;
+use crate::types::Size;
+
 /// The period of the cpu quota in microseconds (the kernel's default).
 const PERIOD: u64 = 100_000;
 
@@ -45,6 +48,17 @@ impl Limits {
     pub(super) fn swap(&self) -> Option<u64> {
         Some(self.memory_and_swap?.saturating_sub(self.memory.unwrap_or(0)))
     }
+}
+
+/// Says that a container has more memory in use than it is to have from now on.
+pub(super) fn in_use(limit: u64, used: Option<u64>) -> Failure {
+    let shown = |bytes: u64| Size::from_bytes(bytes).to_string();
+    let used = used.map_or_else(|| "more".to_owned(), shown);
+    let reason = format!(
+        "{used} are in use and the kernel cannot free enough of them; lower it less, end something inside, or stop the \
+         container, set the limit and start it again"
+    );
+    Failure::new(&format!("limit the memory to {}", shown(limit)), reason)
 }
 
 #[cfg(test)]

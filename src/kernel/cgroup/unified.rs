@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::limits::Limits;
+use super::limits::{Limits, in_use};
 use super::statistics::{Statistics, field};
 use super::tree;
 use crate::kernel::failure::Failure;
@@ -63,11 +63,27 @@ fn withheld(level: &Path) -> Vec<&'static str> {
 pub(super) fn set_limits(group: &Path, limits: &Limits) -> Result<(), Failure> {
     let text = |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |value| value.to_string());
     set(group, "memory.swap.max", &text(limits.swap()), limits.memory_and_swap.is_some())?;
+    if let Some(limit) = limits.memory {
+        make_room(group, limit)?;
+    }
     set(group, "memory.max", &text(limits.memory), limits.memory.is_some())?;
     let (quota, period) = limits.cpu_quota();
     set(group, "cpu.max", &format!("{} {period}", text(quota)), quota.is_some())?;
     set(group, "cpu.weight", &limits.weight().to_string(), limits.cpu_weight.is_some())?;
     set(group, "pids.max", &text(limits.pids), limits.pids.is_some())
+}
+
+/// Has the kernel free what is above a new limit. Lowered below what is in use, `memory.max` would kill; `memory.high`
+/// only frees, so that it can be seen whether enough was free.
+fn make_room(group: &Path, limit: u64) -> Result<(), Failure> {
+    let used = || tree::number(group, "memory.current");
+    if used().is_none_or(|used| used <= limit) || !group.join("memory.high").exists() {
+        return Ok(());
+    }
+    tree::write(group, "memory.high", &limit.to_string())?;
+    let left = used();
+    tree::write(group, "memory.high", "max")?;
+    if left.is_some_and(|left| left > limit) { Err(in_use(limit, left)) } else { Ok(()) }
 }
 
 /// Writes a value; a missing controller matters only where a limit is really asked for.
