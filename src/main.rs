@@ -4,6 +4,8 @@
 mod audit;
 #[path = "main/capacity.rs"]
 mod capacity;
+#[path = "main/clock.rs"]
+mod clock;
 #[path = "main/daemon.rs"]
 mod daemon;
 #[path = "main/doctor.rs"]

@@ -253,6 +253,7 @@ envelope: position, stream, version, time, principal, operation, cause, node, bo
 "
     .to_owned();
     chapter::<events::NodeEvent>(&sources, &mut page);
+    chapter::<events::ClockEvent>(&sources, &mut page);
     chapter::<events::DirectoryEvent>(&sources, &mut page);
     chapter::<events::ContainerEvent>(&sources, &mut page);
     chapter::<events::SessionEvent>(&sources, &mut page);

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use crate::effects::{Host, ProgressSink, ProgressUpdate};
 use crate::storage::EventStore;
-use crate::types::{Clock, NodeId, StreamName};
+use crate::types::{Clock, ClockWatch, NodeId, StreamName};
 
 /// How many progress updates a slow watcher may fall behind before it misses some.
 const PROGRESS_QUEUE: usize = 1_024;
@@ -62,6 +62,8 @@ pub struct House {
     pub host: Arc<dyn Host>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What is known of that time.
+    pub watch: Arc<ClockWatch>,
     /// This machine.
     pub node: NodeId,
     /// The kernel's id of this boot.
@@ -83,7 +85,13 @@ impl House {
         retry: RetryPolicy,
     ) -> Self {
         let (progress, _) = broadcast::channel(PROGRESS_QUEUE);
-        Self { store, host, clock, node, boot, retry, progress, lanes: Mutex::default() }
+        let watch = Arc::new(ClockWatch::new(Arc::clone(&clock)));
+        Self { store, host, clock, watch, node, boot, retry, progress, lanes: Mutex::default() }
+    }
+
+    /// Shares the watch of the log's own clock.
+    pub fn watched_by(self, watch: Arc<ClockWatch>) -> Self {
+        Self { watch, ..self }
     }
 
     /// Watches the progress of every operation from now on.

@@ -7,6 +7,7 @@ use super::registry::Registry;
 use crate::domain::backup_group::BackupGroup;
 use crate::domain::backup_job::BackupJob;
 use crate::domain::batch::Batch;
+use crate::domain::clock::Clock;
 use crate::domain::container::Container;
 use crate::domain::directory::Directory;
 use crate::domain::maintenance::Maintenance;
@@ -25,6 +26,10 @@ macro_rules! with_aggregate {
         match $category {
             Category::Node => {
                 type $kind = Node;
+                $then
+            }
+            Category::Clock => {
+                type $kind = Clock;
                 $then
             }
             Category::Directory => {
@@ -82,6 +87,11 @@ macro_rules! with_aggregate {
 /// Makes the actor of `stream` look at what it owes.
 pub(super) fn wake(registry: &Arc<Registry>, stream: &StreamName) {
     with_aggregate!(stream.category(), Kind => registry.wake_shell::<Kind>(stream));
+}
+
+/// Makes the actor of `stream` take in what somebody else wrote there.
+pub(super) fn read_on(registry: &Arc<Registry>, stream: &StreamName) {
+    with_aggregate!(stream.category(), Kind => registry.read_on_shell::<Kind>(stream));
 }
 
 /// Hands an ask to the actor of `stream`.

@@ -123,6 +123,11 @@ pub(super) struct Rest {
     pub done: mpsc::UnboundedSender<()>,
 }
 
+/// Tells a shell that somebody else wrote into its stream.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ReadOn;
+
 /// Makes a shell look at what it owes.
 #[derive(Message)]
 #[rtype(result = "()")]

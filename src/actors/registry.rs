@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::house::House;
 use super::kinds;
-use super::message::{AskMessage, CommandError, Order, Perform, Receipt, Rest, Wake};
+use super::message::{AskMessage, CommandError, Order, Perform, ReadOn, Receipt, Rest, Wake};
 use super::shell::{MAILBOX_CAPACITY, Shell};
 use crate::domain::Aggregate;
 use crate::domain::effect::{Answer, Asked};
@@ -90,6 +90,14 @@ impl Registry {
         }
     }
 
+    /// Makes the actor of a stream take in what somebody else wrote there, before the commands that follow: the log itself
+    /// records the steps of the clock.
+    pub fn read_on(self: &Arc<Self>, stream: &StreamName) {
+        if !self.is_closing() {
+            kinds::read_on(self, &self.resolve(stream));
+        }
+    }
+
     /// Asks the aggregate of a stream; what it took once is answered the second time, and changes nothing.
     ///
     /// # Errors
@@ -124,6 +132,10 @@ impl Registry {
 
     pub(super) fn wake_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) {
         self.with_address(stream, |address: &Addr<Shell<A>>| address.do_send(Wake));
+    }
+
+    pub(super) fn read_on_shell<A: Aggregate + Unpin>(self: &Arc<Self>, stream: &StreamName) {
+        self.with_address(stream, |address: &Addr<Shell<A>>| address.do_send(ReadOn));
     }
 
     /// Tells the actor of a stream, if there is one; nobody is made for it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Aggregate, Given};
 use crate::events::{self, AttemptFailed, DecodeError, DomainEvent as _, Envelope, Mark};
 use crate::storage::{EventStore, ReadError, Snapshot};
-use crate::types::{OperationId, Principal, StreamName, Version};
+use crate::types::{OperationId, Position, Principal, StreamName, Version};
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -39,6 +39,7 @@ pub enum ReplayError {
 struct Kept<P, A> {
     program: P,
     askers: Askers,
+    position: Position,
     state: A,
 }
 
@@ -76,14 +77,16 @@ pub struct Replica<A> {
     /// The version it stands at.
     pub version: Version,
     askers: Askers,
+    /// The place of its last event in the log: its moments are by the clock of then.
+    pub position: Position,
     /// At which version the newest snapshot stands.
     kept: Version,
 }
 
 impl<A: Aggregate> Default for Replica<A> {
     fn default() -> Self {
-        let (version, kept) = (Version::default(), Version::default());
-        Self { state: A::default(), version, askers: Askers::default(), kept }
+        let (version, kept, position) = (Version::default(), Version::default(), Position::default());
+        Self { state: A::default(), version, askers: Askers::default(), position, kept }
     }
 }
 
@@ -107,12 +110,16 @@ impl<A: Aggregate> Replica<A> {
             return None;
         }
         let kept: Kept<String, A> = serde_json::from_slice(&snapshot.state).ok()?;
-        let Kept { program, askers, state } = kept;
+        let Kept { program, askers, position, state } = kept;
         let version = snapshot.version;
-        (program == PROGRAM).then_some(Self { state, version, askers, kept: version })
+        (program == PROGRAM).then_some(Self { state, version, askers, position, kept: version })
     }
 
-    fn catch_up(&mut self, log: &dyn EventStore, stream: &StreamName) -> Result<(), ReplayError> {
+    /// Folds what came since.
+    ///
+    /// # Errors
+    /// The log cannot be read, or has facts that this version does not know.
+    pub fn catch_up(&mut self, log: &dyn EventStore, stream: &StreamName) -> Result<(), ReplayError> {
         loop {
             let page = log.read_stream(stream, self.version, PAGE)?;
             for envelope in &page {
@@ -136,7 +143,7 @@ impl<A: Aggregate> Replica<A> {
             self.state.evolve(&event, given);
             opens = matches!(event.mark(), Mark::Opened { .. });
         }
-        self.version = envelope.version;
+        (self.version, self.position) = (envelope.version, envelope.position);
         self.askers.note(envelope, opens);
         Ok(())
     }
@@ -166,7 +173,7 @@ impl<A: Aggregate> Replica<A> {
 
     fn snapshot(&mut self, stream: &StreamName) -> Option<Snapshot> {
         self.kept = self.version;
-        let kept = Kept { program: PROGRAM, askers: self.askers.clone(), state: &self.state };
+        let kept = Kept { program: PROGRAM, askers: self.askers.clone(), position: self.position, state: &self.state };
         let state = serde_json::to_vec(&kept).ok()?;
         Some(Snapshot { stream: stream.clone(), version: self.version, state_schema: A::STATE_SCHEMA, state })
     }

@@ -8,23 +8,50 @@ use super::message::{CommandError, Finished};
 use super::registry::Registry;
 use super::shell::Shell;
 use crate::domain::Aggregate;
-use crate::domain::effect::{Ask, Asked, Effect, Failure, HostEffect, Outcome};
+use crate::domain::effect::{Ask, Asked, Due, Effect, Failure, HostEffect, Outcome};
 use crate::effects::{Cancel, EffectContext};
 use crate::events::EventReference;
-use crate::types::{Clock, Principal, StreamName, Timestamp, Version};
+use crate::types::{ClockWatch, Position, Principal, Span, StreamName, Timestamp, Trust, Version};
 use actix::{Addr, System};
 
 /// The longest sleep without a look at the clock: it may have been set, and machines are suspended.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
-/// Sleeps until the clock shows `at`.
-pub(super) async fn sleep_until(clock: Arc<dyn Clock>, at: Timestamp) {
+/// How often a clock that is not trusted is asked about by what waits for nothing else.
+const DOUBT: Duration = Duration::from_secs(5);
+
+/// Waits until it is due; `since` is the place in the log of the moment that it names.
+pub(super) async fn wait(watch: Arc<ClockWatch>, due: Due, since: Position) {
+    match due {
+        Due::Now => {}
+        Due::Soon(at) => pass(&watch, at, since).await,
+        Due::Trusted(at) => {
+            while !is_over(&watch, at, since) || watch.trust() != Trust::Sure {
+                let left = watch.moved(at, since).since(watch.now()).as_duration();
+                tokio::time::sleep(if left.is_zero() { DOUBT } else { left.min(SLEEP_MAX) }).await;
+            }
+        }
+    }
+}
+
+fn is_over(watch: &ClockWatch, at: Timestamp, since: Position) -> bool {
+    watch.now() >= watch.moved(at, since)
+}
+
+/// Lets the time pass that is left now, by the time since boot: a clock that is set meanwhile makes it neither longer nor
+/// shorter.
+async fn pass(watch: &ClockWatch, at: Timestamp, since: Position) {
+    let left = watch.moved(at, since).since(watch.now());
+    let end = watch.up().map(|up| up.as_micros().saturating_add(left.as_micros()));
     loop {
-        let now = clock.now();
-        if now >= at {
+        let left = match (end, watch.up()) {
+            (Some(end), Some(up)) => Span::from_micros(end - up.as_micros()),
+            _ => watch.moved(at, since).since(watch.now()),
+        };
+        if left == Span::default() {
             return;
         }
-        tokio::time::sleep(at.since(now).as_duration().min(SLEEP_MAX)).await;
+        tokio::time::sleep(left.as_duration().min(SLEEP_MAX)).await;
     }
 }
 

@@ -12,7 +12,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AtomicResponse, Context, Handle
 use tokio::sync::oneshot;
 
 use super::house::House;
-use super::message::{AskMessage, CommandError, Idempotency, Mode, Order, Perform, Receipt, Rest, Wake};
+use super::message::{AskMessage, CommandError, Idempotency, Mode, Order, Perform, ReadOn, Receipt, Rest, Wake};
 use super::registry::Registry;
 use super::replica::Replica;
 use crate::domain::effect::{Answer, Asked};
@@ -320,6 +320,20 @@ impl<A: Aggregate + Unpin> Handler<Wake> for Shell<A> {
     type Result = ();
 
     fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+    }
+}
+
+impl<A: Aggregate + Unpin> Handler<ReadOn> for Shell<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: ReadOn, ctx: &mut Context<Self>) {
+        if self.understood().is_err() {
+            return;
+        }
+        if let Err(error) = self.replica.catch_up(&*self.registry.house().store, &self.stream) {
+            self.park(&error);
+        }
         self.pump(ctx);
     }
 }

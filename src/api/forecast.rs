@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::actors::Replica;
-use crate::domain::effect::{Action, Answer, Ask, Effect, Facts, HostEffect, Outcome, Report};
+use crate::domain::effect::{Action, Answer, Ask, Due, Effect, Facts, HostEffect, Outcome, Report};
 use crate::domain::{Aggregate, Given};
 use crate::events::{
     BackupOutcome, BackupSummary, InitKind, Lease, MaintenanceResult, ProcessIdentity, TemplateSummary,
@@ -47,7 +47,9 @@ pub fn expected<A: Aggregate>(
 
 fn words(effect: &Effect) -> String {
     match &effect.action {
-        Action::WakeAt(at) => format!("{} (at the latest {at})", effect.step),
+        Action::Wake(Due::Now) => effect.step.to_owned(),
+        Action::Wake(Due::Soon(at)) => format!("{} (at the latest {at})", effect.step),
+        Action::Wake(Due::Trusted(at)) => format!("{} (not before {at})", effect.step),
         Action::Ask(to, _) => format!("{} ({})", effect.step, to.category()),
         Action::Host(_) => format!("{} (host)", effect.step),
     }
@@ -56,7 +58,7 @@ fn words(effect: &Effect) -> String {
 /// Returns what the world usually says; nothing where the wait has no foreseeable end.
 fn usual(effect: &Effect) -> Option<Outcome> {
     Some(match &effect.action {
-        Action::WakeAt(_) => return None,
+        Action::Wake(_) => return None,
         Action::Ask(_, ask) => Outcome::Answered(answer(ask)?),
         Action::Host(work) => Outcome::Done(facts(work)),
     })

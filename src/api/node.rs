@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 
-use super::edge::Edge;
+use super::edge::{Edge, Room, Subject};
 use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
-use super::resources::{CheckpointNote, NodeStatus};
+use super::resources::{CheckpointNote, ClockStatus, NodeStatus};
 use super::schedules;
+use crate::domain::clock::{self, Clock};
 use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::{Moment, Query, QueryError, hexadecimal};
+use crate::types::{Category, StreamName, Trust};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/node", web::get().to(status))
+        .route("/node/confirm-clock", web::post().to(confirm_clock))
         .route("/doctor", web::get().to(doctor))
         .route("/coverage", web::get().to(coverage))
         .route("/audit/checkpoint", web::post().to(checkpoint));
@@ -27,6 +30,11 @@ async fn status(look: Look) -> ApiResult {
     status.version = Some(ports.node.version.clone());
     status.space = Some((ports.log.level)().as_str().to_owned());
     status.read_only = (ports.log.read_only)();
+    if look.is_now() {
+        let watch = &ports.registry.house().watch;
+        trust_word(watch.trust()).clone_into(&mut status.clock.trust);
+        status.clock.synchronised = Some(watch.is_synchronised());
+    }
     Ok(HttpResponse::Ok().json(status))
 }
 
@@ -44,6 +52,8 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
         ("schedules", query.schedules(false, moment)?.len() as u64),
         ("backups", stores.iter().map(|store| store.backups).sum()),
     ];
+    let clock = query.clock(moment)?;
+    let trust = if clock.doubted { Trust::Doubted } else { Trust::Sure };
     Ok(NodeStatus {
         node: query.node(moment)?,
         version: None,
@@ -51,6 +61,11 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
         head: query.as_of(moment)?,
         root: hexadecimal(&head.root),
         space: None,
+        clock: ClockStatus {
+            trust: trust_word(trust).to_owned(),
+            synchronised: None,
+            stepped: clock.steps.last().copied(),
+        },
         read_only: None,
         projections: query.reader().projections()?,
         containers: query.container_states(moment)?,
@@ -59,20 +74,35 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
     })
 }
 
+const fn trust_word(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Sure => "sure",
+        Trust::Settling => "settling",
+        Trust::Doubted => "doubted",
+    }
+}
+
+async fn confirm_clock(edge: Edge) -> ApiResult {
+    edge.check_room(Room::None)?;
+    let stream = StreamName::new(Category::Clock, edge.ports.node.id);
+    edge.ports.registry.read_on(&stream); // its last step was written by the log itself
+    edge.perform::<Clock>(Subject::new(stream, Some("clock")), clock::Command::Confirm).await
+}
+
 async fn doctor(look: Look) -> ApiResult {
     let doctor = look.ports.doctor.clone();
     Ok(HttpResponse::Ok().json(block(move || doctor()).await?))
 }
 
 async fn coverage(look: Look) -> ApiResult {
-    let now = look.ports.clock.now();
+    let (now, doubt) = schedules::present(&look);
     look.list("coverage", move |query, moment| {
         let now = query.clock_at(moment, now)?;
         let mut rows = query.coverage(now, moment)?;
         let next: BTreeMap<_, _> = query
             .schedules(false, moment)?
             .iter()
-            .filter_map(|row| Some((row.name.to_string(), schedules::next(row, now)?)))
+            .filter_map(|row| Some((row.name.to_string(), schedules::next(row, now, doubt)?)))
             .collect();
         for row in &mut rows {
             row.next_run = row.schedules.iter().filter_map(|name| next.get(name.as_str())).min().copied();

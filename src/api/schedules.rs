@@ -37,11 +37,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
-    let now = look.ports.clock.now();
+    let (now, doubt) = present(&look);
     look.list("schedule", move |query, moment| {
         let (mut rows, then) = (query.schedules(wanted.all, moment)?, query.clock_at(moment, now)?);
         for row in &mut rows {
-            row.next = next(row, then);
+            row.next = next(row, then, doubt);
         }
         Ok(rows)
     })
@@ -49,10 +49,10 @@ async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
 }
 
 async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
-    let now = look.ports.clock.now();
+    let (now, doubt) = present(&look);
     look.show(move |query, moment| {
         let mut row = query.schedule(&reference, moment)?;
-        row.next = next(&row, query.clock_at(moment, now)?);
+        row.next = next(&row, query.clock_at(moment, now)?, doubt);
         Ok(row)
     })
     .await
@@ -64,13 +64,20 @@ struct Count {
 }
 
 async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query<Count>) -> ApiResult {
-    let now = look.ports.clock.now();
+    let (now, doubt) = present(&look);
     let count = wanted.count.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
     look.list("slot", move |query, moment| {
         let row = query.schedule(&reference, moment)?;
-        Ok(due::preview(&Plan::of(&row), query.clock_at(moment, now)?, count).into_iter().map(shown).collect())
+        let plan = Plan { doubt, ..Plan::of(&row) };
+        Ok(due::coming(&plan, query.clock_at(moment, now)?, count).into_iter().map(shown).collect())
     })
     .await
+}
+
+/// Returns the time, and from when on slots are of it if the clock is not trusted.
+pub(super) fn present(look: &Look) -> (Timestamp, Option<Timestamp>) {
+    let watch = &look.ports.registry.house().watch;
+    (watch.now(), due::doubt(watch))
 }
 
 fn shown(planned: Planned) -> NextSlot {
@@ -78,11 +85,11 @@ fn shown(planned: Planned) -> NextSlot {
 }
 
 /// Returns when a schedule runs next, jitter included; nothing if it does not.
-pub(super) fn next(row: &ScheduleRow, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn next(row: &ScheduleRow, now: Timestamp, doubt: Option<Timestamp>) -> Option<Timestamp> {
     if row.state != ScheduleState::Enabled {
         return None;
     }
-    let slots = due::preview(&Plan::of(row), now, NEXT_DEFAULT);
+    let slots = due::coming(&Plan { doubt, ..Plan::of(row) }, now, NEXT_DEFAULT);
     slots.iter().find(|planned| planned.skipped.is_none()).map(|planned| planned.at)
 }
 

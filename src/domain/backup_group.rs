@@ -20,7 +20,7 @@ use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::{BackupGroupEvent, BackupOutcome, BackupSummary};
-use crate::types::{BackupId, Category, ContainerId, OperationId, StoreId, StreamName, Timestamp};
+use crate::types::{BackupId, Category, ContainerId, OperationId, StoreId, StreamName};
 
 /// Names the group of that container in that store.
 pub fn stream(store: StoreId, container: ContainerId) -> StreamName {
@@ -33,12 +33,14 @@ pub struct BackupGroup {
     expected: BTreeMap<OperationId, Option<BackupId>>,
     backups: BTreeMap<BackupId, Backup>,
     pins: BTreeSet<(BackupId, OperationId)>,
+    /// How many were ever committed: the order of backups is that in which they came, whatever the clock said.
+    committed: u64,
 }
 
 /// Is what the rules need to know of one backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Backup {
-    taken_at: Timestamp,
+    place: u64,
     outcome: BackupOutcome,
     damage: Option<String>,
     verified_by: Option<OperationId>,
@@ -166,7 +168,7 @@ impl BackupGroup {
 
     fn newest(&self, fits: impl Fn(&Backup) -> bool) -> Option<BackupId> {
         let fitting = self.backups.iter().filter(|(_, backup)| fits(backup));
-        fitting.max_by_key(|(id, backup)| (backup.taken_at, **id)).map(|(id, _)| *id)
+        fitting.max_by_key(|(_, backup)| backup.place).map(|(id, _)| *id)
     }
 
     fn known(&self, backup: BackupId) -> Result<&Backup, Rejection> {
@@ -225,7 +227,7 @@ impl BackupGroup {
 
 impl Aggregate for BackupGroup {
     const CATEGORY: Category = Category::BackupGroup;
-    const STATE_SCHEMA: u32 = 1;
+    const STATE_SCHEMA: u32 = 2;
     type Command = Command;
     type Event = BackupGroupEvent;
     type Rejection = Rejection;
@@ -252,8 +254,9 @@ impl Aggregate for BackupGroup {
             }
             BackupGroupEvent::BackupCommitted(summary) => {
                 self.expected.remove(&given.operation);
-                let (taken_at, outcome) = (summary.taken_at, summary.outcome);
-                self.backups.insert(summary.backup, Backup { taken_at, outcome, damage: None, verified_by: None });
+                self.committed += 1;
+                let (place, outcome) = (self.committed, summary.outcome);
+                self.backups.insert(summary.backup, Backup { place, outcome, damage: None, verified_by: None });
             }
             BackupGroupEvent::BackupPinned { backup, operation } => {
                 self.pins.insert((*backup, *operation));

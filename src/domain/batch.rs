@@ -14,12 +14,12 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
+use super::effect::{Ask, Asked, Due, Effect, Outcome, Report, Step};
 use super::notice::NOTIFY_PARENT;
 use super::refusal::{NO_SUCH_RUN, Refusal, RefusalClass};
 use super::{Aggregate, Given, Notice};
 use crate::events::{BatchAction, BatchEvent, BatchMember, Closing, DomainEvent, MaintenanceAction, Mark};
-use crate::types::{Category, Name, OperationId, RunId, StreamName, Timestamp};
+use crate::types::{Category, Name, OperationId, RunId, StreamName};
 
 const START_CHILD: Step = "start-child";
 const CANCEL_CHILD: Step = "cancel-child";
@@ -29,7 +29,6 @@ const CLOSE: Step = "close";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     request: Option<Request>,
-    requested_at: Timestamp,
     open: Option<OperationId>,
     fates: Vec<Fate>,
     called_off: bool,
@@ -297,7 +296,7 @@ fn finished(member: &BatchMember, outcome: Closing) -> BatchEvent {
 
 impl Aggregate for Batch {
     const CATEGORY: Category = Category::Batch;
-    const STATE_SCHEMA: u32 = 1;
+    const STATE_SCHEMA: u32 = 2;
     type Command = Command;
     type Event = BatchEvent;
     type Rejection = Rejection;
@@ -318,7 +317,6 @@ impl Aggregate for Batch {
                 let (members, schedule, parent) = (members.clone(), schedule.clone(), parent.clone());
                 self.fates = vec![Fate::Waiting; members.len()];
                 self.request = Some(Request { id, action, members, schedule, parallel, parent });
-                self.requested_at = given.at;
                 self.open = Some(given.operation);
             }
             BatchEvent::BatchCancelRequested => self.call_off(),
@@ -342,7 +340,7 @@ impl Aggregate for Batch {
         }
         let operation = self.open?;
         if self.is_done() {
-            return Some(Effect::wake(operation, CLOSE, self.requested_at)); // long past: it comes at once
+            return Some(Effect::wake(operation, CLOSE, Due::Now));
         }
         if let Some((request, member)) = self.child_to_end() {
             let to = request.child(member);

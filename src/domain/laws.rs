@@ -163,7 +163,7 @@ where
         let broken = self.broken.contains(&(effect.operation, effect.step));
         let disturbance = if broken { Some(Disturbance::Fails) } else { disturbance };
         self.steps += 1;
-        let waits = matches!(effect.action, Action::WakeAt(_));
+        let waits = matches!(effect.action, Action::Wake(_));
         let asks = matches!(effect.action, Action::Ask(..));
         match disturbance {
             Some(Disturbance::Fails) if !waits => {

@@ -7,6 +7,7 @@
 pub mod backup_group;
 pub mod backup_job;
 pub mod batch;
+pub mod clock;
 pub mod container;
 pub mod directory;
 pub mod effect;
@@ -23,7 +24,9 @@ pub mod store;
 pub mod template;
 pub mod testing;
 
-pub use effect::{Action, Answer, Ask, Asked, Effect, Facts, Failure, FailureKind, HostEffect, Outcome, Report, Step};
+pub use effect::{
+    Action, Answer, Ask, Asked, Due, Effect, Facts, Failure, FailureKind, HostEffect, Outcome, Report, Step,
+};
 pub use notice::Notice;
 pub use refusal::{Refusal, RefusalClass};
 

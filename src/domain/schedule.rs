@@ -7,6 +7,7 @@
 //!      └────────────┘
 //!
 //!   slot     fire ▸ start-batch ▸ the batch works ▸ its end is told        or: skip, miss        before any: defer
+//!   under a clock that was ahead: reopen, and it comes again
 //! ```
 //!
 //! A slot is handled once, in order: fired, skipped or missed. Which slots are due is decided in `scheduler::due`; here it
@@ -130,6 +131,11 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Let slots come again that were settled under a clock that was ahead.
+    Reopen {
+        /// Up to when every slot is settled.
+        after: Timestamp,
+    },
     /// A batch is over.
     FinishBatch {
         /// The batch's stream.
@@ -246,6 +252,11 @@ impl Schedule {
         if known { Ok(vec![]) } else { self.settle(slot, fate) }
     }
 
+    fn reopen(&self, after: Timestamp) -> Decision {
+        self.made()?;
+        Ok(if after < self.handled { vec![ScheduleEvent::SlotsReopened { after }] } else { vec![] })
+    }
+
     fn enable(&self, from: Timestamp) -> Decision {
         self.made()?;
         Ok(if self.life == Life::Enabled { vec![] } else { vec![ScheduleEvent::ScheduleEnabled { from }] })
@@ -338,6 +349,7 @@ impl Aggregate for Schedule {
                 let (count, reason) = (*count, reason.clone());
                 self.settle(*slot, ScheduleEvent::SlotMissed { slot: *slot, count, reason })
             }
+            Command::Reopen { after } => self.reopen(*after),
             Command::FinishBatch { child, outcome } => Ok(self.finish(child, outcome)),
             Command::Report(report) => Ok(self.decide_report(report)),
         }
@@ -369,6 +381,7 @@ impl Aggregate for Schedule {
             ScheduleEvent::BatchFinished { batch, .. } => self.batches.retain(|known| known.id != *batch),
             ScheduleEvent::SlotSkipped { slot, .. } | ScheduleEvent::SlotMissed { slot, .. } => self.handled = *slot,
             ScheduleEvent::SlotDeferred { slot, .. } => self.deferred = Some(*slot),
+            ScheduleEvent::SlotsReopened { after } => (self.handled, self.deferred) = (*after, None),
             ScheduleEvent::ScheduleDeleteRequested => self.life = Life::Deleting(given.operation),
         }
     }

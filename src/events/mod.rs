@@ -7,6 +7,7 @@
 mod attempt;
 mod backup;
 mod batch;
+mod clock;
 mod codec;
 mod container;
 mod directory;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use attempt::AttemptFailed;
 pub use backup::{BackupGroupEvent, BackupJobEvent, BackupMode, BackupOutcome, BackupSummary};
 pub use batch::{BatchAction, BatchEvent, BatchMember};
+pub use clock::ClockEvent;
 pub use codec::{DecodeError, decode, encode};
 pub use container::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, Lease, LimitChange, Limits,

@@ -137,6 +137,11 @@ pub enum ScheduleEvent {
         /// Why.
         reason: String,
     },
+    /// What was recorded of slots after that moment settles nothing: the clock was ahead. They come when it is time.
+    SlotsReopened {
+        /// Up to when every slot is settled.
+        after: Timestamp,
+    },
     /// Somebody asked to delete it.
     ScheduleDeleteRequested,
     /// It is gone.
@@ -147,7 +152,7 @@ impl DomainEvent for ScheduleEvent {
     const CATEGORY: Category = Category::Schedule;
     const KINDS: &'static [&'static str] = kinds!(ScheduleEvent: ScheduleRequested, ScheduleCreated,
         ScheduleCreateFailed, ScheduleEnabled, ScheduleDisabled, SlotFired, BatchStarted, BatchFinished, SlotSkipped,
-        SlotDeferred, SlotMissed, ScheduleDeleteRequested, ScheduleDeleted);
+        SlotDeferred, SlotMissed, SlotsReopened, ScheduleDeleteRequested, ScheduleDeleted);
 
     fn mark(&self) -> Mark {
         match self {
@@ -164,7 +169,8 @@ impl DomainEvent for ScheduleEvent {
             | Self::BatchFinished { .. }
             | Self::SlotSkipped { .. }
             | Self::SlotDeferred { .. }
-            | Self::SlotMissed { .. } => Mark::Fact,
+            | Self::SlotMissed { .. }
+            | Self::SlotsReopened { .. } => Mark::Fact,
         }
     }
 
@@ -185,6 +191,7 @@ impl DomainEvent for ScheduleEvent {
             }
             Self::SlotMissed { slot, count: 1, reason } => format!("slot {slot} missed: {reason}"),
             Self::SlotMissed { slot, count, reason } => format!("{count} slots up to {slot} missed: {reason}"),
+            Self::SlotsReopened { after } => format!("slots after {after} come again: the clock was ahead"),
             Self::ScheduleDeleteRequested => "deletion requested".to_owned(),
             Self::ScheduleDeleted => "schedule deleted".to_owned(),
         }

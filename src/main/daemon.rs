@@ -22,11 +22,11 @@ use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::projections::query::Query;
 use berth::scheduler::ticker::Ticker;
 use berth::storage::{EventStore, Level, Options, SqliteStore};
-use berth::types::{Clock, Subnet};
+use berth::types::{Clock, ClockWatch, Subnet, Timestamp};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{audit, capacity, doctor, neighbours, networks, start};
+use super::{audit, capacity, clock, doctor, neighbours, networks, start};
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -36,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) identity: Identity,
     pub(crate) boot: String,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) watch: Arc<ClockWatch>,
 }
 
 /// Runs the daemon until it is told to end.
@@ -76,15 +77,19 @@ impl<E: std::fmt::Display> From<E> for Refused {
 fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
     let identity = identity::of(state).map_err(|error| unusable(state, &error))?;
     let keys = key_dir.map_or_else(identity::key_directory, Path::to_path_buf);
+    let wall: Arc<dyn Clock> = Arc::new(SystemClock);
+    refuse_before_1970(wall.now())?;
     let setup = Setup {
         run: identity::run_directory(state, &identity),
         state: absolute(state)?,
         keys,
         identity,
         boot: berth::kernel::identity::boot_id()?,
-        clock: Arc::new(SystemClock),
+        watch: Arc::new(ClockWatch::new(Arc::clone(&wall))),
+        clock: wall,
     };
     let store = open_log(&setup)?;
+    clock::judge(&setup.watch, &Query::new(store.reader()), &setup.boot)?;
     // What the host makes needs the log's own place for keys, so the log comes first.
     let parent = Layout::detect().ok().and_then(|layout| match Cgroup::make_room(&layout, "daemon") {
         Ok(parent) => parent,
@@ -107,6 +112,15 @@ fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
     System::new().block_on(serve(setup, store, host))
 }
 
+/// The server's own library knows no date before 1970, and no kernel lets a clock be set there: it is somebody's mistake.
+fn refuse_before_1970(now: Timestamp) -> Result<(), Refused> {
+    if now >= Timestamp::default() {
+        return Ok(());
+    }
+    let reason = format!("the clock shows {now}, which is before 1970 [clock.before-1970]");
+    Err(Refused { reason, hint: Some("set it (date --set, or a time service), then start again".to_owned()), code: 1 })
+}
+
 fn unusable(state: &Path, error: &io::Error) -> Refused {
     let denied = error.kind() == io::ErrorKind::PermissionDenied;
     let hint =
@@ -126,6 +140,7 @@ fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
     });
     let mut options = Options::new(Arc::clone(&setup.clock), &setup.keys, space);
     options.projections = berth::projections::all();
+    options.timekeeper = Some(clock::timekeeper(&setup.watch, setup.identity.node, &setup.boot));
     let opened = SqliteStore::open(&setup.state, options);
     opened.map(Arc::new).map_err(|error| {
         let in_use = matches!(error, berth::storage::OpenError::InUse { .. });
@@ -144,7 +159,8 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
         setup.identity.node,
         setup.boot.clone(),
         RetryPolicy::default(),
-    );
+    )
+    .watched_by(Arc::clone(&setup.watch));
     let arbiter = Arbiter::new();
     let registry = Registry::new(Arc::new(house), arbiter.handle());
     let query = Query::new(store.reader());
@@ -153,6 +169,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     start::introduce(&registry, &setup).await;
     // Says to whoever sweeps after the dead that this instance lives.
     let _alive = neighbours::hold(&setup.identity.instance);
+    clock::time_boot(&registry).await;
     start::sweep(&registry, &query).await?;
     start::finish_redactions(&store, &query, &registry, &*host).await;
     recover(&registry, &query.owing_streams()?);
@@ -164,6 +181,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let (end, ending) = watch::channel(false);
     let watching = networks::follow(Arc::clone(&registry), query.clone(), Arc::clone(&host), ending.clone());
     actix::spawn(watching);
+    actix::spawn(clock::follow(Arc::clone(&registry), ending.clone()));
     let level = Arc::clone(&store);
     let room = Arc::new(move || level.level() < Level::Tight);
     let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone(), room).run(ending.clone()));
@@ -253,12 +271,17 @@ fn ports(
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let disks = setup.state.clone();
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
+    let (watch, recorded) = (Arc::clone(&setup.watch), query.clone());
     let has = |feature: &str| findings.findings.iter().any(|finding| finding.feature == feature && finding.ok);
     Ports {
         registry,
         query,
         access: Arc::<LinuxHost>::clone(host),
-        doctor: Arc::new(move || doctor::report(&state)),
+        doctor: Arc::new(move || {
+            let mut report = doctor::report(&state);
+            report.findings.push(clock::finding(&watch, &recorded));
+            report
+        }),
         clock: Arc::clone(&setup.clock),
         log: LogPorts {
             level: Arc::new(move || level.level()),

@@ -11,14 +11,14 @@ pub struct Backups;
 
 impl Model for Backups {
     const NAME: &'static str = "backups";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::BackupGroup;
     const TABLE: &'static str = table!(
-        "container TEXT" => "$.container", "store TEXT" => "$.store", "taken_at TEXT" => "$.taken_at",
+        "container TEXT" => "$.container", "store TEXT" => "$.store", "committed INTEGER" => "$.committed",
         "stored INTEGER" => "$.stored",
     );
-    const INDEXES: &'static str = "CREATE INDEX {table}_container ON {table} (container, taken_at);
-         CREATE INDEX {table}_store ON {table} (store, taken_at, stored); CREATE INDEX {table}_taken_at ON {table} (taken_at)";
+    const INDEXES: &'static str = "CREATE INDEX {table}_container ON {table} (container, committed);
+         CREATE INDEX {table}_store ON {table} (store, committed, stored); CREATE INDEX {table}_committed ON {table} (committed)";
     type Row = BackupRow;
 
     fn keys(event: &Envelope) -> Vec<String> {
@@ -95,6 +95,7 @@ fn begin(summary: BackupSummary, event: &Envelope) -> BackupRow {
         operation: event.context.operation,
         note: None,
         committed_at: event.recorded_at,
+        committed: event.position,
         position: event.position,
         store_name: None,
     }

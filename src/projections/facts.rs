@@ -1,8 +1,8 @@
 //! What any event says, whatever its kind: its mark, its words, and what its operation is about.
 
 use crate::events::{
-    self, AttemptFailed, BackupGroupEvent, BackupJobEvent, BatchEvent, ContainerEvent, DirectoryEvent, DomainEvent,
-    Envelope, MaintenanceEvent, Mark, NetworkEvent, NodeEvent, RestoreEvent, RestoreTarget, ScheduleEvent,
+    self, AttemptFailed, BackupGroupEvent, BackupJobEvent, BatchEvent, ClockEvent, ContainerEvent, DirectoryEvent,
+    DomainEvent, Envelope, MaintenanceEvent, Mark, NetworkEvent, NodeEvent, RestoreEvent, RestoreTarget, ScheduleEvent,
     SessionEvent, StoreEvent, TemplateEvent,
 };
 use crate::types::{Category, ContainerId, StreamName};
@@ -27,6 +27,7 @@ pub fn told(event: &Envelope) -> Option<Told> {
     }
     match event.stream.category() {
         Category::Node => plain::<NodeEvent>(event),
+        Category::Clock => plain::<ClockEvent>(event),
         Category::Directory => plain::<DirectoryEvent>(event),
         Category::Container => plain::<ContainerEvent>(event),
         Category::Session => about::<SessionEvent>(event, |fact| match fact {

@@ -5,6 +5,7 @@
 
 mod backups;
 mod batches;
+mod clock;
 mod containers;
 mod facts;
 mod maintenance;
@@ -31,6 +32,7 @@ use model::Inline;
 pub fn all() -> Vec<Box<dyn InlineProjection>> {
     vec![
         Box::new(Inline::<node::Node>::new()),
+        Box::new(Inline::<clock::Clock>::new()),
         Box::new(Inline::<containers::Containers>::new()),
         Box::new(Inline::<sessions::Sessions>::new()),
         Box::new(Inline::<templates::Templates>::new()),

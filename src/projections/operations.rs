@@ -58,7 +58,7 @@ impl Model for Operations {
 
     fn keys(event: &Envelope) -> Vec<String> {
         match event.stream.category() {
-            Category::Node | Category::Directory | Category::BackupGroup => vec![],
+            Category::Node | Category::Clock | Category::Directory | Category::BackupGroup => vec![],
             _ if event.kind == "ParentNotified" || event.kind == AttemptFailed::KIND => vec![key(event)],
             _ => match facts::told(event) {
                 None => vec![],

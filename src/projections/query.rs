@@ -4,6 +4,7 @@
 //! A look at the past folds the log again with the very folds that keep the present.
 
 mod backups;
+mod clock;
 mod commands;
 mod containers;
 mod coverage;
@@ -26,6 +27,7 @@ use rusqlite::ToSql;
 use serde_json::Value;
 
 pub use backups::BackupFilter;
+pub use clock::doubt;
 pub use containers::{ContainerFilter, glob_matches};
 pub use coverage::selects;
 pub use events::{EVENT_PAGE, EVENT_PAGE_MAX, EventFilter, hexadecimal};
@@ -173,10 +175,10 @@ impl Query {
             return if position > head { Err(future(text, head)) } else { Ok(Moment::At(position)) };
         }
         let at = self.instant(text, now)?;
-        if at > now {
-            return Err(future(text, head));
+        match self.position_at(at, now)? {
+            Some(position) => Ok(Moment::At(position)),
+            None => Err(future(text, head)),
         }
-        Ok(Moment::At(self.reader.position_at(at)?))
     }
 
     /// Reads a time (RFC 3339) or a span (that long ago).
@@ -202,7 +204,8 @@ impl Query {
             Moment::At(position) => position,
         };
         let time = self.event_at(position)?.map(|event| event.recorded_at);
-        Ok(AsOf { position, time })
+        let clock = self.clock_in_words(moment, time)?;
+        Ok(AsOf { position, time, clock })
     }
 
     /// Returns what the clock said at a moment, to look ahead from there; for a past one, when its last event was recorded.

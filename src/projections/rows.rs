@@ -5,6 +5,7 @@
 
 mod backup;
 mod batch;
+mod clock;
 mod container;
 mod coverage;
 mod event;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backup::{BackupRow, LastBackup};
 pub use batch::{BatchMemberRow, BatchRow};
+pub use clock::{ClockRow, StepRow};
 pub use container::{ContainerRow, ContainerState, HoldRow};
 pub use coverage::{CoverageRow, CoverageWarning};
 pub use event::{EventDetail, EventRow};
@@ -74,10 +76,13 @@ pub struct Change {
 }
 
 /// Says up to where a list goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsOf {
     /// The last event in it.
     pub position: Position,
     /// When that was recorded; nothing for an empty log.
     pub time: Option<Timestamp>,
+    /// What is to be known of the clock to read this rightly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
 }

@@ -112,6 +112,12 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
             row.missed += count;
             settle(row, passed(SlotRow::missed(*slot, *count, reason), event));
         }
+        ScheduleEvent::SlotsReopened { after } => {
+            // They are other slots than those of the same time that were settled.
+            row.revision += 1;
+            row.from = row.from.min(*after);
+            (row.last_slot, row.deferred) = (Some(*after), None);
+        }
         ScheduleEvent::BatchStarted { batch } => {
             row.slots.iter_mut().filter(|slot| slot.batch == Some(*batch)).for_each(|slot| slot.started = true);
         }

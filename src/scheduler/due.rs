@@ -11,7 +11,9 @@ mod tests;
 
 use std::fmt;
 
-use crate::types::{CATCH_UP_ALL_MAX, CatchUp, MissReason, ScheduleId, SkipReason, Span, Timestamp};
+use crate::types::{
+    CATCH_UP_ALL_MAX, CLOCK_SLACK, CatchUp, ClockWatch, MissReason, ScheduleId, SkipReason, Span, Timestamp, Trust,
+};
 
 pub use plan::{Plan, Planned};
 
@@ -19,8 +21,6 @@ pub use plan::{Plan, Planned};
 pub const ON_TIME: Span = Span::from_secs(5 * 60);
 /// The most slots of one schedule that one call looks at; the rest comes with the next call, which is due at once.
 pub const BACKLOG_MAX: usize = 10_000;
-/// How far the wall clock may move against the expected time before nothing fires until it is confirmed.
-pub const CLOCK_JUMP: Span = Span::from_secs(60 * 60);
 
 /// Is what has to be recorded about one slot, or a row of slots, of one schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,11 @@ pub enum Verdict {
         /// Why.
         why: MissReason,
     },
+    /// It was settled under a clock that was ahead, and is to come again.
+    Reopen {
+        /// Up to when every slot is settled.
+        after: Timestamp,
+    },
 }
 
 /// Is a row of neighbouring slots with one fate.
@@ -110,7 +115,7 @@ impl Verdict {
     /// Returns the last slot it speaks of: what `last_slot` is once this is recorded, unless it waits.
     pub const fn last_slot(&self) -> Timestamp {
         match self {
-            Self::Fire { slot, .. } => *slot,
+            Self::Fire { slot, .. } | Self::Reopen { after: slot } => *slot,
             Self::Skip { slots, .. } | Self::Defer { slots, .. } | Self::Miss { slots, .. } => slots.last,
         }
     }
@@ -150,9 +155,28 @@ pub fn due(plans: &[Plan], now: Timestamp) -> Vec<Due> {
 }
 
 /// Returns when [`due`] has something to say next, which may be in the past; nothing if no schedule has a next slot.
-pub fn next_due(plans: &[Plan]) -> Option<Timestamp> {
-    let enabled = plans.iter().filter(|plan| plan.is_enabled);
-    enabled.filter_map(|plan| plan.slots(plan.waited_for()).next()).map(|planned| planned.at).min()
+pub fn next_due(plans: &[Plan], now: Timestamp) -> Option<Timestamp> {
+    plans.iter().filter(|plan| plan.is_enabled).filter_map(|plan| next_of(plan, now)).min()
+}
+
+fn next_of(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    match plan.doubt {
+        None => plan.slots(plan.waited_for()).next().map(|planned| planned.at),
+        Some(_) => coming(plan, now, 1).first().map(|planned| planned.at), // what came before waits for the clock
+    }
+}
+
+/// Returns from when on slots are of the present clock, if that is not trusted.
+pub fn doubt(watch: &ClockWatch) -> Option<Timestamp> {
+    match watch.trust() {
+        Trust::Sure => None,
+        Trust::Settling => Some(Timestamp::from_micros(i64::MIN)),
+        // A step is noticed some moments after it: a slot of these is of the present clock, too.
+        Trust::Doubted => {
+            let began = watch.epoch().map(|epoch| epoch.moved(-CLOCK_SLACK.as_micros()));
+            Some(began.unwrap_or(Timestamp::from_micros(i64::MIN)))
+        }
+    }
 }
 
 /// Returns the next slots of a schedule after `from`, enabled or not, and which of them its window will skip.
@@ -160,16 +184,31 @@ pub fn preview(plan: &Plan, from: Timestamp, count: usize) -> Vec<Planned> {
     plan.slots(from).take(count).collect()
 }
 
-/// Returns whether the wall clock is more than an hour from where it should be.
-///
-/// `expected` is the last known wall time plus what a monotonic clock has counted since. After a jump nothing may fire
-/// until the new time is confirmed or synchronised.
-pub fn clock_jump(expected: Timestamp, now: Timestamp) -> bool {
-    expected.since(now).max(now.since(expected)) > CLOCK_JUMP
+/// Returns the next runs of a schedule: what [`due`] will say as time goes on from `now`, if nothing else happens.
+pub fn coming(plan: &Plan, now: Timestamp, count: usize) -> Vec<Planned> {
+    let handled = plan.reopened(now).unwrap_or_else(|| plan.handled());
+    if plan.doubt.is_some() && waits_for_clock(plan, now, handled) {
+        return vec![];
+    }
+    // A slot that has come may still wait for its jitter.
+    let from = handled.max(now.moved(-plan.jitter.as_micros()).moved(-1));
+    plan.slots(from).filter(|planned| planned.at > now).take(count).collect()
+}
+
+/// Says whether slots are to be caught up, each in its turn, once the clock is trusted: then none may come before them.
+fn waits_for_clock(plan: &Plan, now: Timestamp, handled: Timestamp) -> bool {
+    let mut missed =
+        plan.slots(handled).take_while(|planned| planned.at <= now).filter(|planned| planned.skipped.is_none());
+    plan.catch_up == CatchUp::All && missed.any(|planned| now.since(planned.at) > ON_TIME)
 }
 
 fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
-    let verdicts = if plan.has_room { judged(plan, now) } else { without_room(plan, now) };
+    let verdicts = match (plan.reopened(now), plan.doubt) {
+        (Some(after), _) => vec![Verdict::Reopen { after }],
+        (None, Some(since)) => in_doubt(plan, now, since),
+        (None, None) if plan.has_room => judged(plan, now),
+        (None, None) => without_room(plan, now),
+    };
     let mut joined: Vec<Verdict> = Vec::new();
     for verdict in verdicts {
         if !joined.last_mut().is_some_and(|last| last.join(&verdict)) {
@@ -192,6 +231,27 @@ fn without_room(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
     };
     let backlog = plan.slots(plan.waited_for()).take_while(|planned| planned.at <= now).take(BACKLOG_MAX);
     backlog.map(verdict).collect()
+}
+
+/// Says what becomes of slots while the clock is not trusted: one that comes now runs, if there is room; what lies behind it is told
+/// to be missed, so that it is settled in order. Nothing is caught up: what no later slot follows waits for the clock.
+fn in_doubt(plan: &Plan, now: Timestamp, since: Timestamp) -> Vec<Verdict> {
+    let recent = now.moved(-plan.jitter.as_micros()).moved(-ON_TIME.as_micros()).moved(-1);
+    let from = plan.handled().max(since).max(recent);
+    let fresh: Vec<Planned> = plan.slots(from).take_while(|planned| planned.at <= now).collect();
+    let judge = Judge::new(plan, now, &fresh, false);
+    let newest = judge.newest.map(|index| &fresh[index]).filter(|planned| now.since(planned.at) <= ON_TIME);
+    let Some(newest) = newest.filter(|_| plan.has_room && !waits_for_clock(plan, now, plan.handled())) else {
+        return vec![];
+    };
+    let older = plan.slots(plan.handled()).take_while(|planned| planned.slot < newest.slot).take(BACKLOG_MAX);
+    let passed = older.map(|Planned { slot, skipped, .. }| match (Slots::one(slot), skipped) {
+        (slots, Some(why)) => Verdict::Skip { slots, why },
+        (slots, None) => Verdict::Miss { slots, why: MissReason::ClockDoubted },
+    });
+    let passed: Vec<Verdict> = passed.collect();
+    let run = (passed.len() < BACKLOG_MAX).then(|| judge.run(newest, newest.at, false)); // else with the next call
+    passed.into_iter().chain(run).collect()
 }
 
 fn judged(plan: &Plan, now: Timestamp) -> Vec<Verdict> {

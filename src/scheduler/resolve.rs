@@ -38,6 +38,7 @@ pub(super) fn command(query: &Query, row: &ScheduleRow, due: &Due) -> Result<Com
         Verdict::Defer { slots, why } => {
             Ok(Command::Defer { slot: slots.last, count: slots.count, reason: why.to_string() })
         }
+        Verdict::Reopen { after } => Ok(Command::Reopen { after: *after }),
         Verdict::Miss { slots, why } => {
             Ok(Command::Miss { slot: slots.last, count: slots.count, reason: why.to_string() })
         }

@@ -14,35 +14,68 @@ use crate::domain::schedule::{Command, Schedule};
 use crate::domain::{Aggregate, Given};
 use crate::effects::sim::{SimulatedHost, World};
 use crate::events::{
-    AddressRequest, BackupMode, Configuration, ContainerEvent, Context, DiskKind, Limits, ScheduleDefinition,
-    ScheduledAction, Selection, encode,
+    AddressRequest, BackupMode, ClockEvent, Configuration, ContainerEvent, Context, DiskKind, Limits,
+    ScheduleDefinition, ScheduledAction, Selection, encode,
 };
 use crate::projections;
 use crate::projections::query::{Moment, Query};
 use crate::projections::rows::{OperationState, ScheduleRow, SlotFate};
-use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore};
+use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore, Timekeeper};
 use crate::types::{
-    CatchUp, Category, Clock, ContainerId, NodeId, OperationId, Principal, ScheduleId, Span, StoreId, StreamName,
-    TemplateId, Timestamp,
+    CatchUp, Category, Clock, ClockWatch, ContainerId, NodeId, OperationId, Position, Principal, Reading, ScheduleId,
+    Span, Step, StoreId, StreamName, TemplateId, Timestamp, Trust,
 };
 
 /// Is a wall clock that can be set while it runs.
 struct Wall {
     base: Mutex<(Timestamp, std::time::Instant)>,
+    boot: std::time::Instant,
 }
 
 impl Wall {
     fn at(text: &str) -> Arc<Self> {
-        let at: chrono::DateTime<chrono::Utc> = text.parse().unwrap();
-        Arc::new(Self { base: Mutex::new((at.into(), std::time::Instant::now())) })
+        let boot = std::time::Instant::now();
+        Arc::new(Self { base: Mutex::new((moment(text), boot)), boot })
     }
+
+    fn set(&self, text: &str) {
+        *self.base.lock().unwrap() = (moment(text), std::time::Instant::now());
+    }
+}
+
+fn moment(text: &str) -> Timestamp {
+    text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().into()
+}
+
+fn elapsed(since: std::time::Instant) -> Span {
+    Span::from_micros(since.elapsed().as_micros() as i64)
 }
 
 impl Clock for Wall {
     fn now(&self) -> Timestamp {
         let (at, since) = *self.base.lock().unwrap();
-        at.after(Span::from_micros(since.elapsed().as_micros() as i64))
+        at.after(elapsed(since))
     }
+
+    fn reading(&self) -> Reading {
+        Reading { wall: self.now(), up: Some(elapsed(self.boot)) }
+    }
+}
+
+/// Says in a commit what became of the clock.
+fn told(fact: &ClockEvent) -> Commit {
+    let (operation, node) = (OperationId::derived("clock"), NodeId::derived("node"));
+    let context = Context {
+        wall_clock: Timestamp::default(),
+        boot: "boot".to_owned(),
+        principal: Principal::runtime(),
+        operation,
+        causation: None,
+        node,
+    };
+    let stream = StreamName::new(Category::Clock, node);
+    let events = vec![encode(fact, None).unwrap()];
+    Commit { stream, expected: Expected::Any, key: None, request_hash: [0; 32], context, events }
 }
 
 struct Home {
@@ -61,11 +94,14 @@ impl Home {
             Options::new(clock.clone() as Arc<dyn Clock>, folder.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
         options.projections = projections::all();
         options.ballast = 0;
+        let watch = Arc::new(ClockWatch::new(clock.clone()));
+        let step = |step: &Step| told(&ClockEvent::from(*step));
+        options.timekeeper = Some(Timekeeper { watch: watch.clone(), told: Box::new(step) });
         let store = Arc::new(SqliteStore::open(&folder.path().join("state"), options).unwrap());
         let host = Arc::new(SimulatedHost::new(Arc::new(Mutex::new(World::default())), vec![]));
         let node = NodeId::derived("node");
         let house = House::new(store.clone(), host, clock.clone(), node, "boot".to_owned(), RetryPolicy::default());
-        let registry = Registry::new(Arc::new(house), actix::Arbiter::current());
+        let registry = Registry::new(Arc::new(house.watched_by(watch)), actix::Arbiter::current());
         let query = Query::new(store.reader());
         Self { _folder: folder, registry, query, store, clock }
     }
@@ -248,6 +284,44 @@ fn a_backup_that_finds_no_room_is_skipped_for_now_and_caught_up() {
         home.perform(id, other).await; // a fact of a schedule makes the ticker look again
         let row = home.until(|row| row.fired == 1).await;
         assert_eq!((row.missed, row.last_slot), (1, Some(slot.slot)), "{:?}", row.slots);
+        end.send(true).unwrap();
+    });
+}
+
+#[test]
+fn what_ran_under_a_clock_that_was_ahead_runs_again_when_it_is_time() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-25T02:59:59.500Z");
+        home.container().await;
+        let end = home.tick();
+        home.schedule("0 * * * *", CatchUp::Once, "2026-11-25T02:30:00Z").await;
+        let ahead = home.until(|row| over(row, 1)).await;
+        home.clock.set("2026-11-23T02:59:55Z"); // a step is noticed within a second, on a busy machine later
+        let newest = |row: &ScheduleRow| row.slots.last().map(|slot| slot.slot);
+        let right = home.until(|row| over(row, 2)).await;
+        assert_eq!((right.fired, newest(&right)), (2, Some(moment("2026-11-23T03:00:00Z"))), "{right:?}");
+        assert_eq!(home.registry.house().watch.trust(), Trust::Doubted, "and that without being asked");
+        home.clock.set("2026-11-25T02:59:55Z");
+        let again = home.until(|row| over(row, 3) && newest(row) == newest(&ahead)).await;
+        assert_ne!(again.slots.last().unwrap().batch, ahead.slots[0].batch, "it is another run");
+        end.send(true).unwrap();
+    });
+}
+
+#[test]
+fn nothing_is_caught_up_by_a_clock_that_jumped_until_it_is_confirmed() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-23T01:30:00Z");
+        home.container().await;
+        let end = home.tick();
+        home.schedule("0 * * * *", CatchUp::Once, "2026-11-23T01:30:00Z").await;
+        home.clock.set("2026-11-23T05:30:00Z");
+        tokio::time::sleep(Duration::from_millis(1_500)).await; // longer than a step goes unnoticed
+        assert_eq!(home.until(|_| true).await.slots, vec![]);
+        home.registry.house().watch.confirm(Position::new(u64::MAX));
+        home.store.append(told(&ClockEvent::ClockConfirmed)).await.unwrap().unwrap();
+        let row = home.until(|row| over(row, 2)).await;
+        assert_eq!((row.missed, row.fired, row.last_slot), (3, 1, Some(moment("2026-11-23T05:00:00Z"))));
         end.send(true).unwrap();
     });
 }

@@ -1,16 +1,15 @@
 //! The ticker: sleeps until something is due, records what becomes of it, and sleeps again.
 //!
 //! It does not poll: a change of any schedule wakes it through the log, and the next slot is known. What it knows of
-//! the past it reads from the read model each time, so nothing is lost with it. Three things hold it back: a wall clock
-//! that jumped by more than an hour, until a second look finds it steady; a catch-up of several slots, which run one
-//! after another; and a log with too little room, in which backups would be refused.
+//! the past it reads from the read model each time, so nothing is lost with it. Three things hold it back: a clock that is
+//! not trusted, by which nothing is caught up; a catch-up of several slots, which run one after another; and a log with
+//! too little room, in which backups would be refused.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::due::{self, Due, Plan, Verdict};
 use super::resolve;
@@ -21,10 +20,8 @@ use crate::events::ScheduledAction;
 use crate::projections::query::{Moment, Query};
 use crate::projections::rows::{ScheduleRow, ScheduleState};
 use crate::storage::{Subscription, SubscriptionError};
-use crate::types::{CatchUp, Category, Clock, Principal, ScheduleId, Span, StreamName, Timestamp};
+use crate::types::{CatchUp, Category, Clock, Principal, ScheduleId, StreamName, Timestamp};
 
-/// How long a clock that jumped is watched before it is believed.
-const SECOND_LOOK: Duration = Duration::from_mins(1);
 /// The longest sleep without a look at the clock: it may have been set, and machines are suspended.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// The pause after something could not be recorded.
@@ -39,7 +36,6 @@ pub struct Ticker {
     query: Query,
     /// Says whether there is room for backups.
     room: Room,
-    guard: ClockGuard,
     /// Schedules whose catch-up is under way: the next slot waits for the end of the last one's batch.
     catching_up: HashSet<ScheduleId>,
 }
@@ -58,8 +54,7 @@ enum Next {
 impl Ticker {
     /// Makes a ticker.
     pub fn new(registry: Arc<Registry>, query: Query, room: Room) -> Self {
-        let guard = ClockGuard::new(Arc::clone(&registry.house().clock));
-        Self { registry, query, room, guard, catching_up: HashSet::new() }
+        Self { registry, query, room, catching_up: HashSet::new() }
     }
 
     /// Ticks until the daemon ends or the log is closed.
@@ -97,20 +92,18 @@ impl Ticker {
 
     /// Records what is due now.
     async fn tick(&mut self) -> Next {
-        if let Some(confirm_at) = self.guard.look() {
-            return Next::Sleep(Some(confirm_at));
-        }
-        let now = self.registry.house().clock.now();
+        let watch = &self.registry.house().watch;
+        let (now, doubt) = (watch.now(), due::doubt(watch));
         let rows: Vec<ScheduleRow> =
             self.schedules().await.into_iter().filter(|row| row.state == ScheduleState::Enabled).collect();
         let waits = |row: &ScheduleRow| self.catching_up.contains(&row.id) && row.running().next().is_some();
         let ready: Vec<&ScheduleRow> = rows.iter().filter(|row| !waits(row)).collect();
         let room = (self.room)();
         let fits = |row: &ScheduleRow| room || !matches!(row.definition.action, ScheduledAction::Backup { .. });
-        let plans: Vec<Plan> = ready.iter().map(|row| Plan { has_room: fits(row), ..Plan::of(row) }).collect();
+        let plans: Vec<Plan> = ready.iter().map(|row| Plan { has_room: fits(row), doubt, ..Plan::of(row) }).collect();
         let due = due::due(&plans, now);
         if due.is_empty() {
-            return Next::Sleep(due::next_due(&plans));
+            return Next::Sleep(due::next_due(&plans, now));
         }
         let mut next = Next::Again;
         for row in ready {
@@ -153,8 +146,12 @@ impl Ticker {
             Err(_) => return false,
         };
         // A slot that waits has its fate still before it: that is recorded under the slot's own key.
-        let waits = if matches!(due.verdict, Verdict::Defer { .. }) { "/deferred" } else { "" };
-        let key = format!("schedule/{}{waits}", due.key());
+        let aside = match due.verdict {
+            Verdict::Defer { .. } => "/deferred",
+            Verdict::Reopen { .. } => "/reopened",
+            Verdict::Fire { .. } | Verdict::Skip { .. } | Verdict::Miss { .. } => "",
+        };
+        let key = format!("schedule/{}{aside}", due.key());
         let order = Order {
             command,
             given: Given { operation: resolve::operation(due), at: self.registry.house().clock.now() },
@@ -189,11 +186,11 @@ impl Ticker {
     }
 }
 
-/// Waits for a fact about a schedule; false if the log was closed.
+/// Waits for a fact about a schedule or the clock; false if the log was closed.
 async fn schedule_changed(changes: &mut Subscription) -> bool {
     loop {
         match changes.next().await {
-            Ok(event) if event.stream.category() == Category::Schedule => return true,
+            Ok(event) if matches!(event.stream.category(), Category::Schedule | Category::Clock) => return true,
             Ok(_) => {}
             Err(SubscriptionError::Closed) => return false,
             Err(SubscriptionError::Read(error)) => {
@@ -208,65 +205,4 @@ async fn schedule_changed(changes: &mut Subscription) -> bool {
 async fn sleep(clock: &dyn Clock, until: Option<Timestamp>) {
     let Some(until) = until else { return std::future::pending().await };
     tokio::time::sleep(until.since(clock.now()).as_duration().min(SLEEP_MAX)).await;
-}
-
-/// Compares the wall clock with a monotonic one.
-struct ClockGuard {
-    clock: Arc<dyn Clock>,
-    seen: (Timestamp, Instant),
-    doubted_until: Option<Instant>,
-}
-
-impl ClockGuard {
-    fn new(clock: Arc<dyn Clock>) -> Self {
-        let seen = (clock.now(), Instant::now());
-        Self { clock, seen, doubted_until: None }
-    }
-
-    /// Looks at the clock; if it is not to be believed, returns when to look again.
-    fn look(&mut self) -> Option<Timestamp> {
-        let (now, instant) = (self.clock.now(), Instant::now());
-        let (wall, then) = self.seen;
-        let passed = Span::from_micros(i64::try_from(instant.duration_since(then).as_micros()).unwrap_or(i64::MAX));
-        let expected = wall.after(passed);
-        self.seen = (now, instant);
-        if due::clock_jump(expected, now) {
-            tracing::warn!(%expected, %now, "the clock jumped; nothing is fired until it is found steady");
-            self.doubted_until = Some(instant + SECOND_LOOK);
-        }
-        match self.doubted_until {
-            Some(until) if instant < until => {
-                let left = i64::try_from((until - instant).as_micros()).unwrap_or(0);
-                Some(now.after(Span::from_micros(left)))
-            }
-            _ => {
-                self.doubted_until = None;
-                None
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::effects::clock::ManualClock;
-
-    #[test]
-    fn a_clock_that_jumped_is_believed_after_a_second_look() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
-            let mut guard = ClockGuard::new(clock.clone());
-            assert_eq!(guard.look(), None);
-            clock.advance(Span::from_secs(3_500));
-            assert_eq!(guard.look(), None, "less than an hour is no jump");
-            clock.advance(Span::from_secs(4_000));
-            let again = guard.look().unwrap();
-            assert!(again > clock.now());
-            assert!(guard.look().is_some(), "a look too early confirms nothing");
-            guard.doubted_until = Some(Instant::now());
-            assert_eq!(guard.look(), None);
-        });
-    }
 }

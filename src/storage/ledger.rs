@@ -21,7 +21,7 @@ use super::reader::load_tree;
 use super::row::{self, Words};
 use super::{CONTENT_LIMIT, Commit, Committed, Expected, Head};
 use crate::events::{Context, Envelope, NewEvent};
-use crate::types::{LogId, Position, Timestamp, Version};
+use crate::types::{CLOCK_SLACK, LogId, Position, Timestamp, Version};
 
 /// Is what became of one commit of a batch.
 pub(super) type Outcome = Result<Committed, AppendError>;
@@ -217,9 +217,15 @@ impl Ledger {
     }
 
     fn insert(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
-        let events = self.insert_events(commit, now.max(self.recorded_at))?;
+        let events = self.insert_events(commit, self.recorded_at_of(now))?;
         self.accept(&events)?;
         Ok(Ok(Committed { events, repeated: false }))
+    }
+
+    /// Returns when something is recorded that comes now: not before what stands in front of it, unless the clock went back
+    /// by more than clocks do.
+    fn recorded_at_of(&self, now: Timestamp) -> Timestamp {
+        if self.recorded_at.since(now) > CLOCK_SLACK { now } else { now.max(self.recorded_at) }
     }
 
     fn insert_events(&mut self, commit: &Commit, recorded_at: Timestamp) -> rusqlite::Result<Vec<Arc<Envelope>>> {

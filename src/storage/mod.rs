@@ -47,7 +47,7 @@ pub use verify::verify;
 pub use watermark::{Level, SpaceProbe, Watermarks};
 
 use crate::events::{Context, Envelope, NewEvent};
-use crate::types::{LogId, Position, StreamName, Version};
+use crate::types::{ClockWatch, LogId, Position, Step, StreamName, Version};
 use merkle::Hash;
 
 /// Is the largest body or annex in bytes: long lists belong into manifests, not into events.
@@ -58,7 +58,7 @@ pub const CONTENT_LIMIT: usize = 4 << 20;
 pub enum Expected {
     /// At exactly this one; 0 for a stream that does not exist yet.
     Version(Version),
-    /// At any; only for tools and tests, because two writers would not notice each other.
+    /// At any; only for tools, tests and the log's own timekeeping, because two writers would not notice each other.
     Any,
 }
 
@@ -77,6 +77,14 @@ pub struct Commit {
     pub context: Context,
     /// The facts, in order.
     pub events: Vec<NewEvent>,
+}
+
+/// Keeps the log true to a clock that steps: a commit that says so stands in front of whatever comes at the new time.
+pub struct Timekeeper {
+    /// Notices steps.
+    pub watch: Arc<ClockWatch>,
+    /// Says in a commit that the clock stepped.
+    pub told: Box<dyn Fn(&Step) -> Commit + Send>,
 }
 
 /// Is what became of a commit.

@@ -189,9 +189,10 @@ impl Reader {
         Ok(Head { log: self.log(), position: Position::new(tree.size()), root: tree.root() })
     }
 
-    /// Returns the last position recorded at or before a moment.
-    pub fn position_at(&self, moment: Timestamp) -> Result<Position, ReadError> {
-        let (mut low, mut high) = (0, self.position()?.get());
+    /// Returns the last position recorded at or before a moment, of those from `first` to `last`, over which the clock did
+    /// not go back; the one before `first` if they all came later.
+    pub fn position_at(&self, moment: Timestamp, first: Position, last: Position) -> Result<Position, ReadError> {
+        let (mut low, mut high) = (first.get().saturating_sub(1), last.get());
         self.query(|connection| {
             let mut recorded_at = connection.prepare_cached("SELECT recorded_at FROM events WHERE position = ?1")?;
             while low < high {

@@ -21,8 +21,8 @@ use super::projection::{InlineProjection, Slot};
 use super::reader::Reader;
 use super::subscription::{Batch, Subscription};
 use super::watermark::{self, Level, Room, SpaceProbe, Watermarks};
-use super::writer::{Request, Writer};
-use super::{Commit, Committed, EventStore, Head, Snapshot, file, format};
+use super::writer::{Request, Time, Writer};
+use super::{Commit, Committed, EventStore, Head, Snapshot, Timekeeper, file, format};
 use crate::events::Envelope;
 use crate::sys::lock::exclusive;
 use crate::types::{Clock, Position, StreamName, Version};
@@ -39,6 +39,8 @@ pub struct Options {
     pub projections: Vec<Box<dyn InlineProjection>>,
     /// Tells the time of recording.
     pub clock: Arc<dyn Clock>,
+    /// Records the steps of that clock, if anybody does.
+    pub timekeeper: Option<Timekeeper>,
     /// Where keys live: outside of the state directory.
     pub key_dir: PathBuf,
     /// Asks for free space.
@@ -61,6 +63,7 @@ impl Options {
         Self {
             projections: Vec::new(),
             clock,
+            timekeeper: None,
             key_dir: key_dir.into(),
             space,
             watermarks: Watermarks::default(),
@@ -133,7 +136,8 @@ impl SqliteStore {
         let (requests, inbox) = sync_channel(options.queue);
         let seal = (options.seal_events.max(1), options.seal_interval);
         let export = state.join(CHECKPOINT_FILE);
-        let writer = Writer::new(ledger, signer, room, options.clock, Arc::clone(&shared), export, seal);
+        let time = Time { clock: options.clock, keeper: options.timekeeper };
+        let writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), export, seal);
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
         Ok(Self { requests, queue: options.queue, shared, level, reader, keys, key, thread, _lock: lock })

@@ -17,7 +17,7 @@ use super::reader::{PAGE, Reader, Session};
 use super::report::{Evidence, Finding, VerifyReport};
 use super::row::{self, Words};
 use crate::events::{Context, EventReference};
-use crate::types::{LogId, NodeId, OperationId, Position, Principal, StreamName, Timestamp, Version};
+use crate::types::{CLOCK_SLACK, LogId, NodeId, OperationId, Position, Principal, StreamName, Timestamp, Version};
 
 /// Verifies a log against itself and against what the verifier brings.
 ///
@@ -263,7 +263,8 @@ impl<'a> Audit<'a> {
         let before = std::mem::replace(&mut known.1, version);
         let reason = if version != before.next() && self.comparable {
             Some(format!("version {version} of {} comes after {before}", known.0))
-        } else if recorded_at < self.recorded_at {
+        } else if recorded_at < self.recorded_at && self.recorded_at.since(recorded_at) <= CLOCK_SLACK {
+            // What goes back further is another epoch of the clock, told by an event.
             Some(format!("it was recorded at {recorded_at}, before the one in front of it"))
         } else {
             None

@@ -15,8 +15,8 @@ use super::error::{AppendError, append_error};
 use super::ledger::{BatchFailure, Ledger, Outcome, is_of_a_commit};
 use super::store::Shared;
 use super::watermark::Room;
-use super::{Commit, Committed, Snapshot, file};
-use crate::types::{Clock, Position, Timestamp};
+use super::{Commit, Committed, Snapshot, Timekeeper, file};
+use crate::types::{CLOCK_SLACK, Clock, Position, Step, StepNotice, Timestamp};
 
 /// Is the most commits that share one transaction.
 const BATCH: usize = 1_024;
@@ -31,6 +31,8 @@ type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 /// Is what shares one transaction.
 struct Batch {
     now: Timestamp,
+    /// The step that the first commit tells of, if it tells of one.
+    step: Option<Step>,
     commits: Vec<Commit>,
     replies: Vec<Reply<Committed>>,
     /// What became of each, as far as the transaction goes.
@@ -40,7 +42,7 @@ struct Batch {
 
 impl Batch {
     fn at(now: Timestamp) -> Self {
-        Self { now, commits: vec![], replies: vec![], outcomes: vec![], failure: None }
+        Self { now, step: None, commits: vec![], replies: vec![], outcomes: vec![], failure: None }
     }
 }
 
@@ -93,11 +95,28 @@ impl Request {
     }
 }
 
+/// Is where the time of recording comes from.
+pub(super) struct Time {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keeper: Option<Timekeeper>,
+}
+
+impl Time {
+    /// Returns the present time, and the step that is to be told first: one that was noticed, or one that shows in the log.
+    fn look(&self, recorded_at: Timestamp) -> (Timestamp, Option<Step>) {
+        let Some(keeper) = &self.keeper else { return (self.clock.now(), None) };
+        let (now, step) = keeper.watch.look();
+        let behind = recorded_at.since(now) > CLOCK_SLACK;
+        let behind = behind.then_some(Step { from: recorded_at, to: now, noticed: StepNotice::BehindLog });
+        (now, step.or(behind))
+    }
+}
+
 pub(super) struct Writer {
     ledger: Ledger,
     signer: Signer,
     room: Room,
-    clock: Arc<dyn Clock>,
+    time: Time,
     shared: Arc<Shared>,
     export: PathBuf,
     seal: (u64, Duration),
@@ -114,7 +133,7 @@ impl Writer {
         ledger: Ledger,
         signer: Signer,
         room: Room,
-        clock: Arc<dyn Clock>,
+        time: Time,
         shared: Arc<Shared>,
         export: PathBuf,
         seal: (u64, Duration),
@@ -126,7 +145,7 @@ impl Writer {
             ledger,
             signer,
             room,
-            clock,
+            time,
             shared,
             export,
             seal,
@@ -153,6 +172,8 @@ impl Writer {
         let first = match inbox.recv_timeout(TICK.min(self.seal.1)) {
             Ok(request) => request,
             Err(RecvTimeoutError::Timeout) => {
+                let batch = self.begin_batch(); // a step of the clock is told though nobody has anything to say
+                self.answer(batch);
                 self.housekeeping();
                 return true;
             }
@@ -171,7 +192,7 @@ impl Writer {
     /// Those who were answered last are about to ask again: a moment for them to do so (never more than a sync costs,
     /// and none for a single appender) saves every other sync, as otherwise the first of them would get one alone.
     fn gather(&mut self, first: Request, inbox: &Receiver<Request>) -> (Batch, Rest) {
-        let (mut batch, mut rest, mut next) = (Batch::at(self.clock.now()), Rest::default(), Some(first));
+        let (mut batch, mut rest, mut next) = (self.begin_batch(), Rest::default(), Some(first));
         let mut waited = Duration::ZERO;
         while batch.commits.len() < BATCH && batch.failure.is_none() {
             match next.take().or_else(|| inbox.try_recv().ok()) {
@@ -191,6 +212,27 @@ impl Writer {
         }
         self.gathered = batch.commits.len();
         (batch, rest)
+    }
+
+    /// Begins a batch; if the clock stepped, with the commit that says so.
+    fn begin_batch(&mut self) -> Batch {
+        let (now, step) = self.time.look(self.ledger.recorded_at);
+        let mut batch = Batch::at(now);
+        let told = step.and_then(|step| self.time.keeper.as_ref().map(|keeper| (keeper.told)(&step)));
+        if let Some(commit) = told {
+            batch.step = step;
+            self.add(&mut batch, commit, oneshot::channel().0);
+        }
+        batch
+    }
+
+    /// Takes note that a step is in the log.
+    fn keep_time(&self, step: Option<Step>, outcomes: &[Outcome]) {
+        let told = outcomes.first().and_then(|outcome| outcome.as_ref().ok()).and_then(|told| told.events.first());
+        if let (Some(step), Some(event), Some(keeper)) = (step, told, &self.time.keeper) {
+            tracing::warn!(from = %step.from, to = %step.to, "the clock stepped");
+            keeper.watch.recorded(step, event.position);
+        }
     }
 
     /// Writes a commit into the open transaction; the first one opens it.
@@ -226,12 +268,13 @@ impl Writer {
         if batch.commits.is_empty() {
             return;
         }
-        let Batch { now, commits, replies, outcomes, failure } = batch;
+        let Batch { now, step, commits, replies, outcomes, failure } = batch;
         let written = match failure {
             None => self.commit(now, outcomes),
             Some(fault) => self.undo(fault),
         };
         let outcomes = self.insist(&commits, written);
+        self.keep_time(step, &outcomes);
         self.publish(&outcomes);
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             let _ = reply.send(outcome);
@@ -259,7 +302,7 @@ impl Writer {
     }
 
     fn write_again(&mut self, commits: &[Commit]) -> Vec<Outcome> {
-        let now = self.clock.now();
+        let now = self.time.clock.now();
         let added = self.begin().and_then(|()| {
             let outcomes = commits.iter().map(|commit| self.ledger.add(commit, now));
             outcomes.collect::<rusqlite::Result<Vec<_>>>().map_err(Fault::Sqlite)
@@ -325,7 +368,7 @@ impl Writer {
     fn serve(&mut self, request: Request) -> bool {
         match request {
             Request::Append(commit, reply) => {
-                let mut batch = Batch::at(self.clock.now());
+                let mut batch = self.begin_batch();
                 self.add(&mut batch, *commit, reply);
                 self.answer(batch);
             }
@@ -389,7 +432,7 @@ impl Writer {
     /// Signs the root if anything came since, and writes the note to the file beside the log.
     fn seal_now(&mut self) -> Result<(), AppendError> {
         self.sealed_at = Instant::now();
-        let now = self.clock.now();
+        let now = self.time.clock.now();
         if self.broken {
             self.reopen()?;
         }

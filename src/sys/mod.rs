@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod capability;
 mod check;
+pub mod clock;
 pub mod descriptor;
 pub mod durable;
 pub mod ext4;

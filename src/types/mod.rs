@@ -4,6 +4,7 @@
 
 mod address;
 mod byte_path;
+mod clock_watch;
 mod cpus;
 mod cron;
 mod fingerprint;
@@ -26,6 +27,7 @@ mod zone;
 
 pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
 pub use byte_path::{BytePath, InvalidBytePath};
+pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cpus::{Cpus, InvalidCpus};
 pub use cron::{CronExpression, InvalidCron};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
@@ -45,6 +47,6 @@ pub use span::{InvalidSpan, Span};
 pub use stream::{Category, InvalidStreamName, Position, StreamName, Version};
 pub use suggest::suggest;
 pub use terminal::{is_unsafe_for_terminal, terminal_safe};
-pub use time::{Clock, Timestamp};
+pub use time::{Clock, Reading, Timestamp};
 pub use usage::Usage;
 pub use zone::{InvalidZone, Zone};

@@ -174,6 +174,8 @@ pub enum MissReason {
     TooMany,
     /// Nobody could run it in time, and catching up now would be outside the window.
     CatchUpOutsideWindow,
+    /// The clock stepped over it, or nobody could run it in time, and the clock was not trusted when a later one was due.
+    ClockDoubted,
 }
 
 impl fmt::Display for SkipReason {
@@ -195,6 +197,7 @@ impl fmt::Display for MissReason {
             Self::CatchUpOutsideWindow => {
                 "berth was not running or too busy at that time, and catching up now would be outside the window"
             }
+            Self::ClockDoubted => "the clock stepped, and nothing was caught up before it was confirmed",
         })
     }
 }

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Category {
     /// One machine with one state directory.
     Node,
+    /// The clock of that machine.
+    Clock,
     /// The unique names of one kind of thing.
     Directory,
     /// One container.
@@ -39,8 +41,9 @@ pub enum Category {
 
 impl Category {
     /// Lists every category.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Node,
+        Self::Clock,
         Self::Directory,
         Self::Container,
         Self::Session,
@@ -59,6 +62,7 @@ impl Category {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Node => "node",
+            Self::Clock => "clock",
             Self::Directory => "directory",
             Self::Container => "container",
             Self::Session => "session",

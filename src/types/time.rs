@@ -34,6 +34,16 @@ impl Timestamp {
         Self(self.0.saturating_add(span.as_micros()))
     }
 
+    /// Returns the moment that many microseconds later, or earlier if there are fewer than none.
+    pub const fn moved(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Returns the time between two moments, whichever is the earlier.
+    pub fn apart(self, other: Self) -> Span {
+        self.since(other).max(other.since(self))
+    }
+
     /// Returns the time from `earlier` to this moment, nothing if it lies later.
     pub fn since(self, earlier: Self) -> Span {
         Span::from_micros(self.0.saturating_sub(earlier.0).max(0))
@@ -70,8 +80,27 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Is what one look at the clocks shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What the clock on the wall shows.
+    pub wall: Timestamp,
+    /// How long the machine has been up, which nobody can set; nothing if that is not counted.
+    pub up: Option<Span>,
+}
+
 /// Tells the time; the real one reads the wall, tests turn theirs by hand.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the present moment.
     fn now(&self) -> Timestamp;
+
+    /// Looks at the wall and at what nobody can set, at the same moment.
+    fn reading(&self) -> Reading {
+        Reading { wall: self.now(), up: None }
+    }
+
+    /// Says whether a time service keeps the wall clock right at this moment.
+    fn is_synchronised(&self) -> bool {
+        false
+    }
 }

@@ -5,6 +5,7 @@
 mod archives;
 mod boot;
 mod chaos;
+mod clocks;
 mod exec;
 mod fixture;
 #[path = "../harness/mod.rs"]
@@ -27,6 +28,7 @@ fn main() {
     harness::main(&[
         tour::TESTS,
         chaos::TESTS,
+        clocks::TESTS,
         restart::TESTS,
         sessions::TESTS,
         exec::TESTS,

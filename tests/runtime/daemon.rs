@@ -11,7 +11,7 @@ use berth::actors::sweep::{self, Claim};
 use berth::actors::{
     CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, reconcile, recover,
 };
-use berth::domain::effect::{Action, Facts, Failure, HostEffect};
+use berth::domain::effect::{Action, Due, Facts, Failure, HostEffect};
 use berth::domain::{Aggregate, Asked, Given};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::{Fault, SimulatedHost, World};
@@ -410,7 +410,7 @@ impl Daemon {
 
     fn is_quiet(&self, picture: &Picture) -> bool {
         let far = SystemClock.now().after(FAR);
-        let later = |action: &Action| matches!(action, Action::WakeAt(at) if *at > far);
+        let later = |action: &Action| matches!(action, Action::Wake(Due::Soon(at) | Due::Trusted(at)) if *at > far);
         let unnoticed = picture.running().into_iter().any(|id| {
             let world = self.world.lock().unwrap();
             world.exits.contains_key(&id) && !picture.is_stuck(id)

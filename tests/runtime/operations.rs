@@ -184,7 +184,7 @@ impl Walk {
             return false;
         }
         let outcome = match &owed.action {
-            Action::WakeAt(_) => Outcome::Woken,
+            Action::Wake(_) => Outcome::Woken,
             Action::Ask(_, ask) => Outcome::Answered(answer(ask)),
             Action::Host(work) if work.name() == "ensure running" => {
                 Outcome::Done(Facts::Started { init: init(), took: Span::default(), warnings: vec![] })

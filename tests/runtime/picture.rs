@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use berth::domain::backup_group::BackupGroup;
 use berth::domain::backup_job::BackupJob;
 use berth::domain::batch::Batch;
+use berth::domain::clock::Clock;
 use berth::domain::container::Container;
 use berth::domain::directory::Directory;
 use berth::domain::maintenance::Maintenance;
@@ -54,6 +55,7 @@ impl<A: Aggregate + Debug> State for A {
 fn state_of(category: Category) -> Box<dyn State> {
     match category {
         Category::Node => Box::new(Node::default()),
+        Category::Clock => Box::new(Clock::default()),
         Category::Directory => Box::new(Directory::default()),
         Category::Container => Box::new(Container::default()),
         Category::Session => Box::new(Session::default()),
@@ -208,7 +210,7 @@ fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let word = line.trim_start();
         let moment = word.as_bytes().iter().take(4).all(u8::is_ascii_digit) && word.contains('T') && word.contains('Z');
-        let number = ["pid: ", "started: ", "until: ", "deadline: ", "ready: ", "requested_at: "]
+        let number = ["pid: ", "started: ", "since: ", "until: ", "deadline: ", "ready: ", "requested_at: "]
             .iter()
             .any(|field| word.starts_with(field));
         if moment || number { "…" } else { line }

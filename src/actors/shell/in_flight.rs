@@ -46,11 +46,11 @@ impl<A: Aggregate + Unpin> Shell<A> {
     fn start(&mut self, effect: Effect, attempt: u32, ctx: &mut Context<Self>) {
         let cancel = Cancel::default();
         let timer = match &effect.action {
-            Action::WakeAt(at) => {
+            Action::Wake(due) => {
                 let finished =
                     Finished { operation: effect.operation, step: effect.step, attempt, outcome: Outcome::Woken };
                 let address = ctx.address();
-                let wait = runner::sleep_until(Arc::clone(&self.house().clock), *at);
+                let wait = runner::wait(Arc::clone(&self.house().watch), *due, self.replica.position);
                 Some(
                     ctx.spawn(
                         async move {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::projections::rows::{AsOf, NodeRow};
+use crate::projections::rows::{AsOf, NodeRow, StepRow};
 use crate::storage::ProjectionStatus;
 
 /// Is the answer of `GET /v1/node`.
@@ -22,6 +22,8 @@ pub struct NodeStatus {
     pub root: String,
     /// `ok`, `warn`, `tight` or `critical`.
     pub space: Option<String>,
+    /// What is to be known of the clock.
+    pub clock: ClockStatus,
     /// Why the log cannot be written, if so.
     pub read_only: Option<String>,
     /// How far the read models are.
@@ -32,6 +34,18 @@ pub struct NodeStatus {
     pub counts: BTreeMap<String, u64>,
     /// How many operations are under way.
     pub open_operations: u64,
+}
+
+/// Is what is to be known of the clock.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// `sure`, `settling` or `doubted`: what the present time is good for. While it is not sure nothing is deleted or caught
+    /// up.
+    pub trust: String,
+    /// Whether a time service keeps it; nothing in a read with the daemon down.
+    pub synchronised: Option<bool>,
+    /// Its last step.
+    pub stepped: Option<StepRow>,
 }
 
 /// Is one thing that was looked at on this host.

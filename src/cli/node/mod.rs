@@ -1,5 +1,6 @@
 //! `berth node`: this machine.
 
+mod confirm_clock;
 mod status;
 mod sweep_leftovers;
 
@@ -10,5 +11,6 @@ verbs! {
     Verb {
         Status(status),
         SweepLeftovers(sweep_leftovers),
+        ConfirmClock(confirm_clock),
     }
 }

@@ -3,12 +3,13 @@
 use clap::Args;
 
 use crate::api::client::Target;
-use crate::api::resources::NodeStatus;
+use crate::api::resources::{ClockStatus, NodeStatus};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Look, Tone};
 use crate::cli::read::{self, ReadOptions};
+use crate::projections::query;
 
 /// Show this machine: version, log, read models, space
 #[derive(Debug, Args)]
@@ -51,8 +52,29 @@ fn describe(status: &NodeStatus, look: Look) -> (String, Vec<(&'static str, Cell
             .as_ref()
             .map(|level| ("space", Cell::toned(level, if level == "ok" { Tone::Good } else { Tone::Warn }))),
     );
+    pairs.push(("clock", clock(status, look)));
     pairs.push(("read models", models(status)));
     (heading, pairs)
+}
+
+fn clock(status: &NodeStatus, look: Look) -> Cell {
+    let ClockStatus { trust, synchronised, stepped } = &status.clock;
+    let kept = match synchronised {
+        Some(true) => ", synchronised",
+        Some(false) => ", not synchronised",
+        None => "",
+    };
+    match (trust.as_str(), stepped) {
+        ("doubted", Some(step)) => Cell::toned(query::doubt(step), Tone::Bad),
+        ("doubted", None) => Cell::toned("it just stepped", Tone::Bad),
+        ("settling", _) => {
+            let wait = "the machine came up not long ago; nothing is deleted or caught up for some minutes, or until a time \
+                        service has it";
+            Cell::toned(format!("ok{kept}: {wait}"), Tone::Warn)
+        }
+        (_, Some(step)) => Cell::toned(format!("ok{kept}, last stepped {}", look.full(step.step.to)), Tone::Good),
+        (_, None) => Cell::toned(format!("ok{kept}"), Tone::Good),
+    }
 }
 
 fn counts(counts: &std::collections::BTreeMap<String, u64>) -> String {

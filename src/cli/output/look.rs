@@ -4,11 +4,14 @@ use chrono::{DateTime, Local, TimeZone, Utc};
 
 use super::table::{Cell, Tone};
 use crate::projections::rows::Change;
-use crate::types::{Size, Span, Timestamp};
+use crate::types::{CLOCK_SLACK, Size, Span, Timestamp};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+
+/// Stands for an age that nobody knows.
+const AHEAD: &str = "clock was ahead";
 
 /// Knows the present moment and the user's zone.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +42,12 @@ impl Look {
 
     /// Returns how long ago something was: `4h ago`, `19d ago`.
     pub fn ago(self, moment: Timestamp) -> String {
-        format!("{} ago", rough(self.now.since(moment)))
+        if self.lies_ahead(moment) { AHEAD.to_owned() } else { format!("{} ago", rough(self.now.since(moment))) }
+    }
+
+    /// Says whether something that was is of a time to come: nobody can tell how long ago that is.
+    fn lies_ahead(self, moment: Timestamp) -> bool {
+        moment.since(self.now) > CLOCK_SLACK
     }
 
     /// Returns how soon something will be: `in 15h`.
@@ -49,7 +57,7 @@ impl Look {
 
     /// Returns how long something has lasted: `19d`.
     pub fn lasted(self, since: Timestamp) -> String {
-        rough(self.now.since(since))
+        if self.lies_ahead(since) { AHEAD.to_owned() } else { rough(self.now.since(since)) }
     }
 }
 
@@ -149,6 +157,14 @@ mod tests {
         ] {
             assert_eq!(in_words(at(moment), now, &Utc), words);
         }
+    }
+
+    #[test]
+    fn what_bears_a_time_to_come_is_not_of_now() {
+        let look = Look::at(Timestamp::from_micros(0));
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        assert_eq!([-90, 0, 2, 3].map(|seconds| look.ago(at(seconds))), ["1m ago", "0s ago", "0s ago", AHEAD]);
+        assert_eq!([-90, 2, 3].map(|seconds| look.lasted(at(seconds))), ["1m", "0s", AHEAD]);
     }
 
     #[test]

@@ -148,6 +148,9 @@ pub fn list<T: Tabular>(
     if !summary.is_empty() {
         screen.line(&summary)?;
     }
+    if let Some(clock) = listing.document.pointer("/as_of/clock").and_then(Value::as_str) {
+        screen.line(clock)?;
+    }
     note_recorded(screen, look, listing.recorded)
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::testing::{Decided, answers_everything, asked, given, operation};
 use crate::events::BackupMode;
-use crate::types::{RunId, Size, Span};
+use crate::types::{RunId, Size, Span, Timestamp};
 
 /// Makes the summary of a backup.
 pub(in crate::domain) fn summary(id: &str, taken_at: i64, outcome: BackupOutcome) -> BackupSummary {

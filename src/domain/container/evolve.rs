@@ -73,7 +73,7 @@ fn stopping(deadline: crate::types::Timestamp, again: bool) -> Work {
 }
 
 fn undelete(state: &mut Container, given: Given, name: &crate::types::Name) {
-    let until = if let Life::Buried { until } = state.life { until } else { given.at };
+    let until = if let Life::Buried { until, .. } = state.life { until } else { given.at };
     if let Some(record) = &mut state.record {
         record.name = name.clone();
     }
@@ -157,7 +157,15 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
             });
             open(state, given, work, None);
         }
-        ContainerEvent::ContainerBuried { until } => state.life = Life::Buried { until: *until },
+        ContainerEvent::ContainerBuried { until } => {
+            state.life = Life::Buried { until: *until, since: given.at };
+        }
+        // Somebody wanted it back: it lies there as long as at first. Its end is by the clock of now again.
+        ContainerEvent::UndeleteFailed { .. } => {
+            if let Life::Buried { until, since } = state.life {
+                state.life = Life::Buried { until: given.at.after(until.since(since)), since: given.at };
+            }
+        }
         ContainerEvent::CreateUndone { .. } | ContainerEvent::ContainerPurged => state.life = Life::Purged,
         ContainerEvent::UndoStuck { reason } | ContainerEvent::PurgeStuck { reason } => {
             state.life = Life::Stuck { reason: reason.clone() };

@@ -57,6 +57,8 @@ enum Life {
     Paused(ProcessIdentity),
     Buried {
         until: Timestamp,
+        /// Since when that is so: by the clock of then, as the end is.
+        since: Timestamp,
     },
     Purged,
     /// An undo or a removal failed for good.
@@ -185,7 +187,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 1;
+    const STATE_SCHEMA: u32 = 2;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

@@ -15,7 +15,7 @@
 
 use super::{Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
 use crate::domain::effect::{
-    Action, Answer, Ask, Effect, Facts, HostEffect, InitSignal, Outcome, Report, RunSpecification, Step,
+    Action, Answer, Ask, Due, Effect, Facts, HostEffect, InitSignal, Outcome, Report, RunSpecification, Step,
 };
 use crate::domain::notice::NOTIFY_PARENT;
 use crate::events::{ContainerEvent, Exit, LimitChange, Limits, StopReason};
@@ -51,9 +51,9 @@ pub(super) fn next_effect(state: &Container) -> Option<Effect> {
     let record = state.record.as_deref()?;
     match (&state.open, &state.life) {
         (Some(open), _) => owed(record, open),
-        (None, Life::Buried { until }) => {
+        (None, Life::Buried { until, .. }) => {
             let operation = OperationId::derived(&format!("purge/{}", record.id));
-            Some(Effect { operation, step: GRAVE, undo: false, action: Action::WakeAt(*until) })
+            Some(Effect { operation, step: GRAVE, undo: false, action: Action::Wake(Due::Trusted(*until)) })
         }
         (None, _) => None,
     }
@@ -131,7 +131,7 @@ fn stop(record: &Record, open: &Open, stopping: &Stopping) -> Effect {
             };
             host(open, SIGNAL, HostEffect::SignalInit { container, signal })
         }
-        StopPhase::Waiting => effect(open, WAIT_GRACE, false, Action::WakeAt(stopping.deadline)),
+        StopPhase::Waiting => effect(open, WAIT_GRACE, false, Action::Wake(Due::Soon(stopping.deadline))),
         StopPhase::Clearing => undo(open, CLEAR, HostEffect::EnsureStopped { container }),
     }
 }

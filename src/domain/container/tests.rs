@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Command, Container, Rejection};
-use crate::domain::effect::{Answer, Facts, Failure, Outcome, Report};
+use crate::domain::effect::{Action, Answer, Due, Facts, Failure, Outcome, Report};
 use crate::domain::testing::{Decided, given};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{
@@ -329,6 +329,22 @@ fn it_should_lie_in_its_grave_until_its_time_is_over() {
         .then([ContainerEvent::UndeleteRequested { name: name() }])
         .owing(Some("claim-name"));
     when(history, Command::Purge).then([ContainerEvent::PurgeRequested]).owing(Some("remove-disk"));
+}
+
+#[test]
+fn it_should_lie_as_long_again_once_somebody_could_not_have_it_back() {
+    let until = Timestamp::from_micros(-1_000_000_000); // long past: the clock was behind when it was buried
+    let mut state = given::<Container>(stopped()).state();
+    let given = |micros| Given { operation: operation(), at: Timestamp::from_micros(micros) };
+    state.evolve(&ContainerEvent::DeleteRequested { until }, given(-1_060_000_000));
+    state.evolve(&ContainerEvent::NameReleased, given(-1_060_000_000));
+    state.evolve(&ContainerEvent::ContainerBuried { until }, given(-1_060_000_000));
+    let due = |state: &Container| state.next_effect().map(|effect| effect.action);
+    assert_eq!(due(&state), Some(Action::Wake(Due::Trusted(until))));
+    state.evolve(&ContainerEvent::UndeleteRequested { name: name() }, given(5_000_000));
+    state.evolve(&ContainerEvent::UndeleteFailing { reason: "taken".to_owned() }, given(5_000_000));
+    state.evolve(&ContainerEvent::UndeleteFailed { reason: "taken".to_owned() }, given(5_000_000));
+    assert_eq!(due(&state), Some(Action::Wake(Due::Trusted(Timestamp::from_micros(65_000_000)))));
 }
 
 #[test]

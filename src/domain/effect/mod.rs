@@ -40,8 +40,8 @@ impl Effect {
     }
 
     /// Makes a wait.
-    pub fn wake(operation: OperationId, step: Step, at: Timestamp) -> Self {
-        Self { operation, step, undo: false, action: Action::WakeAt(at) }
+    pub fn wake(operation: OperationId, step: Step, due: Due) -> Self {
+        Self { operation, step, undo: false, action: Action::Wake(due) }
     }
 
     /// Marks it as one that takes something back.
@@ -63,7 +63,19 @@ pub enum Action {
     /// A command to another aggregate.
     Ask(StreamName, Ask),
     /// Waiting. Never inside a host effect, so that it can be called off and survives a restart.
-    WakeAt(Timestamp),
+    Wake(Due),
+}
+
+/// Says when a wait is over. A moment in it is by the clock of when it was recorded; whatever the clock does later, it is
+/// as long after that as it was meant to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// At once: what follows is only to be told.
+    Now,
+    /// At that moment, at the latest: somebody waits.
+    Soon(Timestamp),
+    /// At that moment, if the clock is to be trusted by then: what happens cannot be taken back.
+    Trusted(Timestamp),
 }
 
 /// Is the outcome of an effect, an ordinary command to the aggregate that owed it.

@@ -20,7 +20,7 @@ fn kind_world(effect: &Effect) -> Outcome {
     match &effect.action {
         Action::Host(work) => Outcome::Done(facts(work)),
         Action::Ask(_, ask) => Outcome::Answered(answer(ask)),
-        Action::WakeAt(_) => Outcome::Woken,
+        Action::Wake(_) => Outcome::Woken,
     }
 }
 

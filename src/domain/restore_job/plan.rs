@@ -199,7 +199,7 @@ pub(super) fn decide_end(
 fn asked_operation(effect: &Effect) -> Option<OperationId> {
     match &effect.action {
         Action::Ask(_, ask) => Some(ask.operation(effect.operation, effect.step)),
-        Action::Host(_) | Action::WakeAt(_) => None,
+        Action::Host(_) | Action::Wake(_) => None,
     }
 }
 

@@ -187,3 +187,17 @@ fn every_command_has_an_answer_in_every_state() {
     ];
     answers_everything::<Schedule>(&histories, &commands);
 }
+
+#[test]
+fn it_should_let_slots_come_again_that_were_settled_under_a_clock_that_was_ahead() {
+    let reopened = ScheduleEvent::SlotsReopened { after: at(30) };
+    let history = after(enabled(), [fired(20), finished(Closing::Done), fired(90)]);
+    when(history.clone(), fire(40)).then_refused("schedule.slot-handled");
+    when(history.clone(), Command::Reopen { after: at(30) }).then([reopened.clone()]);
+    when(history.clone(), Command::Reopen { after: at(90) }).then_nothing();
+    let history = after(history, [reopened]);
+    when(history.clone(), Command::Reopen { after: at(30) }).then_nothing();
+    when(history.clone(), fire(40)).then([fired(40)]);
+    when(history.clone(), fire(90)).then([fired(90)]);
+    when(history, fire(20)).then_refused("schedule.slot-handled");
+}

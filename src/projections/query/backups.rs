@@ -32,7 +32,7 @@ impl Query {
             Moment::Now => {
                 let by_container = if container.is_some() { "container = ?1" } else { "?1 IS NULL" };
                 let by_store = if store.is_some() { "store = ?2" } else { "?2 IS NULL" };
-                let sql = format!("{by_container} AND {by_store} ORDER BY taken_at DESC, position DESC LIMIT ?3");
+                let sql = format!("{by_container} AND {by_store} ORDER BY committed DESC LIMIT ?3");
                 self.select::<Backups>(&Where { sql, values: vec![&container, &store, &limit] })?
             }
             Moment::At(_) => {
@@ -41,7 +41,7 @@ impl Query {
                     filter.container.is_none_or(|id| row.container == id)
                         && filter.store.is_none_or(|id| row.store == id)
                 });
-                rows.sort_by_key(|row| std::cmp::Reverse((row.taken_at, row.position)));
+                rows.sort_by_key(|row| std::cmp::Reverse(row.committed));
                 rows.truncate(filter.limit.unwrap_or(usize::MAX));
                 rows
             }

@@ -56,6 +56,7 @@ impl Query {
             row.last_backup = backups.get(&row.id).cloned();
             self.tell_by_name(row);
         }
+        self.tell_by_the_clock_of(moment, &mut rows)?;
         Ok(rows)
     }
 
@@ -65,6 +66,21 @@ impl Query {
     /// The log cannot be read.
     pub fn join_notes(&self, rows: &mut [ContainerRow]) -> Result<(), QueryError> {
         rows.iter_mut().try_for_each(|row| self.join_note(&mut row.change))
+    }
+
+    /// Tells the end of a grave as the clock of now will show it, if it stepped since it was told.
+    fn tell_by_the_clock_of(&self, moment: Moment, rows: &mut [ContainerRow]) -> Result<(), QueryError> {
+        let buried = || rows.iter().any(|row| row.deleted_until.is_some());
+        if moment != Moment::Now || !buried() {
+            return Ok(());
+        }
+        let steps = self.clock(moment)?.steps;
+        for row in rows {
+            let later = steps.iter().filter(|taken| taken.position > row.position);
+            row.deleted_until =
+                row.deleted_until.map(|until| later.fold(until, |until, taken| until.moved(taken.step.micros())));
+        }
+        Ok(())
     }
 
     /// Puts names where the reasons of a container say streams.
@@ -109,6 +125,7 @@ impl Query {
         row.last_backup = self.last_backups(Some(row.id), moment)?.remove(&row.id);
         self.tell_by_name(&mut row);
         self.join_note(&mut row.change)?;
+        self.tell_by_the_clock_of(moment, std::slice::from_mut(&mut row))?;
         Ok(row)
     }
 
@@ -165,7 +182,7 @@ impl Query {
             Moment::Now => {
                 let whose = if wanted.is_some() { "container = ?1" } else { "?1 IS NULL" };
                 let sql = format!(
-                    "key IN (SELECT key FROM (SELECT key, max(printf('%s%020d', taken_at, position)) FROM {{table}}
+                    "key IN (SELECT key FROM (SELECT key, max(committed) FROM {{table}}
                      WHERE {whose} AND row ->> '$.damage' IS NULL GROUP BY container))"
                 );
                 self.select::<Backups>(&Where { sql, values: vec![&wanted] })?
@@ -173,7 +190,7 @@ impl Query {
             Moment::At(_) => self.all::<Backups>(moment)?,
         };
         let mut whole: Vec<BackupRow> = rows.into_iter().filter(|row| row.damage.is_none()).collect();
-        whole.sort_by_key(|row| (row.taken_at, row.position));
+        whole.sort_by_key(|row| row.committed);
         Ok(whole.iter().map(|row| (row.container, last_backup(row))).collect())
     }
 }

@@ -6,9 +6,10 @@ use super::{ContainerFilter, Moment, Query, QueryError, glob_matches};
 use crate::events::{BackupOutcome, Closing, ScheduledAction, Selection};
 use crate::projections::query::BackupFilter;
 use crate::projections::rows::{
-    BackupRow, ContainerRow, CoverageRow, CoverageWarning, ScheduleRow, ScheduleState, SlotFate, SlotRow, StoreRow,
+    BackupRow, ContainerRow, CoverageRow, CoverageWarning, LastBackup, ScheduleRow, ScheduleState, SlotFate, SlotRow,
+    StoreRow,
 };
-use crate::types::{ContainerId, StoreId, Timestamp};
+use crate::types::{CLOCK_SLACK, ContainerId, StoreId, Timestamp};
 
 impl Query {
     /// Tells how well each container is covered, by name.
@@ -73,13 +74,18 @@ fn covered(
         name: container.name.clone(),
         state: container.state,
         store_name: store.map(|store| store.name.clone()),
-        age: container.last_backup.as_ref().map(|last| now.since(last.taken_at)),
+        age: container.last_backup.as_ref().filter(|last| !lies_ahead(last, now)).map(|last| now.since(last.taken_at)),
         backups: backups.len() as u64,
         schedules: covering.iter().map(|row| row.name.clone()).collect(),
         next_run: None,
-        warnings: warnings(&container, backups, &covering, store),
+        warnings: warnings(&container, backups, &covering, store, now),
         last_backup: container.last_backup,
     }
+}
+
+/// Says whether a backup was taken under a clock that was ahead: how old it is nobody can tell.
+fn lies_ahead(last: &LastBackup, now: Timestamp) -> bool {
+    last.taken_at.since(now) > CLOCK_SLACK
 }
 
 fn warnings(
@@ -87,12 +93,18 @@ fn warnings(
     backups: &[BackupRow],
     covering: &[&ScheduleRow],
     store: Option<&StoreRow>,
+    now: Timestamp,
 ) -> Vec<CoverageWarning> {
     let mut found = vec![];
     let mut warn = |code: &str, text: String| found.push(CoverageWarning { code: code.to_owned(), text });
     match &container.last_backup {
         None => warn("none", "there is no whole backup".to_owned()),
         Some(last) => {
+            if lies_ahead(last, now) {
+                let text =
+                    format!("backup {} bears the time {}: the clock was ahead", last.backup.short(), last.taken_at);
+                warn("clock-ahead", text);
+            }
             if last.verified_at.is_none() {
                 warn("unverified", format!("backup {} was never read again", last.backup.short()));
             }

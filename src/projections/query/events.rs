@@ -100,10 +100,16 @@ impl Query {
         }
         if let Some(since) = filter.since {
             let before = Timestamp::from_micros(since.as_micros().saturating_sub(1));
-            conditions.add("position > ?", self.reader.position_at(before)?.get() as i64);
+            match self.position_within(before)? {
+                Some(position) => conditions.add("position > ?", position.get() as i64),
+                None => conditions.add("recorded_at > ?", before.as_micros()),
+            }
         }
         if let Some(until) = filter.until {
-            conditions.add("position <= ?", self.reader.position_at(until)?.get() as i64);
+            match self.position_within(until)? {
+                Some(position) => conditions.add("position <= ?", position.get() as i64),
+                None => conditions.add("recorded_at <= ?", until.as_micros()),
+            }
         }
         if let Some(stream) = &filter.stream {
             conditions.add("stream IN (SELECT id FROM streams WHERE name = ?)", stream.to_string());

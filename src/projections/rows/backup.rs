@@ -70,6 +70,8 @@ pub struct BackupRow {
     pub note: Option<String>,
     /// When it was recorded.
     pub committed_at: Timestamp,
+    /// The event that took it in: the order of backups, whatever the clock said.
+    pub committed: Position,
     /// The last event in this row.
     pub position: Position,
     /// The name of the store. *Joined.*

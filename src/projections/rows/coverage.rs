@@ -9,7 +9,7 @@ use crate::types::{ContainerId, Name, Span, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoverageWarning {
     /// A stable word: `none`, `no-schedule`, `missed`, `failed`, `unverified`, `damaged`, `exceptions`,
-    /// `recovery-key`.
+    /// `clock-ahead`, `recovery-key`.
     pub code: String,
     /// What it means here.
     pub text: String,
@@ -28,7 +28,7 @@ pub struct CoverageRow {
     pub last_backup: Option<LastBackup>,
     /// The name of the store that has it.
     pub store_name: Option<Name>,
-    /// How old that backup is.
+    /// How old that backup is; nothing if it bears a time to come.
     pub age: Option<Span>,
     /// How many backups there are.
     pub backups: u64,

@@ -97,7 +97,7 @@ pub struct ScheduleRow {
     pub reason: Option<String>,
     /// What it does and when.
     pub definition: ScheduleDefinition,
-    /// Counts how often its slots began anew (defined, enabled), from 1.
+    /// Counts how often its slots began anew (defined, enabled, reopened), from 1.
     pub revision: u64,
     /// From when on its slots count.
     pub from: Timestamp,

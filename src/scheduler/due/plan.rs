@@ -1,7 +1,7 @@
 //! One schedule as the decision needs it, and the walk over its slots.
 
 use crate::projections::rows::{ScheduleRow, ScheduleState};
-use crate::types::{CatchUp, CronExpression, ScheduleId, SkipReason, Span, Timestamp, Window, Zone};
+use crate::types::{CLOCK_SLACK, CatchUp, CronExpression, ScheduleId, SkipReason, Span, Timestamp, Window, Zone};
 
 /// Is one schedule with what is known of its past.
 #[derive(Debug, Clone)]
@@ -34,6 +34,10 @@ pub struct Plan {
     pub deferred: Option<Timestamp>,
     /// Whether there is room for what it does.
     pub has_room: bool,
+    /// The newest slots that are settled, oldest first.
+    pub settled: Vec<Timestamp>,
+    /// From when on slots are of the present clock, while that is not trusted: those that come now run, none is caught up.
+    pub doubt: Option<Timestamp>,
 }
 
 /// Is a slot to come.
@@ -64,7 +68,16 @@ impl Plan {
             previous_running: row.running().next().is_some(),
             deferred: row.deferred,
             has_room: true,
+            settled: row.slots.iter().map(|slot| slot.slot).filter(|slot| Some(*slot) != row.deferred).collect(),
+            doubt: None,
         }
+    }
+
+    /// Returns from when on slots are to come again, if some were settled under a clock that was ahead of `now`.
+    pub(super) fn reopened(&self, now: Timestamp) -> Option<Timestamp> {
+        let ahead = self.handled().since(now) > CLOCK_SLACK;
+        let known = self.settled.iter().filter(|slot| **slot <= now).max();
+        ahead.then(|| known.copied().unwrap_or(now))
     }
 
     /// Returns the moment up to which every slot is settled.

@@ -28,6 +28,8 @@ fn plan(expression: &str, since: &str) -> Plan {
         previous_running: false,
         deferred: None,
         has_room: true,
+        settled: vec![],
+        doubt: None,
     }
 }
 
@@ -41,6 +43,7 @@ fn told(plan: &Plan, now: &str) -> Vec<String> {
         Verdict::Skip { slots, why } => format!("skip {} {why:?}", row(slots)),
         Verdict::Defer { slots, why } => format!("defer {} {why:?}", row(slots)),
         Verdict::Miss { slots, why } => format!("miss {} {why:?}", row(slots)),
+        Verdict::Reopen { after } => format!("reopen {}", clock(after)),
     };
     due(std::slice::from_ref(plan), moment(now)).into_iter().map(tell).collect()
 }
@@ -52,7 +55,7 @@ fn a_slot_is_fired_on_time_and_not_before() {
     assert_eq!(told(&plan, "2026-11-23T02:00:00Z"), ["fire 02:00"]);
     assert_eq!(told(&plan, "2026-11-23T02:05:00Z"), ["fire 02:00"]);
     assert_eq!(told(&plan, "2026-11-23T02:05:01Z"), ["miss 02:00-02:00 x1 TooLate"]);
-    assert_eq!(next_due(&[plan]), Some(moment("2026-11-23T02:00:00Z")));
+    assert_eq!(next_due(&[plan], moment("2026-11-22T12:00:00Z")), Some(moment("2026-11-23T02:00:00Z")));
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn a_slot_before_the_schedule_was_defined_is_nobodys() {
 fn a_disabled_schedule_is_silent() {
     let plan = Plan { is_enabled: false, ..plan("* * * * *", "2026-11-22T12:00:00Z") };
     assert_eq!(told(&plan, "2026-11-23T02:00:00Z"), Vec::<String>::new());
-    assert_eq!(next_due(&[plan]), None);
+    assert_eq!(next_due(&[plan], moment("2026-11-22T12:00:00Z")), None);
 }
 
 #[test]
@@ -137,13 +140,14 @@ fn a_year_of_missed_minutes_is_settled_in_slices() {
     let mut plan = Plan { catch_up: CatchUp::All, ..plan("* * * * *", "2026-11-01T00:00:00Z") };
     let now = moment("2026-11-20T00:00:30Z");
     let (mut count, mut fired) = (0, 0);
-    while next_due(std::slice::from_ref(&plan)).is_some_and(|next| next <= now) {
+    while next_due(std::slice::from_ref(&plan), now).is_some_and(|next| next <= now) {
         for due in due(std::slice::from_ref(&plan), now) {
             match &due.verdict {
                 Verdict::Fire { .. } => fired += 1,
                 Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => {
                     count += slots.count;
                 }
+                Verdict::Reopen { after } => panic!("the clock only went on, and not after {after}"),
             }
             plan.last_slot = Some(due.verdict.last_slot());
         }
@@ -160,7 +164,10 @@ fn a_slot_without_room_waits_where_it_is_caught_up_and_is_let_go_where_not() {
         assert_eq!(told(&plan, "2026-11-23T01:00:00Z"), ["defer 01:00-01:00 x1 NoSpace"]);
         plan.deferred = Some(moment("2026-11-23T01:00:00Z"));
         assert_eq!(told(&plan, "2026-11-23T01:59:00Z"), Vec::<String>::new(), "it is told once");
-        assert_eq!(next_due(std::slice::from_ref(&plan)), Some(moment("2026-11-23T02:00:00Z")));
+        assert_eq!(
+            next_due(std::slice::from_ref(&plan), moment("2026-11-23T01:59:00Z")),
+            Some(moment("2026-11-23T02:00:00Z"))
+        );
         assert_eq!(told(&plan, "2026-11-23T03:00:00Z"), ["defer 02:00-03:00 x2 NoSpace"]);
         plan.deferred = Some(moment("2026-11-23T03:00:00Z"));
         plan.has_room = true;
@@ -182,11 +189,64 @@ fn the_jitter_is_the_same_every_time_and_different_between_schedules() {
 }
 
 #[test]
-fn a_clock_that_moves_by_more_than_an_hour_has_jumped() {
-    let noon = moment("2026-11-23T12:00:00Z");
-    for (now, jumped) in [("13:00:00", false), ("13:00:01", true), ("11:00:00", false), ("10:59:59", true)] {
-        assert_eq!(clock_jump(noon, moment(&format!("2026-11-23T{now}Z"))), jumped, "{now}");
+fn what_was_settled_in_a_time_to_come_settles_nothing() {
+    let ahead = Plan {
+        settled: ["2026-11-23T09:00:00Z", "2026-11-25T10:00:00Z"].map(moment).to_vec(),
+        last_slot: Some(moment("2026-11-25T10:00:00Z")),
+        ..plan("0 * * * *", "2026-11-23T08:30:00Z")
+    };
+    assert_eq!(told(&ahead, "2026-11-23T09:20:00Z"), ["reopen 09:00"]);
+    assert_eq!(told(&ahead, "2026-11-23T08:40:00Z"), ["reopen 08:40"], "none of them was then");
+    assert_eq!(told(&ahead, "2026-11-25T09:59:58Z"), Vec::<String>::new(), "no clock is that good");
+    let next = coming(&ahead, moment("2026-11-23T09:20:00Z"), 2).into_iter().map(|planned| planned.at);
+    assert_eq!(next.collect::<Vec<_>>(), ["2026-11-23T10:00:00Z", "2026-11-23T11:00:00Z"].map(moment));
+    let made_ahead = plan("0 * * * *", "2029-11-23T08:30:00Z");
+    assert_eq!(told(&made_ahead, "2026-11-23T09:20:00Z"), ["reopen 09:20"]);
+}
+
+#[test]
+fn under_a_doubted_clock_what_comes_runs_and_nothing_is_caught_up() {
+    let doubted = |catch_up| Plan {
+        catch_up,
+        doubt: Some(moment("2026-11-23T05:30:00Z")),
+        last_slot: Some(moment("2026-11-23T02:00:00Z")),
+        ..plan("0 * * * *", "2026-11-22T12:00:00Z")
+    };
+    let none = Vec::<String>::new();
+    for catch_up in CatchUp::ALL {
+        assert_eq!(told(&doubted(catch_up), "2026-11-23T05:31:00Z"), none, "{catch_up:?}");
     }
+    for catch_up in [CatchUp::None, CatchUp::Once] {
+        let plan = doubted(catch_up);
+        assert_eq!(told(&plan, "2026-11-23T06:01:00Z"), ["miss 03:00-05:00 x3 ClockDoubted", "fire 06:00"]);
+        assert_eq!(next_due(&[plan], moment("2026-11-23T05:31:00Z")), Some(moment("2026-11-23T06:00:00Z")));
+    }
+    let each = doubted(CatchUp::All);
+    assert_eq!(told(&each, "2026-11-23T06:01:00Z"), none, "those before it must come first");
+    assert_eq!(
+        (
+            next_due(std::slice::from_ref(&each), moment("2026-11-23T06:01:00Z")),
+            coming(&each, moment("2026-11-23T06:01:00Z"), 1)
+        ),
+        (None, vec![])
+    );
+    let confirmed = Plan { doubt: None, ..each };
+    assert_eq!(
+        told(&confirmed, "2026-11-23T06:01:00Z"),
+        ["catch up 03:00", "catch up 04:00", "catch up 05:00", "fire 06:00"]
+    );
+    let steady = Plan { last_slot: Some(moment("2026-11-23T05:00:00Z")), ..doubted(CatchUp::All) };
+    assert_eq!(told(&steady, "2026-11-23T06:01:00Z"), ["fire 06:00"]);
+}
+
+#[test]
+fn what_is_promised_is_what_comes_also_before_its_jitter_is_over() {
+    let plan = Plan { jitter: Span::from_secs(3_000), ..plan("0 2 * * *", "2026-11-22T12:00:00Z") };
+    let [first, second] = preview(&plan, plan.since, 2).try_into().unwrap();
+    assert!(first.at > first.slot);
+    let between = Timestamp::from_micros(first.slot.as_micros() + 1);
+    assert_eq!(coming(&plan, between, 1), [first]);
+    assert_eq!(coming(&plan, first.at, 1), [second]);
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
@@ -210,13 +270,14 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// Is one look of the ticker: how far the clock moved, whether a run goes on and there is room, and how much is recorded
-/// before a crash.
+/// Is one look of the ticker: how far the clock moved, whether a run goes on, there is room and the clock is doubted, and
+/// how much is recorded before a crash.
 #[derive(Debug, Clone)]
 struct Tick {
     minutes: i64,
     previous_running: bool,
     has_room: bool,
+    is_doubted: bool,
     recorded: usize,
 }
 
@@ -224,11 +285,12 @@ fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     let minutes = prop_oneof![4 => 0_i64..10, 2 => 10_i64..200, 1 => 1_000_i64..4_000, 1 => -90_i64..0];
     let recorded = prop_oneof![3 => Just(usize::MAX), 1 => 0_usize..3];
     let room = prop_oneof![3 => Just(true), 1 => Just(false)];
-    let tick = (minutes, any::<bool>(), room, recorded);
-    let tick = tick.prop_map(|(minutes, previous_running, has_room, recorded)| Tick {
+    let tick = (minutes, any::<bool>(), room, any::<bool>(), recorded);
+    let tick = tick.prop_map(|(minutes, previous_running, has_room, is_doubted, recorded)| Tick {
         minutes,
         previous_running,
         has_room,
+        is_doubted,
         recorded,
     });
     proptest::collection::vec(tick, 1..25)
@@ -239,6 +301,10 @@ fn settle(plan: &Plan, verdict: &Verdict, settled: &mut BTreeMap<Timestamp, u32>
     let slots = match verdict {
         Verdict::Fire { slot, .. } => Slots::one(*slot),
         Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => *slots,
+        Verdict::Reopen { after } => {
+            settled.retain(|slot, _| slot <= after);
+            return;
+        }
     };
     let before = Timestamp::from_micros(slots.first.as_micros() - 1);
     let row: Vec<_> = plan.expression.slots(plan.zone, before).take(slots.count as usize).collect();
@@ -257,8 +323,10 @@ proptest! {
             now = Timestamp::from_micros(now.as_micros() + tick.minutes * 60_000_000);
             plan.previous_running = tick.previous_running;
             plan.has_room = tick.has_room;
+            plan.doubt = tick.is_doubted.then(|| now.moved(-600_000_000));
             let all = due(std::slice::from_ref(&plan), now);
             let is_cut = plan.slots(plan.waited_for()).take_while(|planned| planned.at <= now).nth(BACKLOG_MAX).is_some();
+            let reopened = all.iter().any(|due| matches!(due.verdict, Verdict::Reopen { .. })); // the rest comes next
             let is_whole = tick.recorded >= all.len() && !is_cut;
             for due in all.into_iter().take(tick.recorded) {
                 if let Verdict::Fire { at, .. } = due.verdict {
@@ -271,8 +339,13 @@ proptest! {
                 }
                 settle(&plan, &due.verdict, &mut settled);
                 plan.last_slot = Some(due.verdict.last_slot());
+                if let Verdict::Reopen { after } = due.verdict {
+                    (plan.since, plan.deferred) = (plan.since.min(after), None);
+                }
+                plan.settled = settled.keys().copied().collect();
             }
-            let is_due = next_due(std::slice::from_ref(&plan)).is_some_and(|next| next <= now);
+            let is_due = next_due(std::slice::from_ref(&plan), now).is_some_and(|next| next <= now);
+            let is_whole = is_whole && plan.reopened(now).is_none() && !reopened;
             prop_assert!(!is_whole || !is_due, "a whole answer leaves nothing due");
         }
         prop_assert!(settled.values().all(|count| *count == 1));
@@ -296,7 +369,7 @@ proptest! {
 
     #[test]
     fn next_due_is_when_due_first_speaks(plan in plans()) {
-        let next = next_due(std::slice::from_ref(&plan)).unwrap();
+        let next = next_due(std::slice::from_ref(&plan), plan.since).unwrap();
         let before = Timestamp::from_micros(next.as_micros() - 1);
         prop_assert!(due(std::slice::from_ref(&plan), before).is_empty());
         prop_assert!(!due(std::slice::from_ref(&plan), next).is_empty());

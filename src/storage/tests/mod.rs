@@ -2,6 +2,7 @@
 
 mod damage;
 mod durability;
+mod epochs;
 mod formats;
 mod read_models;
 mod upkeep;
@@ -115,7 +116,8 @@ fn the_recorded_time_never_runs_backwards_and_finds_positions() {
     let recorded = |event: Envelope| event.recorded_at.as_micros() - base;
     let times: Vec<_> = store.read_all(Position::default(), 10).unwrap().into_iter().map(recorded).collect();
     assert_eq!(times, [10, 30, 30, 50]);
-    let at = |micros| store.reader().position_at(Timestamp::from_micros(base + micros)).unwrap().get();
+    let (first, last) = (Position::new(1), store.head().position);
+    let at = |micros| store.reader().position_at(Timestamp::from_micros(base + micros), first, last).unwrap().get();
     assert_eq!([9, 10, 29, 30, 49, 50, 99].map(at), [0, 1, 1, 3, 3, 4, 4]);
 }
 
