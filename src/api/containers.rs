@@ -244,7 +244,7 @@ async fn rename(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.perform::<Container>(subject, Command::Rename(name)).await
 }
 
-/// Sets limits, autostart and labels: several facts of one operation. Limits come first, so that a refusal of them
+/// Sets limits, autostart, the restart policy and labels: several facts of one operation. Limits come first, so that a refusal of them
 /// leaves everything as it was; the last command carries the request's own key, so that its repetition is known whole.
 async fn set(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
@@ -286,6 +286,7 @@ fn changes(wish: &SetLimits) -> ApiResult<Vec<Command>> {
         commands.push(Command::ChangeLimits(change));
     }
     commands.extend(wish.autostart.map(Command::SetAutostart));
+    commands.extend(read_some("restart.invalid", wish.restart.as_deref())?.map(Command::SetRestart));
     let texts: Vec<String> = wish.labels_set.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let set = labels(texts.iter().map(String::as_str))?;
     commands.extend(set.into_iter().map(|(key, value)| Command::SetLabel { key, value }));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use super::{Aggregate, Ask, Asked, Effect, Given, Outcome, Refusal, Report, Step};
-use crate::events::{AddressRequest, Configuration, DiskKind, Limits};
+use crate::events::{AddressRequest, Configuration, DiskKind, Limits, RestartPolicy};
 use crate::types::{OperationId, Principal, Size, StreamName, TemplateId, Timestamp};
 
 /// Is an aggregate with a history.
@@ -40,6 +40,7 @@ pub fn configuration() -> Configuration {
         address: AddressRequest::Auto,
         labels: BTreeMap::new(),
         autostart: false,
+        restart: RestartPolicy::default(),
         privileged: false,
         nesting: false,
         command: None,

@@ -142,6 +142,11 @@ impl Steps for SimulatedHost {
             HostEffect::DiscardBackup { run, .. } => drop(lock(&self.runs).remove(run)),
             _ => {}
         }
+        if let HostEffect::EnsurePaused { container } = effect
+            && !lock(&self.world).inits.contains_key(container)
+        {
+            return Err(Failure::permanent("the container does not run"));
+        }
         act(&mut lock(&self.world), effect, step);
         if let (HostEffect::EnsureRunning(run), "init") = (effect, step) {
             self.begun(run.container);
@@ -193,7 +198,8 @@ impl Host for SimulatedHost {
         if let HostEffect::SignalInit { container, .. } = effect
             && !lock(&self.world).inits.contains_key(container)
         {
-            return Err(Failure::permanent("there is no init to signal"));
+            let exit = lock(&self.world).exits.get(container).map_or(Exit::Unknown, |(_, exit)| *exit);
+            return Ok(Facts::InitEnded { exit });
         }
         match steps::run(self, effect, context, self) {
             Ending::Done => Ok(facts(&lock(&self.world), effect)),

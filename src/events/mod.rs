@@ -32,7 +32,7 @@ pub use clock::ClockEvent;
 pub use codec::{DecodeError, decode, encode};
 pub use container::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, Lease, LimitChange, Limits,
-    ProcessIdentity, StopReason,
+    ProcessIdentity, RestartPolicy, StopReason,
 };
 pub use directory::DirectoryEvent;
 pub use envelope::{Context, Envelope, EventReference, NewEvent};

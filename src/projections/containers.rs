@@ -3,7 +3,7 @@
 //! What it *is* (`rest`) and what is being *done* with it (`operation`) are folded apart; `state` is one word for both.
 
 use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
-use crate::types::{Category, IdRange, Name};
+use crate::types::{Category, IdRange, Name, Span};
 
 use super::model::{self, Model, table};
 use super::rows::{ContainerRow, ContainerState, HoldRow, OpenOperation};
@@ -59,6 +59,8 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         started_at: None,
         ready: false,
         warnings: vec![],
+        restarts: 0,
+        restarts_at: None,
         last_exit: None,
         holds: vec![],
         operation: None,
@@ -93,6 +95,7 @@ fn under_way(verb: &str) -> Option<ContainerState> {
 fn operation(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
     match (fact.mark(), fact) {
         (Mark::Opened { verb }, _) => row.operation = Some(opened(verb, event)),
+        (Mark::Closed { .. }, _) if ends_beside(row, fact) => {}
         (Mark::Closed { .. }, _) => row.operation = None,
         (Mark::Phase { name }, _) => {
             if let Some(open) = &mut row.operation {
@@ -100,10 +103,17 @@ fn operation(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
             }
         }
         (Mark::Fact, ContainerEvent::InitExited { exit }) if row.operation.is_none() => {
-            row.operation = Some(opened(if *exit == Exit::Reboot { "restart" } else { "stop" }, event));
+            let again = row.configuration.restart.wants(*exit);
+            row.operation = Some(opened(if again { "restart" } else { "stop" }, event));
         }
         (Mark::Done { .. } | Mark::Fact, _) => {}
     }
+}
+
+/// Says whether this ends a rename that something else has overtaken.
+fn ends_beside(row: &ContainerRow, fact: &ContainerEvent) -> bool {
+    let rename = matches!(fact, ContainerEvent::ContainerRenamed { .. } | ContainerEvent::RenameFailed { .. });
+    rename && row.operation.as_ref().is_some_and(|open| open.verb != "rename")
 }
 
 fn opened(verb: &str, event: &Envelope) -> OpenOperation {
@@ -115,8 +125,13 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
         ContainerEvent::ContainerCreated
         | ContainerEvent::StartFailed { .. }
         | ContainerEvent::ContainerStopped { .. }
-        | ContainerEvent::ContainerHalted { .. }
         | ContainerEvent::ContainerInterrupted { .. } => halted(row),
+        ContainerEvent::ContainerHalted { restarts, delay, .. } => {
+            halted(row);
+            row.restarts = *restarts;
+            row.restarts_at = (*delay > Span::default()).then(|| event.recorded_at.after(*delay));
+        }
+        ContainerEvent::RestartDue => row.restarts_at = None,
         ContainerEvent::ContainerUndeleted => {
             row.deleted_until = None;
             halted(row);
@@ -149,8 +164,11 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
         }
         _ => {}
     }
-    if let ContainerEvent::InitExited { exit } | ContainerEvent::ContainerStopped { exit, .. } = fact {
-        row.last_exit = Some(*exit);
+    match fact {
+        ContainerEvent::InitExited { exit } => row.last_exit = Some(*exit),
+        // A start that was called off has no exit, and an init that was waited for has told its own.
+        ContainerEvent::ContainerStopped { exit, .. } if *exit != Exit::Unknown => row.last_exit = Some(*exit),
+        _ => {}
     }
 }
 
@@ -160,6 +178,7 @@ fn halted(row: &mut ContainerRow) {
     row.started_at = None;
     row.warnings.clear();
     row.ready = false;
+    (row.restarts, row.restarts_at) = (0, None);
 }
 
 fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
@@ -176,6 +195,7 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::LimitsSet { limits } => row.configuration.limits = *limits,
         ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => rename(row, name),
         ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
+        ContainerEvent::RestartPolicySet { policy } => row.configuration.restart = *policy,
         ContainerEvent::LabelSet { key, value } => {
             row.configuration.labels.insert(key.clone(), value.clone());
         }

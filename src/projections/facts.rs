@@ -5,7 +5,7 @@ use crate::events::{
     DomainEvent, Envelope, MaintenanceEvent, Mark, NetworkEvent, NodeEvent, RestoreEvent, RestoreTarget, ScheduleEvent,
     SessionEvent, StoreEvent, TemplateEvent,
 };
-use crate::types::{Category, ContainerId, StreamName};
+use crate::types::{Category, ContainerId, OperationId, StreamName};
 
 /// Is an event in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +83,17 @@ pub fn note(event: &Envelope) -> Option<String> {
     let said: Said = serde_json::from_slice(event.annex.as_deref()?).ok()?;
     let words: Vec<String> = [said.reason, said.note].into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// Returns the operation that an event of another one calls off, and what was asked for instead.
+pub fn called_off(event: &Envelope) -> Option<(OperationId, String)> {
+    if event.stream.category() != Category::Container || event.kind != "OperationCalledOff" {
+        return None;
+    }
+    match events::decode(&event.kind, event.schema, &event.body).ok()? {
+        ContainerEvent::OperationCalledOff { operation, wish, .. } => Some((operation, wish)),
+        _ => None,
+    }
 }
 
 /// Returns the words of an event, or the name of one that this version does not know.

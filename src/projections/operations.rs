@@ -79,6 +79,7 @@ impl Model for Operations {
             (Mark::Opened { verb }, _) => return Some(Stored::Operation(Box::new(open(verb, told.container, event)))),
             (Mark::Closed { outcome }, Some(Stored::Operation(mut row))) if !row.state.is_over() => {
                 (row.state, row.reason) = OperationState::of(&outcome);
+                row.reason = row.reason.or_else(|| by_whom(event));
                 row.closed_at = Some(event.recorded_at);
                 row.owes_notice = row.parent.is_some();
                 row
@@ -110,8 +111,16 @@ impl Model for Operations {
     }
 }
 
+/// A fact is about the operation that it is recorded under, but for one that calls another off.
 fn key(event: &Envelope) -> String {
-    format!("{}@{}", event.context.operation, event.stream)
+    let operation = facts::called_off(event).map_or(event.context.operation, |(operation, _)| operation);
+    format!("{operation}@{}", event.stream)
+}
+
+/// Says for whose wish an operation was called off.
+fn by_whom(event: &Envelope) -> Option<String> {
+    let (_, wish) = facts::called_off(event)?;
+    Some(format!("{wish} was asked for by {}", event.context.principal.who))
 }
 
 fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelope) -> OperationRow {

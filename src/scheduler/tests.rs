@@ -14,7 +14,7 @@ use crate::domain::schedule::{Command, Schedule};
 use crate::domain::{Aggregate, Given};
 use crate::effects::sim::{SimulatedHost, World};
 use crate::events::{
-    AddressRequest, BackupMode, ClockEvent, Configuration, ContainerEvent, Context, DiskKind, Limits,
+    AddressRequest, BackupMode, ClockEvent, Configuration, ContainerEvent, Context, DiskKind, Limits, RestartPolicy,
     ScheduleDefinition, ScheduledAction, Selection, encode,
 };
 use crate::projections;
@@ -117,6 +117,7 @@ impl Home {
             address: AddressRequest::Auto,
             labels: std::collections::BTreeMap::new(),
             autostart: false,
+            restart: RestartPolicy::default(),
             privileged: false,
             nesting: false,
             command: None,

@@ -165,9 +165,11 @@ impl Supervisor {
         Ok(Reply::Done)
     }
 
-    fn signal_init(&self, number: i32) -> Result<Reply, Failure> {
-        let Life::Running { child, .. } = &self.life else { return Ok(refuse("the container does not run")) };
-        process::signal_pidfd(&child.pidfd, number).step(&format!("send signal {number}"))?;
+    fn signal_init(&mut self, number: i32) -> Result<Reply, Failure> {
+        if !matches!(self.life, Life::Running { .. }) {
+            return Ok(refuse("the container does not run"));
+        }
+        self.signal_running(number).step(&format!("send signal {number}"))?;
         Ok(Reply::Done)
     }
 
@@ -175,7 +177,8 @@ impl Supervisor {
     fn kill(&self) -> Result<Reply, Failure> {
         match (&self.life, &self.cgroup) {
             (Life::Running { .. } | Life::Created { .. }, Some(cgroup)) => cgroup.kill().map(|()| Reply::Done),
-            _ => Ok(refuse("the container does not run")),
+            (Life::Running { .. } | Life::Created { .. }, None) => Ok(refuse("the container has no control group")),
+            (Life::New | Life::Exited(_), _) => Ok(Reply::Done), // nothing runs, as is wanted
         }
     }
 

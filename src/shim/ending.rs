@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::protocol::{Event, Exit, ExitRecord, Failure};
 use super::record;
 use super::supervisor::{Life, Supervisor};
+use super::unheard::{self, Unheard};
 use crate::kernel::cgroup::Cgroup;
 use crate::sys::process::{self, Child, WaitStatus};
 use crate::sys::signal;
@@ -30,10 +31,27 @@ impl Supervisor {
             _ => signal::TERMINATE,
         };
         match &self.life {
-            Life::Running { child, .. } => drop(process::signal_pidfd(&child.pidfd, stop)),
+            Life::Running { .. } => drop(self.signal_running(stop)),
             Life::New => self.ending = true,
             Life::Created { .. } | Life::Exited(_) => {}
         }
+    }
+
+    /// Sends a signal to the first process; one that it cannot hear yet is sent again later.
+    pub(super) fn signal_running(&mut self, number: i32) -> std::io::Result<()> {
+        let Life::Running { child, .. } = &self.life else { return Ok(()) };
+        let heard = unheard::listens(child.pid, number);
+        process::signal_pidfd(&child.pidfd, number)?;
+        self.unheard = (!heard).then(|| Unheard::new(number, Instant::now()));
+        Ok(())
+    }
+
+    /// Sends the signal again that was not heard so far, if its time has come.
+    pub(super) fn signal_again(&mut self, now: Instant) {
+        let Some(unheard) = self.unheard.filter(|unheard| unheard.next <= now) else { return };
+        // One that stands still hears nothing: it is sent once it goes on.
+        let heard = !self.freezer.is_frozen() && self.signal_running(unheard.number).is_ok() && self.unheard.is_none();
+        self.unheard = (!heard && matches!(self.life, Life::Running { .. })).then(|| unheard.again(now));
     }
 
     /// Reaps every child that has ended. A command that is not reaped would keep the container from ending.
@@ -60,6 +78,7 @@ impl Supervisor {
             console.drain(&mut self.log);
         }
         self.freezer.clear();
+        self.unheard = None;
         record.leftover = self.remove_cgroup().err();
         // Without the record a later daemon learns "exit unknown"; this one is told all the same.
         let _ = record::write(&self.directory, record::EXIT, &record);

@@ -20,6 +20,7 @@ pub mod record;
 mod sealed;
 mod session;
 mod supervisor;
+mod unheard;
 
 use std::path::Path;
 use std::process::ExitCode;

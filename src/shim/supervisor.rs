@@ -20,6 +20,7 @@ use super::notify::NotifySocket;
 use super::protocol::{Event, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION};
 use super::record::{self, ShimRecord};
 use super::session::{Ended, Sessions};
+use super::unheard::Unheard;
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::kernel::disk;
 use crate::kernel::launch::Gate;
@@ -71,6 +72,7 @@ pub(super) struct Supervisor {
     pub(super) life: Life,
     pub(super) disk_mounted: bool,
     pub(super) freezer: Freezer,
+    pub(super) unheard: Option<Unheard>,
     pub(super) ready: bool,
     pub(super) status_text: Option<String>,
     pub(super) console: Option<Console>,
@@ -126,6 +128,7 @@ impl Supervisor {
             life: Life::New,
             disk_mounted: false,
             freezer: Freezer::default(),
+            unheard: None,
             ready: false,
             status_text: None,
             console: None,
@@ -211,13 +214,15 @@ impl Supervisor {
             _ => None,
         };
         let alone = self.is_unused().then(|| self.alone_since + PATIENCE);
-        [creation, alone, self.freezer.next_expiry(), self.sessions.next_expiry()].into_iter().flatten().min()
+        let unheard = self.unheard.map(|unheard| unheard.next);
+        [creation, alone, unheard, self.freezer.next_expiry(), self.sessions.next_expiry()].into_iter().flatten().min()
     }
 
     fn keep_deadlines(&mut self, now: Instant) {
         if matches!(&self.life, Life::Created { until, .. } if *until <= now) {
             self.undo_creation();
         }
+        self.signal_again(now);
         let over = self.freezer.expire(now);
         self.end_leases(&over, now);
         self.sessions.expire(now);

@@ -296,7 +296,7 @@ fn look_at_the_kernel(node: &Node, rows: &[Value]) -> Outcome {
     let images = living.iter().filter(|row| row["configuration"]["disk"] == "image").count();
     let begun = Instant::now();
     let mut loops = remains::loops(&node.place.to_string_lossy());
-    while loops.len() != images && begun.elapsed() < Duration::from_secs(3) {
+    while loops.len() != images && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(50));
         loops = remains::loops(&node.place.to_string_lossy());
     }

@@ -12,8 +12,9 @@ use serde_json::Value;
 use crate::check;
 use crate::harness::{Outcome, PROGRAM, Stop, remains, roots, scratch};
 
-/// How long anything may take before it counts as hanging.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before it counts as hanging: four times the longest grace that Berth itself gives an init, for
+/// this machine may be busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a command line answered.
 #[derive(Debug)]
@@ -313,7 +314,7 @@ impl Node {
         loop {
             let mut left = remains::of(&self.instance());
             left.extend(remains::loops(&self.place.to_string_lossy()));
-            if left.is_empty() || begun.elapsed() > Duration::from_secs(3) {
+            if left.is_empty() || begun.elapsed() > PATIENCE {
                 return left;
             }
             thread::sleep(Duration::from_millis(50));

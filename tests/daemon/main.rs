@@ -20,6 +20,7 @@ mod redaction;
 mod restart;
 mod sessions;
 mod state_directory;
+mod stop;
 mod stores;
 mod tour;
 mod unprivileged;
@@ -34,6 +35,7 @@ fn main() {
         exec::TESTS,
         leaving::TESTS,
         leftovers::TESTS,
+        stop::TESTS,
         networks::TESTS,
         boot::TESTS,
         state_directory::TESTS,

@@ -22,7 +22,7 @@ pub const TESTS: &[crate::harness::Test] = &[
 
 /// Runs a daemon that is expected to end by itself.
 fn daemon(node: &Node) -> Result<Answer, Stop> {
-    run_within(&mut node.command(), Duration::from_secs(10))
+    run_within(&mut node.command(), PATIENCE)
 }
 
 /// Returns what is in a directory: names, times of change and contents of everything of the log.
@@ -161,7 +161,7 @@ fn small(place: &Path, size: &str) -> Result<Small, Stop> {
     fs::create_dir_all(place)?;
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "berth-test"]).arg(place);
-    let mounted = run_within(&mut mount, Duration::from_secs(10))?;
+    let mounted = run_within(&mut mount, PATIENCE)?;
     check!(mounted.code == 0, "{mounted:?}");
     Ok(Small(place.to_owned()))
 }
@@ -177,7 +177,7 @@ fn overlay() -> Outcome {
     let options = format!("lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work");
     let mut mount = Command::new("mount");
     mount.args(["-t", "overlay", "-o", &options, "berth-test"]).arg(node.state());
-    let mounted = run_within(&mut mount, Duration::from_secs(10))?;
+    let mounted = run_within(&mut mount, PATIENCE)?;
     check!(mounted.code == 0, "{mounted:?}");
     let mounted = Small(node.state());
     fs::set_permissions(node.state(), fs::Permissions::from_mode(0o700))?;

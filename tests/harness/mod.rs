@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each suite takes what it needs")]
 
+pub mod gone;
 pub mod remains;
 pub mod roots;
 

@@ -19,6 +19,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a program that is not there fails the start and leaves nothing", missing_program),
     ("a privileged container runs with the host's ids and its network switched off", privileged),
     ("a reboot from inside is told apart from a halt", reboot),
+    ("a stop signal that comes before init listens is sent until it is heard", early),
 ];
 
 fn busybox() -> Outcome {
@@ -39,6 +40,17 @@ fn busybox() -> Outcome {
     check!(exit.leftover.is_none(), "{exit:?}");
     check!(test.console().contains("berth-sysinit"), "{}", test.words());
     check!(test.finish()?, "the disk is still held");
+    Ok(())
+}
+
+fn early() -> Outcome {
+    for _ in 0..10 {
+        let test = TestContainer::start(Plan::busybox()?)?;
+        test.client().signal(signal::USER_2)?;
+        let exit = test.wait_exit()?;
+        check!(exit.exit == Exit::PowerOff, "{exit:?}");
+        test.finish()?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use berth::shim::protocol::Event;
 
 use crate::check;
-use crate::fixture::{Plan, TestContainer};
+use crate::fixture::{PATIENCE, Plan, TestContainer};
 use crate::harness::{Outcome, Stop};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -44,7 +44,7 @@ fn stands_still(test: &TestContainer) -> Result<bool, Stop> {
 /// Waits until it counts on.
 fn goes_on(test: &TestContainer) -> Result<bool, Stop> {
     let (before, begun) = (count(test)?, std::time::Instant::now());
-    while begun.elapsed() < Duration::from_secs(10) {
+    while begun.elapsed() < PATIENCE {
         if count(test)? > before {
             return Ok(true);
         }
@@ -64,7 +64,7 @@ fn lease() -> Outcome {
     let lease = test.client().freeze(Duration::from_millis(800))?;
     check!(stands_still(&test)?, "it goes on while frozen");
     check!(test.client().status()?.frozen, "not said to be frozen");
-    match events.next(Duration::from_secs(5))? {
+    match events.next(PATIENCE)? {
         Some(Event::LeaseExpired { lease: number, frozen_us }) => {
             check!(number == lease && frozen_us >= 800_000, "{number} {frozen_us}");
         }
@@ -85,7 +85,7 @@ fn holder() -> Outcome {
     let lease = other.freeze(Duration::from_mins(1))?;
     check!(stands_still(&test)?, "it goes on while frozen");
     drop(other);
-    match events.next(Duration::from_secs(5))? {
+    match events.next(PATIENCE)? {
         Some(Event::LeaseExpired { lease: number, .. }) => check!(number == lease, "{number} instead of {lease}"),
         other => return Err(Stop::Failed(format!("{other:?}"))),
     }

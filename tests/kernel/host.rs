@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth::domain::effect::{Facts, FailureKind, HostEffect, InitSignal, RunSpecification, SealSpecification};
 use berth::effects::access::{Access, SessionRequest};
@@ -15,9 +15,11 @@ use berth::effects::linux::{HostOptions, LinuxHost};
 use berth::effects::steps::{CrashPoint, Immortal, Moment, StepName, steps_of};
 use berth::effects::{Cancel, EffectContext, Host, Observation};
 use berth::events::{
-    AddressRequest, BackupMode, Configuration, DiskKind, InitKind, Limits, MaintenanceResult, TemplateSource,
+    AddressRequest, BackupMode, Configuration, DiskKind, InitKind, Limits, MaintenanceResult, RestartPolicy,
+    TemplateSource,
 };
 use berth::shim::attach::{self, SessionStreams};
+use berth::shim::record;
 use berth::sys::capability;
 use berth::types::{
     BackupId, Category, ContainerId, NodeId, OperationId, RunId, SessionId, Size, StoreId, StreamName, TemplateId,
@@ -25,7 +27,7 @@ use berth::types::{
 
 use crate::check;
 use crate::fixture::{instance, parent};
-use crate::harness::{Outcome, Stop, Test, need, roots, scratch};
+use crate::harness::{Outcome, Stop, Test, gone as law, need, roots, scratch};
 
 /// Of capabilities(7).
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
@@ -37,6 +39,7 @@ pub const TESTS: &[Test] = &[
     ("the package manager inside is asked what is pending", asks_the_package_manager),
     ("a package manager that never ends, or says too much, holds nobody up", odd_package_manager),
     ("a disk in use grows where the kernel lets it, and is as it was where not", grows),
+    ("what is gone already is taken away with success at every step", gone),
 ];
 
 struct Place {
@@ -89,6 +92,7 @@ impl Place {
             address: AddressRequest::Auto,
             labels: BTreeMap::new(),
             autostart: false,
+            restart: RestartPolicy::default(),
             privileged: false,
             nesting: false,
             command: None,
@@ -311,6 +315,36 @@ fn dies_while_starting() -> Outcome {
             check!(next.observe(place.container) == Observation::Absent, "remains after {step}, {moment:?}");
         }
     }
+    place.remove(&host)
+}
+
+/// An init that was killed, a supervisor that was killed, a disk that is gone: nobody fails over what is as it is wanted.
+fn gone() -> Outcome {
+    let place = Place::new("gone")?;
+    let host = place.host(Arc::new(Immortal))?;
+    place.prepare(&host, DiskKind::Directory)?;
+    let (container, effect) = (place.container, place.running(DiskKind::Directory));
+    law::of_what_never_was(&*host)?;
+    law::of_what_has_ended(&*host, container)?;
+    for supervisor in [false, true] {
+        let Facts::Started { init, .. } = perform(&host, &effect)? else {
+            return Err(Stop::Failed("nothing was started".to_owned()));
+        };
+        let shim = record::living_shim(&place.folder.join("run/containers").join(container.to_string()))?;
+        let shim = shim.ok_or("no supervisor")?.process.pid;
+        let victim = if supervisor { shim } else { init.pid as i32 };
+        berth::sys::process::kill(victim, 9)?;
+        let begun = Instant::now();
+        while matches!(host.observe(container), Observation::Running { .. }) {
+            check!(begun.elapsed() < Duration::from_secs(60), "it still runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        law::of_what_has_ended(&*host, container)?;
+        check!(host.observe(container) == Observation::Absent, "something is left");
+    }
+    perform(&host, &HostEffect::EnsureDiskGone { container })?;
+    law::undone(&*host, &effect)?;
+    check!(host.observe(container) == Observation::Absent, "something is left");
     place.remove(&host)
 }
 

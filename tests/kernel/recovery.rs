@@ -9,7 +9,7 @@ use berth::shim::protocol::{Directory, Exit, Phase};
 use berth::shim::record;
 
 use crate::check;
-use crate::fixture::{Plan, TestContainer};
+use crate::fixture::{PATIENCE, Plan, TestContainer};
 use crate::harness::{Outcome, Stop};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -26,7 +26,7 @@ pub const TESTS: &[crate::harness::Test] = &[
 fn wait_until(what: &str, condition: impl Fn() -> bool) -> Outcome {
     let begun = Instant::now();
     while !condition() {
-        check!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
+        check!(begun.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -146,7 +146,7 @@ fn waiting() -> Outcome {
     drop(socket);
     let begun = Instant::now();
     let ended = loop {
-        check!(begun.elapsed() < Duration::from_secs(10), "it still waits");
+        check!(begun.elapsed() < PATIENCE, "it still waits");
         match shim.try_wait()? {
             Some(status) => break status,
             None => std::thread::sleep(Duration::from_millis(5)),

@@ -7,7 +7,7 @@ use berth::shim::attach::{self, SessionStreams};
 use berth::shim::protocol::{Command, Event, SessionTarget, WindowSize};
 
 use crate::check;
-use crate::fixture::{Plan, TestContainer, read_all};
+use crate::fixture::{PATIENCE, Plan, TestContainer, read_all};
 use crate::harness::{Outcome, Stop};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -94,7 +94,7 @@ fn told() -> Outcome {
     let left = open("left", &["sleep", "1000"])?;
     check!(test.client().status()?.session_names == ["left"], "it is not listed");
     let ended = |name: &str, code: Option<i32>| {
-        let told = events.next(Duration::from_secs(10))?;
+        let told = events.next(PATIENCE)?;
         let wanted = Event::SessionEnded { name: name.to_owned(), code };
         check!(told.as_ref() == Some(&wanted), "{told:?} instead of {wanted:?}");
         Ok(())
@@ -150,7 +150,7 @@ fn console() -> Outcome {
     std::fs::File::from(stream.try_clone()?).write_all(b"ping\n")?;
     let (begun, mut seen) = (Instant::now(), String::new());
     while !seen.contains("heard ping") {
-        check!(begun.elapsed() < Duration::from_secs(10), "seen {seen:?}, log {:?}", test.console());
+        check!(begun.elapsed() < PATIENCE, "seen {seen:?}, log {:?}", test.console());
         let mut buffer = [0; 256];
         let length = std::io::Read::read(&mut std::fs::File::from(stream.try_clone()?), &mut buffer)?;
         seen.push_str(&String::from_utf8_lossy(&buffer[..length]));

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use crate::picture::Picture;
 
 /// How long anything may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A wait that ends later than this counts as quiet: graves.
 const FAR: Span = Span::from_secs(5);
 
@@ -240,8 +240,7 @@ impl Host for MortalHost {
         }
         drop(panics);
         let mut result = self.inner.perform(effect, context);
-        // A signal is no wish for a state: told twice, the second finds nobody. What it says then is about that.
-        if self.twice && result.is_ok() && !matches!(effect, HostEffect::SignalInit { .. }) {
+        if self.twice && result.is_ok() {
             result = self.inner.perform(effect, context);
         }
         if self.inner.has_died() {

@@ -7,6 +7,7 @@
 //! * `shell` – what the actor around an aggregate promises;
 //! * `snapshots` – that they save reading and nothing else;
 //! * `claims` – races for what exists once, and the sweep of what the dead left;
+//! * `gone` – what is gone already is taken away with success;
 //! * `operations` – which operation may start while which runs: the table in `docs/operations.md`.
 
 // Locks of the world are let go before anything is awaited that takes them: these are tests of one thread each.
@@ -14,6 +15,7 @@
 
 mod claims;
 mod daemon;
+mod gone;
 mod laws;
 mod operations;
 mod picture;

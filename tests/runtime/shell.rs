@@ -245,7 +245,7 @@ fn a_dry_run_records_nothing_and_tells_what_the_real_one_records() {
 async fn wait_for(daemon: &Daemon, effect: &str) {
     let begun = Instant::now();
     while !daemon.performed().iter().any(|work| work.name() == effect) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{effect} was never performed");
+        assert!(begun.elapsed() < Duration::from_secs(120), "{effect} was never performed");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -261,7 +261,7 @@ fn a_create_and_a_start_in_flight_are_called_off_at_once_and_leave_nothing() {
             wait_for(&daemon, effect).await;
             let cancel = Command::Cancel { operation: OperationId::derived(name) };
             daemon.order::<Container>(&container(name), cancel, "cancel").await.unwrap();
-            assert!(begun.elapsed() < Duration::from_secs(10), "a cancel does not wait");
+            assert!(begun.elapsed() < Duration::from_secs(25), "a cancel does not wait");
         }
         daemon.crash();
         let daemon = Daemon::restart(&scene, Faults::default()).await;
@@ -424,7 +424,7 @@ fn the_end_of_a_session_is_recorded_once_in_the_name_of_who_opened_it() {
             if events.len() > 1 {
                 break events;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "never closed: {}", daemon.history());
+            assert!(begun.elapsed() < Duration::from_secs(120), "never closed: {}", daemon.history());
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         assert_eq!(events[1].kind, "SessionClosed");

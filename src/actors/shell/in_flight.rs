@@ -100,7 +100,11 @@ impl<A: Aggregate + Unpin> Shell<A> {
                 shell.pump(ctx);
             }
         });
-        ctx.spawn(waited);
+        // A pause between two tries is not waited for when something else is owed.
+        let timer = Some(ctx.spawn(waited));
+        if let Some(flying) = &mut self.in_flight {
+            flying.timer = timer;
+        }
         true
     }
 

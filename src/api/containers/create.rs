@@ -65,6 +65,7 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
         address,
         labels: own_labels,
         autostart: wish.autostart,
+        restart: read_some("restart.invalid", wish.restart.as_deref())?.unwrap_or_default(),
         privileged: wish.privileged,
         nesting: wish.nesting,
         command: None,

@@ -44,6 +44,9 @@ pub struct CreateContainer {
     /// Whether it starts with the node.
     #[serde(default)]
     pub autostart: bool,
+    /// When it starts again by itself: `never`, `on-reboot` (if nothing is named) or `on-failure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
     /// Whether root inside is root outside.
     #[serde(default)]
     pub privileged: bool,
@@ -102,7 +105,8 @@ pub struct RenameRequest {
     pub name: String,
 }
 
-/// Is the body of `POST /v1/containers/{ref}/set`. Limits, then autostart, then labels are carried out one by one.
+/// Is the body of `POST /v1/containers/{ref}/set`. Limits, then autostart, the restart policy and labels are
+/// carried out one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetLimits {
@@ -121,6 +125,9 @@ pub struct SetLimits {
     /// Whether it starts with the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autostart: Option<bool>,
+    /// When it starts again by itself: `never`, `on-reboot` or `on-failure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
     /// Labels to put on it.
     #[serde(default)]
     pub labels_set: BTreeMap<String, String>,

@@ -12,6 +12,7 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::events::RestartPolicy;
 use crate::types::{Cpus, Label, Size};
 
 /// Make a container of a template
@@ -56,6 +57,9 @@ pub struct Arguments {
     /// Start it with the node
     #[arg(long)]
     autostart: bool,
+    /// When it starts again by itself: never, on-reboot (a reboot from inside), on-failure; on-reboot by default
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<RestartPolicy>,
     /// Make root inside root outside: dangerous
     #[arg(long)]
     privileged: bool,
@@ -110,6 +114,7 @@ impl Arguments {
             hostname: self.hostname.clone(),
             labels,
             autostart: self.autostart,
+            restart: self.restart.map(|policy| policy.word().to_owned()),
             privileged: self.privileged,
             nesting: self.nesting,
             command: Some(self.command.clone()).filter(|command| !command.is_empty()),

@@ -1,4 +1,4 @@
-//! `berth container set`: limits, autostart and labels, while it runs.
+//! `berth container set`: limits, autostart, restart policy and labels, while it runs.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,11 @@ use crate::cli::context::{Context, shell_quoted};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::{output, read};
+use crate::events::RestartPolicy;
 use crate::projections::rows::ContainerRow;
 use crate::types::{Cpus, Label, Size};
 
-/// Change limits, autostart and labels
+/// Change limits, autostart, restart policy and labels
 ///
 /// Limits change while it runs. A disk only grows. The word none lifts a limit.
 #[derive(Debug, Args)]
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Whether it starts with the node
     #[arg(long, value_name = "true|false")]
     autostart: Option<bool>,
+    /// When it starts again by itself: never, on-reboot or on-failure
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<RestartPolicy>,
     /// A label to put on it; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<Label>,
@@ -65,6 +69,7 @@ impl Arguments {
             pids: self.pids.clone(),
             disk: self.disk.map(change::size_flag),
             autostart: self.autostart,
+            restart: self.restart.map(|policy| policy.word().to_owned()),
             labels_set: labels.collect::<BTreeMap<_, _>>(),
             labels_remove: self.remove_label.clone(),
         }
@@ -87,6 +92,9 @@ impl Arguments {
         }
         if self.autostart.is_some() {
             add("autostart", now.configuration.autostart.to_string());
+        }
+        if self.restart.is_some() {
+            add("restart", now.configuration.restart.word().to_owned());
         }
         let set = self.label.iter().map(|label| label.key.to_string());
         for key in set.chain(self.remove_label.iter().cloned()) {

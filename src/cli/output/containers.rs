@@ -84,6 +84,7 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
         ("host name", Cell::from(configuration.hostname.to_string())),
         ("address", Cell::maybe(address.map(|address| address + &on))),
         ("autostart", Cell::from(if configuration.autostart { "yes" } else { "no" })),
+        ("restart", Cell::from(configuration.restart.word())),
     ];
     if configuration.privileged {
         pairs.push(("privileged", Cell::toned("yes: root inside is root outside", Tone::Warn)));
@@ -99,6 +100,10 @@ fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {
     let mut pairs = Vec::new();
     pairs.extend(row.started_at.map(|moment| ("up", Cell::from(look.lasted(moment)))));
     pairs.extend(row.warnings.iter().map(|words| ("warning", Cell::toned(words, Tone::Warn))));
+    if row.restarts > 0 {
+        let next = row.restarts_at.map(|moment| format!(", next {}", look.ahead(moment))).unwrap_or_default();
+        pairs.push(("restarted", Cell::toned(format!("{} in a row{next}", times(row.restarts)), Tone::Warn)));
+    }
     let backup = row.last_backup.as_ref();
     pairs.push(match backup {
         Some(backup) => {
@@ -110,6 +115,10 @@ fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {
     pairs.extend(row.deleted_until.map(|moment| ("purged", Cell::toned(look.ahead(moment), Tone::Warn))));
     pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
     pairs
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// Returns the line below a list of containers.

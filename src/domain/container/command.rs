@@ -1,7 +1,7 @@
 //! What can be asked of a container.
 
 use crate::domain::effect::{Ask, Asked, Report};
-use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity};
+use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity, RestartPolicy};
 use crate::types::{ContainerId, Name, OperationId, Span, StreamName};
 
 /// How long a container that another operation stops may take to end by itself.
@@ -48,6 +48,8 @@ pub enum Command {
     Rename(Name),
     /// Start it with the node, or not.
     SetAutostart(bool),
+    /// Start it again by itself, or not.
+    SetRestart(RestartPolicy),
     /// Put a label on it.
     SetLabel {
         /// The key.

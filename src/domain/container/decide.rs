@@ -1,9 +1,11 @@
 //! Judges commands against the state. Three answers: facts, nothing (it is so already), or a rejection.
 
-use super::{Command, Container, Life, Record, Rejection, StopPhase, Work, plan};
+use super::{Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, plan};
 use crate::domain::Given;
-use crate::events::{Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity};
-use crate::types::{ContainerId, Name, OperationId, Span, StreamName};
+use crate::events::{
+    Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity, RestartPolicy,
+};
+use crate::types::{ContainerId, Name, OperationId, Span, StreamName, Timestamp};
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -18,6 +20,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::ChangeLimits(change) => change_limits(state, *change),
         Command::Rename(name) => rename(state, name),
         Command::SetAutostart(autostart) => set_autostart(state, *autostart),
+        Command::SetRestart(policy) => set_restart(state, *policy),
         Command::SetLabel { key, value } => set_label(state, key, value),
         Command::RemoveLabel { key } => remove_label(state, key),
         Command::Hold(kind) => hold(state, *kind, given.operation),
@@ -117,6 +120,11 @@ fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decisi
     if is_own(state, given, |work| matches!(work, Work::Start { .. })) {
         return Ok(vec![]);
     }
+    if let Some(Open { operation, work: Work::Wait { .. }, .. }) = &state.open {
+        not_held(state, WRITING, None)?;
+        let requested = ContainerEvent::StartRequested { parent: parent.cloned() };
+        return Ok(vec![called_off(*operation, "restart", "start"), requested]);
+    }
     match (&state.life, &state.open) {
         (Life::Running(_), None) => return Ok(vec![]),
         (Life::Paused(_), None) => return Err(Rejection::Paused),
@@ -130,26 +138,51 @@ fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decisi
     Ok(vec![ContainerEvent::StartRequested { parent: parent.cloned() }])
 }
 
+/// A stop waits for nobody. It joins the stop that is under way, lets a rename end beside it, and calls everything else
+/// off.
 fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Given) -> Decision {
-    if is_stuck_with_disk(state) {
-        not_busy(state)?;
-        let requested = ContainerEvent::StopRequested { deadline: given.at, parent: parent.cloned() };
-        return Ok(with_haste(requested, Span::default()));
+    let deadline = given.at.after(grace);
+    let requested = ContainerEvent::StopRequested { deadline, parent: parent.cloned() };
+    if is_stuck_with_disk(state) && state.open.is_none() {
+        return Ok(vec![requested]);
     }
     made(state)?;
-    if let Some(Work::Stop(stopping)) = state.open.as_ref().map(|open| &open.work) {
-        let sooner = stopping.phase != StopPhase::Clearing && grace == Span::default();
-        if sooner && !stopping.again {
-            return Ok(vec![ContainerEvent::GraceExpired]);
+    let runs = state.init().is_some() && state.ended.is_none();
+    let fresh = || if runs { with_haste(requested.clone(), grace) } else { vec![requested.clone()] };
+    let Some(open) = &state.open else {
+        return Ok(if state.life == Life::Stopped { vec![] } else { fresh() });
+    };
+    match &open.work {
+        Work::Stop(_) if open.operation == given.operation => Ok(vec![]),
+        Work::Stop(stopping) if stopping.is_asked_for() && parent.is_some() => busy(open, open.work.verb()),
+        Work::Stop(stopping) if stopping.is_asked_for() => Ok(vec![join(stopping, deadline, grace)]),
+        Work::Rename { .. } if runs => Ok(fresh()),
+        Work::Rename { .. } | Work::Bury { .. } | Work::Undelete { .. } | Work::Create | Work::Dissolve(_) => {
+            Ok(vec![])
+        }
+        Work::ChangeLimits { .. } if !runs => Ok(vec![]),
+        work => {
+            let mut facts = vec![called_off(open.operation, work.verb(), "stop")];
+            facts.extend(fresh());
+            Ok(facts)
         }
     }
-    let own = is_own(state, given, |work| matches!(work, Work::Stop(_)));
-    if own || (state.open.is_none() && state.life == Life::Stopped) {
-        return Ok(vec![]);
+}
+
+/// A second stop hurries the first, and whoever asks waits for that one.
+fn join(stopping: &Stopping, deadline: Timestamp, grace: Span) -> ContainerEvent {
+    if stopping.phase != StopPhase::Clearing && grace == Span::default() {
+        return ContainerEvent::GraceExpired;
     }
-    not_busy(state)?;
-    let requested = ContainerEvent::StopRequested { deadline: given.at.after(grace), parent: parent.cloned() };
-    Ok(with_haste(requested, grace))
+    ContainerEvent::StopAskedAgain { deadline: deadline.min(stopping.deadline) }
+}
+
+fn busy(open: &Open, verb: &'static str) -> Decision {
+    Err(Rejection::Busy { verb, operation: open.operation })
+}
+
+fn called_off(operation: OperationId, verb: &str, wish: &str) -> ContainerEvent {
+    ContainerEvent::OperationCalledOff { operation, verb: verb.to_owned(), wish: wish.to_owned() }
 }
 
 /// A start that could be neither made nor cleared away is cleared away by a stop: the container keeps its files.
@@ -225,6 +258,11 @@ fn set_autostart(state: &Container, autostart: bool) -> Decision {
     Ok(if present == autostart { vec![] } else { vec![ContainerEvent::AutostartSet { autostart }] })
 }
 
+fn set_restart(state: &Container, policy: RestartPolicy) -> Decision {
+    let present = made(state)?.configuration.restart;
+    Ok(if present == policy { vec![] } else { vec![ContainerEvent::RestartPolicySet { policy }] })
+}
+
 fn set_label(state: &Container, key: &str, value: &str) -> Decision {
     let same = made(state)?.configuration.labels.get(key).is_some_and(|present| present == value);
     Ok(if same { vec![] } else { vec![ContainerEvent::LabelSet { key: key.to_owned(), value: value.to_owned() }] })
@@ -267,17 +305,25 @@ fn unhold(state: &Container, operation: OperationId) -> Vec<ContainerEvent> {
     if held { vec![ContainerEvent::HoldReleased { operation }] } else { vec![] }
 }
 
+/// A container that runs is not deleted; whatever else is under way is called off.
 fn delete(state: &Container, grave: Span, given: Given) -> Decision {
     if matches!(state.life, Life::Buried { .. }) && state.open.is_none() {
         return Ok(vec![]);
     }
+    if let Some(Open { operation, work: Work::Create, .. }) = &state.open {
+        return Ok(vec![called_off(*operation, "create", "delete"), ContainerEvent::PurgeRequested]);
+    }
     made(state)?;
-    not_busy(state)?;
     not_held(state, READING_OR_WRITING, None)?;
-    if state.init().is_some() {
+    if state.init().is_some() && state.ended.is_none() {
         return Err(Rejection::Running);
     }
-    Ok(vec![ContainerEvent::DeleteRequested { until: given.at.after(grave) }])
+    let requested = ContainerEvent::DeleteRequested { until: given.at.after(grave) };
+    match &state.open {
+        Some(Open { work: Work::Bury { .. }, .. }) => Ok(vec![]),
+        None | Some(Open { work: Work::Rename { .. }, .. }) => Ok(vec![requested]),
+        Some(open) => Ok(vec![called_off(open.operation, open.work.verb(), "delete"), requested]),
+    }
 }
 
 fn undelete(state: &Container, name: Option<&Name>) -> Decision {
@@ -331,6 +377,14 @@ fn cancel(state: &Container, operation: OperationId) -> Decision {
     match &open.work {
         Work::Create => Ok(vec![ContainerEvent::CreateFailed { reason: "cancelled".to_owned() }]),
         Work::Start { failing: None } => Ok(vec![ContainerEvent::StartFailing { reason: "cancelled".to_owned() }]),
+        Work::ChangeLimits { failing: None, .. } => {
+            Ok(vec![ContainerEvent::LimitChangeFailing { reason: "cancelled".to_owned() }])
+        }
+        work @ Work::Wait { .. } => Ok(vec![called_off(operation, work.verb(), "cancel")]),
+        // Its init has been told and may end yet; nobody kills it any more, and nobody starts it again.
+        work @ Work::Stop(stopping) if stopping.phase != StopPhase::Clearing => {
+            Ok(vec![called_off(operation, work.verb(), "cancel")])
+        }
         work => Err(Rejection::TooLate { verb: work.verb() }),
     }
 }
@@ -341,7 +395,7 @@ fn report_exit(state: &Container, init: &ProcessIdentity, exit: Exit) -> Vec<Con
         return vec![];
     }
     match state.open.as_ref().map(|open| &open.work) {
-        Some(Work::Stop(stopping)) if stopping.exit.is_some() => vec![],
+        Some(Work::Stop(_)) if state.ended.is_some() => vec![],
         Some(Work::Stop(_)) | None => vec![ContainerEvent::InitExited { exit }],
         Some(work) => match without_object(work, "its init ended") {
             Some(closing) => vec![closing, ContainerEvent::InitExited { exit }],

@@ -3,7 +3,7 @@
 use super::{Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
 use crate::domain::{Given, Notice};
 use crate::events::{Closing, ContainerEvent, DomainEvent, Exit, Mark, StopReason};
-use crate::types::{IdRange, StreamName};
+use crate::types::{IdRange, Span, StreamName, Timestamp};
 
 pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given) {
     match event {
@@ -22,16 +22,22 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
         }
         ContainerEvent::StartRequested { parent } => open(state, given, Work::Start { failing: None }, parent.as_ref()),
         ContainerEvent::StopRequested { deadline, parent } => {
-            open(state, given, stopping(*deadline, false), parent.as_ref());
+            let_rename_go_on(state);
+            open(state, given, stopping(state, *deadline, false), parent.as_ref());
         }
-        ContainerEvent::RestartRequested { deadline } => open(state, given, stopping(*deadline, true), None),
+        ContainerEvent::RestartRequested { deadline } => open(state, given, stopping(state, *deadline, true), None),
         ContainerEvent::PauseRequested => open(state, given, Work::Pause, None),
         ContainerEvent::ResumeRequested => open(state, given, Work::Resume, None),
         ContainerEvent::LimitChangeRequested { change } => {
             open(state, given, Work::ChangeLimits { change: *change, failing: None }, None);
         }
         ContainerEvent::RenameRequested { name } => open(state, given, Work::Rename { name: name.clone() }, None),
-        ContainerEvent::DeleteRequested { until } => open(state, given, Work::Bury { until: *until }, None),
+        ContainerEvent::DeleteRequested { until } => {
+            // An init that has ended may not be cleared away yet.
+            let remains = state.remains || state.init().is_some();
+            let_rename_go_on(state);
+            open(state, given, Work::Bury { until: *until, remains }, None);
+        }
         ContainerEvent::UndeleteRequested { name } => undelete(state, given, name),
         ContainerEvent::PurgeRequested => open(state, given, Work::Dissolve(Dissolution::begin(None)), None),
         ContainerEvent::HoldPlaced { operation, kind } => {
@@ -44,22 +50,33 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
             state.notices.remove(0);
         }
         _ => {
-            progress(state, event);
+            progress(state, event, given);
             life(state, event, given);
             record(state, event);
         }
     }
     if let Mark::Closed { outcome } = event.mark() {
-        close(state, outcome);
+        let closed = if is_end_of_rename(event) { state.beside.take() } else { None };
+        close(state, closed, outcome);
     }
+}
+
+fn is_end_of_rename(event: &ContainerEvent) -> bool {
+    matches!(event, ContainerEvent::ContainerRenamed { .. } | ContainerEvent::RenameFailed { .. })
+}
+
+/// What overtakes a rename leaves it to end by itself.
+fn let_rename_go_on(state: &mut Container) {
+    state.beside = state.open.take_if(|open| matches!(open.work, Work::Rename { .. })).or(state.beside.take());
 }
 
 fn open(state: &mut Container, given: Given, work: Work, parent: Option<&StreamName>) {
     state.open = Some(Open { operation: given.operation, parent: parent.cloned(), work });
 }
 
-fn close(state: &mut Container, outcome: Closing) {
-    let (Some(open), Some(record)) = (state.open.take(), &state.record) else { return };
+fn close(state: &mut Container, closed: Option<Open>, outcome: Closing) {
+    let closed = closed.or_else(|| state.open.take());
+    let (Some(open), Some(record)) = (closed, &state.record) else { return };
     state.notices.extend(open.parent.map(|parent| Notice {
         parent,
         child: Container::holder_name(record.id),
@@ -68,8 +85,11 @@ fn close(state: &mut Container, outcome: Closing) {
     }));
 }
 
-fn stopping(deadline: crate::types::Timestamp, again: bool) -> Work {
-    Work::Stop(Stopping { deadline, phase: StopPhase::Signalling, exit: None, reason: StopReason::Requested, again })
+/// Nobody is told to end where no init runs: what is left is cleared away.
+fn stopping(state: &Container, deadline: Timestamp, again: bool) -> Work {
+    let runs = state.init().is_some() && state.ended.is_none();
+    let phase = if runs { StopPhase::Signalling } else { StopPhase::Clearing };
+    Work::Stop(Stopping { deadline, phase, reason: StopReason::Requested, again })
 }
 
 fn undelete(state: &mut Container, given: Given, name: &crate::types::Name) {
@@ -87,10 +107,11 @@ impl Dissolution {
 }
 
 /// Moves the open operation on.
-fn progress(state: &mut Container, event: &ContainerEvent) {
-    if let ContainerEvent::InitExited { exit } = event {
-        return init_exited(state, *exit);
+fn progress(state: &mut Container, event: &ContainerEvent, given: Given) {
+    if let ContainerEvent::InitExited { .. } = event {
+        return init_exited(state);
     }
+    let ended = state.ended.is_some();
     let Some(open) = &mut state.open else { return };
     match (&mut open.work, event) {
         (work @ Work::Create, ContainerEvent::CreateFailed { reason }) => {
@@ -102,11 +123,21 @@ fn progress(state: &mut Container, event: &ContainerEvent) {
             *failing = Some(reason.clone());
         }
         (Work::Stop(stopping), ContainerEvent::StopSignalled) => stopping.phase = StopPhase::Waiting,
+        (Work::Stop(stopping), ContainerEvent::StopAskedAgain { deadline }) => stopping.deadline = *deadline,
         (Work::Stop(stopping), ContainerEvent::GraceExpired) => {
             stopping.phase = StopPhase::Clearing;
-            stopping.reason = StopReason::Killed;
+            stopping.reason = if ended { stopping.reason } else { StopReason::Killed };
         }
-        (work @ Work::Stop(_), ContainerEvent::ContainerHalted { .. }) => *work = Work::Start { failing: None },
+        (work @ Work::Stop(_), ContainerEvent::ContainerHalted { delay, .. }) => {
+            let nothing_to_wait_for = *delay == Span::default();
+            *work = if nothing_to_wait_for {
+                Work::Start { failing: None }
+            } else {
+                Work::Wait { until: given.at.after(*delay) }
+            };
+        }
+        (work @ Work::Wait { .. }, ContainerEvent::RestartDue) => *work = Work::Start { failing: None },
+        (Work::Bury { remains, .. }, ContainerEvent::RemainsCleared) => *remains = false,
         (Work::Dissolve(left), ContainerEvent::DiskRemoved) => left.disk = false,
         (Work::Dissolve(left), ContainerEvent::AddressReleased) => left.lease = false,
         (Work::Dissolve(left), ContainerEvent::TemplateReleased) => left.template = false,
@@ -116,12 +147,35 @@ fn progress(state: &mut Container, event: &ContainerEvent) {
     }
 }
 
-/// An init that ended is cleared away: by the stop that waited for it, or by itself. A reboot starts it again.
-fn init_exited(state: &mut Container, exit: Exit) {
+/// An init that ended is cleared away: by the stop that waited for it, or by itself.
+fn init_exited(state: &mut Container) {
     if let Some(Open { work: Work::Stop(stopping), .. }) = &mut state.open {
         stopping.phase = StopPhase::Clearing;
-        stopping.exit = Some(exit);
     }
+}
+
+/// Takes note of an end. A container that ran well for a while has not failed in a row.
+fn ended(state: &mut Container, exit: Exit, given: Given) {
+    if state.started.is_some_and(|started| given.at.since(started) >= super::GOOD_RUN) {
+        state.restarts = 0;
+    }
+    state.ended = Some(exit);
+    if state.open.is_none() {
+        let policy = state.record.as_ref().map(|record| record.configuration.restart).unwrap_or_default();
+        let work = Work::Stop(Stopping {
+            deadline: given.at,
+            phase: StopPhase::Clearing,
+            reason: StopReason::Exited,
+            again: policy.wants(exit),
+        });
+        open(state, given, work, None);
+    }
+}
+
+/// Nothing runs, and nothing is known of a run.
+fn rest(state: &mut Container) {
+    state.life = Life::Stopped;
+    (state.started, state.ended) = (None, None);
 }
 
 fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
@@ -129,12 +183,29 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
         ContainerEvent::ContainerCreated
         | ContainerEvent::StartFailed { .. }
         | ContainerEvent::ContainerStopped { .. }
-        | ContainerEvent::ContainerHalted { .. }
         | ContainerEvent::ContainerInterrupted { .. }
-        | ContainerEvent::ContainerUndeleted => state.life = Life::Stopped,
+        | ContainerEvent::ContainerUndeleted => {
+            rest(state);
+            state.restarts = 0;
+            state.remains = false;
+        }
+        ContainerEvent::ContainerHalted { restarts, .. } => {
+            rest(state);
+            state.restarts = *restarts;
+        }
         ContainerEvent::ContainerStarted { init, .. } => {
             state.ready = false;
+            (state.started, state.ended) = (Some(given.at), None);
             state.life = Life::Running(init.clone());
+        }
+        ContainerEvent::OperationCalledOff { .. } => {
+            state.restarts = 0;
+            let starting = state.open.as_ref().is_some_and(|open| matches!(open.work, Work::Start { .. }));
+            state.remains |= starting; // it may have got anywhere
+        }
+        ContainerEvent::RemainsCleared => {
+            rest(state);
+            state.remains = false;
         }
         ContainerEvent::ContainerReady => state.ready = true,
         ContainerEvent::ContainerPaused => {
@@ -147,16 +218,7 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
                 state.life = Life::Running(init.clone());
             }
         }
-        ContainerEvent::InitExited { exit } if state.open.is_none() => {
-            let work = Work::Stop(Stopping {
-                deadline: given.at,
-                phase: StopPhase::Clearing,
-                exit: Some(*exit),
-                reason: StopReason::Exited,
-                again: *exit == Exit::Reboot,
-            });
-            open(state, given, work, None);
-        }
+        ContainerEvent::InitExited { exit } => ended(state, *exit, given),
         ContainerEvent::ContainerBuried { until } => {
             state.life = Life::Buried { until: *until, since: given.at };
         }
@@ -191,6 +253,7 @@ fn record(state: &mut Container, event: &ContainerEvent) {
         ContainerEvent::LimitsSet { limits } => record.configuration.limits = *limits,
         ContainerEvent::ContainerRenamed { name } => record.name = name.clone(),
         ContainerEvent::AutostartSet { autostart } => record.configuration.autostart = *autostart,
+        ContainerEvent::RestartPolicySet { policy } => record.configuration.restart = *policy,
         ContainerEvent::LabelSet { key, value } => {
             record.configuration.labels.insert(key.clone(), value.clone());
         }

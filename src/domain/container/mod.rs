@@ -9,7 +9,8 @@
 //!             undelete ─ buried ── purge ──▶ purged         (undo fails for good ──▶ stuck ── purge ──▶ purged)
 //! ```
 //!
-//! An *operation* is what is under way between these states; at most one is open. *Holds* of other operations (backups,
+//! An *operation* is what is under way between these states; at most one is open. A stop waits for none of them: it calls
+//! off what is under way, and overtakes a rename. *Holds* of other operations (backups,
 //! restores) keep some commands out without opening an operation here. Both are read by `decide.rs`; `plan.rs` is the
 //! saga: one match from (operation, facts) to the next effect. Only the container's own actor uses this module.
 
@@ -33,7 +34,22 @@ use super::{Aggregate, Given, Notice};
 use crate::events::{
     Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity, StopReason,
 };
-use crate::types::{Category, ContainerId, IdRange, Name, OperationId, StreamName, Timestamp};
+use crate::types::{Category, ContainerId, IdRange, Name, OperationId, Span, StreamName, Timestamp};
+
+/// How long a container has to run for its next end to count as the first.
+pub(crate) const GOOD_RUN: Span = Span::from_secs(600);
+/// How long it stands still before it starts again the second time in a row; from then on twice as long each time.
+const DELAY_FIRST: Span = Span::from_secs(1);
+/// How long it stands still at most.
+const DELAY_MAX: Span = Span::from_secs(300);
+
+/// Returns how long a container stands still that has started again by itself so many times in a row. The first time is
+/// a reboot like any other.
+fn delay_after(restarts: u32) -> Span {
+    let Some(doublings) = restarts.checked_sub(1) else { return Span::default() };
+    let factor = 1_i64.checked_shl(doublings).filter(|factor| *factor > 0).unwrap_or(i64::MAX);
+    Span::from_micros(DELAY_FIRST.as_micros().saturating_mul(factor)).min(DELAY_MAX)
+}
 
 /// Is everything the log tells about one container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,9 +57,19 @@ pub struct Container {
     life: Life,
     record: Option<Box<Record>>,
     open: Option<Open>,
+    /// A rename that a stop overtook: a name is one ask away, and the stop does not wait for more.
+    beside: Option<Open>,
     holds: BTreeMap<OperationId, HoldKind>,
     notices: Vec<Notice>,
     ready: bool,
+    /// When its init began.
+    started: Option<Timestamp>,
+    /// How its init ended, until the next one begins.
+    ended: Option<Exit>,
+    /// How many times in a row it has started again by itself.
+    restarts: u32,
+    /// Whether a start that was called off may have left something in the kernel.
+    remains: bool,
 }
 
 /// Says what a container is between operations.
@@ -98,6 +124,10 @@ enum Work {
         failing: Option<String>,
     },
     Stop(Stopping),
+    /// Stands still before it starts again.
+    Wait {
+        until: Timestamp,
+    },
     Pause,
     Resume,
     ChangeLimits {
@@ -109,6 +139,8 @@ enum Work {
     },
     Bury {
         until: Timestamp,
+        /// Whether a start that was called off may have left something.
+        remains: bool,
     },
     Undelete {
         until: Timestamp,
@@ -121,9 +153,15 @@ enum Work {
 struct Stopping {
     deadline: Timestamp,
     phase: StopPhase,
-    exit: Option<Exit>,
     reason: StopReason,
     again: bool,
+}
+
+impl Stopping {
+    /// Says whether somebody asked for this stop, and it ends there.
+    fn is_asked_for(&self) -> bool {
+        !self.again && self.reason != StopReason::Exited
+    }
 }
 
 /// Says what a stop waits for.
@@ -154,7 +192,7 @@ impl Work {
             Self::Dissolve(Dissolution { failure: Some(_), .. }) => "undoing a failed create",
             Self::Dissolve(_) => "purge",
             Self::Start { .. } => "start",
-            Self::Stop(Stopping { again: true, .. }) => "restart",
+            Self::Stop(Stopping { again: true, .. }) | Self::Wait { .. } => "restart",
             Self::Stop(_) => "stop",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -178,6 +216,11 @@ impl Container {
     /// Returns the operations that hold it, for the sweeper.
     pub fn holders(&self) -> impl Iterator<Item = OperationId> {
         self.holds.keys().copied()
+    }
+
+    /// Returns the operation that acts now.
+    fn acting(&self) -> Option<&Open> {
+        self.beside.as_ref().or(self.open.as_ref())
     }
 
     fn holder_name(id: ContainerId) -> StreamName {

@@ -4,9 +4,9 @@
 //! create    claim-name ▸ claim-ids ▸ claim-template ▸ lease-address ▸ prepare-disk ▸ done     failure: dissolve
 //! dissolve  remove-disk ▸ release-address ▸ release-template ▸ release-ids ▸ release-name ▸ undone or purged
 //! start     run ▸ started                                                                     failure: clear ▸ failed
-//! stop      signal ▸ wait-grace ▸ clear ▸ stopped        restart: … clear ▸ halted ▸ run ▸ started
+//! stop      signal ▸ wait-grace ▸ clear ▸ stopped        restart: … clear ▸ halted ▸ (wait-restart ▸) run ▸ started
 //! pause     pause      resume  resume      set  disk-size ▸ limits     rename  exchange-name
-//! delete    release-address ▸ release-name ▸ buried (▸ grave: wait, then purge)
+//! delete    (clear ▸) release-address ▸ release-name ▸ buried (▸ grave: wait, then purge)
 //! undelete  claim-name ▸ lease-address ▸ back
 //! ```
 //!
@@ -19,7 +19,7 @@ use crate::domain::effect::{
 };
 use crate::domain::notice::NOTIFY_PARENT;
 use crate::events::{ContainerEvent, Exit, LimitChange, Limits, StopReason};
-use crate::types::{Category, OperationId, StreamName};
+use crate::types::{Category, OperationId, Span, StreamName};
 
 const CLAIM_NAME: Step = "claim-name";
 const CLAIM_IDS: Step = "claim-ids";
@@ -35,6 +35,7 @@ const RUN: Step = "run";
 const CLEAR: Step = "clear";
 const SIGNAL: Step = "signal";
 const WAIT_GRACE: Step = "wait-grace";
+const WAIT_RESTART: Step = "wait-restart";
 const PAUSE: Step = "pause";
 const RESUME: Step = "resume";
 const LIMITS: Step = "limits";
@@ -49,7 +50,7 @@ pub(super) fn next_effect(state: &Container) -> Option<Effect> {
         return Some(notice.effect());
     }
     let record = state.record.as_deref()?;
-    match (&state.open, &state.life) {
+    match (state.acting(), &state.life) {
         (Some(open), _) => owed(record, open),
         (None, Life::Buried { until, .. }) => {
             let operation = OperationId::derived(&format!("purge/{}", record.id));
@@ -66,6 +67,7 @@ fn owed(record: &Record, open: &Open) -> Option<Effect> {
         Work::Start { failing: None } => Some(host(open, RUN, run(record))),
         Work::Start { failing: Some(_) } => Some(undo(open, CLEAR, HostEffect::EnsureStopped { container: record.id })),
         Work::Stop(stopping) => Some(stop(record, open, stopping)),
+        Work::Wait { until } => Some(effect(open, WAIT_RESTART, false, Action::Wake(Due::Soon(*until)))),
         Work::Pause => Some(host(open, PAUSE, HostEffect::EnsurePaused { container: record.id })),
         Work::Resume => Some(host(open, RESUME, HostEffect::EnsureResumed { container: record.id })),
         Work::ChangeLimits { failing, change } => {
@@ -74,6 +76,7 @@ fn owed(record: &Record, open: &Open) -> Option<Effect> {
             Some(limits(record, open, present, wanted, failing.is_some()))
         }
         Work::Rename { name } => Some(ask(open, EXCHANGE_NAME, directory(), Ask::ExchangeName(name.clone()))),
+        Work::Bury { remains: true, .. } => Some(undo(open, CLEAR, HostEffect::EnsureStopped { container: record.id })),
         Work::Bury { .. } if record.lease.is_some() => release_address(record, open),
         Work::Bury { .. } => Some(undo_ask(open, RELEASE_NAME, directory(), Ask::ReleaseName)),
         Work::Undelete { failing: Some(_), .. } => Some(undo_ask(open, RELEASE_NAME, directory(), Ask::ReleaseName)),
@@ -216,6 +219,7 @@ pub(super) fn decide_report(state: &Container, report: &Report) -> Vec<Container
         (_, NOTIFY_PARENT) => vec![ContainerEvent::ParentNotified],
         (Outcome::Woken, GRAVE) => vec![ContainerEvent::PurgeRequested],
         (Outcome::Woken, WAIT_GRACE) => vec![ContainerEvent::GraceExpired],
+        (Outcome::Woken, WAIT_RESTART) => vec![ContainerEvent::RestartDue],
         (Outcome::Done(facts), step) => done(state, step, facts),
         (Outcome::Answered(answer), step) => answered(state, step, answer),
         (Outcome::Refused(refusal), step) => refused(state, step, &refusal.message),
@@ -225,7 +229,7 @@ pub(super) fn decide_report(state: &Container, report: &Report) -> Vec<Container
 }
 
 fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
-    let Some(open) = &state.open else { return vec![] };
+    let Some(open) = state.acting() else { return vec![] };
     match (step, facts, &open.work) {
         (PREPARE_DISK, _, _) => vec![ContainerEvent::DiskPrepared, ContainerEvent::ContainerCreated],
         (REMOVE_DISK, _, _) => vec![ContainerEvent::DiskRemoved],
@@ -235,7 +239,9 @@ fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
         (CLEAR, _, Work::Start { failing: Some(reason) }) => {
             vec![ContainerEvent::StartFailed { reason: reason.clone() }]
         }
-        (CLEAR, _, Work::Stop(stopping)) => vec![cleared(stopping)],
+        (CLEAR, _, Work::Stop(stopping)) => vec![cleared(state, stopping)],
+        (CLEAR, _, Work::Bury { .. }) => vec![ContainerEvent::RemainsCleared],
+        (SIGNAL, Facts::InitEnded { exit }, _) => vec![ContainerEvent::InitExited { exit: *exit }],
         (SIGNAL, _, _) => vec![ContainerEvent::StopSignalled],
         (PAUSE, _, _) => vec![ContainerEvent::ContainerPaused],
         (RESUME, _, _) => vec![ContainerEvent::ContainerResumed],
@@ -247,11 +253,14 @@ fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
     }
 }
 
-fn cleared(stopping: &Stopping) -> ContainerEvent {
+fn cleared(state: &Container, stopping: &Stopping) -> ContainerEvent {
     let killed = if stopping.reason == StopReason::Killed { Exit::Signal(9) } else { Exit::Unknown };
-    let exit = stopping.exit.unwrap_or(killed);
-    if stopping.again {
-        ContainerEvent::ContainerHalted { exit }
+    let exit = state.ended.unwrap_or(killed);
+    if stopping.again && stopping.reason == StopReason::Exited {
+        let delay = super::delay_after(state.restarts);
+        ContainerEvent::ContainerHalted { exit, restarts: state.restarts.saturating_add(1), delay }
+    } else if stopping.again {
+        ContainerEvent::ContainerHalted { exit, restarts: 0, delay: Span::default() }
     } else {
         ContainerEvent::ContainerStopped { reason: stopping.reason, exit }
     }
@@ -271,7 +280,7 @@ fn limits_done(state: &Container, step: Step, change: LimitChange) -> Vec<Contai
 }
 
 fn answered(state: &Container, step: Step, answer: &Answer) -> Vec<ContainerEvent> {
-    let Some(open) = &state.open else { return vec![] };
+    let Some(open) = state.acting() else { return vec![] };
     match (step, answer, &open.work) {
         (CLAIM_NAME, _, Work::Undelete { .. }) if !needs_address(state) => {
             vec![ContainerEvent::NameClaimed, ContainerEvent::ContainerUndeleted]
@@ -298,7 +307,7 @@ fn released(open: &Open, step: Step) -> Vec<ContainerEvent> {
         (RELEASE_ADDRESS, _) => vec![ContainerEvent::AddressReleased],
         (RELEASE_TEMPLATE, _) => vec![ContainerEvent::TemplateReleased],
         (RELEASE_IDS, _) => vec![ContainerEvent::IdRangeReleased],
-        (RELEASE_NAME, Work::Bury { until }) => {
+        (RELEASE_NAME, Work::Bury { until, .. }) => {
             vec![ContainerEvent::NameReleased, ContainerEvent::ContainerBuried { until: *until }]
         }
         (RELEASE_NAME, Work::Dissolve(Dissolution { failure: Some(reason), .. })) => {
@@ -317,7 +326,7 @@ fn needs_address(state: &Container) -> bool {
 }
 
 fn refused(state: &Container, step: Step, reason: &str) -> Vec<ContainerEvent> {
-    let Some(open) = &state.open else { return vec![] };
+    let Some(open) = state.acting() else { return vec![] };
     match step {
         RELEASE_ADDRESS | RELEASE_TEMPLATE | RELEASE_IDS | RELEASE_NAME => released(open, step),
         _ => failed(state, step, reason),
@@ -325,7 +334,7 @@ fn refused(state: &Container, step: Step, reason: &str) -> Vec<ContainerEvent> {
 }
 
 fn failed(state: &Container, step: Step, reason: &str) -> Vec<ContainerEvent> {
-    let Some(open) = &state.open else { return vec![] };
+    let Some(open) = state.acting() else { return vec![] };
     let reason = reason.to_owned();
     vec![match (&open.work, step) {
         (Work::Create, _) => ContainerEvent::CreateFailed { reason },
@@ -335,7 +344,7 @@ fn failed(state: &Container, step: Step, reason: &str) -> Vec<ContainerEvent> {
         }
         // An init that cannot be told to end is not waited for.
         (Work::Stop(_), SIGNAL) => ContainerEvent::GraceExpired,
-        (Work::Stop(_), _) => ContainerEvent::StopStuck { reason },
+        (Work::Stop(_) | Work::Wait { .. }, _) => ContainerEvent::StopStuck { reason },
         (Work::Pause, _) => ContainerEvent::PauseFailed { reason },
         (Work::Resume, _) => ContainerEvent::ResumeFailed { reason },
         (Work::ChangeLimits { .. }, LIMITS_BACK | DISK_SIZE) => ContainerEvent::LimitChangeFailed { reason },

@@ -8,7 +8,7 @@ use crate::domain::testing::{Decided, given};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, LimitChange, Limits,
-    ProcessIdentity, StopReason,
+    ProcessIdentity, RestartPolicy, StopReason,
 };
 use crate::types::{ContainerId, Name, OperationId, Size, Span, TemplateId, Timestamp};
 
@@ -34,6 +34,7 @@ fn configuration() -> Configuration {
         address: AddressRequest::Auto,
         labels: BTreeMap::new(),
         autostart: false,
+        restart: RestartPolicy::default(),
         privileged: false,
         nesting: false,
         command: None,
@@ -192,14 +193,14 @@ fn it_should_come_loose_by_a_stop_when_a_start_could_not_be_cleared_away() {
     history.push(ContainerEvent::StartFailing { reason: "no space".to_owned() });
     history.push(ContainerEvent::UndoStuck { reason: "busy".to_owned() });
     when(history.clone(), Command::Start { parent: None }).then_refused("container.stuck");
-    let deadline = Timestamp::from_micros(1_000_000);
-    let loosened = [ContainerEvent::StopRequested { deadline, parent: None }, ContainerEvent::GraceExpired];
+    let deadline = Timestamp::from_micros(10_000_000);
+    let loosened = [ContainerEvent::StopRequested { deadline, parent: None }];
     when(history.clone(), Command::Stop { grace: Span::from_secs(9), parent: None })
         .then(loosened.clone())
         .owing(Some("clear"));
     history.extend(loosened);
     when(history, report("clear", Outcome::Done(Facts::None)))
-        .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed, exit: Exit::Signal(9) }])
+        .then([ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Unknown }])
         .owing(None);
 }
 
@@ -236,9 +237,201 @@ fn it_should_not_wait_once_init_has_ended() {
 fn it_should_start_again_after_a_reboot_from_inside() {
     let mut history = running();
     history.push(ContainerEvent::InitExited { exit: Exit::Reboot });
+    when(history, report("clear", Outcome::Done(Facts::None))).then([halted(Exit::Reboot, 1, 0)]).owing(Some("run"));
+}
+
+fn halted(exit: Exit, restarts: u32, seconds: i64) -> ContainerEvent {
+    ContainerEvent::ContainerHalted { exit, restarts, delay: Span::from_secs(seconds) }
+}
+
+fn started() -> ContainerEvent {
+    ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] }
+}
+
+fn called_off(verb: &str, wish: &str) -> ContainerEvent {
+    ContainerEvent::OperationCalledOff { operation: operation(), verb: verb.to_owned(), wish: wish.to_owned() }
+}
+
+fn stop(grace: i64) -> Command {
+    Command::Stop { grace: Span::from_secs(grace), parent: None }
+}
+
+fn stop_requested(second: i64) -> ContainerEvent {
+    ContainerEvent::StopRequested { deadline: Timestamp::from_micros(second * 1_000_000), parent: None }
+}
+
+/// Gives a command of another operation than the one that is under way.
+#[track_caller]
+fn beside(history: Vec<ContainerEvent>, command: Command) -> Decided<Container> {
+    given(history).operation(OperationId::derived("another")).when(command)
+}
+
+fn with(mut history: Vec<ContainerEvent>, more: impl IntoIterator<Item = ContainerEvent>) -> Vec<ContainerEvent> {
+    history.extend(more);
+    history
+}
+
+#[test]
+fn it_should_stand_still_for_longer_each_time_it_starts_again_by_itself() {
+    let mut history = running();
+    for (restarts, seconds) in [(1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 32), (8, 64), (9, 128), (10, 256)]
+    {
+        history.push(ContainerEvent::InitExited { exit: Exit::Reboot });
+        let fact = halted(Exit::Reboot, restarts, seconds);
+        let next = if seconds == 0 { "run" } else { "wait-restart" };
+        when(history.clone(), report("clear", Outcome::Done(Facts::None))).then([fact.clone()]).owing(Some(next));
+        history.push(fact);
+        if seconds > 0 {
+            when(history.clone(), report("wait-restart", Outcome::Woken))
+                .then([ContainerEvent::RestartDue])
+                .owing(Some("run"));
+            history.push(ContainerEvent::RestartDue);
+        }
+        history.push(started());
+    }
+    history.push(ContainerEvent::InitExited { exit: Exit::Reboot });
+    when(history, report("clear", Outcome::Done(Facts::None))).then([halted(Exit::Reboot, 11, 300)]);
+    assert_eq!(super::delay_after(u32::MAX), Span::from_secs(300));
+}
+
+#[test]
+fn it_should_count_anew_once_it_has_run_well_for_a_while() {
+    let mut state = Container::default();
+    let at = |seconds: i64| Given { operation: operation(), at: Timestamp::from_micros(seconds * 1_000_000) };
+    for event in running() {
+        state.evolve(&event, at(0));
+    }
+    for (second, delay) in [(599, 0), (700, 1), (1400, 0), (1500, 1)] {
+        state.evolve(&ContainerEvent::InitExited { exit: Exit::Reboot }, at(second));
+        let facts = state.decide(&report("clear", Outcome::Done(Facts::None)), at(second)).unwrap();
+        assert!(
+            matches!(&facts[..], [ContainerEvent::ContainerHalted { delay: told, .. }] if *told == Span::from_secs(delay)),
+            "{facts:?}"
+        );
+        state.evolve(&facts[0], at(second));
+        state.evolve(&started(), at(second));
+    }
+}
+
+#[test]
+fn it_should_start_again_by_itself_as_its_policy_says() {
+    let ends = [Exit::Reboot, Exit::PowerOff, Exit::Code(0), Exit::Code(3), Exit::Signal(11), Exit::Unknown];
+    for (policy, again) in [
+        (RestartPolicy::Never, [false; 6]),
+        (RestartPolicy::OnReboot, [true, false, false, false, false, false]),
+        (RestartPolicy::OnFailure, [true, false, false, true, true, true]),
+    ] {
+        for (exit, again) in ends.into_iter().zip(again) {
+            let history =
+                with(running(), [ContainerEvent::RestartPolicySet { policy }, ContainerEvent::InitExited { exit }]);
+            let stopped = ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit };
+            let wanted = if again { halted(exit, 1, 0) } else { stopped };
+            when(history, report("clear", Outcome::Done(Facts::None))).then([wanted]);
+        }
+    }
+    when(stopped(), Command::SetRestart(RestartPolicy::OnReboot)).then_nothing();
+    when(stopped(), Command::SetRestart(RestartPolicy::Never))
+        .then([ContainerEvent::RestartPolicySet { policy: RestartPolicy::Never }]);
+}
+
+#[test]
+fn it_should_stop_whatever_else_is_under_way() {
+    let (verb, starting) = ("start", with(stopped(), [ContainerEvent::StartRequested { parent: None }]));
+    beside(starting.clone(), stop(9)).then([called_off(verb, "stop"), stop_requested(10)]).owing(Some("clear"));
+    beside(starting, stop(0)).then([called_off(verb, "stop"), stop_requested(1)]).owing(Some("clear"));
+    let rebooting = with(running(), [ContainerEvent::InitExited { exit: Exit::Reboot }]);
+    let waiting = with(rebooting.clone(), [halted(Exit::Reboot, 2, 1)]);
+    for history in [rebooting, waiting.clone(), with(waiting, [ContainerEvent::RestartDue])] {
+        let verb = if matches!(history.last(), Some(ContainerEvent::RestartDue)) { "start" } else { "restart" };
+        for grace in [0, 9] {
+            beside(history.clone(), stop(grace))
+                .then([called_off(verb, "stop"), stop_requested(1 + grace)])
+                .owing(Some("clear"));
+        }
+    }
+    let restarting = with(running(), [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9) }]);
+    beside(restarting, stop(9)).then([called_off("restart", "stop"), stop_requested(10)]).owing(Some("signal"));
+    let change = LimitChange { memory: Some(Some(Size::from_mib(64))), ..LimitChange::default() };
+    for (fact, verb) in
+        [(ContainerEvent::PauseRequested, "pause"), (ContainerEvent::LimitChangeRequested { change }, "set")]
+    {
+        let history = with(running(), [fact]);
+        beside(history.clone(), stop(9)).then([called_off(verb, "stop"), stop_requested(10)]).owing(Some("signal"));
+        beside(history, stop(0))
+            .then([called_off(verb, "stop"), stop_requested(1), ContainerEvent::GraceExpired])
+            .owing(Some("clear"));
+    }
+}
+
+#[test]
+fn it_should_end_a_rename_before_the_stop_that_overtook_it() {
+    let renaming = with(running(), [ContainerEvent::RenameRequested { name: "web2".parse().unwrap() }]);
+    beside(renaming.clone(), stop(9)).then([stop_requested(10)]).owing(Some("exchange-name"));
+    let both = with(renaming, [stop_requested(10)]);
+    when(both, report("exchange-name", Outcome::Answered(Answer::Accepted)))
+        .then([ContainerEvent::ContainerRenamed { name: "web2".parse().unwrap() }])
+        .owing(Some("signal"));
+}
+
+#[test]
+fn it_should_join_the_stop_that_is_under_way() {
+    let told = with(stopping(), [ContainerEvent::StopSignalled]);
+    beside(told.clone(), stop(0)).then([ContainerEvent::GraceExpired]).owing(Some("clear"));
+    for (grace, second) in [(9, 10), (900, 31)] {
+        let deadline = Timestamp::from_micros(second * 1_000_000);
+        beside(told.clone(), stop(grace)).then([ContainerEvent::StopAskedAgain { deadline }]).owing(Some("wait-grace"));
+    }
+    when(told, stop(9)).then_nothing();
+    let ended = with(running(), [ContainerEvent::InitExited { exit: Exit::Code(1) }]);
+    beside(ended, stop(9)).then([called_off("stop", "stop"), stop_requested(10)]).owing(Some("clear"));
+}
+
+#[test]
+fn it_should_know_how_its_init_ended_when_a_stop_overtakes_a_reboot() {
+    let history = with(
+        running(),
+        [ContainerEvent::InitExited { exit: Exit::Reboot }, called_off("restart", "stop"), stop_requested(10)],
+    );
     when(history, report("clear", Outcome::Done(Facts::None)))
-        .then([ContainerEvent::ContainerHalted { exit: Exit::Reboot }])
-        .owing(Some("run"));
+        .then([ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Reboot }])
+        .owing(None);
+}
+
+#[test]
+fn it_should_clear_away_at_once_when_the_init_to_be_told_has_ended() {
+    when(stopping(), report("signal", Outcome::Done(Facts::InitEnded { exit: Exit::Code(3) })))
+        .then([ContainerEvent::InitExited { exit: Exit::Code(3) }])
+        .owing(Some("clear"));
+}
+
+#[test]
+fn it_should_be_deleted_whatever_else_is_under_way_but_not_while_it_runs() {
+    let delete = || Command::Delete { grave: Span::from_secs(60) };
+    let requested = ContainerEvent::DeleteRequested { until: Timestamp::from_micros(61_000_000) };
+    let starting = with(stopped(), [ContainerEvent::StartRequested { parent: None }]);
+    beside(starting.clone(), delete()).then([called_off("start", "delete"), requested.clone()]).owing(Some("clear"));
+    let deleting = with(starting, [called_off("start", "delete"), requested.clone()]);
+    when(deleting, report("clear", Outcome::Done(Facts::None)))
+        .then([ContainerEvent::RemainsCleared])
+        .owing(Some("release-name"));
+    let waiting = with(running(), [ContainerEvent::InitExited { exit: Exit::Reboot }, halted(Exit::Reboot, 2, 1)]);
+    beside(waiting, delete()).then([called_off("restart", "delete"), requested]).owing(Some("release-name"));
+    beside(claimed(), delete())
+        .then([called_off("create", "delete"), ContainerEvent::PurgeRequested])
+        .owing(Some("remove-disk"));
+    beside(stopping(), delete()).then_refused("container.running");
+}
+
+#[test]
+fn it_should_call_off_what_can_still_be_called_off() {
+    let cancel = Command::Cancel { operation: operation() };
+    let restarting = with(running(), [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9) }]);
+    beside(restarting, cancel.clone()).then([called_off("restart", "cancel")]).owing(None);
+    let waiting = with(running(), [ContainerEvent::InitExited { exit: Exit::Reboot }, halted(Exit::Reboot, 2, 1)]);
+    beside(waiting.clone(), cancel.clone()).then([called_off("restart", "cancel")]).owing(None);
+    let start = ContainerEvent::StartRequested { parent: None };
+    beside(waiting, Command::Start { parent: None }).then([called_off("restart", "start"), start]).owing(Some("run"));
+    beside(with(stopping(), [ContainerEvent::GraceExpired]), cancel).then_refused("operation.too-late");
 }
 
 #[test]

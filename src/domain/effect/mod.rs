@@ -9,7 +9,7 @@ pub use host::{HostEffect, InitSignal, RunSpecification, SealSpecification};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use crate::events::{BackupSummary, MaintenanceResult, ProcessIdentity, TemplateSummary};
+use crate::events::{BackupSummary, Exit, MaintenanceResult, ProcessIdentity, TemplateSummary};
 use crate::types::{LeftOut, OperationId, Size, Span, StreamName, Timestamp};
 
 /// Names a step of a plan; the same name always means the same effect of that operation.
@@ -169,6 +169,11 @@ pub enum Facts {
         took: Span,
         /// What is not as it should be, though it runs.
         warnings: Vec<String>,
+    },
+    /// There was no init to tell: it had ended.
+    InitEnded {
+        /// How, where anybody saw it.
+        exit: Exit,
     },
     /// A store's repository.
     Repository {

@@ -143,6 +143,23 @@ fn a_container_starts_and_stops_under_every_law() {
     tell(running(), container::Command::Stop { grace, parent: parent() });
     tell(running(), container::Command::Restart { grace });
     tell(running(), container::Command::Pause);
+    let exit = crate::events::Exit::Reboot;
+    let delay = Span::from_secs(1);
+    let again = [ContainerEvent::InitExited { exit }, ContainerEvent::ContainerHalted { exit, restarts: 2, delay }];
+    for under_way in [
+        vec![ContainerEvent::StartRequested { parent: None }],
+        again.to_vec(),
+        vec![ContainerEvent::PauseRequested],
+        vec![ContainerEvent::RenameRequested { name: "web2".parse().unwrap() }],
+    ] {
+        let before =
+            if matches!(under_way[0], ContainerEvent::StartRequested { .. }) { created(false) } else { running() };
+        let history = [before, under_way].concat();
+        tell(history.clone(), container::Command::Stop { grace, parent: parent() });
+        if !matches!(history.last(), Some(ContainerEvent::PauseRequested | ContainerEvent::RenameRequested { .. })) {
+            tell(history, container::Command::Delete { grave: Span::from_secs(60) });
+        }
+    }
 }
 
 #[test]

@@ -72,8 +72,11 @@ impl LinuxHost {
     /// Opens a container's disk, whether it runs or not.
     pub(super) fn reach(&self, container: ContainerId) -> Result<Reached, Failure> {
         if let Observation::Running { .. } = self.look(container) {
-            let client = self.shim(container)?;
-            return Ok(Reached { disk: disk_of(&client)?, temporary: None, child: None });
+            let disk = self.shim(container).and_then(|client| disk_of(&client));
+            let ended = disk.is_err() && !matches!(self.look(container), Observation::Running { .. });
+            if !ended {
+                return Ok(Reached { disk: disk?, temporary: None, child: None });
+            }
         }
         let image = self.options.paths.disk_image(container);
         if !image.exists() {
@@ -82,6 +85,12 @@ impl LinuxHost {
             return Ok(Reached { disk, temporary: None, child: None });
         }
         self.reach_image(container)
+    }
+
+    /// Says whether there are files of a container at all.
+    pub(super) fn has_disk(&self, container: ContainerId) -> bool {
+        let paths = &self.options.paths;
+        paths.disk_image(container).exists() || paths.disk_directory(container).exists()
     }
 
     fn reach_image(&self, container: ContainerId) -> Result<Reached, Failure> {

@@ -42,6 +42,11 @@ impl LinuxHost {
                 self.restore_files(&self.reach(*container)?, *run, (*store, *backup), context)
             }
             HostEffect::ExchangeRoot { run, container } => exchange(&self.reach(*container)?, *run, step),
+            HostEffect::RevertRoot { container, .. } | HostEffect::DiscardOldRoot { container, .. }
+                if !self.has_disk(*container) =>
+            {
+                Ok(Facts::None) // what was beside the files is gone with them
+            }
             HostEffect::RevertRoot { run, container } => revert(&self.reach(*container)?, *run),
             HostEffect::DiscardOldRoot { run, container } => {
                 let reached = self.reach(*container)?;

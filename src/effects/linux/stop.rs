@@ -9,7 +9,7 @@ use super::host::LinuxHost;
 use super::supervisor::{PATIENCE, connect, shim_failure};
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{StepName, steps_of};
-use crate::shim::client::Client;
+use crate::shim::client::{Client, ClientError};
 use crate::shim::protocol::{self, Event, Phase};
 use crate::shim::record;
 use crate::types::ContainerId;
@@ -46,14 +46,34 @@ impl LinuxHost {
         if !cgroup.exists() {
             return Ok(());
         }
-        cgroup.kill().map_err(|failure| Failure::transient(failure.to_string()))?;
+        match cgroup.kill() {
+            Err(failure) if cgroup.exists() => return Err(Failure::transient(failure.to_string())),
+            _ => {} // its supervisor may have removed it just now
+        }
         cgroup.remove().map_err(|failure| Failure::transient(failure.to_string()))?;
         cgroup.remove_empty_parent();
         Ok(())
     }
 }
 
+/// Kills whatever runs. What has ended by now, or whose supervisor has, is as it is wanted: at each word with the
+/// supervisor it may be so.
 fn kill(directory: &Path) -> Result<(), Failure> {
+    match end_processes(directory) {
+        Err(failure) if lives(directory) => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Says whether something may still run; a supervisor that is there and does not answer in time may have it.
+fn lives(directory: &Path) -> bool {
+    match connect(directory).and_then(|client| client.status()) {
+        Ok(status) => matches!(status.phase, Phase::Running | Phase::Created),
+        Err(error) => matches!(error, ClientError::TimedOut { .. }),
+    }
+}
+
+fn end_processes(directory: &Path) -> Result<(), Failure> {
     let Ok(events) = connect(directory).and_then(Client::subscribe) else { return Ok(()) };
     let client = connect(directory).map_err(shim_failure)?;
     match client.status().map_err(shim_failure)?.phase {

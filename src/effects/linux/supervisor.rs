@@ -9,7 +9,8 @@ use super::host::LinuxHost;
 use super::ready::words_of;
 use super::specification::{shim_limits, stop_signal};
 use crate::domain::effect::{Facts, Failure, InitSignal};
-use crate::events::Limits;
+use crate::effects::Observation;
+use crate::events::{Exit, Limits};
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::shim::client::{Client, ClientError};
 use crate::shim::protocol::{SPEC_FILE, Spec};
@@ -48,9 +49,22 @@ impl LinuxHost {
         connect(&self.runtime_of(container)).map_err(shim_failure)
     }
 
+    /// Tells init to end. One that stands still could not hear it; one that has ended need not.
     pub(super) fn signal(&self, container: ContainerId, signal: InitSignal) -> Result<Facts, Failure> {
-        self.shim(container)?.signal(stop_signal(signal)).map_err(shim_failure)?;
-        Ok(Facts::None)
+        let told = self.shim(container).and_then(|shim| {
+            shim.resume().map_err(shim_failure)?;
+            shim.signal(stop_signal(signal)).map_err(shim_failure)
+        });
+        match (told, self.look(container)) {
+            (_, Observation::Exited { exit, .. }) => Ok(Facts::InitEnded { exit }),
+            (_, Observation::Absent | Observation::Remains) => Ok(Facts::InitEnded { exit: Exit::Unknown }),
+            (told, Observation::Running { .. }) => told.map(|()| Facts::None),
+        }
+    }
+
+    /// Says whether anything runs that an order could be about.
+    fn runs(&self, container: ContainerId) -> bool {
+        matches!(self.look(container), Observation::Running { .. })
     }
 
     pub(super) fn pause(&self, container: ContainerId) -> Result<Facts, Failure> {
@@ -59,14 +73,20 @@ impl LinuxHost {
     }
 
     pub(super) fn resume(&self, container: ContainerId) -> Result<Facts, Failure> {
-        self.shim(container)?.resume().map_err(shim_failure)?;
-        Ok(Facts::None)
+        let resumed = self.shim(container).and_then(|shim| shim.resume().map_err(shim_failure));
+        // What has ended does not stand still.
+        if self.runs(container) { resumed.map(|()| Facts::None) } else { Ok(Facts::None) }
     }
 
     pub(super) fn limit(&self, container: ContainerId, limits: &Limits) -> Result<Facts, Failure> {
+        if !self.runs(container) {
+            return Ok(Facts::None); // its next start reads them anew
+        }
         let cgroup = self.cgroup(container)?.ok_or_else(|| Failure::permanent("this host has no control groups"))?;
-        cgroup.set_limits(&shim_limits(limits)).map_err(|failure| Failure::permanent(failure.to_string()))?;
-        Ok(Facts::None)
+        match cgroup.set_limits(&shim_limits(limits)) {
+            Err(failure) if self.runs(container) => Err(Failure::permanent(failure.to_string())),
+            _ => Ok(Facts::None),
+        }
     }
 
     /// Returns the handle of a container's control group; none on a host without any.

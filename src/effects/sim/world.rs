@@ -113,7 +113,10 @@ pub(super) fn act(world: &mut World, effect: &HostEffect, step: StepName) {
                 _ => {}
             }
         }
-        HostEffect::EnsureLimits { container, limits } => drop(world.limits.insert(*container, *limits)),
+        // What does not run is held to nothing; its next start reads them anew.
+        HostEffect::EnsureLimits { container, limits } if world.inits.contains_key(container) => {
+            world.limits.insert(*container, *limits);
+        }
         HostEffect::EnsureTemplate { .. } | HostEffect::EnsureNetwork { .. } | HostEffect::EnsureStore { .. } => {
             mark(world, key, step);
         }

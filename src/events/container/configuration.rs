@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
+use super::{Exit, Limits};
 use crate::types::{Fingerprint, MacAddress, Name, NetworkId, Subnet, TemplateId};
 
 /// Is what the user wanted of a container, with every default filled in at the edge.
@@ -27,6 +27,9 @@ pub struct Configuration {
     pub labels: BTreeMap<String, String>,
     /// Whether it starts with the node.
     pub autostart: bool,
+    /// When it starts again by itself.
+    #[serde(default)]
+    pub restart: RestartPolicy,
     /// Whether root inside is root outside: explicit and dangerous.
     pub privileged: bool,
     /// Whether it may make user namespaces of its own.
@@ -34,6 +37,50 @@ pub struct Configuration {
     /// The fingerprint of a command to run under the built-in init instead of the template's own init. What it says is kept
     /// apart and in the annex, for it may carry secrets.
     pub command: Option<Fingerprint>,
+}
+
+/// Says when a container whose init ended starts again by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never: a reboot from inside stops it.
+    Never,
+    /// After a reboot from inside.
+    #[default]
+    OnReboot,
+    /// After a reboot from inside, and when its init failed: an exit code, a signal, an end that nobody saw.
+    OnFailure,
+}
+
+impl RestartPolicy {
+    /// Says whether it starts again after this end.
+    pub const fn wants(self, exit: Exit) -> bool {
+        match (self, exit) {
+            (Self::Never, _) | (_, Exit::PowerOff | Exit::Code(0)) => false,
+            (_, Exit::Reboot) => true,
+            (policy, Exit::Code(_) | Exit::Signal(_) | Exit::Unknown) => matches!(policy, Self::OnFailure),
+        }
+    }
+
+    /// Returns its word, as the command line has it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::OnReboot => "on-reboot",
+            Self::OnFailure => "on-failure",
+        }
+    }
+}
+
+impl std::str::FromStr for RestartPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Never, Self::OnReboot, Self::OnFailure]
+            .into_iter()
+            .find(|policy| policy.word() == text)
+            .ok_or_else(|| format!("{text:?} is none of never, on-reboot, on-failure"))
+    }
 }
 
 /// Says what holds a container's own files.

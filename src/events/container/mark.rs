@@ -2,6 +2,7 @@
 
 use super::ContainerEvent;
 use crate::events::{Closing, Mark};
+use crate::types::Span;
 
 /// Returns what a fact means to the operation of its stream.
 pub fn of(event: &ContainerEvent) -> Mark {
@@ -20,7 +21,11 @@ pub fn of(event: &ContainerEvent) -> Mark {
         | ContainerEvent::StartFailing { .. }
         | ContainerEvent::LimitChangeFailing { .. }
         | ContainerEvent::UndeleteFailing { .. } => Mark::Phase { name: "undoing" },
-        ContainerEvent::ContainerHalted { .. } => Mark::Phase { name: "starting again" },
+        ContainerEvent::ContainerHalted { delay, .. } if *delay > Span::default() => {
+            Mark::Phase { name: "waiting to start again" }
+        }
+        ContainerEvent::ContainerHalted { .. } | ContainerEvent::RestartDue => Mark::Phase { name: "starting again" },
+        ContainerEvent::StopAskedAgain { .. } => Mark::Phase { name: "asked again" },
         ContainerEvent::StopSignalled => Mark::Phase { name: "waiting for init" },
         ContainerEvent::GraceExpired => Mark::Phase { name: "killing" },
         _ => Mark::Fact,
@@ -63,6 +68,7 @@ fn closes(event: &ContainerEvent) -> Option<Closing> {
         | ContainerEvent::LimitChangeFailed { reason }
         | ContainerEvent::RenameFailed { reason }
         | ContainerEvent::UndeleteFailed { reason } => Closing::Failed { reason: reason.clone() },
+        ContainerEvent::OperationCalledOff { .. } => Closing::Cancelled,
         ContainerEvent::StopStuck { reason }
         | ContainerEvent::PurgeStuck { reason }
         | ContainerEvent::UndoStuck { reason } => Closing::Stuck { reason: reason.clone() },

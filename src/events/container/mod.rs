@@ -8,7 +8,7 @@ mod sentence;
 
 use serde::{Deserialize, Serialize};
 
-pub use configuration::{AddressRequest, Configuration, DiskKind, Lease};
+pub use configuration::{AddressRequest, Configuration, DiskKind, Lease, RestartPolicy};
 pub use init::{Exit, InitKind, ProcessIdentity, StopReason};
 pub use limits::{LimitChange, Limits};
 
@@ -107,6 +107,11 @@ pub enum ContainerEvent {
     },
     /// Its init has been told.
     StopSignalled,
+    /// Somebody asked again for the stop that is under way.
+    StopAskedAgain {
+        /// When patience ends now: it only comes sooner.
+        deadline: Timestamp,
+    },
     /// It did not end in time, or nobody wanted to wait.
     GraceExpired,
     /// Somebody asked to stop it and start it again.
@@ -126,11 +131,28 @@ pub enum ContainerEvent {
         /// How its init ended.
         exit: Exit,
     },
-    /// It stands still between an end and a new beginning: a restart, or a reboot from inside.
+    /// It stands still between an end and a new beginning: a restart, a reboot from inside, a failure.
     ContainerHalted {
         /// How its init ended.
         exit: Exit,
+        /// How many times in a row it has started again by itself, this one included; none when somebody asked.
+        restarts: u32,
+        /// How long it stands still: the longer, the more often.
+        delay: Span,
     },
+    /// It has stood still for long enough and starts again.
+    RestartDue,
+    /// Something else was asked for that does not wait: what was under way is over.
+    OperationCalledOff {
+        /// Which operation.
+        operation: OperationId,
+        /// What it did.
+        verb: String,
+        /// What was asked for instead.
+        wish: String,
+    },
+    /// Nothing is left in the kernel of a start that was called off.
+    RemainsCleared,
     /// The machine went down under it.
     ContainerInterrupted {
         /// The boot that found it so.
@@ -203,6 +225,11 @@ pub enum ContainerEvent {
     AutostartSet {
         /// Whether.
         autostart: bool,
+    },
+    /// When it starts again by itself was decided.
+    RestartPolicySet {
+        /// When.
+        policy: RestartPolicy,
     },
     /// A label was put on it.
     LabelSet {
@@ -288,10 +315,12 @@ impl DomainEvent for ContainerEvent {
     const KINDS: &'static [&'static str] = kinds!(ContainerEvent:
         CreateRequested, NameClaimed, IdRangeClaimed, TemplateClaimed, AddressClaimed, DiskPrepared, ContainerCreated,
         CreateFailed, DiskRemoved, TemplateReleased, AddressReleased, IdRangeReleased, NameReleased, CreateUndone,
-        StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled, GraceExpired,
-        RestartRequested, InitExited, ContainerStopped, ContainerHalted, ContainerInterrupted, StopStuck, PauseRequested,
+        StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled,
+        StopAskedAgain, GraceExpired,
+        RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
+        OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
-        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, LabelSet, LabelRemoved,
+        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 

@@ -20,7 +20,15 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit } => {
             format!("stopped by itself: {}", exit.words())
         }
-        ContainerEvent::ContainerHalted { exit } => format!("halted, starting again: {}", exit.words()),
+        ContainerEvent::ContainerHalted { exit, restarts: 0, .. } => {
+            format!("halted, starting again: {}", exit.words())
+        }
+        ContainerEvent::ContainerHalted { exit, restarts, delay } => {
+            let times = if *restarts == 1 { "first time".to_owned() } else { format!("{restarts} times in a row") };
+            format!("halted, starting again in {delay}: {}, {times}", exit.words())
+        }
+        ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
+        ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
         ContainerEvent::DiskGrown { size } => format!("disk grown to {size}"),
         ContainerEvent::LimitsSet { limits } => format!("limits set: {}", limits.words()),
@@ -62,7 +70,10 @@ fn plain(event: &ContainerEvent) -> String {
         ContainerEvent::StartFailed { reason } => ("start failed", Some(reason)),
         ContainerEvent::StopRequested { .. } => ("stop requested", None),
         ContainerEvent::StopSignalled => ("init told to stop", None),
+        ContainerEvent::StopAskedAgain { .. } => ("stop asked for again", None),
         ContainerEvent::GraceExpired => ("grace over, killing", None),
+        ContainerEvent::RestartDue => ("starting again", None),
+        ContainerEvent::RemainsCleared => ("what the start left is cleared away", None),
         ContainerEvent::RestartRequested { .. } => ("restart requested", None),
         ContainerEvent::StopStuck { reason } => ("stop stuck", Some(reason)),
         ContainerEvent::PauseRequested => ("pause requested", None),

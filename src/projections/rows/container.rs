@@ -94,6 +94,12 @@ pub struct ContainerRow {
     /// What was not as it should be when it started, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How many times in a row it has started again by itself.
+    #[serde(default)]
+    pub restarts: u32,
+    /// When it starts again, while it stands still before that.
+    #[serde(default)]
+    pub restarts_at: Option<Timestamp>,
     /// How its init ended last.
     pub last_exit: Option<Exit>,
     /// Who keeps others from it.

@@ -61,6 +61,7 @@ fn configuration() -> Configuration {
         address: AddressRequest::Auto,
         labels: BTreeMap::new(),
         autostart: false,
+        restart: RestartPolicy::default(),
         privileged: false,
         nesting: false,
         command: None,
