@@ -18,6 +18,7 @@ use super::edge::Edge;
 use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
 use super::{reading, sse};
+use crate::domain::{Refusal, RefusalClass};
 use crate::events::Reading as What;
 
 const PIECE: usize = 64 << 10;
@@ -29,6 +30,9 @@ pub(super) struct Wanted {
     #[serde(default)]
     follow: bool,
     tail: Option<usize>,
+    /// As journalctl(1) counts: 0 is the run under way or else the last, -1 the one before, 1 the oldest that is kept.
+    #[serde(default)]
+    boot: i64,
 }
 
 /// Streams the console log of a container.
@@ -39,14 +43,39 @@ pub(super) async fn stream(
     wanted: web::Query<Wanted>,
 ) -> ApiResult {
     let row = look.ask(move |query, moment| query.container(&reference, moment)).await?;
+    let (access, id) = (look.ports.access.clone(), row.id);
+    let (logs, live) = block(move || (access.console_logs(id), access.console_log(id))).await?;
+    let path = match chosen(&logs, wanted.boot) {
+        Some(log) => log.clone(),
+        None if wanted.follow && wanted.boot == 0 => live.clone(), // what is printed next
+        None => return Err(not_kept(row.name.as_str(), logs.len(), wanted.boot).into()),
+    };
     reading::tell(edge, row.id, What::Console, None).await?;
-    let path = look.ports.access.console_log(row.id);
+    // A run that is over prints no more.
+    let follow = wanted.follow && path == live;
     let tail = wanted.tail;
     let reading = block(move || Reading::begin(path, tail)).await?;
     let reading = reading.map_err(|error| ApiError::Internal(format!("the console log cannot be read: {error}")))?;
     let (sender, receiver) = mpsc::channel(PIECES_HELD);
-    actix_web::rt::spawn(feed(reading, sender, wanted.follow, look.ports.shutdown.clone()));
+    actix_web::rt::spawn(feed(reading, sender, follow, look.ports.shutdown.clone()));
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").streaming(sse::reading(receiver)))
+}
+
+fn chosen(logs: &[PathBuf], boot: i64) -> Option<&PathBuf> {
+    let from_the_end = |back: i64| logs.len().checked_sub(1 + usize::try_from(back).ok()?);
+    let index = if boot > 0 { usize::try_from(boot - 1).ok() } else { from_the_end(boot.checked_neg()?) };
+    logs.get(index?)
+}
+
+fn not_kept(name: &str, kept: usize, boot: i64) -> Refusal {
+    let message = match kept {
+        0 => format!(
+            "nothing of the console of {name} is kept: it never ran, or the machine went down with its only run"
+        ),
+        1 => format!("of the console of {name} one run is kept, the last; there is no run {boot}"),
+        _ => format!("of the console of {name} {kept} runs are kept, 0 to -{}; there is no run {boot}", kept - 1),
+    };
+    Refusal::new(RefusalClass::NotFound, "log.not-kept", message).hinted("berth container history NAME")
 }
 
 async fn feed(mut reading: Reading, sender: mpsc::Sender<Bytes>, follow: bool, mut shutdown: watch::Receiver<bool>) {
@@ -174,6 +203,19 @@ mod tests {
         }
         std::fs::write(&path, "x\n".repeat(200_000) + "no end").unwrap();
         assert_eq!(rest(&mut Reading::begin(path, Some(2)).unwrap()), "x\nno end");
+    }
+
+    #[test]
+    fn runs_are_counted_as_journalctl_does() {
+        let logs = ["oldest", "older", "last"].map(PathBuf::from);
+        for (boot, name) in
+            [(0, Some("last")), (-1, Some("older")), (-2, Some("oldest")), (-3, None), (1, Some("oldest"))]
+        {
+            assert_eq!(chosen(&logs, boot), name.map(PathBuf::from).as_ref(), "{boot}");
+        }
+        assert_eq!((chosen(&logs, 4), chosen(&[], 0), chosen(&logs, i64::MIN)), (None, None, None));
+        assert!(not_kept("web1", 0, 0).message.contains("never ran"));
+        assert!(not_kept("web1", 3, -3).message.contains("0 to -2"));
     }
 
     #[test]

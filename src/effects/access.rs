@@ -73,8 +73,12 @@ pub trait Access: Send + Sync + 'static {
     /// Lists the sessions that a container's supervisor knows, entered or still waited for; none where nothing runs.
     fn sessions(&self, container: ContainerId) -> Vec<SessionId>;
 
-    /// Returns the file that holds what a container's console printed.
+    /// Returns the file that holds what a container's console prints while it runs.
     fn console_log(&self, container: ContainerId) -> PathBuf;
+
+    /// Returns the files of what it printed in the runs that are kept, the oldest first; the last is the run under way, if
+    /// there is one.
+    fn console_logs(&self, container: ContainerId) -> Vec<PathBuf>;
 
     /// Returns what a running container uses.
     fn usage(&self, container: ContainerId) -> Option<Usage>;

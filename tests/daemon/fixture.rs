@@ -14,7 +14,7 @@ use crate::harness::{Outcome, PROGRAM, Stop, remains, roots, scratch};
 
 /// How long anything may take before it counts as hanging: four times the longest grace that Berth itself gives an init, for
 /// this machine may be busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What a command line answered.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("a container that reboots for ever starts ever later, and stops at the first word", reboots),
     ("an init that is told to end before it listens ends all the same", early),
     ("a delete calls the creation off", delete_over_create),
+    ("what a console printed outlives the run, three runs long", consoles),
 ];
 
 /// Makes a template whose init is this script.
@@ -81,6 +82,35 @@ fn told(node: &Node, stop: Stop) -> Result<crate::fixture::Answer, Stop> {
         Stop::Failed(reason) => Err(Stop::Failed(format!("{reason}\n{row:#}"))),
         skipped @ Stop::Skipped { .. } => Err(skipped),
     }
+}
+
+fn consoles() -> Outcome {
+    need(&["start-containers"])?;
+    let node = Node::begin("consoles")?;
+    node.template()?;
+    create(
+        &node,
+        "c1",
+        "bb",
+        &["--", "sh", "-c", "echo run $(cat /n 2>/dev/null)x; echo -n x >>/n; echo FATAL; exit 3"],
+    )?;
+    node.refused(&["logs", "c1"], 5, "log.not-kept")?;
+    for _ in 0..5 {
+        node.must(&["start", "c1"])?;
+        node.wait_for("c1", |row| row["state"] == "stopped" && row["operation"].is_null())?;
+    }
+    let told = |arguments: &[&str]| -> Result<String, Stop> { Ok(node.must(arguments)?.out.replace('\r', "")) };
+    check!(told(&["logs", "c1"])? == "run xxxxx\nFATAL\n", "{:?}", told(&["logs", "c1"])?);
+    check!(told(&["logs", "c1", "--tail", "1"])? == "FATAL\n", "{:?}", told(&["logs", "c1", "--tail", "1"])?);
+    check!(told(&["logs", "c1", "--boot", "-1"])? == "run xxxx\nFATAL\n", "{:?}", told(&["logs", "c1", "-b", "-1"])?);
+    check!(told(&["logs", "c1", "--boot", "1"])? == "run xxx\nFATAL\n", "{:?}", told(&["logs", "c1", "-b", "1"])?);
+    let none = node.refused(&["logs", "c1", "--boot", "-3"], 5, "log.not-kept")?;
+    check!(none.err.contains("0 to -2"), "{none:?}");
+    let id = node.container("c1")?["id"].as_str().unwrap_or_default().to_owned();
+    node.must(&["container", "delete", "c1"])?;
+    node.must(&["container", "purge", &id, "-y"])?;
+    check!(!node.state().join("containers").join(&id).exists(), "something is left");
+    node.finish()
 }
 
 fn delete_over_create() -> Outcome {

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use crate::picture::Picture;
 
 /// How long anything may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// A wait that ends later than this counts as quiet: graves.
 const FAR: Span = Span::from_secs(5);
 

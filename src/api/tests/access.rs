@@ -35,6 +35,11 @@ impl Access for Simulated {
         self.folder.join("console.log")
     }
 
+    fn console_logs(&self, _: ContainerId) -> Vec<PathBuf> {
+        let logs = ["1.log", "2.log", "console.log"].map(|name| self.folder.join(name));
+        logs.into_iter().filter(|path| path.exists()).collect()
+    }
+
     fn usage(&self, _: ContainerId) -> Option<Usage> {
         Some(Usage { memory: Some(4_096), ..Usage::default() })
     }

@@ -11,9 +11,12 @@ use crate::cli::read;
 
 /// Show what a container's console printed
 ///
+/// Also of a container that does not run any more: the last three runs are kept until it is purged.
 /// The bytes go out unchanged to a pipe; on a terminal, control characters are shown instead of obeyed.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  berth logs web1 --tail 100\n  berth logs web1 -f")]
+#[command(
+    after_long_help = "Examples:\n  berth logs web1 --tail 100\n  berth logs web1 -f\n  berth logs web1 --boot -1"
+)]
 pub struct Arguments {
     /// The container
     #[arg(value_name = "NAME", add = complete::containers())]
@@ -21,6 +24,9 @@ pub struct Arguments {
     /// Go on as more is printed, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
+    /// Of which run: 0 is the present or last one, -1 the one before it; the last three are kept
+    #[arg(short, long, value_name = "RUN", allow_negative_numbers = true)]
+    boot: Option<i64>,
     /// Only the last lines
     #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
     tail: Option<u64>,
@@ -29,6 +35,7 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let target = targets::one(&arguments.name).segment("log");
-    let target = target.flag("follow", arguments.follow).query_if("tail", arguments.tail);
+    let target =
+        target.flag("follow", arguments.follow).query_if("tail", arguments.tail).query_if("boot", arguments.boot);
     read::copy(context, &target)
 }

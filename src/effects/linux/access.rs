@@ -53,6 +53,10 @@ impl Access for LinuxHost {
         self.runtime_of(container).join(record::LOG)
     }
 
+    fn console_logs(&self, container: ContainerId) -> Vec<PathBuf> {
+        self.consoles(container)
+    }
+
     fn usage(&self, container: ContainerId) -> Option<Usage> {
         let statistics = self.cgroup(container).ok().flatten()?.statistics();
         Some(Usage {

@@ -8,6 +8,7 @@
 mod access;
 pub mod archive;
 mod backup;
+mod consoles;
 pub mod defragment;
 pub mod disk;
 mod failure;

@@ -86,6 +86,11 @@ impl StatePaths {
         self.container(id).join("disk")
     }
 
+    /// Returns the directory of what the container's console printed in its last runs.
+    pub fn consoles(&self, id: ContainerId) -> PathBuf {
+        self.container(id).join("consoles")
+    }
+
     /// Returns the directory for what ends with the container's run: its shim's socket, its mounts.
     pub fn container_runtime(&self, id: ContainerId) -> PathBuf {
         self.runtime.join("containers").join(id.to_string())

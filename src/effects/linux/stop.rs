@@ -31,6 +31,7 @@ impl LinuxHost {
             "runtime-folder" => {
                 // A supervisor that was killed could not take its socket along.
                 remove_file(&self.options.paths.session_socket(container))?;
+                self.keep_console(container);
                 remove_folder(&directory)?;
             }
             _ => {}
