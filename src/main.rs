@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         is_root: || berth::sys::process::effective_user() == 0,
         leftovers: leftovers::look,
         sweep: leftovers::remove,
+        rebuild: audit::rebuild,
         tour: |arguments| tour::run(arguments.keep),
     };
     cli::run(std::env::args_os(), ports)

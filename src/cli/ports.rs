@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::api::resources::DoctorReport;
+use crate::api::resources::{AuditFinding, DoctorReport, Rebuilt};
 use crate::types::Clock;
 
 /// Is everything below the daemon that a command may run in this process.
@@ -25,6 +25,8 @@ pub struct Ports {
     pub leftovers: fn(state: &Path) -> Vec<LeftInstance>,
     /// Removes what one of them left.
     pub sweep: fn(state: &Path, left: &LeftInstance) -> Sweep,
+    /// Makes everything anew that follows from the log of a state directory, without a daemon.
+    pub rebuild: fn(state: &Path) -> Result<Rebuilt, String>,
     /// Shows in a state directory of its own what Berth does.
     pub tour: fn(&TourArguments) -> ExitCode,
 }
@@ -77,7 +79,7 @@ pub struct AuditReport {
     /// Whether a given checkpoint fits; nothing where none was given.
     pub checkpoint_fits: Option<bool>,
     /// What is wrong; nothing if the log is whole.
-    pub findings: Vec<String>,
+    pub findings: Vec<AuditFinding>,
     /// What was shown, and what was not.
     pub statements: Vec<String>,
 }

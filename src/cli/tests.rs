@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use super::ports::{AuditReport, Ports};
 use super::screen::{Buffer, Screen};
-use crate::api::resources::{DoctorFinding, DoctorReport};
+use crate::api::resources::{DoctorFinding, DoctorReport, Rebuilt};
 use crate::types::{Clock, Timestamp};
 
 /// Stands still at 2026-11-23T12:00:00Z.
@@ -45,6 +45,7 @@ fn ports() -> Ports {
         is_root: || true,
         leftovers: |_| sweep::left(),
         sweep: |_, left| sweep::swept(left),
+        rebuild: |_| Ok(Rebuilt { events: 3, mended: vec!["a row".to_owned()], left: vec![] }),
         tour: |_| ExitCode::SUCCESS,
     }
 }

@@ -268,6 +268,7 @@ fn ports(
 ) -> Ports {
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let redacting = Arc::clone(store);
+    let (rebuilding, actors) = (Arc::clone(store), Arc::clone(&registry));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let disks = setup.state.clone();
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
@@ -288,6 +289,7 @@ fn ports(
             read_only: Arc::new(move || read_only.read_only()),
             redact: Arc::new(move |positions| redacting.redact(positions)),
             checkpoint: Arc::new(move || sealing.seal()),
+            rebuild: Arc::new(move || audit::rebuild_live(&rebuilding, &actors)),
         },
         node: NodeFacts {
             id: setup.identity.node,

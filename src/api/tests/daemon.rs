@@ -84,6 +84,7 @@ impl Daemon {
                 read_only: Arc::new(|| None),
                 redact: Arc::new(move |positions| redacting.redact(positions)),
                 checkpoint: Arc::new(move || sealed.seal()),
+                rebuild: Arc::new(|| Ok(crate::api::resources::Rebuilt::default())),
             },
             node: NodeFacts {
                 id: node,

@@ -1,6 +1,7 @@
 //! `berth node`: this machine.
 
 mod confirm_clock;
+mod rebuild;
 mod status;
 mod sweep_leftovers;
 
@@ -12,5 +13,6 @@ verbs! {
         Status(status),
         SweepLeftovers(sweep_leftovers),
         ConfirmClock(confirm_clock),
+        Rebuild(rebuild),
     }
 }

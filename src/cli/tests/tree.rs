@@ -8,6 +8,7 @@ use crate::cli::root::Root;
 const READS_WITHOUT_PAST: &[&str] = &["logs", "cat", "follow", "wait", "recovery-key"];
 /// Leaves that neither read the log nor change anything that is in it.
 const NEITHER: &[&str] = &[
+    "node rebuild",
     "node sweep-leftovers",
     "doctor",
     "daemon",
