@@ -267,7 +267,9 @@ fn a_network_as_it_is_chosen_holds_a_thousand_containers() {
     let mut state = given::<Network>(history).state();
     for number in 0..1_021 {
         let events = state.decide(&lease(&format!("c{number}")), given_now).unwrap();
-        events.iter().for_each(|event| state.evolve(event, given_now));
+        for event in &events {
+            state.evolve(event, given_now);
+        }
     }
     let refused = state.decide(&lease("one-too-many"), given_now).unwrap_err();
     assert_eq!(crate::domain::Refusal::from(refused).code, "network.full");
