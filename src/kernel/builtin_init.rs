@@ -45,7 +45,7 @@ fn become_command(argv: &[String], environment: &[String], profile: Profile) -> 
     tty::make_controlling(std::io::stdin()).step("take the console")?;
     descriptor::close_all_but_kept().step("close descriptors")?;
     security::enter(profile)?;
-    program::become_program(argv, environment).step(&format!("execute {}", argv.join(" ")))
+    program::become_program(argv, environment).step(&program::step(argv))
 }
 
 fn supervise(command: i32, arrivals: &OwnedFd) -> Result<Infallible, Failure> {

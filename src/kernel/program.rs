@@ -33,6 +33,12 @@ pub fn become_program(arguments: &[String], environment: &[String]) -> io::Resul
     Err(refusal)
 }
 
+/// Returns the step of a failure to become the program. It goes into events, so it names the program alone: arguments may
+/// be secret.
+pub fn step(arguments: &[String]) -> String {
+    format!("execute {}", arguments.first().map_or("nothing", String::as_str))
+}
+
 /// `ENOENT` on every Linux.
 const NOT_FOUND: i32 = 2;
 

@@ -129,7 +129,7 @@ fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infal
         Init::Own { argv, .. } => {
             descriptor::close_all_but_kept().step("close descriptors")?;
             security::enter(container.profile())?;
-            program::become_program(argv, &environment).step(&format!("execute {}", argv.join(" ")))
+            program::become_program(argv, &environment).step(&program::step(argv))
         }
         Init::Builtin { argv } => builtin_init::run(argv, &environment, container.profile(), socket),
     }
