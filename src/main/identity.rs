@@ -32,7 +32,19 @@ pub(crate) fn of(state: &Path) -> io::Result<Identity> {
 
 /// Reads who a daemon of this state directory is; nothing if there never was one.
 pub(crate) fn known(state: &Path) -> Option<Identity> {
-    serde_json::from_slice(&fs::read(state.join(FILE)).ok()?).ok()
+    found(state).ok().flatten()
+}
+
+/// Reads who a daemon of this state directory is; nothing if the file or the directory is not there.
+///
+/// # Errors
+/// What is there cannot be read, or says nothing that is understood.
+pub(crate) fn found(state: &Path) -> io::Result<Option<Identity>> {
+    match fs::read(state.join(FILE)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn decide(state: &Path, path: &Path) -> io::Result<Identity> {
@@ -66,4 +78,21 @@ pub(crate) fn key_directory() -> PathBuf {
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     std::env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from).join("berth/keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(found(folder.path()), Ok(None)));
+        assert!(matches!(found(&folder.path().join("gone")), Ok(None)));
+        fs::write(folder.path().join(FILE), "{").unwrap();
+        assert!(found(folder.path()).is_err());
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        fs::create_dir(folder.path().join(FILE)).unwrap();
+        assert!(found(folder.path()).is_err());
+    }
 }

@@ -32,10 +32,14 @@ fn standing(digits: &str) -> Option<(Option<PathBuf>, Standing)> {
     match neighbours::entry_of(digits) {
         None => Some((None, Standing::Unknown)),
         Some(entry) if entry.held => None,
-        Some(entry) => {
-            let there = identity::known(&entry.state).is_some_and(|found| found.instance == digits);
-            (!there).then_some((Some(entry.state), Standing::Dead))
-        }
+        // What stands in a place that another instance has taken by now is that one's.
+        Some(entry) => match identity::found(&entry.state) {
+            Ok(Some(found)) if found.instance == digits => None,
+            Ok(Some(_)) => Some((None, Standing::Dead)),
+            Ok(None) => Some((Some(entry.state), Standing::Dead)),
+            // A place that cannot be read is not gone.
+            Err(_) => Some((None, Standing::Unknown)),
+        },
     }
 }
 
