@@ -60,7 +60,7 @@ impl Home {
         let mut options =
             Options::new(clock.clone() as Arc<dyn Clock>, folder.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
         options.projections = projections::all();
-        options.ballast = 0;
+        options.reserve = 0;
         let store = Arc::new(SqliteStore::open(&folder.path().join("state"), options).unwrap());
         let host = Arc::new(SimulatedHost::new(Arc::new(Mutex::new(World::default())), vec![]));
         let node = NodeId::derived("node");

@@ -18,6 +18,7 @@ use super::leaf::{Header, SALT_LENGTH, Salt, annex_commitment, commitment};
 use super::merkle::Frontier;
 use super::projection::{self, Slot};
 use super::reader::load_tree;
+use super::reserve::Reserve;
 use super::row::{self, Words};
 use super::{CONTENT_LIMIT, Commit, Committed, Expected, Head};
 use crate::events::{Context, Envelope, NewEvent};
@@ -43,6 +44,7 @@ pub(super) struct Ledger {
     pub(super) sealed: u64,
     pub(super) note: Option<String>,
     pub(super) recorded_at: Timestamp,
+    pub(super) reserve: Reserve,
     salts: Salts,
     scratch: Vec<u8>,
 }
@@ -85,16 +87,38 @@ struct Numbers {
 }
 
 impl Ledger {
-    /// Opens the file and reads what is to be mirrored; projections are rebuilt where they do not fit.
-    pub(super) fn open(path: PathBuf, slots: Vec<Slot>, create: bool) -> Result<Self, OpenError> {
-        let (connection, log) = database::open_writer(&path, create)?;
+    /// Opens the file and reads what is to be mirrored.
+    pub(super) fn open(path: PathBuf, create: bool, mut reserve: Reserve) -> Result<Self, OpenError> {
+        let opened = database::open_writer(&path, create, &reserve)?;
+        let _ = reserve.take_index(); // told as missing until it is there
+        Self::over(opened, path, Vec::new(), reserve)
+    }
+
+    /// Takes the projections; they are rebuilt where they do not fit.
+    pub(super) fn adopt(&mut self, slots: Vec<Slot>) -> Result<(), OpenError> {
+        self.slots = slots;
+        self.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&self.path, source)))
+    }
+
+    /// Opens the file for reading alone, where it cannot be written now; [`Ledger::reopen`] makes it whole.
+    pub(super) fn open_for_reading(path: PathBuf, slots: Vec<Slot>, reserve: Reserve) -> Result<Self, OpenError> {
+        let opened = database::open_reader(&path)?;
+        Self::over(opened, path, slots, reserve)
+    }
+
+    fn over(
+        (connection, log): (Connection, LogId),
+        path: PathBuf,
+        slots: Vec<Slot>,
+        reserve: Reserve,
+    ) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Read(row::read_error(&path, source));
         let (tree, recorded_at) = load_tree(&connection).map_err(failed)?;
         let sealed = sealed_size(&connection).map_err(failed)?;
         let keys = Arc::new(Mutex::new(Keys::load(&connection).map_err(failed)?));
         let salts = Salts { random: SystemRandom::new(), drawn: Vec::new() };
         let (interner, words, scratch) = (Interner::default(), Words::default(), Vec::new());
-        let mut ledger = Self {
+        let ledger = Self {
             path,
             log,
             slots,
@@ -106,21 +130,26 @@ impl Ledger {
             sealed,
             note: None,
             recorded_at,
+            reserve,
             salts,
             scratch,
         };
         ledger.check_size()?;
-        ledger.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
         Ok(ledger)
     }
 
     /// Opens the file again after a failure; the projections go along.
-    pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+    ///
+    /// With `closed` the connection goes first: those of one process share what the first could open of the index.
+    pub(super) fn reopen(&mut self, closed: bool) -> Result<(), OpenError> {
         self.note = None; // it may be about what was undone
+        let _ = self.connection.execute_batch("ROLLBACK");
+        if closed {
+            self.connection = Connection::open_in_memory().map_err(|e| ReadError::of(&self.path, e))?;
+        }
         let mut slots = std::mem::take(&mut self.slots);
         slots.iter_mut().for_each(Slot::forget);
-        let _ = self.connection.execute_batch("ROLLBACK");
-        match Self::open(self.path.clone(), Vec::new(), false) {
+        match Self::open(self.path.clone(), false, self.reserve.clone()) {
             Ok(fresh) => {
                 let keys = Arc::clone(&self.keys); // others hold it, too
                 std::mem::swap(&mut *lock(&keys), &mut *lock(&fresh.keys));

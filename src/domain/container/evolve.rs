@@ -26,6 +26,10 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
         }
         ContainerEvent::RestartRequested { deadline } => open(state, given, stopping(*deadline, true), None),
         ContainerEvent::PauseRequested => open(state, given, Work::Pause, None),
+        ContainerEvent::SpacePauseRequested { .. } => {
+            state.short_of_space = true;
+            open(state, given, Work::Pause, None);
+        }
         ContainerEvent::ResumeRequested => open(state, given, Work::Resume, None),
         ContainerEvent::LimitChangeRequested { change } => {
             open(state, given, Work::ChangeLimits { change: *change, failing: None }, None);
@@ -131,7 +135,10 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
         | ContainerEvent::ContainerStopped { .. }
         | ContainerEvent::ContainerHalted { .. }
         | ContainerEvent::ContainerInterrupted { .. }
-        | ContainerEvent::ContainerUndeleted => state.life = Life::Stopped,
+        | ContainerEvent::ContainerUndeleted => {
+            state.short_of_space = false;
+            state.life = Life::Stopped;
+        }
         ContainerEvent::ContainerStarted { init, .. } => {
             state.ready = false;
             state.life = Life::Running(init.clone());
@@ -142,7 +149,9 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
                 state.life = Life::Paused(init.clone());
             }
         }
+        ContainerEvent::PauseFailed { .. } => state.short_of_space = false,
         ContainerEvent::ContainerResumed => {
+            state.short_of_space = false;
             if let Life::Paused(init) = &state.life {
                 state.life = Life::Running(init.clone());
             }

@@ -44,6 +44,8 @@ pub struct Container {
     holds: BTreeMap<OperationId, HoldKind>,
     notices: Vec<Notice>,
     ready: bool,
+    /// Whether it stands still, or is about to, for want of space on the host alone.
+    short_of_space: bool,
 }
 
 /// Says what a container is between operations.

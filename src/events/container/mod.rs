@@ -143,6 +143,11 @@ pub enum ContainerEvent {
     },
     /// Somebody asked to pause it.
     PauseRequested,
+    /// The file system that its disk lies on is nearly full: it is to stand still before what it writes is lost.
+    SpacePauseRequested {
+        /// What was left there, less what was still to be written.
+        left: Size,
+    },
     /// It stands still.
     ContainerPaused,
     /// It could not be paused.
@@ -289,7 +294,7 @@ impl DomainEvent for ContainerEvent {
         CreateRequested, NameClaimed, IdRangeClaimed, TemplateClaimed, AddressClaimed, DiskPrepared, ContainerCreated,
         CreateFailed, DiskRemoved, TemplateReleased, AddressReleased, IdRangeReleased, NameReleased, CreateUndone,
         StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled, GraceExpired,
-        RestartRequested, InitExited, ContainerStopped, ContainerHalted, ContainerInterrupted, StopStuck, PauseRequested,
+        RestartRequested, InitExited, ContainerStopped, ContainerHalted, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
