@@ -10,7 +10,7 @@
 //! `session`, ends recorded in `ending`.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
@@ -21,8 +21,8 @@ use super::protocol::{Event, ExitRecord, Failure, Phase, ProcessIdentity, Readin
 use super::record::{self, ShimRecord};
 use super::session::{Ended, Sessions};
 use crate::kernel::cgroup::{Cgroup, Layout};
-use crate::kernel::disk;
 use crate::kernel::launch::Gate;
+use crate::kernel::{disk, stage};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child};
 use crate::sys::{descriptor, signal, socket};
@@ -86,6 +86,14 @@ pub(super) struct Supervisor {
     pub(super) alone_since: Instant,
 }
 
+/// Leaves the host's mounts, all but what the container needs and the folders of the own files and sockets.
+fn enter_stage(directory: &Path, spec: &Spec, layout: &Layout) -> Result<(), Failure> {
+    let mut needed = stage::needs(&spec.disk, spec.container.as_ref(), layout);
+    let sockets = [&spec.control_socket, &spec.session_socket].into_iter().filter_map(|path| path.parent());
+    needed.extend(sockets.chain([directory]).map(Path::to_path_buf));
+    stage::enter(&directory.join(STAGE), &needed)
+}
+
 /// What can wake the shim.
 #[derive(Debug, Clone, Copy)]
 enum Source {
@@ -108,7 +116,7 @@ impl Supervisor {
             None => None,
         };
         let signals = signal::receive(&[signal::CHILD, signal::TERMINATE]).step("receive signals")?;
-        disk::enter_private_stage(&directory.join(STAGE))?;
+        enter_stage(&directory, &spec, &layout)?;
         let log = ConsoleLog::open(&directory, spec.log_bytes_max).step("open the console log")?;
         let notify = NotifySocket::bind()?;
         let session_listener = socket::listen(&spec.session_socket).step("bind the session socket")?;

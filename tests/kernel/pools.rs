@@ -134,6 +134,7 @@ fn with_terminal(test: &TestContainer, line: &str) -> Result<(i32, String), Stop
         user: "root".into(),
         directory: None,
         terminal: Some(WindowSize { rows: 24, columns: 80 }),
+        without_echo: false,
     })
 }
 
