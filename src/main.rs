@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref()),
         doctor: doctor::report,
         audit_verify: audit::run,
+        rebuild: audit::rebuild,
         tour: |arguments| tour::run(arguments.keep),
     };
     cli::run(std::env::args_os(), ports)

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::message::{AskMessage, Rest};
+use super::message::{AskMessage, ReadAgain, Rest};
 use super::registry::Registry;
+use super::replica::{ReplayError, Replica};
 use crate::domain::backup_group::BackupGroup;
 use crate::domain::backup_job::BackupJob;
 use crate::domain::batch::Batch;
@@ -17,6 +18,7 @@ use crate::domain::schedule::Schedule;
 use crate::domain::session::Session;
 use crate::domain::store::Store;
 use crate::domain::template::Template;
+use crate::storage::{Reader, Snapshot};
 use crate::types::{Category, StreamName};
 
 /// Runs `$then` with `$kind` standing for the aggregate of a category.
@@ -91,5 +93,18 @@ pub(super) fn ask(registry: &Arc<Registry>, stream: &StreamName, message: AskMes
 
 /// Tells the actor of `stream`, if there is one, that the daemon is about to end.
 pub(super) fn rest(registry: &Arc<Registry>, stream: &StreamName, message: Rest) {
-    with_aggregate!(stream.category(), Kind => registry.rest_shell::<Kind>(stream, message));
+    with_aggregate!(stream.category(), Kind => registry.tell_shell::<Kind, _>(stream, message));
+}
+
+/// Has the actor of `stream`, if there is one, read its stream again.
+pub(super) fn read_again(registry: &Arc<Registry>, stream: &StreamName, message: ReadAgain) {
+    with_aggregate!(stream.category(), Kind => registry.tell_shell::<Kind, _>(stream, message));
+}
+
+/// Says whether a snapshot holds another state than the facts before it make.
+///
+/// # Errors
+/// The log cannot be read, or has facts that this version does not know.
+pub fn differs(reader: &Reader, snapshot: Snapshot) -> Result<bool, ReplayError> {
+    with_aggregate!(snapshot.stream.category(), Kind => Replica::<Kind>::differs(reader, snapshot))
 }

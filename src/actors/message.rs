@@ -76,6 +76,8 @@ pub enum CommandError {
         stream: String,
         /// Why.
         reason: String,
+        /// Whether the file could not be read as it was written: making its indexes anew may help.
+        damaged: bool,
     },
     /// The log did not take it.
     #[error("the command was not recorded: {0}")]
@@ -127,3 +129,10 @@ pub(super) struct Rest {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Wake;
+
+/// Makes a shell that is parked, or whose snapshot is not to be trusted, read its stream again from the beginning.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ReadAgain {
+    pub distrusted: bool,
+}

@@ -20,6 +20,7 @@ mod shell;
 pub mod sweep;
 
 pub use house::{House, RetryPolicy};
+pub use kinds::differs;
 pub use message::{CommandError, Idempotency, Mode, Order, Perform, Receipt};
 pub use recovery::recover;
 pub use registry::Registry;

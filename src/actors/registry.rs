@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::dev::SendError;
 use actix::dev::channel::channel;
-use actix::{Addr, ArbiterHandle, Context};
+use actix::dev::{SendError, ToEnvelope};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message};
 use tokio::sync::{mpsc, oneshot};
 
 use super::house::House;
 use super::kinds;
-use super::message::{AskMessage, CommandError, Order, Perform, Receipt, Rest, Wake};
+use super::message::{AskMessage, CommandError, Order, Perform, ReadAgain, Receipt, Rest, Wake};
 use super::shell::{MAILBOX_CAPACITY, Shell};
 use crate::domain::Aggregate;
 use crate::domain::effect::{Answer, Asked};
@@ -126,8 +126,22 @@ impl Registry {
         self.with_address(stream, |address: &Addr<Shell<A>>| address.do_send(Wake));
     }
 
+    /// Has actors read their streams again from the beginning: those that are parked, and those of `distrusted` streams,
+    /// whose state came from a snapshot that the log does not bear out.
+    pub fn read_again(self: &Arc<Self>, distrusted: &[StreamName]) {
+        let live: Vec<_> = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        for stream in &live {
+            kinds::read_again(self, stream, ReadAgain { distrusted: distrusted.contains(stream) });
+        }
+    }
+
     /// Tells the actor of a stream, if there is one; nobody is made for it.
-    pub(super) fn rest_shell<A: Aggregate + Unpin>(&self, stream: &StreamName, message: Rest) {
+    pub(super) fn tell_shell<A: Aggregate + Unpin, M>(&self, stream: &StreamName, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Shell<A>: Handler<M>,
+        <Shell<A> as Actor>::Context: ToEnvelope<Shell<A>, M>,
+    {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(address) = addresses.get(stream).and_then(|address| address.downcast_ref::<Addr<Shell<A>>>()) {
             let _ = address.try_send(message);

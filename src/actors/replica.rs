@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Aggregate, Given};
 use crate::events::{self, AttemptFailed, DecodeError, Envelope};
-use crate::storage::{EventStore, ReadError, Snapshot};
+use crate::storage::{EventStore, ReadError, Reader, Snapshot};
 use crate::types::{Principal, StreamName, Version};
 
 /// How many events are read at once.
@@ -74,6 +74,41 @@ impl<A: Aggregate> Replica<A> {
         let mut replica = snapshot.and_then(Self::restore).unwrap_or_default();
         replica.catch_up(log, stream)?;
         Ok(replica)
+    }
+
+    /// Reads a stream from its beginning, whatever its snapshot says.
+    ///
+    /// # Errors
+    /// The log cannot be read, or has facts that this version does not know.
+    pub fn read_whole(log: &dyn EventStore, stream: &StreamName) -> Result<Self, ReplayError> {
+        let mut replica = Self::default();
+        replica.catch_up(log, stream)?;
+        Ok(replica)
+    }
+
+    /// Says whether a snapshot holds another state than the facts before it make. One that nobody would read does not.
+    pub(super) fn differs(reader: &Reader, snapshot: Snapshot) -> Result<bool, ReplayError> {
+        let (stream, until) = (snapshot.stream.clone(), snapshot.version);
+        if snapshot.state_schema != A::STATE_SCHEMA {
+            return Ok(false);
+        }
+        let Ok(kept) = serde_json::from_slice::<Kept<String, serde_json::Value>>(&snapshot.state) else {
+            return Ok(true);
+        };
+        if kept.program != PROGRAM {
+            return Ok(false);
+        }
+        let mut replica = Self::default();
+        while replica.version < until {
+            let left = (until.get() - replica.version.get()).min(PAGE as u64);
+            let page = reader.read_stream(&stream, replica.version, left as usize)?;
+            if page.is_empty() {
+                return Ok(true);
+            }
+            page.iter().try_for_each(|envelope| replica.fold(envelope))?;
+        }
+        let made = serde_json::to_value(&replica.state).ok();
+        Ok(made.as_ref() != Some(&kept.state) || kept.principal != replica.principal)
     }
 
     fn restore(snapshot: Snapshot) -> Option<Self> {

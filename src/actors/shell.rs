@@ -12,9 +12,9 @@ use actix::{Actor, ActorContext, ActorFutureExt, AtomicResponse, Context, Handle
 use tokio::sync::oneshot;
 
 use super::house::House;
-use super::message::{AskMessage, CommandError, Idempotency, Mode, Order, Perform, Receipt, Rest, Wake};
+use super::message::{AskMessage, CommandError, Idempotency, Mode, Order, Perform, ReadAgain, Receipt, Rest, Wake};
 use super::registry::Registry;
-use super::replica::Replica;
+use super::replica::{ReplayError, Replica};
 use crate::domain::effect::{Answer, Asked};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{self, Envelope, EventReference, NewEvent};
@@ -32,10 +32,17 @@ pub(super) struct Shell<A: Aggregate> {
     /// What follows by itself from the state is recorded under the name of whom it is as it is.
     replica: Replica<A>,
     in_flight: Option<InFlight>,
-    parked: Option<String>,
+    parked: Option<Parked>,
     /// Whether an append failed: what the log has now is not known here.
     lost: bool,
     orderly: bool,
+}
+
+/// Says why nothing more is decided here.
+struct Parked {
+    reason: String,
+    /// Whether the file could not be read as it was written.
+    damaged: bool,
 }
 
 /// Is what follows an append.
@@ -62,8 +69,14 @@ impl<A: Aggregate + Unpin> Shell<A> {
     fn replay(&mut self) {
         match Replica::read(&*self.house().store, &self.stream) {
             Ok(replica) => self.replica = replica,
-            Err(error) => self.park(&error),
+            Err(error) => self.park_unread(&error),
         }
+    }
+
+    fn park_unread(&mut self, error: &ReplayError) {
+        self.park(error);
+        let damaged = matches!(error, ReplayError::Read(error) if error.is_damage());
+        self.parked = self.parked.take().map(|parked| Parked { damaged, ..parked });
     }
 
     /// Hands a snapshot over if one is due; nobody waits for it.
@@ -78,12 +91,12 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     fn park(&mut self, reason: &dyn std::fmt::Display) {
         tracing::error!(stream = %self.stream, %reason, "stream parked");
-        self.parked = Some(reason.to_string());
+        self.parked = Some(Parked { reason: reason.to_string(), damaged: false });
     }
 
     fn understood(&self) -> Result<(), CommandError> {
-        let parked = |reason: &String| CommandError::Parked { stream: self.stream.to_string(), reason: reason.clone() };
-        self.parked.as_ref().map_or(Ok(()), |reason| Err(parked(reason)))
+        let Some(Parked { reason, damaged }) = &self.parked else { return Ok(()) };
+        Err(CommandError::Parked { stream: self.stream.to_string(), reason: reason.clone(), damaged: *damaged })
     }
 
     fn decide(&self, command: &A::Command, given: Given) -> Result<Vec<A::Event>, CommandError> {
@@ -330,5 +343,22 @@ impl<A: Aggregate + Unpin> Handler<Rest> for Shell<A> {
     fn handle(&mut self, rest: Rest, _: &mut Context<Self>) {
         self.keep(Replica::last_snapshot);
         drop(rest.done);
+    }
+}
+
+impl<A: Aggregate + Unpin> Handler<ReadAgain> for Shell<A> {
+    type Result = ();
+
+    fn handle(&mut self, message: ReadAgain, ctx: &mut Context<Self>) {
+        if self.lost || self.parked.is_none() && !message.distrusted {
+            return;
+        }
+        match Replica::read_whole(&*self.house().store, &self.stream) {
+            Ok(replica) => {
+                (self.replica, self.parked) = (replica, None);
+                self.pump(ctx);
+            }
+            Err(error) => self.park_unread(&error),
+        }
     }
 }

@@ -18,6 +18,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/node", web::get().to(status))
         .route("/doctor", web::get().to(doctor))
         .route("/coverage", web::get().to(coverage))
+        .route("/node/rebuild", web::post().to(rebuild))
         .route("/audit/checkpoint", web::post().to(checkpoint));
 }
 
@@ -89,4 +90,12 @@ async fn checkpoint(edge: Edge) -> ApiResult {
         Refusal::new(RefusalClass::Conflict, "log.empty", "the log is empty: there is nothing to sign")
     })?;
     Ok(HttpResponse::Ok().json(CheckpointNote { note }))
+}
+
+/// Makes everything anew that follows from the log.
+async fn rebuild(edge: Edge) -> ApiResult {
+    let rebuild = edge.ports.log.rebuild.clone();
+    tracing::info!(who = %edge.principal.who, "everything that follows from the log is made anew");
+    let rebuilt = block(move || rebuild()).await?.map_err(ApiError::Log)?;
+    Ok(HttpResponse::Ok().json(rebuilt))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use super::resources::DoctorReport;
+use super::resources::{DoctorReport, Rebuilt};
 use crate::actors::Registry;
 use crate::domain::Failure;
 use crate::effects::access::Access;
@@ -44,6 +44,8 @@ pub struct LogPorts {
     pub read_only: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Signs the present root and returns the note; nothing for an empty log.
     pub checkpoint: Arc<dyn Fn() -> Sealing + Send + Sync>,
+    /// Makes everything anew that follows from the log; may take a while.
+    pub rebuild: Arc<dyn Fn() -> Result<Rebuilt, String> + Send + Sync>,
 }
 
 /// Finds a range of addresses beside those that are taken.

@@ -101,9 +101,10 @@ impl From<CommandError> for ApiError {
         match error {
             CommandError::Refused(refusal) => Self::Refused(refusal),
             CommandError::Busy { .. } | CommandError::Log(AppendError::Busy { .. }) => Self::Busy(message),
-            CommandError::Parked { .. } => Self::Refused(
-                Refusal::new(RefusalClass::Unsupported, "stream.parked", message).hinted("berth audit verify"),
-            ),
+            CommandError::Parked { damaged, .. } => {
+                let hint = if damaged { "berth node rebuild" } else { "berth audit verify" };
+                Self::Refused(Refusal::new(RefusalClass::Unsupported, "stream.parked", message).hinted(hint))
+            }
             CommandError::Log(error) => error.into(),
             CommandError::Stopping => Self::Log(message),
         }
@@ -158,9 +159,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parked_stream_leads_to_what_looks_at_the_log() {
-        let parked = CommandError::Parked { stream: "schedule/x".to_owned(), reason: "no body".to_owned() };
-        let problem = ApiError::from(parked).problem();
-        assert_eq!((problem.code.as_str(), problem.hint.as_deref()), ("stream.parked", Some("berth audit verify")));
+    fn a_parked_stream_leads_to_what_looks_at_the_log_and_a_damaged_one_to_what_mends_it() {
+        for (damaged, hint) in [(false, "berth audit verify"), (true, "berth node rebuild")] {
+            let (stream, reason) = ("schedule/x".to_owned(), "no body".to_owned());
+            let problem = ApiError::from(CommandError::Parked { stream, reason, damaged }).problem();
+            assert_eq!((problem.code.as_str(), problem.hint.as_deref()), ("stream.parked", Some(hint)));
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use container::{
 };
 pub use maintenance::RunMaintenance;
 pub use network::CreateNetwork;
-pub use node::{CheckpointNote, DoctorFinding, DoctorReport, NodeStatus};
+pub use node::{AuditFinding, CheckpointNote, DoctorFinding, DoctorReport, NodeStatus, Rebuilt};
 pub use schedule::{CreateSchedule, NextSlot};
 pub use store::{CreateStore, RecoveryKey};
 pub use template::ImportTemplate;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::api::resources::DoctorReport;
+use crate::api::resources::{AuditFinding, DoctorReport, Rebuilt};
 use crate::types::Clock;
 
 /// Is everything below the daemon that a command may run in this process.
@@ -19,6 +19,8 @@ pub struct Ports {
     pub doctor: fn(state: &Path) -> DoctorReport,
     /// Recomputes the whole log of a state directory and compares it with what the verifier brings, without a daemon.
     pub audit_verify: fn(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String>,
+    /// Makes everything anew that follows from the log of a state directory, without a daemon.
+    pub rebuild: fn(state: &Path) -> Result<Rebuilt, String>,
     /// Shows in a state directory of its own what Berth does.
     pub tour: fn(&TourArguments) -> ExitCode,
 }
@@ -69,7 +71,7 @@ pub struct AuditReport {
     /// Whether a given checkpoint fits; nothing where none was given.
     pub checkpoint_fits: Option<bool>,
     /// What is wrong; nothing if the log is whole.
-    pub findings: Vec<String>,
+    pub findings: Vec<AuditFinding>,
     /// What was shown, and what was not.
     pub statements: Vec<String>,
 }

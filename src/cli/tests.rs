@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use super::ports::{AuditReport, Ports};
 use super::screen::{Buffer, Screen};
-use crate::api::resources::{DoctorFinding, DoctorReport};
+use crate::api::resources::{DoctorFinding, DoctorReport, Rebuilt};
 use crate::types::{Clock, Timestamp};
 
 /// Stands still at 2026-11-23T12:00:00Z.
@@ -41,6 +41,7 @@ fn ports() -> Ports {
         daemon: |_| ExitCode::from(42),
         doctor,
         audit_verify: |_, _| Ok(AuditReport { events: 3, root: "ab".to_owned(), ..AuditReport::default() }),
+        rebuild: |_| Ok(Rebuilt { events: 3, mended: vec!["a row".to_owned()], left: vec![] }),
         tour: |_| ExitCode::SUCCESS,
     }
 }

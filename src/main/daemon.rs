@@ -245,6 +245,7 @@ fn ports(
     (findings, shutdown): (berth::api::resources::DoctorReport, watch::Receiver<bool>),
 ) -> Ports {
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let (rebuilding, actors) = (Arc::clone(store), Arc::clone(&registry));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
     let has = |feature: &str| findings.findings.iter().any(|finding| finding.feature == feature && finding.ok);
@@ -258,6 +259,7 @@ fn ports(
             level: Arc::new(move || level.level()),
             read_only: Arc::new(move || read_only.read_only()),
             checkpoint: Arc::new(move || sealing.seal()),
+            rebuild: Arc::new(move || audit::rebuild_live(&rebuilding, &actors)),
         },
         node: NodeFacts {
             id: setup.identity.node,

@@ -77,14 +77,29 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
+fn mark(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", super::format::FORMAT)
+}
+
+/// Makes an empty file one that a log can be copied into.
+pub(super) fn prepare_file(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_SIZE as i64)?;
+    mark(connection)
+}
+
+/// Makes the tables and triggers of a log that is empty.
+pub(super) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(SCHEMA)
+}
+
 fn create_log(connection: &Connection) -> rusqlite::Result<()> {
     let mut id = [0_u8; 16];
     let random = SystemRandom::new().fill(&mut id);
     random.map_err(|_| foreign("the kernel gave no random bytes"))?;
     let transaction = connection.unchecked_transaction()?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", super::format::FORMAT)?;
-    transaction.execute_batch(SCHEMA)?;
+    mark(&transaction)?;
+    create_tables(&transaction)?;
     transaction.execute("INSERT INTO log (one, id) VALUES (1, ?1)", [&id])?;
     transaction.commit()
 }

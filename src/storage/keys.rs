@@ -11,6 +11,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::database;
 use super::merkle::sha256;
+use super::report::Finding;
+use crate::types::Position;
 
 /// How many keys are held in memory before they go into the file.
 const RECENT: usize = 16_384;
@@ -37,10 +39,15 @@ fn fingerprint(key: &str) -> i64 {
     i64::from_be_bytes(first)
 }
 
+/// Makes the index where there is none.
+pub(super) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(SCHEMA)
+}
+
 impl Keys {
     /// Reads the keys that are not in the file's index, and makes the index where there is none.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        connection.execute_batch(SCHEMA)?;
+        create_tables(connection)?;
         let sql = "SELECT key, first FROM commits WHERE first > (SELECT coalesce(max(position), 0) FROM keys_indexed)";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([])?;
@@ -105,6 +112,57 @@ fn known(connection: &Connection, key: &str, first: i64) -> rusqlite::Result<Opt
         .prepare_cached(sql)?
         .query_row(params![first, key], |row| Ok(Known { request_hash: row.get(0)?, first, last: row.get(1)? }));
     known.optional()
+}
+
+/// Says what is wrong with the keys: each stands for whole commits of one stream, and is found by its index.
+pub(super) fn audit(connection: &Connection) -> rusqlite::Result<Vec<Finding>> {
+    let indexed = indexed(connection)?;
+    let sql = "SELECT commits.first, commits.last, key, one.stream, other.stream, one.version, other.version
+        FROM commits LEFT JOIN events AS one ON one.position = commits.first
+        LEFT JOIN events AS other ON other.position = commits.last ORDER BY commits.first";
+    let mut statement = connection.prepare(sql)?;
+    let mut found = connection.prepare("SELECT count(*) FROM key_index WHERE fingerprint = ?1 AND first = ?2")?;
+    let (mut rows, mut findings, mut before) = (statement.query([])?, Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let at = Position::new(first as u64);
+        let streams: [Option<i64>; 2] = [row.get(3)?, row.get(4)?];
+        let versions: [Option<i64>; 2] = [row.get(5)?, row.get(6)?];
+        let whole = matches!((streams, versions), ([Some(one), Some(other)], [Some(from), Some(to)])
+            if one == other && to - from == last - first && first > before);
+        before = last.max(before);
+        if !whole {
+            let reason = format!("stands for no commit: events {first} to {last} are none");
+            findings.push(Finding::Key { first: at, reason, disposable: false });
+        } else if first <= indexed {
+            let key = fingerprint(row.get_ref(2)?.as_str()?);
+            if found.query_row([key, first], |row| row.get::<_, i64>(0))? == 0 {
+                let reason = "is not in the index: the same request would be carried out again".to_owned();
+                findings.push(Finding::Key { first: at, reason, disposable: true });
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Makes the index over the keys anew.
+pub(super) fn rebuild(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("DELETE FROM key_index; DELETE FROM keys_indexed")?;
+    let mut statement = connection.prepare("SELECT key, first FROM commits ORDER BY first")?;
+    let mut put = connection.prepare("INSERT OR IGNORE INTO key_index VALUES (?1, ?2)")?;
+    let (mut rows, mut last) = (statement.query([])?, None);
+    while let Some(row) = rows.next()? {
+        let first: i64 = row.get(1)?;
+        put.execute([fingerprint(row.get_ref(0)?.as_str()?), first])?;
+        last = Some(first);
+    }
+    let sql = "INSERT INTO keys_indexed SELECT 1, ?1 WHERE ?1 IS NOT NULL";
+    connection.execute(sql, [last]).map(drop)
+}
+
+/// Returns up to which position the file's index goes.
+fn indexed(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(position), 0) FROM keys_indexed", [], |row| row.get(0))
 }
 
 #[cfg(test)]

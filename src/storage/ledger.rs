@@ -37,7 +37,7 @@ pub(super) struct Ledger {
     pub(super) slots: Vec<Slot>,
     pub(super) connection: Connection,
     pub(super) interner: Interner,
-    words: Words,
+    pub(super) words: Words,
     pub(super) keys: Arc<Mutex<Keys>>,
     pub(super) tree: Frontier,
     pub(super) sealed: u64,
@@ -85,8 +85,16 @@ struct Numbers {
 }
 
 impl Ledger {
-    /// Opens the file and reads what is to be mirrored; projections are rebuilt where they do not fit.
+    /// Opens the file at a start: what is not as Berth makes it is put right, projections are rebuilt where they do not fit.
     pub(super) fn open(path: PathBuf, slots: Vec<Slot>, create: bool) -> Result<Self, OpenError> {
+        let mut ledger = Self::load(path, slots, create)?;
+        ledger.check_schema()?;
+        ledger.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
+        Ok(ledger)
+    }
+
+    /// Opens the file and reads what is to be mirrored.
+    fn load(path: PathBuf, slots: Vec<Slot>, create: bool) -> Result<Self, OpenError> {
         let (connection, log) = database::open_writer(&path, create)?;
         let failed = |source| OpenError::Read(row::read_error(&path, source));
         let (tree, recorded_at) = load_tree(&connection).map_err(failed)?;
@@ -94,7 +102,7 @@ impl Ledger {
         let keys = Arc::new(Mutex::new(Keys::load(&connection).map_err(failed)?));
         let salts = Salts { random: SystemRandom::new(), drawn: Vec::new() };
         let (interner, words, scratch) = (Interner::default(), Words::default(), Vec::new());
-        let mut ledger = Self {
+        let ledger = Self {
             path,
             log,
             slots,
@@ -110,7 +118,6 @@ impl Ledger {
             scratch,
         };
         ledger.check_size()?;
-        ledger.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
         Ok(ledger)
     }
 
@@ -120,7 +127,7 @@ impl Ledger {
         let mut slots = std::mem::take(&mut self.slots);
         slots.iter_mut().for_each(Slot::forget);
         let _ = self.connection.execute_batch("ROLLBACK");
-        match Self::open(self.path.clone(), Vec::new(), false) {
+        match Self::load(self.path.clone(), Vec::new(), false) {
             Ok(fresh) => {
                 let keys = Arc::clone(&self.keys); // others hold it, too
                 std::mem::swap(&mut *lock(&keys), &mut *lock(&fresh.keys));
@@ -328,13 +335,19 @@ impl Ledger {
         }
         let mut stale = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let sql = "SELECT version, position, error IS NULL FROM projections WHERE name = ?1";
+            let sql = "SELECT version, position, error IS NULL, rows FROM projections WHERE name = ?1";
             let stored = self.connection.query_row(sql, [slot.name()], |row| {
-                Ok((row.get::<_, u32>(0)?, Position::new(row.get::<_, i64>(1)? as u64), row.get::<_, bool>(2)?))
+                let position = Position::new(row.get::<_, i64>(1)? as u64);
+                Ok((row.get::<_, u32>(0)?, position, row.get::<_, bool>(2)?, row.get::<_, i64>(3)?))
             });
             match stored.optional()? {
-                Some((version, position, true)) if version == slot.version() && position == head => slot.resume(head),
-                Some((_, _, false)) if !starting => {}
+                Some((version, position, true, rows)) if version == slot.version() && position == head => {
+                    slot.resume(head, rows);
+                    if starting && is_untrue(slot, &self.connection, &mut self.words) {
+                        stale.push(index);
+                    }
+                }
+                Some((_, _, false, _)) if !starting => {}
                 _ => stale.push(index),
             }
         }
@@ -343,6 +356,13 @@ impl Ledger {
 
     /// Folds the whole log into new tables and puts them in the place of the old ones, in one transaction.
     fn rebuild(&mut self, stale: &[usize], head: Position) -> rusqlite::Result<()> {
+        self.begin()?;
+        self.fold_anew(stale, head)?;
+        self.connection.execute_batch("COMMIT")
+    }
+
+    /// Does that within the open transaction.
+    pub(super) fn fold_anew(&mut self, stale: &[usize], head: Position) -> rusqlite::Result<()> {
         let connection = &self.connection;
         let mut slots: Vec<&mut Slot> = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -350,7 +370,6 @@ impl Ledger {
                 slots.push(slot);
             }
         }
-        let transaction = connection.unchecked_transaction()?;
         for slot in &mut slots {
             slot.announce(connection)?;
             slot.begin_rebuild(connection)?; // a table that SQLite refuses parks it
@@ -371,8 +390,21 @@ impl Ledger {
             slot.reached(connection)?;
             slot.end_rebuild(connection)?;
         }
-        transaction.commit()
+        Ok(())
     }
+}
+
+/// Says whether a read model cannot be what the log makes, as far as a look at a few rows shows; one without a table is not.
+fn is_untrue(slot: &Slot, connection: &Connection, words: &mut Words) -> bool {
+    let reason = slot.probe(connection, words).unwrap_or_else(|error| Some(error.to_string()));
+    if let Some(reason) = &reason {
+        tracing::error!(
+            model = slot.name(),
+            reason,
+            "a read model is not what the log makes; it is made anew: berth audit verify"
+        );
+    }
+    reason.is_some()
 }
 
 fn sealed_size(connection: &Connection) -> rusqlite::Result<u64> {
@@ -386,7 +418,7 @@ pub(super) fn is_of_a_commit(source: &rusqlite::Error) -> bool {
     matches!(source.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch))
 }
 
-fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
+pub(super) fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
     keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

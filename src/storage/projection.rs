@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::row::{self, Words};
 use crate::events::Envelope;
 use crate::types::{Position, StreamName};
 
@@ -20,6 +21,11 @@ pub const UNIFORM_SCHEMA: &str =
     "CREATE TABLE {table} (key TEXT PRIMARY KEY, row TEXT NOT NULL, position INTEGER NOT NULL) STRICT";
 /// Is how many rows are held between two events.
 const ROWS_HELD: usize = 16_384;
+
+/// How many rows of each read model a start looks at from either place.
+const SAMPLE: usize = 8;
+/// The longest history of a row that a start folds again.
+const HISTORY: i64 = 500;
 
 /// Is a read model of the current state, kept in the same transaction as the events.
 pub trait InlineProjection: Send {
@@ -94,17 +100,26 @@ pub fn fold_events<'a>(
 pub(super) struct Slot {
     projection: Box<dyn InlineProjection>,
     table: String,
-    rows: HashMap<String, Option<Value>>,
+    rows: HashMap<String, Held>,
     dirty: HashMap<String, Position>,
     flushed: Position,
+    /// How many rows the table has, and how many it had when that was last recorded.
+    count: [i64; 2],
     parked: bool,
+}
+
+/// Is a row in memory.
+struct Held {
+    row: Option<Value>,
+    /// Whether the table has one under that key.
+    stored: bool,
 }
 
 impl Slot {
     pub(super) fn new(projection: Box<dyn InlineProjection>) -> Self {
         let table = table_of(projection.name());
         let (rows, dirty) = (HashMap::new(), HashMap::new());
-        Self { projection, table, rows, dirty, flushed: Position::default(), parked: false }
+        Self { projection, table, rows, dirty, flushed: Position::default(), count: [0, 0], parked: false }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -115,25 +130,40 @@ impl Slot {
         self.projection.version()
     }
 
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Returns how many rows the table has.
+    pub(super) const fn count(&self) -> i64 {
+        self.count[0]
+    }
+
+    pub(super) const fn is_parked(&self) -> bool {
+        self.parked
+    }
+
     /// Folds an event into the rows in memory; they reach the table with [`Slot::flush`].
     fn fold(&mut self, connection: &Connection, event: &Envelope) -> Result<(), Failure> {
         let touched = catch_unwind(AssertUnwindSafe(|| self.projection.keys(event)));
         for key in touched.map_err(|panic| Failure::Projection(panic_text(&*panic)))? {
-            let row = match self.rows.remove(&key) {
-                Some(row) => row,
+            let Held { row, stored } = match self.rows.remove(&key) {
+                Some(held) => held,
                 None => self.load(connection, &key)?,
             };
             let row = fold_row(&*self.projection, &key, row, event).map_err(Failure::Projection)?;
             self.dirty.insert(key.clone(), event.position);
-            self.rows.insert(key, row);
+            self.rows.insert(key, Held { row, stored });
         }
         Ok(())
     }
 
-    fn load(&self, connection: &Connection, key: &str) -> Result<Option<Value>, Failure> {
+    fn load(&self, connection: &Connection, key: &str) -> Result<Held, Failure> {
         let sql = format!("SELECT row FROM {} WHERE key = ?1", self.table);
         let text: Option<String> = connection.prepare_cached(&sql)?.query_row([key], |row| row.get(0)).optional()?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| Failure::Projection(error.to_string()))
+        let stored = text.is_some();
+        let row = text.map(|text| serde_json::from_str(&text)).transpose();
+        Ok(Held { row: row.map_err(|error| Failure::Projection(error.to_string()))?, stored })
     }
 
     /// Writes the rows that changed: all of them, or none if the table refuses one.
@@ -160,16 +190,65 @@ impl Slot {
             ))?;
             let mut delete = connection.prepare_cached(&format!("DELETE FROM {} WHERE key = ?1", self.table))?;
             for (key, position) in self.dirty.drain() {
-                match self.rows.get(&key) {
-                    Some(Some(row)) => put.execute(params![key, row.to_string(), position.get() as i64])?,
-                    _ => delete.execute([key])?,
+                let Some(held) = self.rows.get_mut(&key) else { continue };
+                match &held.row {
+                    Some(row) => put.execute(params![key, row.to_string(), position.get() as i64])?,
+                    None => delete.execute([key])?,
                 };
+                self.count[0] += i64::from(held.row.is_some()) - i64::from(held.stored);
+                held.stored = held.row.is_some();
             }
+            drop((put, delete));
+            self.record_count(connection)?;
         }
         if self.rows.len() > ROWS_HELD {
             self.rows.clear();
         }
         Ok(())
+    }
+
+    /// Records how many rows there are: a start compares that with the table.
+    fn record_count(&mut self, connection: &Connection) -> Result<(), Failure> {
+        let [count, recorded] = self.count;
+        if count != recorded {
+            let sql = "UPDATE projections SET rows = ?2 WHERE name = ?1";
+            connection.prepare_cached(sql)?.execute(params![self.name(), count])?;
+            self.count[1] = count;
+        }
+        Ok(())
+    }
+
+    /// Says what is wrong with the rows, as far as a count and a few of them show.
+    pub(super) fn probe(&self, connection: &Connection, words: &mut Words) -> rusqlite::Result<Option<String>> {
+        let sql = format!("SELECT count(*) FROM {}", self.table);
+        let counted: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+        if counted != self.count[0] {
+            return Ok(Some(format!("it has {counted} rows and should have {}", self.count[0])));
+        }
+        for (key, row, position) in self.sample(connection)? {
+            let Some(streams) = self.projection.streams(&key) else { continue };
+            let Some(events) = short_history(connection, words, &streams)? else { continue };
+            let touched = |event: &&Envelope| self.projection.keys(event).contains(&key);
+            let last = events.iter().rev().find(touched).map(|event| event.position.get() as i64);
+            let made = catch_unwind(AssertUnwindSafe(|| fold_events(&*self.projection, &key, &events)));
+            let Ok(made) = made else { continue };
+            if serde_json::from_str(&row).ok() != made || last != Some(position) {
+                return Ok(Some(format!("the row {key} is not what the log makes of it")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes rows from a place that differs from start to start, and the first ones.
+    fn sample(&self, connection: &Connection) -> rusqlite::Result<Vec<(String, String, i64)>> {
+        let sql = format!(
+            "SELECT key, row, position FROM {table} WHERE key IN (
+                 SELECT key FROM (SELECT key FROM {table} ORDER BY key LIMIT {SAMPLE})
+                 UNION SELECT key FROM (SELECT key FROM {table} WHERE key >= char(97 + abs(random() % 26)) ORDER BY key LIMIT {SAMPLE}))",
+            table = self.table
+        );
+        let mut statement = connection.prepare(&sql)?;
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     }
 
     /// Forgets what is in memory, because the transaction it belongs to is gone.
@@ -199,10 +278,11 @@ impl Slot {
         connection.prepare_cached(sql)?.execute(params![self.name(), self.flushed.get() as i64]).map(drop)
     }
 
-    /// Goes on with rows that are whole up to `position`.
-    pub(super) fn resume(&mut self, position: Position) {
+    /// Goes on with `rows` rows that are whole up to `position`.
+    pub(super) fn resume(&mut self, position: Position, rows: i64) {
         self.parked = false;
         self.flushed = position;
+        self.count = [rows, rows];
     }
 
     /// Makes an empty table beside the one in use and folds into it from now on.
@@ -210,6 +290,7 @@ impl Slot {
         self.forget();
         self.parked = false;
         self.flushed = Position::default();
+        self.count = [0, 0];
         let shadow = format!("shadow_{}", self.name());
         connection.execute_batch(&format!("DROP TABLE IF EXISTS {shadow}"))?;
         match connection.execute_batch(&self.projection.schema().replace("{table}", &shadow)).map_err(Failure::from) {
@@ -237,9 +318,28 @@ impl Slot {
 
     /// Notes, before a rebuild, that the rows are of this version, so that parking in the midst of it can be recorded.
     pub(super) fn announce(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let sql = "INSERT OR REPLACE INTO projections (name, version, position, error) VALUES (?1, ?2, 0, NULL)";
+        let sql =
+            "INSERT OR REPLACE INTO projections (name, version, position, error, rows) VALUES (?1, ?2, 0, NULL, 0)";
         connection.execute(sql, params![self.name(), self.version()]).map(drop)
     }
+}
+
+/// Reads the events that make up a row, in order; nothing if they are too many for a start.
+fn short_history(
+    connection: &Connection,
+    words: &mut Words,
+    streams: &[StreamName],
+) -> rusqlite::Result<Option<Vec<Envelope>>> {
+    let mut events = Vec::new();
+    for stream in streams {
+        let filter = "stream = (SELECT id FROM streams WHERE name = ?1) ORDER BY version LIMIT ?2";
+        events.extend(row::read(connection, words, filter, params![stream.to_string(), HISTORY])?);
+        if events.len() as i64 >= HISTORY {
+            return Ok(None);
+        }
+    }
+    events.sort_by_key(|event| event.position);
+    Ok(Some(events))
 }
 
 enum Failure {

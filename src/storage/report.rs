@@ -78,6 +78,66 @@ pub enum Finding {
         /// What SQLite said.
         reason: String,
     },
+    /// An index does not lead to the rows of its table.
+    #[error("the index {index} of the file does not fit its table: {reason}")]
+    Index {
+        /// Which one.
+        index: String,
+        /// What SQLite said.
+        reason: String,
+    },
+    /// A table, an index or a trigger is not the one that Berth makes.
+    #[error("the {object} of the file {reason}")]
+    Schema {
+        /// What it is and its name.
+        object: String,
+        /// What became of it.
+        reason: String,
+        /// Whether it holds nothing that cannot be made anew.
+        disposable: bool,
+    },
+    /// A read model cannot be trusted as a whole.
+    #[error("the read model {model} {reason}")]
+    Model {
+        /// Its name.
+        model: String,
+        /// Why.
+        reason: String,
+    },
+    /// A row of a read model is not what the log makes of it.
+    #[error("{what} in the read model {model} {reason}")]
+    Row {
+        /// The read model's name.
+        model: String,
+        /// Whose row, by its name or else by its key.
+        what: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A snapshot is not the state that the log makes.
+    #[error("the snapshot of {stream} {reason}")]
+    Snapshot {
+        /// Of which stream.
+        stream: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The table of idempotency keys does not fit the events.
+    #[error("the idempotency key of the commit at event {first} {reason}")]
+    Key {
+        /// The first event of the commit.
+        first: Position,
+        /// What does not fit.
+        reason: String,
+        /// Whether only the index over the keys is wrong.
+        disposable: bool,
+    },
+    /// What follows from the log could not be made again.
+    #[error("what follows from the log cannot be compared with it: {reason}")]
+    Incomparable {
+        /// Why.
+        reason: String,
+    },
     /// The file cannot be read to its end.
     #[error("the file cannot be read beyond event {position}: {reason}")]
     Unreadable {
@@ -87,6 +147,19 @@ pub enum Finding {
         reason: String,
     },
 }
+
+/// Is a finding in words, with what mends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What is not as it was written.
+    pub finding: String,
+    /// The command that mends it; nothing where only a copy of the log helps.
+    pub mended_by: Option<&'static str>,
+}
+
+const DERIVED: &str = "shown      read models, snapshots, indexes, keys and triggers are what follows from the log";
+/// The command that makes everything anew that follows from the log.
+const REBUILD: &str = "node rebuild";
 
 /// Is what a verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +180,8 @@ pub struct VerifyReport {
     pub outside: Option<(u64, Timestamp)>,
     /// The name of the key that the signatures were checked with.
     pub key: Option<String>,
+    /// Whether what follows from the log was compared with it, too.
+    pub derived: bool,
     /// What is not as it was written.
     pub findings: Vec<Finding>,
 }
@@ -122,7 +197,7 @@ impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "log {}: {} events", self.log, self.events)?;
         for finding in self.told() {
-            writeln!(f, "WRONG      {finding}")?;
+            writeln!(f, "WRONG      {}", finding.finding)?;
         }
         self.statements().iter().try_for_each(|statement| writeln!(f, "{statement}"))
     }
@@ -130,15 +205,8 @@ impl fmt::Display for VerifyReport {
 
 impl VerifyReport {
     /// Says what is wrong; events in a row that are altered in the same way are told together.
-    pub fn told(&self) -> Vec<String> {
-        let runs = self.findings.chunk_by(Finding::goes_on_in);
-        runs.filter_map(|run| match (run.first()?, run.last()?) {
-            (Finding::Altered { position: first, what }, Finding::Altered { position: last, .. }) => {
-                Some(format!("{} altered: {what}", span(*first, *last)))
-            }
-            (finding, _) => Some(finding.to_string()),
-        })
-        .collect()
+    pub fn told(&self) -> Vec<Told> {
+        self.findings.chunk_by(Finding::goes_on_in).filter_map(tell).collect()
     }
 
     /// Says what was shown and what was not.
@@ -146,6 +214,7 @@ impl VerifyReport {
         let mut told = Vec::new();
         if self.is_intact() {
             told.push("shown      consistent with itself: every event fits its hash and its place".to_owned());
+            told.extend(self.derived.then(|| DERIVED.to_owned()));
         }
         if self.redacted + self.archived > 0 {
             let (redacted, archived) = (self.redacted, self.archived);
@@ -173,18 +242,42 @@ impl VerifyReport {
     }
 }
 
+fn tell(run: &[Finding]) -> Option<Told> {
+    let finding = match (run.first()?, run.last()?) {
+        (Finding::Altered { position: first, what }, Finding::Altered { position: last, .. }) => {
+            format!("{} altered: {what}", span(*first, *last))
+        }
+        (finding, _) => finding.to_string(),
+    };
+    Some(Told { finding, mended_by: run.first()?.mended_by() })
+}
+
 /// Names events in a row, and says that they are.
 fn span(first: Position, last: Position) -> String {
     if first == last { format!("event {first} is") } else { format!("events {first} to {last} are") }
 }
 
 impl Finding {
+    /// Returns the command that mends it: whatever follows from the log is made anew, what the log itself lost is not.
+    pub const fn mended_by(&self) -> Option<&'static str> {
+        match self {
+            Self::Index { .. } | Self::Model { .. } | Self::Row { .. } | Self::Snapshot { .. } => Some(REBUILD),
+            Self::Schema { disposable, .. } | Self::Key { disposable, .. } if *disposable => Some(REBUILD),
+            _ => None,
+        }
+    }
+
     /// Tells whether the next finding says the same of the next event.
     fn goes_on_in(&self, next: &Self) -> bool {
         let (Self::Altered { position, what }, Self::Altered { position: later, what: same }) = (self, next) else {
             return false;
         };
         *later == position.next() && what == same
+    }
+
+    /// Tells whether both are about one index.
+    pub(super) fn is_of_the_index_of(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Index { index, .. }, Self::Index { index: same, .. }) if index == same)
     }
 
     /// Tells whether this says that the event at `place` is altered.

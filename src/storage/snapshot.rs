@@ -6,6 +6,7 @@
 //! nothing to the log.
 
 use ring::digest::{Context, SHA256};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::database;
@@ -40,6 +41,35 @@ fn digest(leaf: &Hash, state_schema: u32, state: &[u8]) -> Hash {
     take(digest.finish())
 }
 
+/// Is a snapshot as it lies in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The number of its stream in the file.
+    pub id: i64,
+    /// The name of the stream, if it has one.
+    pub stream: Option<StreamName>,
+    /// What it holds; nothing if its digest does not fit, or it stands at no event of its stream.
+    pub snapshot: Option<Snapshot>,
+}
+
+const EVERY: &str =
+    "SELECT events.version, snapshots.state_schema, snapshots.state, leaf, snapshots.stream, streams.name
+    FROM snapshots LEFT JOIN streams ON streams.id = snapshots.stream
+    LEFT JOIN events ON events.position = snapshots.position AND events.stream = snapshots.stream
+        AND events.version = snapshots.version
+    WHERE snapshots.stream > ?1 ORDER BY snapshots.stream LIMIT ?2";
+/// How many snapshots are looked at at once.
+const SNAPSHOTS_READ: usize = 100;
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    let stream = row.get::<_, Option<String>>(5)?.and_then(|name| name.parse::<StreamName>().ok());
+    let snapshot = match (&stream, row.get_ref(0)?) {
+        (None, _) | (_, ValueRef::Null) => None,
+        (Some(stream), _) => snapshot(stream, row)?,
+    };
+    Ok(Kept { id: row.get(4)?, stream, snapshot })
+}
+
 const SELECT: &str = "SELECT events.version, state_schema, state, leaf FROM streams
     JOIN snapshots ON snapshots.stream = streams.id
     JOIN events ON events.stream = snapshots.stream AND events.version = snapshots.version
@@ -58,6 +88,26 @@ fn snapshot(stream: &StreamName, row: &Row<'_>) -> rusqlite::Result<Option<Snaps
 }
 
 impl Reader {
+    /// Hands over every snapshot of the file, whole or not.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn each_snapshot(&self, mut each: impl FnMut(&Kept)) -> Result<(), ReadError> {
+        let mut last = i64::MIN;
+        loop {
+            let page = self.query(|connection| {
+                let mut statement = connection.prepare_cached(EVERY)?;
+                let rows = statement.query_map(params![last, SNAPSHOTS_READ as i64], kept)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            page.iter().for_each(&mut each);
+            match page.last() {
+                Some(end) if page.len() == SNAPSHOTS_READ => last = end.id,
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// Returns the snapshot of a stream, if it has one that is whole.
     pub fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError> {
         self.query(|connection| {

@@ -174,6 +174,11 @@ impl SqliteStore {
         self.send(|reply| Request::Archive(until, reply))
     }
 
+    /// Makes indexes, read models, keys and triggers anew from the log, and drops the snapshots of these streams.
+    pub fn rebuild(&self, condemned: Vec<i64>) -> oneshot::Receiver<Result<Position, AppendError>> {
+        self.send(|reply| Request::Rebuild(condemned, reply))
+    }
+
     /// Writes what is waiting, signs the root and ends; later appends are refused.
     pub fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -247,7 +252,7 @@ impl Drop for SqliteStore {
 }
 
 /// One process writes a state directory: the version map in memory would not notice another.
-fn lock(state: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(state: &Path) -> Result<File, OpenError> {
     let path = state.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(OpenError::file(&path))?;

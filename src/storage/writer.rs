@@ -78,6 +78,7 @@ pub(super) enum Request {
     Snapshot(Snapshot),
     Redact(Vec<Position>, Reply<usize>),
     Archive(Position, Reply<usize>),
+    Rebuild(Vec<i64>, Reply<Position>),
     Stop,
 }
 
@@ -88,6 +89,7 @@ impl Request {
             Self::Append(_, reply) => drop(reply.send(Err(error))),
             Self::Seal(reply) => drop(reply.send(Err(error))),
             Self::Redact(_, reply) | Self::Archive(_, reply) => drop(reply.send(Err(error))),
+            Self::Rebuild(_, reply) => drop(reply.send(Err(error))),
             Self::Snapshot(_) | Self::Stop => {}
         }
     }
@@ -340,6 +342,10 @@ impl Writer {
             }
             Request::Archive(until, reply) => {
                 let _ = reply.send(self.guard(|ledger| ledger.archive(until)));
+            }
+            Request::Rebuild(condemned, reply) => {
+                let mended = self.guard(|ledger| ledger.mend(&condemned).map(|()| ledger.head().position));
+                let _ = reply.send(mended);
             }
             Request::Stop => return false,
         }

@@ -14,6 +14,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("the second daemon of a state directory is refused", second),
     ("a newer state directory is refused and stays as it is", newer),
     ("a log that was cut or changed is refused or told by the audit", damaged),
+    ("read models that were forged are named, and made anew from the log", forged),
     ("without space nothing is lost and what frees space still works", full),
     ("a state directory of another user is refused", foreign),
     ("on a file system that no layer can lie on nothing starts, and the doctor says why", overlay),
@@ -83,6 +84,54 @@ fn finds(node: &Node, what: &str) -> Outcome {
     let told = node.berth(&["audit", "verify"])?;
     check!(told.code == 10 && told.out.contains('✗') && !told.out.contains(": whole"), "{what}: {told:?}");
     Ok(())
+}
+
+/// Changes the log's file as somebody with root would.
+fn change(node: &Node, sql: &str) -> Outcome {
+    let log = rusqlite::Connection::open(node.state().join("log.db")).map_err(|error| error.to_string())?;
+    log.execute_batch(sql).map_err(|error| Stop::Failed(error.to_string()))
+}
+
+fn forged() -> Outcome {
+    let hide = "DELETE FROM projection_containers WHERE row ->> '$.name' = 'c1'; DROP TRIGGER events_delete;
+        UPDATE projection_containers SET row = json_set(row, '$.rest', 'deleted') WHERE row ->> '$.name' = 'c2'";
+    let mut node = Node::begin("forged")?;
+    node.template()?;
+    for name in ["c1", "c2", "c3"] {
+        node.must(&["container", "create", name, "--template", "bb", "--disk", "32M", "--disk-kind", "directory"])?;
+    }
+    let truth = node.must(&["ps", "-o", "name"])?.out;
+    // With no daemon: every reader of the record is misled until it is made anew.
+    node.stop()?;
+    change(&node, hide)?;
+    check!(node.must(&["ps", "-o", "name"])?.out != truth, "the forgery shows nothing");
+    finds(&node, "forged rows")?;
+    let told = node.berth(&["audit", "verify"])?.out;
+    for word in
+        ["the row of c1 (", "is missing", "the row of c2 (", "rest is", "trigger events_delete", "berth node rebuild"]
+    {
+        check!(told.contains(word), "{word} is not told: {told}");
+    }
+    let mended = node.must(&["node", "rebuild"])?;
+    check!(mended.out.contains("mended: the row of c2"), "{mended:?}");
+    node.must(&["audit", "verify"])?;
+    check!(node.must(&["ps", "-o", "name"])?.out == truth, "not as it was: {mended:?}");
+    // A start looks itself, and says so.
+    change(&node, hide)?;
+    node.start()?;
+    check!(node.must(&["ps", "-o", "name"])?.out == truth, "the daemon believes the forgery");
+    check!(node.words().contains("a read model is not what the log makes"), "{}", node.words());
+    node.must(&["audit", "verify"])?;
+    // Under a daemon at work.
+    change(&node, hide)?;
+    finds(&node, "rows forged beside the daemon")?;
+    let mended = node.must(&["node", "rebuild", "-o", "json"])?.json()?;
+    check!(mended["left"] == serde_json::json!([]) && mended["events"].as_u64() > Some(10), "{mended}");
+    node.must(&["audit", "verify"])?;
+    node.must(&["container", "rename", "c1", "c9"])?;
+    check!(node.must(&["ps", "-o", "name"])?.out.contains("c9"), "the read models do not go on");
+    node.must(&["audit", "verify"])?;
+    node.finish()
 }
 
 fn damaged() -> Outcome {

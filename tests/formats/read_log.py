@@ -170,19 +170,48 @@ def words(db, sql):
     return {row[0]: row[1:] if len(row) > 2 else row[1] for row in db.execute(sql)}
 
 
+def named(table, known, number, wanted=str):
+    """Returns the word behind a number; ValueError if there is none of that kind."""
+    if number not in known:
+        raise ValueError(f"its {table} {number!r} is not there")
+    word = known[number]
+    if not all(isinstance(part, wanted) for part in (word if isinstance(word, tuple) else (word,))):
+        raise ValueError(f"its {table} {number!r} is damaged")
+    return word
+
+
+def read_event(row, streams, kinds, boots, principals, nodes):
+    who, how = named("principal", principals, row[8])
+    return {
+        "stream": named("stream", streams, row[1]), "version": row[2], "kind": named("kind", kinds, row[3]),
+        "schema": row[4], "recorded_at": row[5], "wall_clock": row[6], "boot": named("boot", boots, row[7]),
+        "who": who, "how": how, "operation": row[9],
+        "cause": None if row[10] is None else (named("causing stream", streams, row[10]), row[11]),
+        "node": named("node", nodes, row[12], bytes),
+        "body_commitment": row[15] if row[14] is None else sha256(row[13] + row[14]),
+        "annex_commitment": row[17],
+    }
+
+
 def read_log(path, vkey, checkpoint):
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    log = db.execute("SELECT id FROM log").fetchone()[0]
+    found = db.execute("SELECT id FROM log").fetchone()
+    if not found:
+        return {"origin": None, "events": 0, "wrong": ["the id of the log is missing"]}
+    log = found[0]
     streams = words(db, "SELECT id, name FROM streams")
     kinds = words(db, "SELECT id, name FROM kinds")
     boots = words(db, "SELECT id, name FROM boots")
     nodes = words(db, "SELECT id, node FROM nodes")
     principals = words(db, "SELECT id, who, how FROM principals")
-    notes = [read_note(row[0], vkey) for row in db.execute("SELECT note FROM checkpoints ORDER BY size")]
-    if checkpoint:
-        notes.append(read_note(checkpoint, vkey))
     origin = "berth-log/" + base32_id(log)
     wrong, tree, roots, redacted, versions = [], Tree(), {}, 0, {}
+    notes, texts = [], list(db.execute("SELECT size, note FROM checkpoints ORDER BY size"))
+    for size, text in texts + ([("that was given", checkpoint)] if checkpoint else []):
+        try:
+            notes.append(read_note(text, vkey))
+        except (ValueError, AttributeError) as error:
+            wrong.append(f"the checkpoint {size} cannot be read: {error}")
     wanted = {note["size"] for note in notes}
     roots[0] = tree.root()
     for row in db.execute(
@@ -190,26 +219,24 @@ def read_log(path, vkey, checkpoint):
         " cause_stream, cause_version, node, body_salt, body, body_commitment, annex, annex_commitment, leaf"
         " FROM events ORDER BY position"):
         position, stream, version = row[0:3]
-        event = {
-            "stream": streams[stream], "version": version, "kind": kinds[row[3]], "schema": row[4],
-            "recorded_at": row[5], "wall_clock": row[6], "boot": boots[row[7]],
-            "who": principals[row[8]][0], "how": principals[row[8]][1], "operation": row[9],
-            "cause": None if row[10] is None else (streams[row[10]], row[11]), "node": nodes[row[12]],
-            "body_commitment": row[15] if row[14] is None else sha256(row[13] + row[14]),
-            "annex_commitment": row[17],
-        }
+        try:
+            event = read_event(row, streams, kinds, boots, principals, nodes)
+            leaf = leaf_hash(log, event)
+        except (ValueError, TypeError, AttributeError, struct.error) as error:
+            wrong.append(f"event {position} cannot be read: {error}")
+            leaf = None
         if row[16] is None:
             redacted += row[17] is not None
-        elif sha256(row[16]) != row[17]:
+        elif not isinstance(row[16], bytes) or sha256(row[16]) != row[17]:
             wrong.append(f"the annex of event {position} does not fit")
         if position != tree.size + 1:
             wrong.append(f"events before {position} are missing")
         if version != versions.get(stream, 0) + 1:
             wrong.append(f"event {position} is out of place")
         versions[stream] = version
-        if leaf_hash(log, event) != row[18]:
+        if leaf is not None and leaf != row[18]:
             wrong.append(f"event {position} is altered")
-        tree.push(row[18])
+        tree.push(row[18] if isinstance(row[18], bytes) else b"")
         if tree.size in wanted:
             roots[tree.size] = tree.root()
     for note in notes:
@@ -244,7 +271,10 @@ def main():
     if arguments.checkpoint:
         with open(arguments.checkpoint, encoding="utf-8") as file:
             checkpoint = file.read()
-    report = read_log(arguments.log, vkey, checkpoint)
+    try:
+        report = read_log(arguments.log, vkey, checkpoint)
+    except sqlite3.Error as error:  # a page that cannot be read
+        report = {"origin": None, "wrong": [f"{arguments.log} cannot be read: {error}"]}
     print(json.dumps(report))
     return 1 if report["wrong"] else 0
 

@@ -1,6 +1,6 @@
 //! Snapshots save reading and nothing else: with one, without one, or with a bad one the same daemon goes on.
 
-use berth::actors::{CommandError, Replica};
+use berth::actors::{CommandError, Replica, differs};
 use berth::domain::Aggregate;
 use berth::domain::directory::{self, Directory};
 use berth::events::DirectoryEvent;
@@ -117,6 +117,37 @@ fn a_snapshot_that_this_program_cannot_use_changes_nothing() {
         let recorded = daemon.order::<Directory>(&names(), reserve(40), "on").await.unwrap();
         assert!(matches!(&recorded.events[..], [DirectoryEvent::NameReserved { .. }]), "{recorded:?}");
         assert_eq!(recorded.recorded[0].version, Version::new(41));
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_forged_snapshot_is_told_from_a_true_one_and_its_actor_reads_the_log_again() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = Daemon::start(&scene, Faults::default());
+        reserve_all(&daemon, 0..40).await;
+        daemon.registry.close().await;
+        written(&daemon).await;
+        let good = daemon.store.snapshot(&names()).unwrap().unwrap();
+        assert!(!differs(&daemon.store.reader(), good.clone()).unwrap());
+        let text = String::from_utf8(good.state.clone()).unwrap();
+        assert!(text.contains("name-33"), "{text}");
+        let forged = Snapshot { state: text.replace("name-33", "name-xx").into_bytes(), ..good };
+        assert!(differs(&daemon.store.reader(), forged.clone()).unwrap());
+        daemon.store.keep(forged);
+        written(&daemon).await;
+        daemon.crash();
+
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        reserve_all(&daemon, 40..41).await;
+        let mut kept = Vec::new();
+        daemon.store.reader().each_snapshot(|snapshot| kept.push(snapshot.id)).unwrap();
+        daemon.store.rebuild(kept).await.unwrap().unwrap();
+        daemon.registry.read_again(&[names()]);
+        let other = directory::Command::Reserve { name: "name-33".parse().unwrap(), holder: container("other") };
+        let refused = daemon.order::<Directory>(&names(), other, "other").await;
+        assert!(matches!(&refused, Err(CommandError::Refused(why)) if why.code == "name.taken"), "{refused:?}");
         daemon.crash();
     });
 }

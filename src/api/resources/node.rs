@@ -63,3 +63,23 @@ pub struct CheckpointNote {
     /// The signed note, as a file that anybody can check.
     pub note: String,
 }
+
+/// Is one thing that an audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditFinding {
+    /// What is wrong.
+    pub finding: String,
+    /// The command that mends it; nothing where only a copy of the log helps.
+    pub mended_by: Option<String>,
+}
+
+/// Is the answer of `POST /v1/node/rebuild`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// From how many events everything was made anew.
+    pub events: u64,
+    /// What was wrong and is not any more.
+    pub mended: Vec<String>,
+    /// What is still wrong.
+    pub left: Vec<AuditFinding>,
+}

@@ -81,6 +81,7 @@ impl Daemon {
                 level: Arc::new(move || *asked.lock().unwrap()),
                 read_only: Arc::new(|| None),
                 checkpoint: Arc::new(move || sealed.seal()),
+                rebuild: Arc::new(|| Ok(crate::api::resources::Rebuilt::default())),
             },
             node: NodeFacts {
                 id: node,

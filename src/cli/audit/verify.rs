@@ -2,16 +2,18 @@
 
 use clap::Args;
 
+use crate::api::resources::AuditFinding;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Tone};
 use crate::cli::ports::AuditEvidence;
 
-/// Recompute the log and compare it with its hashes
+/// Recompute the log, compare it with its hashes, and what follows from it with it
 ///
 /// This reads the state directory itself and trusts no daemon. With a checkpoint and a key kept elsewhere it also proves
-/// that nothing before the checkpoint was changed. What was shown and what was not is said. The exit code is 10 if anything is wrong.
+/// that nothing before the checkpoint was changed. Read models, snapshots, indexes and keys are made again and compared.
+/// What was shown and what was not is said. The exit code is 10 if anything is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth audit verify\n  \
     berth audit verify --checkpoint /mnt/usb/berth.checkpoint --key /mnt/usb/checkpoint.vkey")]
@@ -30,10 +32,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     if output::one(&mut context.screen, context.format, &value, None)? {
         return Ok(exit);
     }
-    for finding in &report.findings {
-        let line = format!("{} {}", mark(context, false), crate::types::terminal_safe(finding));
-        context.screen.write(&format!("{line}\n"))?;
-    }
+    tell(context, &report.findings)?;
     report.statements.iter().try_for_each(|statement| context.screen.line(statement))?;
     let checkpoint = match report.checkpoint_fits {
         Some(true) => ", the checkpoint fits",
@@ -43,6 +42,16 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let state = if is_bad { "something is wrong" } else { "whole" };
     context.screen.line(&format!("{} events, root {}: {state}{checkpoint}", report.events, report.root))?;
     Ok(exit)
+}
+
+/// Tells what is wrong, each with what mends it.
+pub fn tell(context: &mut Context<'_>, findings: &[AuditFinding]) -> Result<(), Failure> {
+    for AuditFinding { finding, mended_by } in findings {
+        let mended = mended_by.as_ref().map_or_else(String::new, |command| format!(" (mended by: {command})"));
+        let line = format!("{} {}{mended}\n", mark(context, false), crate::types::terminal_safe(finding));
+        context.screen.write(&line)?;
+    }
+    Ok(())
 }
 
 /// Returns the sign in front of a finding; it is a sign and a colour.

@@ -1,5 +1,6 @@
 //! `berth node`: this machine.
 
+mod rebuild;
 mod status;
 
 use super::verbs;
@@ -8,5 +9,6 @@ verbs! {
     /// What can be asked of this machine.
     Verb {
         Status(status),
+        Rebuild(rebuild),
     }
 }

@@ -6,8 +6,9 @@ use crate::cli::root::Root;
 
 /// Reads that show the present alone: what they show is not recorded, or is the record itself.
 const READS_WITHOUT_PAST: &[&str] = &["logs", "cat", "follow", "wait", "recovery-key"];
-/// Leaves that neither read the log nor change anything.
-const NEITHER: &[&str] = &["doctor", "daemon", "tour", "completion", "exit-codes", "audit verify", "audit checkpoint"];
+/// Leaves that neither read what is recorded nor record anything.
+const NEITHER: &[&str] =
+    &["doctor", "daemon", "tour", "completion", "exit-codes", "audit verify", "audit checkpoint", "node rebuild"];
 const READS: &[&str] = &["list", "show", "history", "files", "coverage", "next", "status", "ps", "events"];
 
 /// Returns every leaf with its path, and its own names alone.

@@ -81,7 +81,8 @@ CREATE TABLE projections (
     name     TEXT PRIMARY KEY,
     version  INTEGER NOT NULL,
     position INTEGER NOT NULL,
-    error    TEXT                                -- set: parked after this position
+    error    TEXT,                               -- set: parked after this position
+    rows     INTEGER NOT NULL                    -- how many its table has
 ) STRICT;
 
 CREATE TRIGGER events_insert BEFORE INSERT ON events

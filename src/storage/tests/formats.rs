@@ -121,4 +121,29 @@ fn a_reader_written_from_the_document_reads_a_real_log() {
     drop(log);
     let (fits, said) = read();
     assert!(!fits && said.contains("event 40 is altered"), "{said}");
+    let dangling = [
+        ("UPDATE events SET stream = 999 WHERE position = 41", "event 41 cannot be read: its stream 999 is not there"),
+        ("UPDATE events SET kind = 999 WHERE position = 42", "event 42 cannot be read: its kind 999 is not there"),
+        ("UPDATE events SET boot = 999 WHERE position = 43", "event 43 cannot be read: its boot 999 is not there"),
+        (
+            "UPDATE events SET principal = 999 WHERE position = 44",
+            "event 44 cannot be read: its principal 999 is not there",
+        ),
+        ("UPDATE events SET node = 999 WHERE position = 45", "event 45 cannot be read: its node 999 is not there"),
+        (
+            "UPDATE events SET cause_stream = 999, cause_version = 1 WHERE position = 46",
+            "event 46 cannot be read: its causing stream 999 is not there",
+        ),
+        (
+            "DROP TRIGGER checkpoints_update; UPDATE checkpoints SET note = 'x' WHERE size = 90",
+            "the checkpoint 90 cannot be read",
+        ),
+    ];
+    for (sql, wanted) in dangling {
+        let log = rusqlite::Connection::open(home.log()).unwrap();
+        log.execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+        drop(log);
+        let (fits, said) = read();
+        assert!(!fits && said.contains(wanted) && !said.contains("Traceback"), "{sql}: {said}");
+    }
 }

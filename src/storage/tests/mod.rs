@@ -1,6 +1,7 @@
 //! The log as a whole, on real files.
 
 mod damage;
+mod derived;
 mod durability;
 mod formats;
 mod read_models;
