@@ -6,6 +6,8 @@ mod audit;
 mod daemon;
 #[path = "main/doctor.rs"]
 mod doctor;
+#[path = "main/history.rs"]
+mod history;
 #[path = "main/identity.rs"]
 mod identity;
 #[path = "main/neighbours.rs"]
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         doctor: doctor::report,
         audit_verify: audit::run,
         rebuild: audit::rebuild,
+        accept_history: history::accept,
         tour: |arguments| tour::run(arguments.keep),
     };
     cli::run(std::env::args_os(), ports)

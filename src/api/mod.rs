@@ -30,6 +30,6 @@ mod templates;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use peer::group_id;
+pub use peer::{group_id, own_principal};
 pub use ports::{LogPorts, NodeFacts, Ports};
 pub use server::serve;

@@ -45,7 +45,7 @@ use clap_complete::CompleteEnv;
 
 use context::Context;
 use exit::Exit;
-pub use ports::{AuditEvidence, AuditReport, DaemonArguments, Ports, TourArguments};
+pub use ports::{AcceptArguments, Accepted, AuditEvidence, AuditReport, DaemonArguments, Ports, TourArguments};
 use root::Root;
 use screen::{Colour, Screen};
 

@@ -30,6 +30,13 @@ pub(crate) fn of(state: &Path) -> io::Result<Identity> {
     }
 }
 
+/// Reads who this is where somebody is.
+pub(crate) fn known(state: &Path) -> io::Result<Identity> {
+    let path = state.join(FILE);
+    let read = fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    read.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
 fn decide(state: &Path, path: &Path) -> io::Result<Identity> {
     let drawn = berth::sys::random::bytes()?;
     let instance = drawn[..4].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));

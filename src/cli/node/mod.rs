@@ -1,5 +1,6 @@
 //! `berth node`: this machine.
 
+mod accept_history;
 mod rebuild;
 mod status;
 
@@ -10,5 +11,6 @@ verbs! {
     Verb {
         Status(status),
         Rebuild(rebuild),
+        AcceptHistory(accept_history),
     }
 }
