@@ -3,7 +3,8 @@
 //!
 //! The kernel tells when a link goes, when a rule, an address or a route comes or goes, and when forwarding is switched; what
 //! it does not tell, such as a bridge that was taken down or a rule of the old iptables, is found by a look every minute.
-//! Only transitions are told, and a network of which there is news again and again is told of ever more seldom.
+//! Only transitions are told, and what is told of again and again is told ever more seldom: each thing for itself, since a
+//! container can take away its own port as often as it likes, and the filters are not to wait for that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,16 +28,23 @@ const GATHERING: Duration = Duration::from_millis(200);
 /// The least time between two looks: a firewall that is loaded rule by rule, or another runtime that makes its own, is news
 /// without end.
 const REST: Duration = Duration::from_secs(1);
-/// The first and the longest pause before the same network is told of again.
+/// The part of the time that looks may take: where there are many networks or rules, each takes long.
+const SHARE: u32 = 10;
+/// The first and the longest pause before the same thing is told of again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 
-/// Is when a network was told of last, and how long there is nothing more to be told of it.
+/// Is when a thing was told of last, and how long there is nothing more to be told of it.
 struct Told {
     at: Instant,
     pause: Duration,
 }
 
 impl Told {
+    /// Tells whether there was quiet for long enough to begin anew.
+    fn is_past(&self, now: Instant) -> bool {
+        now >= self.again() + self.pause * 2 + SILENCE
+    }
+
     /// Says when more may be told.
     fn again(&self) -> Instant {
         self.at + self.pause
@@ -45,7 +53,7 @@ impl Told {
     /// Tells now: the pause doubles, unless there was quiet for long enough.
     fn once_more(last: Option<&Self>, now: Instant) -> Self {
         let pause = match last {
-            Some(last) if now < last.again() + last.pause * 2 + SILENCE => (last.pause * 2).min(PAUSES.1),
+            Some(last) if !last.is_past(now) => (last.pause * 2).min(PAUSES.1),
             _ => PAUSES.0,
         };
         Self { at: now, pause }
@@ -61,15 +69,21 @@ pub(crate) async fn follow(
 ) {
     let (sender, mut news) = mpsc::channel(1);
     std::thread::spawn(move || listen(&sender));
-    let mut watcher = Watcher { registry, query, host, told: HashMap::new(), put_off: None };
+    let mut watcher = Watcher { registry, query, host, told: Memory::default() };
     loop {
-        let put_off = watcher.put_off;
-        tokio::select! {
+        let put_off = watcher.told.put_off;
+        let changes = tokio::select! {
             changes = news.recv() => match changes {
-                Some(changes) => watcher.look(changes).await,
+                Some(changes) => changes,
                 None => return,
             },
-            () = until(put_off) => watcher.look(Changes::ALL).await,
+            () = until(put_off) => Changes::ALL,
+            _ = ending.wait_for(|ending| *ending) => return,
+        };
+        let begun = Instant::now();
+        watcher.look(changes).await;
+        tokio::select! {
+            () = tokio::time::sleep((begun.elapsed() * (SHARE - 1)).min(SILENCE)) => {}
             _ = ending.wait_for(|ending| *ending) => return,
         }
     }
@@ -133,26 +147,67 @@ fn listen(sender: &mpsc::Sender<Changes>) {
 }
 
 /// Is what a look found.
-enum Seen {
-    Missing(Vec<String>),
-    /// All is there; what stands in its way, if that was looked for.
-    Whole(Option<Vec<String>>),
+struct Seen {
+    missing: Vec<String>,
+    /// What stands in the network's way, if that was looked for.
+    shortcomings: Option<Vec<String>>,
 }
+
+/// Is what was told of the networks, thing by thing.
+#[derive(Default)]
+struct Memory {
+    told: HashMap<(NetworkId, String), Told>,
+    /// When something is to be told that was found too early.
+    put_off: Option<Instant>,
+}
+
+impl Memory {
+    /// Forgets what has been quiet for so long that the next pause is the first again.
+    fn forget(&mut self, now: Instant) {
+        self.told.retain(|_, told| !told.is_past(now));
+    }
+
+    /// Tells whether a thing may be told of now, and remembers it as told; what may not be is put off.
+    fn admit(&mut self, network: NetworkId, thing: &str, now: Instant) -> bool {
+        let key = (network, thing.to_owned());
+        let last = self.told.get(&key);
+        if let Some(again) = last.map(Told::again).filter(|again| now < *again) {
+            self.put_off = Some(self.put_off.map_or(again, |other| other.min(again)));
+            return false;
+        }
+        let told = Told::once_more(last, now);
+        self.told.insert(key, told);
+        true
+    }
+
+    /// Decides what is told of a network: what is missing, since making it again also looks for shortcomings; else these.
+    fn command(&mut self, id: NetworkId, known: &[String], seen: Seen, now: Instant) -> Option<network::Command> {
+        let missing: Vec<String> = seen.missing.into_iter().filter(|thing| self.admit(id, thing, now)).collect();
+        if !missing.is_empty() {
+            return Some(network::Command::ReportMissing { missing });
+        }
+        let shortcomings = seen.shortcomings.filter(|found| *found != known)?;
+        self.admit(id, SHORTCOMINGS, now).then_some(network::Command::ReportShortcomings { shortcomings })
+    }
+}
+
+/// Stands for all shortcomings of a network together, which no missing thing is called.
+const SHORTCOMINGS: &str = "";
 
 struct Watcher {
     registry: Arc<Registry>,
     query: Query,
     host: Arc<LinuxHost>,
-    told: HashMap<NetworkId, Told>,
-    /// When something is to be told that was found too early.
-    put_off: Option<Instant>,
+    told: Memory,
 }
 
 impl Watcher {
     async fn look(&mut self, changes: Changes) {
-        self.put_off = None;
+        if changes == Changes::ALL {
+            self.told.put_off = None; // a lesser look may pass over what was put off
+        }
         let rows = self.query.networks(false, Moment::Now).unwrap_or_default();
-        self.told.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        self.told.forget(Instant::now());
         for row in rows.into_iter().filter(|row| row.state == ThingState::Ready && row.operation.is_none()) {
             let (host, seen) = (Arc::clone(&self.host), row.clone());
             match tokio::task::spawn_blocking(move || see(&host, &seen, changes)).await {
@@ -164,19 +219,7 @@ impl Watcher {
     }
 
     async fn report(&mut self, row: &NetworkRow, seen: Seen) {
-        let command = match seen {
-            Seen::Missing(missing) => network::Command::ReportMissing { missing },
-            Seen::Whole(Some(shortcomings)) if shortcomings != row.shortcomings => {
-                network::Command::ReportShortcomings { shortcomings }
-            }
-            Seen::Whole(_) => return,
-        };
-        let now = Instant::now();
-        let last = self.told.get(&row.id);
-        if let Some(again) = last.map(Told::again).filter(|again| now < *again) {
-            self.put_off = Some(self.put_off.map_or(again, |other| other.min(again)));
-            return;
-        }
+        let Some(command) = self.told.command(row.id, &row.shortcomings, seen, Instant::now()) else { return };
         match &command {
             network::Command::ReportMissing { missing } => {
                 tracing::warn!(network = %row.name, missing = missing.join(", "), "somebody removed parts of the network");
@@ -189,26 +232,53 @@ impl Watcher {
             }
             _ => {}
         }
-        let told = Told::once_more(last, now);
         tell::<network::Network>(&self.registry, &StreamName::new(Category::Network, row.id), command).await;
-        self.told.insert(row.id, told);
     }
 }
 
 /// Filters are looked at only when they, or the ways that packets take, may have changed: it takes a program.
 fn see(host: &LinuxHost, row: &NetworkRow, changes: Changes) -> Result<Seen, Failure> {
     let missing = host.missing_of_network(row.id, &row.bridge, row.subnet, changes.rules)?;
-    if !missing.is_empty() {
-        return Ok(Seen::Missing(missing));
-    }
     let asked = changes.rules || changes.ways;
     let shortcomings = asked.then(|| host.shortcomings_of_network(&row.bridge, row.subnet)).transpose()?;
-    Ok(Seen::Whole(shortcomings))
+    Ok(Seen { missing, shortcomings })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use network::Command::{ReportMissing, ReportShortcomings};
+
+    const PORT: &str = "the port v1";
+    const TABLE: &str = "the filter table";
+
+    fn seen(missing: &[&str], shortcomings: Option<&[&str]>) -> Seen {
+        let words = |them: &[&str]| them.iter().map(ToString::to_string).collect();
+        Seen { missing: words(missing), shortcomings: shortcomings.map(words) }
+    }
+
+    #[test]
+    fn a_port_that_goes_again_and_again_does_not_hold_up_what_else_is_missing_or_in_the_way() {
+        let (mut memory, network, now) = (Memory::default(), NetworkId::from_bytes([1; 16]), Instant::now());
+        let only = |thing: &str| Some(ReportMissing { missing: vec![thing.to_owned()] });
+        assert_eq!(memory.command(network, &[], seen(&[PORT], None), now), only(PORT));
+        assert_eq!(memory.command(network, &[], seen(&[PORT], None), now), None);
+        assert_eq!(memory.put_off, Some(now + PAUSES.0));
+        assert_eq!(memory.command(network, &[], seen(&[PORT, TABLE], None), now), only(TABLE));
+        let found = memory.command(network, &[], seen(&[PORT], Some(&["a firewall drops"])), now);
+        assert_eq!(found, Some(ReportShortcomings { shortcomings: vec!["a firewall drops".to_owned()] }));
+        assert_eq!(memory.command(network, &[], seen(&[PORT], None), now + PAUSES.0), only(PORT));
+    }
+
+    #[test]
+    fn what_has_been_quiet_for_long_is_forgotten() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        assert!(memory.admit(NetworkId::from_bytes([1; 16]), PORT, now));
+        memory.forget(now + PAUSES.0);
+        assert_eq!(memory.told.len(), 1);
+        memory.forget(now + PAUSES.0 * 3 + SILENCE);
+        assert!(memory.told.is_empty());
+    }
 
     #[test]
     fn news_without_end_are_told_ever_more_seldom_until_there_is_quiet() {
