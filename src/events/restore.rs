@@ -30,8 +30,10 @@ pub enum RestoreTarget {
         /// The absolute path of the directory.
         into: String,
         /// To whom the files belong there: user and group of the host; the numbers from inside, if nobody is named.
+        #[serde(default)]
         owner: Option<(u32, u32)>,
         /// Whether set-uid, set-gid, capabilities, devices and security attributes go along.
+        #[serde(default)]
         privileges: bool,
     },
 }
@@ -79,6 +81,7 @@ pub enum RestoreEvent {
         /// How many bytes.
         written: Size,
         /// What did not go along to a place outside.
+        #[serde(default)]
         left_out: LeftOut,
     },
     /// The restored files are the container's files now; the old ones are kept.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::backup::Progress;
 use super::bare::strip;
 use super::catalogue::{Entry, FileContent, Node, is_beneath};
+use super::data::{Trouble, write_content};
 use super::error::{Error, Result};
 use super::id_map::IdMap;
 use super::manifest::{Counters, Exception};
@@ -112,22 +113,6 @@ struct Marked {
     path: Vec<u8>,
     marks: u32,
     inode: (u64, (u32, u32)),
-}
-
-/// Says why an entry is not there: the entry's own trouble, or one that ends the restore.
-enum Trouble {
-    Entry(String),
-    Fatal(Error),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        if fs::is_full(&error) {
-            Self::Fatal(Error::io("write", "the restored tree")(error))
-        } else {
-            Self::Entry(error.to_string())
-        }
-    }
 }
 
 impl<'a> Restore<'a> {
@@ -245,6 +230,9 @@ impl<'a> Restore<'a> {
             return Ok(());
         }
         let name = last_name(&entry.path);
+        if !wanted && let Some(aside) = self.options.overwrite.as_deref() {
+            return self.lead_through(entry, name, aside);
+        }
         let fresh = match make_directory(self.stack.top()?, name, 0o700) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
@@ -259,15 +247,40 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
+    /// Enters a directory that only leads to others, and makes it if it is missing.
+    fn lead_through(&mut self, entry: &Entry, name: &[u8], aside: &[u8]) -> std::result::Result<(), Trouble> {
+        let missing = stat_at(self.stack.top()?, name).is_err();
+        let made = if missing { Some(self.make_lead(entry, name, aside)?) } else { None };
+        self.stack.push(name)?;
+        let found = fs::stat(self.stack.top()?)?;
+        if made.is_some_and(|made| (made.inode, made.device) != (found.inode, found.device)) {
+            self.stack.pop();
+            return Err(Trouble::Entry(REPLACED.to_owned()));
+        }
+        self.open.push(Level { entry: entry.clone(), wanted: missing, fresh: false });
+        Ok(())
+    }
+
+    /// Makes a directory that gets its name only with its owner and mode: a later try of a restore that was cut off finds it
+    /// there and leaves it as it is.
+    fn make_lead(&mut self, entry: &Entry, name: &[u8], aside: &[u8]) -> std::result::Result<fs::Metadata, Trouble> {
+        let ids = self.options.ids;
+        let above = self.stack.top()?;
+        let _ = fs::unlink_directory(above, aside); // of an earlier try
+        make_directory(above, aside, 0o700)?;
+        let made = open_beneath(above, aside, Access::Directory)?;
+        lay_bare(made.as_fd())?;
+        if let (Some(owner), Some(group)) = (ids.outward(entry.owner), ids.outward(entry.group)) {
+            let _ = set_owner(made.as_fd(), owner, group); // told of when the directory is left
+        }
+        set_mode(made.as_fd(), entry.mode)?;
+        fs::rename_new(above, aside, above, name)?;
+        Ok(fs::stat(made.as_fd())?)
+    }
+
     /// Makes sure that the directory just entered is the one just made, and that it hands nothing down.
     fn take_over(&mut self) -> std::result::Result<(), Trouble> {
-        let directory = self.stack.top()?;
-        let found = fs::stat(directory)?;
-        let done = if found.uid == effective_user() && found.mode & OTHERS == 0 {
-            strip(directory, FileKind::Directory, &[]).map_err(Trouble::from)
-        } else {
-            Err(Trouble::Entry(REPLACED.to_owned()))
-        };
+        let done = lay_bare(self.stack.top()?);
         if done.is_err() {
             self.stack.pop();
         }
@@ -429,6 +442,15 @@ const OTHERS: u32 = 0o077;
 /// Somebody else writes where is restored to: what has the name now is left as it is.
 const REPLACED: &str = "it was replaced by something else while it was restored";
 
+/// Makes sure that a directory is the one just made, and takes away what it was handed down.
+fn lay_bare(directory: BorrowedFd<'_>) -> std::result::Result<(), Trouble> {
+    let found = fs::stat(directory)?;
+    if found.uid != effective_user() || found.mode & OTHERS != 0 {
+        return Err(Trouble::Entry(REPLACED.to_owned()));
+    }
+    Ok(strip(directory, FileKind::Directory, &[])?)
+}
+
 fn kind_of(node: &Node) -> FileKind {
     match node {
         Node::Directory => FileKind::Directory,
@@ -463,64 +485,4 @@ fn open_parent<'a>(target: BorrowedFd<'_>, path: &'a [u8]) -> io::Result<(OwnedF
         present = open_beneath(present.as_fd(), part, Access::Directory)?;
     }
     Ok((present, name))
-}
-
-/// Hands the data of a file to `write`, with the place where each piece belongs; returns how much it was.
-fn write_content(
-    reader: &Reader,
-    content: &FileContent,
-    mut write: impl FnMut(&[u8], u64) -> std::result::Result<(), Trouble>,
-) -> std::result::Result<u64, Trouble> {
-    let mut extents = content.data_extents().into_iter();
-    let mut present = extents.next();
-    for chunk in &content.chunks {
-        let bytes = reader.get(chunk).map_err(|error| match error {
-            Error::Damaged { .. } | Error::Missing { .. } => Trouble::Entry(error.to_string()),
-            other => Trouble::Fatal(other),
-        })?;
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let Some(extent) = &mut present else {
-                return Err(Trouble::Entry("it has more data than extents".to_owned()));
-            };
-            let count = rest.len().min(usize::try_from(extent.length).unwrap_or(usize::MAX));
-            let (now, later) = rest.split_at(count);
-            write(now, extent.offset)?;
-            extent.offset += count as u64;
-            extent.length -= count as u64;
-            if extent.length == 0 {
-                present = extents.next();
-            }
-            rest = later;
-        }
-    }
-    Ok(content.data_length())
-}
-
-/// Writes the whole content of a file to `out`, holes as the zeros they read as.
-///
-/// # Errors
-/// `Damaged` or `Missing` if the store does not have it; what `out` says.
-pub fn cat(reader: &Reader, content: &FileContent, out: &mut dyn io::Write) -> Result<()> {
-    let mut at = 0;
-    let written = write_content(reader, content, |bytes, offset| {
-        write_zeros(out, offset - at)?;
-        at = offset + bytes.len() as u64;
-        Ok(out.write_all(bytes)?)
-    });
-    match written {
-        Ok(_) => write_zeros(out, content.size - at).map_err(Error::io("write", "the output")),
-        Err(Trouble::Fatal(error)) => Err(error),
-        Err(Trouble::Entry(reason)) => Err(Error::damaged("the file", reason)),
-    }
-}
-
-fn write_zeros(out: &mut dyn io::Write, mut count: u64) -> io::Result<()> {
-    const ZEROS: [u8; 16_384] = [0; 16_384];
-    while count > 0 {
-        let now = count.min(ZEROS.len() as u64);
-        out.write_all(&ZEROS[..now as usize])?;
-        count -= now;
-    }
-    Ok(())
 }

@@ -5,13 +5,14 @@ use std::os::fd::BorrowedFd;
 
 use super::backup::Progress;
 use super::catalogue::{Catalogue, Entry};
+use super::data::cat;
 use super::error::{Error, Result};
 use super::manifest::Manifest;
 use super::merged::{Merged, find};
 use super::outward::Outward;
 use super::pattern::Pattern;
 use super::reader::Reader;
-use super::restore::{RestoreOptions, RestoreReport, cat, require_empty, restore};
+use super::restore::{RestoreOptions, RestoreReport, require_empty, restore};
 use super::select::select;
 use super::store::Repository;
 use crate::sys::fs::display_path;

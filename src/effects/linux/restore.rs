@@ -98,9 +98,10 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let view = self.view(store, backup)?;
-        let target = private_directory(Path::new(into), outward.owner).map_err(cannot("make", into))?;
+        let aside = format!(".berth-restored-{run}").into_bytes();
+        let target = private_directory(Path::new(into), &aside, outward.owner).map_err(cannot("make", into))?;
         let patterns = paths.iter().map(|path| Pattern::new(path.trim_start_matches('/').as_bytes())).collect();
-        let options = options(Some(format!(".berth-restored-{run}").into_bytes()));
+        let options = options(Some(aside));
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.extract(patterns, target.as_fd(), outward, &options, &mut |counters| {
             context.report("restoring", counters.entries, None);
@@ -120,8 +121,9 @@ fn options(overwrite: Option<Vec<u8>>) -> RestoreOptions {
     RestoreOptions { ids: IdMap::IDENTITY, outward: None, overwrite, cancelled }
 }
 
-/// Opens a directory of the host; what is missing on the way is made, for its owner alone and with nothing inherited.
-fn private_directory(path: &Path, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+/// Opens a directory of the host; what is missing on the way is made, for its owner alone and with nothing inherited. Each is
+/// made under the name `aside` first, which nobody else has: one that has its own name is whole, whenever this was cut off.
+fn private_directory(path: &Path, aside: &[u8], owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
     match sysfs::open_root(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened,
@@ -129,17 +131,16 @@ fn private_directory(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Owned
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::NotFound.into());
     };
-    let (above, name) = (private_directory(above, owner)?, name.as_bytes());
-    match sysfs::make_directory(above.as_fd(), name, 0o700) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return sysfs::open_root(path),
-        made => made?,
-    }
-    let made = sysfs::open_beneath(above.as_fd(), name, Access::Directory)?;
+    let above = private_directory(above, aside, owner)?;
+    let _ = sysfs::unlink_directory(above.as_fd(), aside); // of an earlier try
+    sysfs::make_directory(above.as_fd(), aside, 0o700)?;
+    let made = sysfs::open_beneath(above.as_fd(), aside, Access::Directory)?;
     strip(made.as_fd(), FileKind::Directory, &[])?;
     if let Some((user, group)) = owner {
         sysfs::set_owner(made.as_fd(), user, group)?;
     }
     sysfs::set_mode(made.as_fd(), 0o700)?;
+    sysfs::rename_new(above.as_fd(), aside, above.as_fd(), name.as_bytes())?;
     Ok(made)
 }
 

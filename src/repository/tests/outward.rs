@@ -8,6 +8,7 @@ use crate::repository::Outward;
 use crate::sys::fs::{self as sysfs, FileKind};
 use crate::sys::xattr;
 use crate::types::LeftOut;
+use std::sync::atomic::Ordering;
 
 const CALLER: Outward = Outward { owner: Some((1234, 4321)), privileges: false };
 
@@ -201,4 +202,31 @@ fn whoever_swaps_names_in_the_place_leads_nothing_out_of_it() {
     assert_eq!(std::fs::read_to_string(bench.path("victim/passwd")).unwrap(), "victim");
     assert_eq!(std::fs::read_dir(bench.path("victim")).unwrap().count(), 1);
     assert_eq!(std::fs::metadata(bench.path("victim")).unwrap().uid(), 0);
+}
+
+#[test]
+fn a_restore_that_was_cut_off_leaves_no_directory_closed_to_whom_it_belongs() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    trap(&bench.path("tree"));
+    with_mode(&bench.path("tree/srv"), 0o751);
+    let (repository, _) = bench.create();
+    let manifest = back_up(&repository, &bench.dir("tree"), options(), "one").unwrap();
+    let target = bench.dir("out");
+    let cut = RestoreOptions { overwrite: Some(b".aside-1".to_vec()), ..restore_options(IdMap::IDENTITY) };
+    let view = repository.view(&manifest).unwrap();
+    let mut at_first = |_: &Counters| cut.cancelled.store(true, Ordering::Relaxed);
+    let patterns = || vec![Pattern::new(b"/srv/x/plain")];
+    let ended = view.extract(patterns(), target.as_fd(), CALLER, &cut, &mut at_first);
+    assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
+
+    std::fs::create_dir(bench.path("out/.aside-1")).unwrap(); // as an earlier try leaves it that died before the name was given
+    let again = RestoreOptions { cancelled: Arc::default(), ..cut };
+    let report = view.extract(patterns(), target.as_fd(), CALLER, &again, &mut |_| {}).unwrap();
+    assert_eq!(report.exceptions, []);
+    let lead = std::fs::metadata(bench.path("out/srv")).unwrap();
+    assert_eq!((mode(&bench.path("out/srv")), lead.uid(), lead.gid()), (0o751, 1234, 4321));
+    assert!(bench.path("out/srv/x/plain").exists());
 }
