@@ -2,7 +2,7 @@
 
 use actix_web::web;
 
-use super::containers::{can_start, read};
+use super::containers::{can_start, reach, read};
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
 use super::problem::{ApiError, ApiResult};
@@ -10,11 +10,12 @@ use super::resources::{RestoreRequest, RestoreTo};
 use super::templates::absolute;
 use crate::domain::restore_job::{Command, Request, RestoreJob};
 use crate::domain::{Refusal, RefusalClass};
+use crate::effects::access::Access;
 use crate::events::{Configuration, RestoreTarget};
 use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::BackupRow;
 use crate::sys::process::{effective_group, effective_user};
-use crate::types::{Category, ContainerId, Name, RunId, StreamName};
+use crate::types::{Category, ContainerId, Fingerprint, Name, RunId, StreamName};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -114,7 +115,21 @@ async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configurati
     });
     let message = "the log does not tell what the container was when it was backed up";
     let unknown = || Refusal::new(RefusalClass::NotFound, "backup.no-configuration", message);
-    Ok(found.await?.ok_or_else(unknown)?)
+    let configuration = found.await?.ok_or_else(unknown)?;
+    if let Some(command) = configuration.command {
+        require_command(edge, command).await?;
+    }
+    Ok(configuration)
+}
+
+/// Refuses a container that could never start, because its command line was redacted since.
+async fn require_command(edge: &Edge, command: Fingerprint) -> ApiResult<()> {
+    if reach(&edge.ports, Access::kept_commands).await?.contains(&command) {
+        return Ok(());
+    }
+    let message = "the command line of the container was redacted or lost, so a new one could not start; its files can be \
+                   restored: --into DIR";
+    Err(Refusal::new(RefusalClass::Conflict, "backup.no-command", message).into())
 }
 
 async fn command(edge: Edge, reference: web::Path<String>, command: Command) -> ApiResult {

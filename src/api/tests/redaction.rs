@@ -71,6 +71,24 @@ fn a_command_line_is_forgotten_when_its_container_is_purged_and_its_event_redact
 }
 
 #[test]
+fn what_could_never_start_is_not_made_of_a_backup() {
+    run(async |daemon| {
+        let position = with_secret(daemon).await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        let (_, outcome) = daemon.done("/v1/backups", json!({"containers": ["job"]})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        let (_, list) = daemon.get("/v1/backups").await;
+        let path = format!("/v1/backups/{}/restore", list["items"][0]["id"].as_str().unwrap());
+        for verb in ["delete", "purge"] {
+            daemon.done(&format!("/v1/containers/job/{verb}"), json!({})).await;
+        }
+        assert_eq!(redact(daemon, position).await.0, 202);
+        let (status, problem) = daemon.post(&path, json!({"to": "new", "name": "again"})).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("backup.no-command")), "{problem}");
+    });
+}
+
+#[test]
 fn only_what_is_there_can_be_redacted() {
     run(async |daemon| {
         let position = with_secret(daemon).await;

@@ -165,3 +165,24 @@ fn moments_are_times_spans_and_positions() {
     let (_, recorded) = (query.as_of(at("2h")).unwrap(), query.as_of(Moment::Now).unwrap());
     assert_eq!(recorded.position, Position::new(2));
 }
+
+#[test]
+fn the_command_line_of_a_container_that_a_restore_is_making_is_needed_until_the_restore_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let (command, run) = (Fingerprint::from_bytes([7; 32]), RunId::derived("r"));
+    let configuration = Box::new(Configuration { command: Some(command), ..configuration() });
+    let request = RestoreEvent::RestoreRequested {
+        id: run,
+        backup: BackupId::derived("1"),
+        source: ContainerId::derived("c"),
+        store: StoreId::derived("s"),
+        target: RestoreTarget::New { container: ContainerId::derived("d"), name: name("again"), configuration },
+        start: false,
+    };
+    append(&store, &run.to_string(), "r", &request);
+    let query = Query::new(store.reader());
+    assert_eq!(query.needed_commands().unwrap().into_iter().collect::<Vec<_>>(), [command]);
+    append(&store, &run.to_string(), "r", &RestoreEvent::RestoreCompleted);
+    assert!(query.needed_commands().unwrap().is_empty());
+}
