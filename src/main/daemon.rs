@@ -121,6 +121,19 @@ fn refuse_before_1970(now: Timestamp) -> Result<(), Refused> {
     Err(Refused { reason, hint: Some("set it (date --set, or a time service), then start again".to_owned()), code: 1 })
 }
 
+/// Says to whoever sweeps after the dead that this instance lives. Without that its bridges and groups would pass for left
+/// ones; only root has any.
+fn hold_entry(setup: &Setup) -> Result<Option<fs::File>, Refused> {
+    if berth::sys::process::effective_user() != 0 {
+        return Ok(None);
+    }
+    neighbours::hold(&setup.identity.instance).map(Some).map_err(|error| Refused {
+        reason: format!("the register of daemons in /run/berth cannot be used: {error}"),
+        hint: Some("make room in /run, or mount it writable, then start again".to_owned()),
+        code: 1,
+    })
+}
+
 fn unusable(state: &Path, error: &io::Error) -> Refused {
     let denied = error.kind() == io::ErrorKind::PermissionDenied;
     let hint =
@@ -167,8 +180,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let findings = doctor::report(&setup.state);
     let rebooted = start::has_rebooted(&query, &setup);
     start::introduce(&registry, &setup).await;
-    // Says to whoever sweeps after the dead that this instance lives.
-    let _alive = neighbours::hold(&setup.identity.instance);
+    let _alive = hold_entry(&setup)?;
     clock::time_boot(&registry).await;
     start::sweep(&registry, &query).await?;
     start::finish_redactions(&store, &query, &registry, &*host).await;
