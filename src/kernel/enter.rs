@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::{self, WindowSize};
 use crate::sys::{descriptor, signal, socket};
 
-/// How long the helper may take. The shim does nothing else meanwhile, so a container that blocks the helper (by a
+/// How long helper and command may take together. The shim does nothing else meanwhile, so a container that blocks the helper (by a
 /// file system of its own over /dev/pts) must not hold it for long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What helper and command end with when they could not become the command; the report says why.
@@ -106,10 +106,11 @@ pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<E
 }
 
 fn take_over(socket: &OwnedFd, terminal: bool) -> Result<Entered, Failure> {
+    let deadline = Instant::now() + PATIENCE;
     let (pid, mut descriptors) = words::expect_entered(socket, PATIENCE)?;
     let missing = || Failure::new("enter the container", "the helper sent other descriptors than were asked for");
     let pidfd = if descriptors.is_empty() { return Err(missing()) } else { descriptors.remove(0) };
-    if let Err(failure) = words::wait_for_end(socket, PATIENCE) {
+    if let Err(failure) = words::wait_for_end(socket, deadline.saturating_duration_since(Instant::now())) {
         let _ = process::signal_pidfd(&pidfd, signal::KILL);
         return Err(failure);
     }
