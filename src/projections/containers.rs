@@ -3,7 +3,7 @@
 //! What it *is* (`rest`) and what is being *done* with it (`operation`) are folded apart; `state` is one word for both.
 
 use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
-use crate::types::{Category, IdRange, Name, Span};
+use crate::types::{Category, IdRange, Name, Span, Timestamp};
 
 use super::model::{self, Model, table};
 use super::rows::{ContainerRow, ContainerState, HoldRow, OpenOperation};
@@ -13,7 +13,7 @@ pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =
@@ -65,6 +65,8 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         holds: vec![],
         operation: None,
         deleted_until: None,
+        deleted_at: None,
+        deleted_position: None,
         restored_from: None,
         created_at: event.recorded_at,
         created_by: event.context.principal.who.clone(),
@@ -133,7 +135,7 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
         }
         ContainerEvent::RestartDue => row.restarts_at = None,
         ContainerEvent::ContainerUndeleted => {
-            row.deleted_until = None;
+            bury(row, event, None);
             halted(row);
         }
         ContainerEvent::ContainerStarted { init, warnings, .. } => {
@@ -148,7 +150,13 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
         ContainerEvent::ContainerResumed => row.rest = ContainerState::Running,
         ContainerEvent::ContainerBuried { until } => {
             row.rest = ContainerState::Deleted;
-            row.deleted_until = Some(*until);
+            bury(row, event, Some(*until));
+        }
+        // It lies there as long as at first, as the container's own rule has it.
+        ContainerEvent::UndeleteFailed { .. } => {
+            if let (Some(until), Some(since)) = (row.deleted_until, row.deleted_at) {
+                bury(row, event, Some(event.recorded_at.after(until.since(since))));
+            }
         }
         ContainerEvent::CreateUndone { reason } => {
             row.rest = ContainerState::Failed;
@@ -156,7 +164,7 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
         }
         ContainerEvent::ContainerPurged => {
             row.rest = ContainerState::Purged;
-            row.deleted_until = None;
+            bury(row, event, None);
         }
         ContainerEvent::UndoStuck { reason } | ContainerEvent::PurgeStuck { reason } => {
             row.rest = ContainerState::Stuck;
@@ -179,6 +187,13 @@ fn halted(row: &mut ContainerRow) {
     row.warnings.clear();
     row.ready = false;
     (row.restarts, row.restarts_at) = (0, None);
+}
+
+/// Says until when it lies in its grave from now on; nothing if it lies in none.
+fn bury(row: &mut ContainerRow, event: &Envelope, until: Option<Timestamp>) {
+    row.deleted_until = until;
+    row.deleted_at = until.map(|_| event.recorded_at);
+    row.deleted_position = until.map(|_| event.position);
 }
 
 fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {

@@ -76,7 +76,7 @@ impl Query {
         }
         let steps = self.clock(moment)?.steps;
         for row in rows {
-            let later = steps.iter().filter(|taken| taken.position > row.position);
+            let later = steps.iter().filter(|taken| Some(taken.position) > row.deleted_position);
             row.deleted_until =
                 row.deleted_until.map(|until| later.fold(until, |until, taken| until.moved(taken.step.micros())));
         }

@@ -108,6 +108,12 @@ pub struct ContainerRow {
     pub operation: Option<OpenOperation>,
     /// Until when it can be taken back, while it lies in its grave.
     pub deleted_until: Option<Timestamp>,
+    /// Since when that time runs, and by which event: when it was deleted, or last could not be taken back.
+    #[serde(default)]
+    pub deleted_at: Option<Timestamp>,
+    /// The event of `deleted_at`.
+    #[serde(default)]
+    pub deleted_position: Option<Position>,
     /// The backup whose files it has, if it was restored. *Joined.*
     pub restored_from: Option<BackupId>,
     /// When it was asked for.

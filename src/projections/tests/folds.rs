@@ -177,3 +177,22 @@ fn a_child_owes_its_parent_a_word_until_it_is_told() {
     append(&store, &key, "purge", &ContainerEvent::ContainerPurged);
     assert_eq!(query.owing_streams().unwrap(), []);
 }
+
+#[test]
+fn a_row_tells_the_same_end_of_a_grave_as_the_rule_after_it_could_not_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let id = create(&store, "a", "web");
+    let (key, query) = (id.to_string(), Query::new(store.reader()));
+    let row = || query.container(&key, Moment::Now).unwrap();
+    let until = Timestamp::from_micros(1_900_000_000_000_000);
+    append(&store, &key, "delete", &ContainerEvent::ContainerBuried { until });
+    let first = row().deleted_at.unwrap();
+    let length = until.since(first);
+    let again = ContainerEvent::UndeleteFailed { reason: "the name is taken".to_owned() };
+    let position = append(&store, &key, "undelete", &again);
+    let row = row();
+    assert!(row.deleted_at.unwrap() > first);
+    assert_eq!(row.deleted_until.unwrap().since(row.deleted_at.unwrap()), length);
+    assert_eq!(row.deleted_position, Some(position));
+}
