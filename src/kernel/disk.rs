@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step as _};
+use super::terminal;
 use crate::sys::loop_device;
 use crate::sys::mount::{self, MountFlags, Propagation};
 use crate::sys::namespace::{self, Namespaces};
@@ -62,6 +63,7 @@ pub fn enter_private_stage(directory: &Path) -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount::mount("berth", directory, "tmpfs", flags, "mode=755,size=1m").step("mount the staging place")?;
     std::env::set_current_dir(directory).step("go to the staging place")?;
+    terminal::bring_to_stage()?;
     fs::create_dir(DISK).step("make the mount point of the disk")
 }
 

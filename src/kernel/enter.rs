@@ -20,13 +20,14 @@ use super::failure::{Failure, Step as _};
 use super::launch::{Word, words};
 use super::program;
 use super::security::{self, Profile};
+use super::terminal;
 use crate::sys::namespace::{self, Namespaces};
 use crate::sys::process::{self, Child, ForkOptions, Forked};
-use crate::sys::tty::{self, WindowSize};
+use crate::sys::tty::{self, PseudoTerminal, WindowSize};
 use crate::sys::{descriptor, signal, socket};
 
-/// How long helper and command may take together. The shim does nothing else meanwhile, so a container that blocks the helper (by a
-/// file system of its own over /dev/pts) must not hold it for long.
+/// How long helper and command may take together. The shim does nothing else meanwhile, so a container that blocks the
+/// helper (by a file system of its own in the way) must not hold it for long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What helper and command end with when they could not become the command; the report says why.
 const EXIT_FAILED: i32 = 127;
@@ -59,6 +60,10 @@ pub struct Target<'a> {
     pub init: i32,
     /// The init's pidfd.
     pub pidfd: &'a OwnedFd,
+    /// The root of its devpts.
+    pub terminals: &'a OwnedFd,
+    /// The id of its root on the host.
+    pub root: u32,
     /// Whether it has a user namespace of its own.
     pub user_namespace: bool,
     /// Whether it has a network of its own.
@@ -91,13 +96,14 @@ pub struct Entered {
 /// Names the step in helper or command that failed; what was forked ends by itself and is to be reaped.
 pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<Entered, Failure> {
     let (ours, theirs) = socket::pair().step("make the helper's socket")?;
+    let terminal = command.terminal.map(|size| terminal::open(target.terminals, target.root, size)).transpose()?;
     let groups = Groups::of(target.init, layout)?;
     let options = ForkOptions { cgroup: groups.birthplace.as_ref().map(AsFd::as_fd), ..ForkOptions::default() };
     match process::fork(options).step("fork the helper")? {
         Forked::Child => help(target, groups.doors, command, theirs),
         Forked::Parent(helper) => {
             drop(theirs);
-            take_over(&ours, command.terminal.is_some()).inspect_err(|_| {
+            take_over(&ours, terminal).inspect_err(|_| {
                 // It may hang in something the container put in its way; one that has ended needs no signal.
                 let _ = process::signal_pidfd(&helper.pidfd, signal::KILL);
             })
@@ -105,8 +111,11 @@ pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<E
     }
 }
 
-fn take_over(socket: &OwnedFd, terminal: bool) -> Result<Entered, Failure> {
+fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>) -> Result<Entered, Failure> {
     let deadline = Instant::now() + PATIENCE;
+    if let Some(pair) = &terminal {
+        Word::Terminal.send(socket, &[pair.slave.as_fd()])?;
+    }
     let (pid, mut descriptors) = words::expect_entered(socket, PATIENCE)?;
     let missing = || Failure::new("enter the container", "the helper sent other descriptors than were asked for");
     let pidfd = if descriptors.is_empty() { return Err(missing()) } else { descriptors.remove(0) };
@@ -114,10 +123,9 @@ fn take_over(socket: &OwnedFd, terminal: bool) -> Result<Entered, Failure> {
         let _ = process::signal_pidfd(&pidfd, signal::KILL);
         return Err(failure);
     }
-    let streams = if terminal {
-        Streams::Terminal(descriptors.pop().ok_or_else(missing)?)
-    } else {
-        Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?)
+    let streams = match terminal {
+        Some(pair) => Streams::Terminal(pair.master),
+        None => Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?),
     };
     Ok(Entered { child: Child { pid, pidfd }, streams })
 }
@@ -164,7 +172,10 @@ fn fork_command(profile: Profile, command: &Command, socket: &OwnedFd) -> Result
     std::env::set_current_dir("/").step("go to the root")?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
     let account = account::find(&command.user)?;
-    let Ends { inner, outer } = Ends::new(command, account.user)?;
+    let Ends { inner, outer } = match command.terminal {
+        Some(_) => Ends::terminal(socket, !command.without_echo, account.user)?,
+        None => Ends::pipes(account.user).step("make the pipes")?,
+    };
     match process::fork(ForkOptions { as_sibling: true, ..ForkOptions::default() }).step("fork the command")? {
         Forked::Child => {
             let Err(failure) = become_command(profile, command, &account, inner);
@@ -191,30 +202,24 @@ fn namespaces(target: Target<'_>) -> Namespaces {
     all
 }
 
-/// Both sides of the command's input, output and error output. They are made inside, by the container's root, and
-/// belong to the command's user, so that it can open `/dev/stdout` anew.
+/// Both sides of the command's input, output and error output. Pipes are made inside, by the container's root; a terminal
+/// comes from the shim, which has kept its outer side. They belong to the command's user, so that it can open
+/// `/dev/stdout` anew.
 struct Ends {
     inner: [OwnedFd; 3],
     outer: Vec<OwnedFd>,
 }
 
 impl Ends {
-    fn new(command: &Command, user: u32) -> Result<Self, Failure> {
-        match command.terminal {
-            Some(size) => Self::terminal(size, !command.without_echo, user),
-            None => Self::pipes(user).step("make the pipes"),
-        }
-    }
-
-    fn terminal(size: WindowSize, echo: bool, user: u32) -> Result<Self, Failure> {
-        let pair = tty::open_pair("/dev/pts".as_ref()).step("open a terminal")?;
-        tty::set_size(&pair.master, size).step("size the terminal")?;
+    fn terminal(socket: &OwnedFd, echo: bool, user: u32) -> Result<Self, Failure> {
+        let sent = words::expect(socket, &Word::Terminal, PATIENCE)?.pop();
+        let slave = sent.ok_or_else(|| Failure::new("take the terminal", "none was sent"))?;
         if !echo {
-            tty::stop_echo(&pair.slave).step("stop the echo of the terminal")?;
+            tty::stop_echo(&slave).step("stop the echo of the terminal")?;
         }
-        tty::give_slave_to(&pair.slave, user).step("give the terminal to the user")?;
-        let copy = || descriptor::copy(&pair.slave).step("copy the terminal");
-        Ok(Self { inner: [copy()?, copy()?, pair.slave], outer: vec![pair.master] })
+        tty::give_slave_to(&slave, user, terminal::GROUP).step("give the terminal to the user")?;
+        let copy = || descriptor::copy(&slave).step("copy the terminal");
+        Ok(Self { inner: [copy()?, copy()?, slave], outer: Vec::new() })
     }
 
     fn pipes(user: u32) -> io::Result<Self> {

@@ -17,3 +17,4 @@ pub mod probe;
 pub mod program;
 pub mod seccomp;
 pub mod security;
+mod terminal;

@@ -7,7 +7,7 @@
 
 use crate::sys::seccomp::{
     CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction,
-    NATIVE_ARCHITECTURE, UNSHARE,
+    NATIVE_ARCHITECTURE, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
 };
 
 const LOAD_WORD: u16 = 0x20;
@@ -25,6 +25,7 @@ const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const EPERM: u32 = ERRNO | 1;
 const ENOSYS: u32 = ERRNO | 0x26;
+const EAFNOSUPPORT: u32 = ERRNO | 0x61;
 
 const CLONE_NEWUSER: u32 = 0x1000_0000;
 /// Pushing input into a terminal one does not own, and the console's paste buffer.
@@ -84,6 +85,20 @@ fn refuse_with_value(number: u32, offset: u32, value: u32) -> [Instruction; 5] {
     ]
 }
 
+/// Answers "not supported" to a call whose first argument is none of the socket families that there are inside; leaves
+/// the number loaded again.
+///
+/// The list says what there is, since most families know no network namespace: they reach the hypervisor (vsock), the
+/// devices of the host, or are code of the kernel that hardly anybody uses.
+fn only_known_families(number: u32) -> Vec<Instruction> {
+    let families = SOCKET_FAMILIES;
+    let rest = families.len() as u8;
+    let mut list = vec![instruction(JUMP_EQUAL, 0, rest + 3, number), load(OFFSET_ARGUMENT_0)];
+    list.extend((0..rest).map(|index| instruction(JUMP_EQUAL, rest - index, 0, families[usize::from(index)])));
+    list.extend([answer(EAFNOSUPPORT), load(OFFSET_NUMBER)]);
+    list
+}
+
 /// Builds the filter for this machine.
 pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     let mut program = vec![
@@ -106,6 +121,8 @@ pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     }
     program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCSTI));
     program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCLINUX));
+    program.extend(only_known_families(SOCKET));
+    program.extend(only_known_families(SOCKET_PAIR));
     program.push(answer(ALLOW));
     program
 }
@@ -177,6 +194,20 @@ mod tests {
         assert_eq!(call(SYSTEM, IOCTL, [0, TIOCSTI]), EPERM);
         assert_eq!(call(SYSTEM, IOCTL, [0, TIOCLINUX]), EPERM);
         assert_eq!(run(&filter(SYSTEM), 0x4000_0003, 1, [0, 0]), ENOSYS);
+    }
+
+    #[test]
+    fn sockets_are_of_the_families_that_know_namespaces() {
+        for family in [1, 2, 10, 16, 17] {
+            assert_eq!(call(SYSTEM, SOCKET, [family, 2]), ALLOW, "{family}");
+        }
+        // Kernel crypto, Bluetooth, CAN, NFC, vsock, XDP, TIPC, and one that is not there yet.
+        for family in [38, 31, 29, 39, 40, 44, 30, 99] {
+            assert_eq!(call(SYSTEM, SOCKET, [family, 2]), EAFNOSUPPORT, "{family}");
+            assert_eq!(call(SYSTEM, SOCKET_PAIR, [family, 2]), EAFNOSUPPORT, "{family}");
+        }
+        assert_eq!(call(SYSTEM, SOCKET_PAIR, [1, 2]), ALLOW);
+        assert_eq!(call(SYSTEM, UNSHARE, [40, 0]), ALLOW);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::LOG;
 use crate::kernel::failure::{Failure, Step as _};
-use crate::sys::tty::{self, WindowSize};
+use crate::sys::tty::{self, PseudoTerminal, WindowSize};
 use crate::sys::{descriptor, socket};
 
 const CHUNK: usize = 16 * 1024;
@@ -61,15 +61,22 @@ pub struct Console {
     master: OwnedFd,
     /// Held open so that the master does not hang up while no program of the container has the console open.
     _slave: OwnedFd,
+    /// The root of the container's devpts, for the terminals of commands.
+    terminals: OwnedFd,
     viewers: Vec<Viewer>,
 }
 
 impl Console {
-    /// Takes the master over.
-    pub fn new(master: OwnedFd) -> Result<Self, Failure> {
+    /// Takes the terminal over.
+    pub fn new(terminal: PseudoTerminal, terminals: OwnedFd) -> Result<Self, Failure> {
+        let PseudoTerminal { master, slave, .. } = terminal;
         descriptor::set_nonblocking(&master).step("set the console up")?;
-        let slave = tty::open_slave(&master).step("hold the console open")?;
-        Ok(Self { master, _slave: slave, viewers: Vec::new() })
+        Ok(Self { master, _slave: slave, terminals, viewers: Vec::new() })
+    }
+
+    /// Returns the root of the container's devpts.
+    pub fn terminals(&self) -> &OwnedFd {
+        &self.terminals
     }
 
     /// Passes on what the container printed.

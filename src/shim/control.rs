@@ -133,7 +133,7 @@ impl Supervisor {
             }
         };
         let (child, until) = (created.child, Instant::now() + PATIENCE);
-        let facts = describe(&child).and_then(|facts| Ok((facts, Console::new(created.console)?)));
+        let facts = describe(&child).and_then(|facts| Ok((facts, Console::new(created.console, created.terminals)?)));
         let ((init, descriptors), console) = match facts {
             Ok(facts) => facts,
             Err(failure) => {

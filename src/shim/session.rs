@@ -328,12 +328,16 @@ impl Supervisor {
     }
 
     fn enter(&self, command: &Command) -> Result<Option<Entered>, Failure> {
-        let (Life::Running { init, child }, Some(container)) = (&self.life, &self.spec.container) else {
+        let (Life::Running { init, child }, Some(container), Some(console)) =
+            (&self.life, &self.spec.container, &self.console)
+        else {
             return Ok(None);
         };
         let target = Target {
             init: init.pid,
             pidfd: &child.pidfd,
+            terminals: console.terminals(),
+            root: container.root(),
             user_namespace: container.ids.is_some(),
             network_namespace: container.network == Network::Own,
             profile: container.profile(),

@@ -66,6 +66,14 @@ pub fn effective() -> io::Result<u64> {
     halves().map(|[low, high]| u64::from(low.effective) | u64::from(high.effective) << 32)
 }
 
+/// Makes every permitted capability effective again, which a change of the effective user may have taken.
+pub fn raise_permitted() -> io::Result<()> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let raised = halves()?.map(|half| Half { effective: half.permitted, ..half });
+    // SAFETY: header and two data halves are what version 3 of capset(2) reads.
+    check::long(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, raised.as_ptr()) }).map(drop)
+}
+
 fn set(bits: u64) -> io::Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let half = |bits: u32| Half { effective: bits, permitted: bits, inheritable: 0 };

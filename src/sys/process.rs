@@ -10,8 +10,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::check;
 use super::namespace::Namespaces;
+use super::{capability, check};
 
 /// `CLONE_INTO_CGROUP` of linux/sched.h; the constant of libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -25,6 +25,8 @@ pub struct ForkOptions<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The child becomes a child of the caller's parent (`CLONE_PARENT`), which then is the one to reap it.
     pub as_sibling: bool,
+    /// Whose a new user namespace is (user and group): what is made in it counts as theirs. None = the caller's.
+    pub owner: Option<u32>,
 }
 
 /// On which side of the fork the caller is.
@@ -76,18 +78,60 @@ pub fn fork(options: ForkOptions<'_>) -> io::Result<Forked> {
     arguments.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     arguments.exit_signal = exit_signal;
     arguments.cgroup = cgroup;
+    let borrowed = options.owner.map(BorrowedIds::take).transpose()?;
     // SAFETY: no CLONE_VM and no stack: the child goes on with a copy of the caller's memory, as after fork(2); the
     // process has one thread (checked), so no lock is held by a thread that the child lacks. `arguments` and
     // `pidfd` live across the call.
     let pid = check::long(unsafe {
         libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut arguments), size_of::<libc::clone_args>())
-    })?;
-    if pid == 0 {
+    });
+    if matches!(pid, Ok(0)) {
         return Ok(Forked::Child);
     }
+    borrowed.map_or(Ok(()), BorrowedIds::give_back)?;
+    let pid = pid?;
     // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Forked::Parent(Child { pid: pid as i32, pidfd }))
+}
+
+/// The effective ids of another, taken on with all capabilities: the kernel makes the effective ids of whoever makes a
+/// user namespace its owner (user_namespaces(7)), and counts as theirs what is made in it.
+struct BorrowedIds {
+    user: u32,
+    group: u32,
+    dumpable: libc::c_int,
+}
+
+impl BorrowedIds {
+    fn take(id: u32) -> io::Result<Self> {
+        let zero: libc::c_ulong = 0;
+        // SAFETY: no arguments, or plain numbers.
+        let (group, dumpable) =
+            unsafe { (libc::getegid(), libc::prctl(libc::PR_GET_DUMPABLE, zero, zero, zero, zero)) };
+        let before = Self { user: effective_user(), group, dumpable };
+        if let Err(error) = set_effective_ids(id, id).and_then(|()| capability::raise_permitted()) {
+            before.give_back()?;
+            return Err(error);
+        }
+        Ok(before)
+    }
+
+    /// Takes the own ids back. The kernel has opened or closed /proc of the process with the change, as the host's
+    /// `fs.suid_dumpable` says.
+    fn give_back(self) -> io::Result<()> {
+        set_effective_ids(self.user, self.group)?;
+        capability::raise_permitted()?;
+        prctl(libc::PR_SET_DUMPABLE, self.dumpable as libc::c_ulong)
+    }
+}
+
+/// Changes the effective ids alone: the real and saved ones keep others from signalling the process.
+fn set_effective_ids(user: u32, group: u32) -> io::Result<()> {
+    // SAFETY: plain numbers; -1 leaves an id as it is.
+    check::int(unsafe { libc::setresgid(u32::MAX, group, u32::MAX) })?;
+    // SAFETY: as above.
+    check::int(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) }).map(drop)
 }
 
 /// Replaces the program. Returns only on failure.

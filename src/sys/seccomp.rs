@@ -59,7 +59,18 @@ mod numbers {
 
     calls! {
         CLONE = SYS_clone, CLONE3 = SYS_clone3, UNSHARE = SYS_unshare, IOCTL = SYS_ioctl,
+        SOCKET = SYS_socket, SOCKET_PAIR = SYS_socketpair,
     }
+
+    /// The socket families that there are in a container: Unix, the two of the Internet, netlink, and packets. Each has
+    /// a network namespace of its own.
+    pub const SOCKET_FAMILIES: &[u32] = &[
+        libc::AF_UNIX as u32,
+        libc::AF_INET as u32,
+        libc::AF_INET6 as u32,
+        libc::AF_NETLINK as u32,
+        libc::AF_PACKET as u32,
+    ];
 
     macro_rules! named {
         ($($value:ident),* $(,)?) => { &[$((stringify!($value), libc::$value as u32)),*] };

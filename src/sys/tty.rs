@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize};
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +38,13 @@ pub struct PseudoTerminal {
     pub number: u32,
 }
 
-/// Opens a new pair from the `ptmx` of the devpts instance that is mounted at `devpts` (`TIOCGPTPEER`, kernel 4.13:
-/// the slave is opened without its path, so nothing in the container can stand in its place). What stands at `ptmx` is
-/// not trusted either: no magic link is followed, and anything but the multiplexer of a devpts is refused.
-pub fn open_pair(devpts: &Path) -> io::Result<PseudoTerminal> {
-    let master = super::descriptor::open_untrusted(&devpts.join("ptmx"), OFlags::RDWR | OFlags::NOCTTY)?;
+/// Opens a new pair from the `ptmx` of the devpts instance with this root (`TIOCGPTPEER`, kernel 4.13: the slave is
+/// opened without its path, so nothing in the container can stand in its place). What stands at `ptmx` is not trusted
+/// either: nothing that is mounted on it is looked at, and anything but the multiplexer of a devpts is refused.
+pub fn open_pair(devpts: impl AsFd) -> io::Result<PseudoTerminal> {
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::openat2(devpts, "ptmx", flags, Mode::empty(), resolve)?;
     if rustix::fs::fstat(&master)?.st_rdev != MULTIPLEXER || rustix::fs::fstatfs(&master)?.f_type != DEVPTS_MAGIC {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not the ptmx of a devpts"));
     }
@@ -60,10 +62,15 @@ pub fn open_slave(master: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::pty::ioctl_tiocgptpeer(master, Flags::RDWR | Flags::NOCTTY | Flags::CLOEXEC)?)
 }
 
-/// Gives the program end to a user and the group tty (5), mode 0620.
-pub fn give_slave_to(slave: impl AsFd, user: u32) -> io::Result<()> {
+/// Opens the terminal at a path that is trusted, without making it the controlling one.
+pub fn open(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Gives the program end to a user and a group, mode 0620.
+pub fn give_slave_to(slave: impl AsFd, user: u32, group: u32) -> io::Result<()> {
     use rustix::fs::{Gid, Uid};
-    rustix::fs::fchown(slave.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(5)))?;
+    rustix::fs::fchown(slave.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
     Ok(rustix::fs::fchmod(slave, Mode::from_raw_mode(0o620))?)
 }
 

@@ -47,6 +47,8 @@ pub struct Plan {
     pub image_bytes: Option<u64>,
     pub privileged: bool,
     pub nesting: bool,
+    /// Layers above the root.
+    pub layers: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -59,7 +61,14 @@ impl Plan {
             image_bytes: None,
             privileged: false,
             nesting: false,
+            layers: Vec::new(),
         }
+    }
+
+    /// Puts one more layer above the root.
+    pub fn with_layer(mut self, layer: PathBuf) -> Self {
+        self.layers.insert(0, layer);
+        self
     }
 
     pub fn busybox() -> Result<Self, Stop> {
@@ -107,7 +116,7 @@ impl TestContainer {
         let container = Container {
             hostname: name.clone(),
             ids: if plan.privileged { None } else { Some(next_range()) },
-            lowers: vec![plan.root],
+            lowers: plan.layers.into_iter().chain([plan.root]).collect(),
             init: plan.init,
             environment: Vec::new(),
             nesting: plan.nesting,

@@ -4,17 +4,20 @@
 
 mod attack;
 mod boot;
+mod drain;
 mod fixture;
 mod freeze;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod host;
 mod limits;
+mod pools;
 mod recovery;
 mod session;
 mod traps;
 
 fn main() {
+    drain::run_if_asked();
     harness::remains::remember(&fixture::instance());
     harness::main(&[
         boot::TESTS,
@@ -24,6 +27,7 @@ fn main() {
         recovery::TESTS,
         attack::TESTS,
         traps::TESTS,
+        pools::TESTS,
         host::TESTS,
     ]);
 }

@@ -11,9 +11,6 @@ use crate::kernel::failure::Failure;
 /// EBUSY: more is in use than the new limit, and the kernel could not free enough (errno(3)).
 const BUSY: i32 = 16;
 
-/// Files of `name=systemd` that the container's root may write.
-pub(super) const DELEGATED: [&str; 2] = ["cgroup.procs", "tasks"];
-
 /// Makes the directory and those above it. A cpuset is empty at birth and refuses processes until it has processors
 /// and memory nodes, which are the parent's (cpuset(7)).
 pub(super) fn ensure(hierarchy: &Hierarchy, path: &Path) -> Result<(), Failure> {

@@ -2,11 +2,12 @@
 //!
 //! On a hybrid host a container has a directory in every v1 hierarchy (limits, devices), in `name=systemd` and in the
 //! unified tree; on a pure v2 host there is the one directory. Birth, kill, freeze and pressure are always the
-//! unified tree's: a group frozen by the v1 freezer does not die on `cgroup.kill`. Nothing of v1 but `name=systemd`
-//! is ever given to the container.
+//! unified tree's: a group frozen by the v1 freezer does not die on `cgroup.kill`. Nothing of v1 is ever given to the
+//! container.
 
 mod devices;
 mod door;
+mod guard;
 mod hybrid;
 mod layout;
 mod limits;
@@ -126,13 +127,16 @@ impl Cgroup {
         self.v1.iter().find(|(hierarchy, _)| hierarchy.has(controller)).map(|(_, path)| path.as_path())
     }
 
-    /// Makes the group in every hierarchy. On v2 the controllers are switched on down the path, which the kernel
-    /// refuses below a group that has processes of its own.
+    /// Makes the group of a container in every hierarchy, with the bounds that every one has. On v2 the controllers are
+    /// switched on down the path, which the kernel refuses below a group that has processes of its own.
     ///
     /// # Errors
     /// Names the directory or controller that was refused.
     pub fn ensure(&self) -> Result<(), Failure> {
-        self.make(!self.is_hybrid())
+        self.make(!self.is_hybrid())?;
+        guard::bound_groups(&self.unified)?;
+        let instance = self.v1.iter().map(|(_, path)| path).chain([&self.unified]).filter_map(|path| path.parent());
+        instance.into_iter().try_for_each(guard::bound_instance)
     }
 
     /// Makes the group alone, with no controller switched on for it: also possible below a group that has processes, such
@@ -189,14 +193,10 @@ impl Cgroup {
         Doors::open(self.v1.iter().map(|(_, path)| path.as_path()))
     }
 
-    /// Gives the group's subtree to the root of the container: the unified directory and `name=systemd`, never the
-    /// limit files.
+    /// Gives the group's subtree to the root of the container: the unified directory, never the limit files, and nothing
+    /// of v1, where no number of groups can be bounded.
     pub fn delegate(&self, owner: u32) -> Result<(), Failure> {
-        tree::delegate(&self.unified, &unified::DELEGATED, owner)?;
-        match self.v1.iter().find(|(hierarchy, _)| hierarchy.name == "name=systemd") {
-            Some((_, path)) => tree::delegate(path, &hybrid::DELEGATED, owner),
-            None => Ok(()),
-        }
+        tree::delegate(&self.unified, &unified::DELEGATED, owner)
     }
 
     /// Freezes every process and waits until the kernel says so.

@@ -42,19 +42,22 @@ fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Fa
     process::forbid_dump().step("close /proc of the first process")?;
     // The upper layer becomes the container's `/`, which every user must be able to pass.
     process::set_file_mode_mask(0o022);
-    let layers = words::expect(socket, &Word::Layers, super::PATIENCE)?;
+    let mut layers = words::expect(socket, &Word::Layers, super::PATIENCE)?;
+    let console = layers.pop().ok_or_else(|| Failure::new("take the console", "none was sent"))?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
     // After the change of ids, which would forget it.
     process::die_with_parent().step("tie the first process to the shim")?;
     process::new_session().step("start a session")?;
     let mut warnings = Vec::new();
-    let console = root::assemble(layers, &mut warnings)?;
+    let terminals = root::assemble(layers, console, &mut warnings)?;
+    // By its path, so that ttyname(3) finds it.
+    let console = tty::open("/dev/console".as_ref()).step("open the console")?;
     furnish(container, &mut warnings)?;
-    Word::Prepared(warnings).send(socket, &[console.master.as_fd()])?;
-    drop(console.master);
+    Word::Prepared(warnings).send(socket, &[terminals.as_fd()])?;
+    drop(terminals);
     wait_for_go(socket)?;
-    take_terminal(&console.slave, matches!(container.init, Init::Own { .. }))?;
-    drop(console.slave);
+    take_terminal(&console, matches!(container.init, Init::Own { .. }))?;
+    drop(console);
     signal::restore_defaults().step("restore signals")?;
     become_first_program(container, socket)
 }

@@ -19,9 +19,11 @@ pub use plan::{Container, Init, Network};
 use super::cgroup::Cgroup;
 use super::disk::{self, DISK};
 use super::failure::{Failure, Step as _};
+use super::terminal;
 use crate::sys::mount::{self, TreeAttributes};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, ForkOptions, Forked};
+use crate::sys::tty::PseudoTerminal;
 use crate::sys::{descriptor, signal, socket};
 use crate::types::IdRange;
 pub(super) use words::Word;
@@ -40,8 +42,10 @@ const OWN_NODES: [(&str, u32, u32); 2] = [("fuse", 10, 229), ("tun", 10, 200)];
 pub struct Created {
     /// The first process.
     pub child: Child,
-    /// The terminal's end of the console.
-    pub console: OwnedFd,
+    /// The console.
+    pub console: PseudoTerminal,
+    /// The root of its devpts.
+    pub terminals: OwnedFd,
     /// The way to let it begin.
     pub gate: Gate,
     /// What of its root is not as it should be, though it can begin.
@@ -69,16 +73,22 @@ impl Gate {
 /// Names the step, on whichever side it failed; the child is killed then (its parent still has to reap it).
 pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure> {
     make_stage(container)?;
+    let (console, node) = terminal::open_console(container.root())?;
     let (ours, theirs) = socket::pair().step("make the launch socket")?;
     let (group, doors) = (cgroup.open()?, cgroup.open_v1()?);
-    let options = ForkOptions { namespaces: namespaces(container), cgroup: Some(group.as_fd()), as_sibling: false };
+    let options = ForkOptions {
+        namespaces: namespaces(container),
+        cgroup: Some(group.as_fd()),
+        owner: container.ids.map(|range| range.base),
+        as_sibling: false,
+    };
     let child = match process::fork(options).step("fork into the namespaces")? {
         Forked::Child => child::run(container, doors, theirs),
         Forked::Parent(child) => child,
     };
     drop((theirs, doors));
-    match bring_up(container, cgroup, &child, &ours) {
-        Ok((console, warnings)) => Ok(Created { child, console, gate: Gate(ours), warnings }),
+    match bring_up(container, cgroup, &child, &ours, node) {
+        Ok((terminals, warnings)) => Ok(Created { child, console, terminals, gate: Gate(ours), warnings }),
         Err(failure) => {
             let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
             Err(failure)
@@ -86,12 +96,13 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
     }
 }
 
-/// The parent's part while the child waits and then assembles its root.
+/// The parent's part while the child waits and then assembles its root; returns the root of the child's devpts.
 fn bring_up(
     container: &Container,
     cgroup: &Cgroup,
     child: &Child,
     socket: &OwnedFd,
+    console: OwnedFd,
 ) -> Result<(OwnedFd, Vec<String>), Failure> {
     if let Some(range) = container.ids {
         write_id_maps(child.pid, range)?;
@@ -99,12 +110,13 @@ fn bring_up(
     if let Some(range) = container.ids {
         cgroup.delegate(range.base)?;
     }
-    let layers = copy_layers(container, child.pid)?;
+    let mut layers = copy_layers(container, child.pid)?;
+    layers.push(console);
     let borrowed: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
     Word::Layers.send(socket, &borrowed)?;
     let (warnings, mut descriptors) = words::expect_prepared(socket, PATIENCE)?;
-    let console = descriptors.pop().ok_or_else(|| Failure::new("take the console", "the child sent none"))?;
-    Ok((console, warnings))
+    let terminals = descriptors.pop().ok_or_else(|| Failure::new("take the terminals", "the child sent none"))?;
+    Ok((terminals, warnings))
 }
 
 fn namespaces(container: &Container) -> Namespaces {
@@ -124,7 +136,7 @@ fn make_stage(container: &Container) -> Result<(), Failure> {
     for name in [root::UPPER_DISK, root::ROOT, CONTROL, NODES] {
         disk::make_open_directory(name)?;
     }
-    let owner = container.ids.map_or(0, |range| range.base);
+    let owner = container.root();
     for (name, major, minor) in OWN_NODES {
         let path = std::path::Path::new(NODES).join(name);
         let _ = fs::remove_file(&path);
@@ -181,7 +193,8 @@ pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Resul
     };
     make_stage(&container)?;
     let (ours, theirs) = socket::pair().step("make the launch socket")?;
-    let options = ForkOptions { namespaces: Namespaces::USER.and(Namespaces::MOUNT), cgroup: None, as_sibling: false };
+    let namespaces = Namespaces::USER.and(Namespaces::MOUNT);
+    let options = ForkOptions { namespaces, owner: Some(range.base), ..ForkOptions::default() };
     let child = match process::fork(options).step("fork into the namespaces")? {
         Forked::Child => child::rehearse(theirs),
         Forked::Parent(child) => child,

@@ -69,6 +69,11 @@ impl Container {
         Profile { kind, nesting: self.nesting, host: self.is_host() }
     }
 
+    /// Returns the id of its root on the host, of user and group alike.
+    pub fn root(&self) -> u32 {
+        self.ids.map_or(0, |range| range.base)
+    }
+
     /// Tells whether it is a host of containers itself: root of the host, with nesting.
     pub fn is_host(&self) -> bool {
         self.nesting && self.ids.is_none()

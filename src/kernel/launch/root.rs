@@ -12,10 +12,10 @@ use std::path::Path;
 use super::{CONTROL, NODES, OWN_NODES};
 use crate::kernel::disk::UPPER;
 use crate::kernel::failure::{Failure, Step as _};
+use crate::kernel::terminal;
 use crate::sys::descriptor;
 use crate::sys::mount::{self, Safety, TreeAttributes};
 use crate::sys::namespace::{self, Namespaces};
-use crate::sys::tty::{self, PseudoTerminal};
 
 /// Mount point of the disk's idmapped copy.
 pub const UPPER_DISK: &str = "upper-disk";
@@ -38,8 +38,9 @@ pub fn lower_name(index: usize) -> String {
     format!("lower{index}")
 }
 
-/// Assembles the root and makes it the process's root; returns the console. What stood in the way is told in `warnings`.
-pub fn assemble(layers: Vec<OwnedFd>, warnings: &mut Vec<String>) -> Result<PseudoTerminal, Failure> {
+/// Assembles the root and makes it the process's root; returns the root of its devpts. `console` is the node's mount. What
+/// stood in the way is told in `warnings`.
+pub fn assemble(layers: Vec<OwnedFd>, console: OwnedFd, warnings: &mut Vec<String>) -> Result<OwnedFd, Failure> {
     mount::set_propagation(mount::Propagation::Dependent).step("make the mounts dependent")?;
     mount_overlay(layers)?;
     // This process has joined its groups at its birth: they become the roots of what it sees.
@@ -49,11 +50,12 @@ pub fn assemble(layers: Vec<OwnedFd>, warnings: &mut Vec<String>) -> Result<Pseu
     mount_kernel_views(&mut place)?;
     mount_devices(&mut place)?;
     mount_run(&mut place)?;
-    let console = make_console()?;
+    attach_node(console, "the console", &format!("{ROOT}/dev/console"))?;
+    let terminals = descriptor::open_place(format!("{ROOT}/dev/pts").as_ref()).step("open the terminals")?;
     drop(root);
     std::env::set_current_dir(ROOT).step("go to the root")?;
     mount::make_current_directory_root().step("change the root")?;
-    Ok(console)
+    Ok(terminals)
 }
 
 /// Attaches the layers and mounts the overlay over them.
@@ -118,7 +120,7 @@ fn mount_devices(place: &mut Place<'_>) -> Result<(), Failure> {
     for folder in ["pts", "shm", "mqueue", "net"] {
         make_directory(&format!("{ROOT}/dev/{folder}"))?;
     }
-    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5"), ("max", terminal::MOST)];
     place.mount("dev/pts", "devpts", &pts, Safety::NoSetUserId)?;
     place.mount("dev/shm", "tmpfs", &[("mode", "1777")], Safety::NoDevices)?;
     place.mount("dev/mqueue", "mqueue", &[], Safety::DataOnly)?;
@@ -138,9 +140,13 @@ fn mount_devices(place: &mut Place<'_>) -> Result<(), Failure> {
 }
 
 fn bind_node(node: &Path, target: &str) -> Result<(), Failure> {
-    let step = format!("bind the device {}", node.display());
+    let tree = mount::copy_tree(node).step(&format!("copy the device {}", node.display()))?;
+    attach_node(tree, &node.display().to_string(), target)
+}
+
+fn attach_node(tree: OwnedFd, name: &str, target: &str) -> Result<(), Failure> {
+    let step = format!("bind the device {name}");
     fs::File::create(target).step(&step)?;
-    let tree = mount::copy_tree(node).step(&step)?;
     mount::attach(tree, target.as_ref()).step(&step)
 }
 
@@ -153,12 +159,4 @@ fn mount_run(place: &mut Place<'_>) -> Result<(), Failure> {
     let attributes = TreeAttributes { read_only: true, no_devices: true, id_map: None };
     mount::change_tree(&tree, &attributes).step("restrict the control folder")?;
     mount::attach(tree, target.as_ref()).step("bind the control folder")
-}
-
-/// Opens a terminal of the container's own devpts as its console.
-fn make_console() -> Result<PseudoTerminal, Failure> {
-    let console = tty::open_pair(format!("{ROOT}/dev/pts").as_ref()).step("open the console")?;
-    let node = format!("{ROOT}/dev/pts/{}", console.number);
-    bind_node(node.as_ref(), &format!("{ROOT}/dev/console"))?;
-    Ok(console)
 }

@@ -15,13 +15,15 @@ const WORDS_MAX: usize = 1000;
 /// One message of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Word {
-    /// To the child: the layers come along.
+    /// To the child: the layers come along, then the node of the console.
     Layers,
-    /// From the child: the root stands, and what is not as it should be there; the console comes along.
+    /// From the child: the root stands, and what is not as it should be there; the root of its devpts comes along.
     Prepared(Vec<String>),
     /// To the child: become the program.
     Go,
-    /// From a helper: this process is the command; its pidfd comes along, then its terminal if it has one.
+    /// To a helper: the command's terminal comes along.
+    Terminal,
+    /// From a helper: this process is the command; its pidfd comes along, then the outer ends of its pipes if it has some.
     Entered(i32),
     /// From the child: it gives up.
     Failed(Failure),

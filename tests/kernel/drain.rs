@@ -1,0 +1,125 @@
+//! The program that drains a pool: this test binary again, put into containers and run on the host.
+//!
+//! `drain POOL COUNT` takes at most so many, prints `took N, ERRNO`, and with `hold` behind it keeps them until its
+//! standard input ends.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::harness::{Stop, scratch};
+
+/// Where it lies in a container that has [`lower`] among its layers.
+pub const INSIDE: &str = "/drain";
+
+/// Does what the arguments say if they are for a drain; never returns then.
+pub fn run_if_asked() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [word, pool, count, rest @ ..] = arguments.as_slice() else { return };
+    if word != "drain" {
+        return;
+    }
+    raise_limits();
+    let (taken, refusal) = drain(pool, count.parse().unwrap());
+    println!("took {taken}, {}", refusal.raw_os_error().unwrap_or(0));
+    io::stdout().flush().unwrap();
+    if rest.first().is_some_and(|word| word == "hold") {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+    }
+    // SAFETY: ends the process group that a drain of processes has made.
+    unsafe { libc::kill(0, libc::SIGKILL) };
+}
+
+/// As many descriptors as the kernel lets one have.
+fn raise_limits() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one rlimit that lives across both calls.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        libc::setpgid(0, 0);
+    }
+}
+
+/// Takes until it is refused or has enough; what was taken stays with the process.
+fn drain(pool: &str, most: usize) -> (usize, io::Error) {
+    for taken in 0..most {
+        if let Err(error) = take(pool, taken) {
+            return (taken, error);
+        }
+    }
+    (most, io::Error::from_raw_os_error(0))
+}
+
+fn done(result: i64) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn take(pool: &str, number: usize) -> io::Result<()> {
+    // SAFETY (all below): plain numbers, or memory that lives across the call; descriptors are kept on purpose.
+    match pool {
+        "inotify" => done(unsafe { libc::inotify_init1(0) }.into()),
+        "terminals" => open_terminal("/dev/ptmx"),
+        "terminals-elsewhere" => open_terminal("/mnt/ptmx"),
+        "timers" => {
+            let mut timer: libc::timer_t = std::ptr::null_mut();
+            done(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, std::ptr::null_mut(), &raw mut timer) }.into())
+        }
+        "message-queues" => {
+            let name = CString::new(format!("/drain{number}")).unwrap();
+            let flags = libc::O_CREAT | libc::O_RDWR;
+            done(unsafe { libc::mq_open(name.as_ptr(), flags, 0o600, std::ptr::null::<libc::mq_attr>()) }.into())
+        }
+        "shared-memory" => done(unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, 0o600) }.into()),
+        "semaphores" => done(unsafe { libc::semget(libc::IPC_PRIVATE, 1, 0o600) }.into()),
+        "processes" => match unsafe { libc::fork() } {
+            0 => loop {
+                unsafe { libc::pause() };
+            },
+            pid => done(pid.into()),
+        },
+        "groups" => fs::create_dir(format!("/sys/fs/cgroup/drain{number}")),
+        "keys" => {
+            let name = CString::new(format!("drain{number}")).unwrap();
+            let kind = c"user".as_ptr();
+            done(unsafe { libc::syscall(libc::SYS_add_key, kind, name.as_ptr(), c"x".as_ptr(), 1, -2_i64) })
+        }
+        "fanotify" => done(unsafe { libc::syscall(libc::SYS_fanotify_init, 0x200, 0) }),
+        "kernel-log" => done(unsafe { libc::syscall(libc::SYS_syslog, 3, std::ptr::null_mut::<u8>(), 0) }),
+        family => {
+            let family = family.strip_prefix("socket-").and_then(|text| text.parse().ok());
+            done(unsafe { libc::socket(family.unwrap(), libc::SOCK_DGRAM, 0) }.into())
+        }
+    }
+}
+
+fn open_terminal(path: &str) -> io::Result<()> {
+    std::mem::forget(fs::File::options().read(true).write(true).open(path)?);
+    Ok(())
+}
+
+/// Makes the layer that has the program and the libraries it is linked to.
+pub fn lower() -> Result<PathBuf, Stop> {
+    static LOWER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = LOWER.get_or_init(|| make_lower().map_err(|error| error.to_string()));
+    made.clone().map_err(Stop::Failed)
+}
+
+fn make_lower() -> io::Result<PathBuf> {
+    let (root, own) = (scratch().join("drain-root"), std::env::current_exe()?);
+    fs::create_dir_all(&root)?;
+    fs::copy(&own, root.join(INSIDE.trim_start_matches('/')))?;
+    let told = Command::new("ldd").arg(&own).output()?;
+    for library in String::from_utf8_lossy(&told.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
+        let target = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap_or(Path::new("/")))?;
+        fs::copy(library, target)?;
+    }
+    Ok(root)
+}

@@ -1,0 +1,200 @@
+//! What a container can take of the host's pools, and that its neighbour and the host go on when it takes all it can.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use berth::shim::protocol::{Command as EnterCommand, Limits, WindowSize};
+
+use crate::check;
+use crate::drain;
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::{Outcome, Stop};
+
+pub const TESTS: &[crate::harness::Test] = &[
+    ("inotify instances are the container's own", inotify),
+    ("timers and queued signals are the container's own", timers),
+    ("message queues, shared memory and semaphores are the container's own", ipc),
+    ("terminals of one container do not run out for another", terminals),
+    ("all terminals drained keep no container from its start and nobody from a shell", no_terminals),
+    ("groups inside are bounded, and a v1 tree takes none", groups),
+    ("all containers together leave processes and memory to the host", shares),
+    ("a full tmpfs is the container's own memory", memory),
+    ("sockets that reach past the namespaces are not there", sockets),
+    ("keys, fanotify and the kernel's log are refused", refused),
+];
+
+/// What a drain said: how many it took, and the number of the error that ended it.
+#[derive(Debug, PartialEq, Eq)]
+struct Taken {
+    count: usize,
+    errno: i32,
+}
+
+fn parse(line: &str) -> Result<Taken, Stop> {
+    let told = line.trim().strip_prefix("took ").and_then(|rest| rest.split_once(", "));
+    let told = told.and_then(|(count, errno)| Some(Taken { count: count.parse().ok()?, errno: errno.parse().ok()? }));
+    told.ok_or_else(|| Stop::Failed(format!("the drain said {line:?}")))
+}
+
+/// A container with the draining program in it.
+fn container() -> Result<TestContainer, Stop> {
+    TestContainer::start(Plan::busybox()?.with_layer(drain::lower()?))
+}
+
+/// Takes as many as there are, at most so many, and keeps them.
+fn drain_inside(test: &TestContainer, pool: &str, most: usize) -> Result<Taken, Stop> {
+    let inside = drain::INSIDE;
+    let (code, text) = test.shell(&format!(
+        "mkfifo /hold-{pool}; setsid {inside} drain {pool} {most} hold < /hold-{pool} > /took-{pool} 2>&1 & \
+         exec 9>/hold-{pool}; while ! grep -qs took /took-{pool}; do kill -0 $! || break; sleep 0.1; done; cat /took-{pool}; \
+         setsid sleep 1000 >/dev/null 2>&1 &"
+    ))?;
+    check!(code == 0, "{code} {text}");
+    parse(&text)
+}
+
+/// Takes a few in a container where nobody drains, and gives them back.
+fn few_inside(test: &TestContainer, pool: &str) -> Result<Taken, Stop> {
+    parse(&test.shell(&format!("{} drain {pool} 3", drain::INSIDE))?.1)
+}
+
+/// Takes a few on the host, and gives them back.
+fn few_here(pool: &str) -> Result<Taken, Stop> {
+    let mut child: Child =
+        Command::new(std::env::current_exe()?).args(["drain", pool, "3"]).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    child.wait()?;
+    parse(&line)
+}
+
+const FEW: Taken = Taken { count: 3, errno: 0 };
+
+/// One container takes all it can get; a second one and the host have enough.
+fn drained(pool: &str, most: usize) -> Result<Taken, Stop> {
+    let (greedy, neighbour) = (container()?, container()?);
+    let taken = drain_inside(&greedy, pool, most)?;
+    let (beside, here) = (few_inside(&neighbour, pool)?, few_here(pool)?);
+    check!(beside == FEW, "{pool}: one container took {taken:?}, and its neighbour got {beside:?}");
+    check!(here == FEW, "{pool}: a container took {taken:?}, and the host got {here:?}");
+    neighbour.finish()?;
+    greedy.finish()?;
+    Ok(taken)
+}
+
+fn inotify() -> Outcome {
+    let taken = drained("inotify", 20_000)?;
+    check!(taken.errno == libc::EMFILE, "never refused: {taken:?}");
+    Ok(())
+}
+
+fn timers() -> Outcome {
+    let taken = drained("timers", 10_000_000)?;
+    check!(taken.errno == libc::EAGAIN, "never refused: {taken:?}");
+    Ok(())
+}
+
+fn ipc() -> Outcome {
+    for (pool, errno) in
+        [("message-queues", libc::EMFILE), ("shared-memory", libc::ENOSPC), ("semaphores", libc::ENOSPC)]
+    {
+        let taken = drained(pool, 100_000)?;
+        check!(taken.errno == errno, "{pool} never refused: {taken:?}");
+    }
+    Ok(())
+}
+
+fn terminals() -> Outcome {
+    let taken = drained("terminals", 100_000)?;
+    check!(taken.errno == libc::ENOSPC && taken.count <= 256, "more than there are: {taken:?}");
+    Ok(())
+}
+
+/// Root inside mounts a devpts of its own, without a limit: the kernel counts terminals for nobody.
+fn no_terminals() -> Outcome {
+    let (greedy, neighbour) = (container()?, container()?);
+    let (code, text) = greedy.shell("mkdir -p /mnt; mount -t devpts -o newinstance,ptmxmode=0666 none /mnt")?;
+    check!(code == 0, "{text}");
+    let taken = drain_inside(&greedy, "terminals-elsewhere", 100_000)?;
+    check!(taken.errno == libc::ENOSPC, "{taken:?}");
+    check!(few_here("terminals")? == FEW, "the host has no terminals");
+    let late = container()?;
+    late.wait_console("berth-sysinit")?;
+    for test in [&greedy, &neighbour, &late] {
+        let (code, text) = with_terminal(test, "test -t 0 && echo terminal")?;
+        check!(code == 0 && text.contains("terminal"), "{code} {text}");
+    }
+    [late, neighbour, greedy].into_iter().try_for_each(|test| test.finish().map(drop))
+}
+
+fn with_terminal(test: &TestContainer, line: &str) -> Result<(i32, String), Stop> {
+    test.run_inside(EnterCommand {
+        argv: vec!["/bin/sh".into(), "-c".into(), line.into()],
+        environment: Vec::new(),
+        user: "root".into(),
+        directory: None,
+        terminal: Some(WindowSize { rows: 24, columns: 80 }),
+        without_echo: false,
+    })
+}
+
+fn groups() -> Outcome {
+    let (greedy, neighbour) = (container()?, container()?);
+    let taken = drain_inside(&greedy, "groups", 100_000)?;
+    check!(taken.errno == libc::EAGAIN && taken.count <= 2048, "{taken:?}");
+    check!(few_inside(&neighbour, "groups")? == FEW, "the neighbour has none");
+    greedy.finish()?;
+    let (code, text) =
+        neighbour.shell("mkdir -p /mnt; mount -t cgroup -o none,name=systemd none /mnt && mkdir /mnt/more")?;
+    check!(code != 0, "a group in a v1 tree: {text}");
+    neighbour.finish().map(drop)
+}
+
+fn shares() -> Outcome {
+    let test = container()?;
+    let directories = test.cgroup()?.directories();
+    let read = |file: &str| {
+        let texts = directories.iter().filter_map(|path| std::fs::read_to_string(path.parent()?.join(file)).ok());
+        texts.filter_map(|text| text.trim().parse::<u64>().ok()).min()
+    };
+    let number = |path: &str| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let all = number("/proc/sys/kernel/pid_max").ok_or("no pid_max")?;
+    check!(read("pids.max").is_some_and(|most| most < all), "{:?} of {all} processes", read("pids.max"));
+    let memory = read("memory.max").or_else(|| read("memory.limit_in_bytes"));
+    check!(memory.is_some_and(|most| most < 1 << 50), "{memory:?} bytes of memory");
+    test.finish().map(drop)
+}
+
+fn memory() -> Outcome {
+    let mut plan = Plan::busybox()?;
+    plan.limits = Limits { memory: Some(64 << 20), memory_and_swap: Some(64 << 20), ..Limits::default() };
+    let test = TestContainer::start(plan)?;
+    let (code, text) = test.shell("dd if=/dev/zero of=/dev/shm/full bs=1M count=500")?;
+    check!(code != 0, "500 MB fitted into 64 MiB: {text}");
+    let statistics = test.cgroup()?.statistics();
+    check!(statistics.memory_peak.unwrap_or(0) <= 64 << 20, "{statistics:?}");
+    test.finish().map(drop)
+}
+
+/// Through a virtual machine's socket one would reach its hypervisor; this kernel has more families than a container.
+fn sockets() -> Outcome {
+    let test = container()?;
+    for (family, wanted) in [(libc::AF_UNIX, 0), (libc::AF_INET, 0), (libc::AF_NETLINK, 0)] {
+        let taken = few_inside(&test, &format!("socket-{family}"))?;
+        check!(taken.errno == wanted, "family {family}: {taken:?}");
+    }
+    for family in (0..64).filter(|family| ![1, 2, 10, 16, 17].contains(family)) {
+        let taken = few_inside(&test, &format!("socket-{family}"))?;
+        check!(taken == Taken { count: 0, errno: libc::EAFNOSUPPORT }, "family {family}: {taken:?}");
+    }
+    test.finish().map(drop)
+}
+
+fn refused() -> Outcome {
+    let test = container()?;
+    for pool in ["keys", "fanotify", "kernel-log"] {
+        let taken = few_inside(&test, pool)?;
+        check!(taken == Taken { count: 0, errno: libc::EPERM }, "{pool}: {taken:?}");
+    }
+    test.finish().map(drop)
+}
