@@ -4,13 +4,15 @@ use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use berth::kernel::cgroup::{Cgroup, Layout};
+use berth::kernel::failure::Failure;
 use berth::kernel::identity::ProcessIdentity;
 use berth::shim::protocol::{Directory, Exit, Phase};
 use berth::shim::record;
 
 use crate::check;
-use crate::fixture::{PATIENCE, Plan, TestContainer};
-use crate::harness::{Outcome, Stop};
+use crate::fixture::{PATIENCE, Plan, TestContainer, instance, parent};
+use crate::harness::{Outcome, Stop, need};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("a container whose creator goes before the start is undone", creator_gone),
@@ -21,6 +23,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("an idle shim sleeps", idle),
     ("a shim that waits to be needed ends with whoever spawned it", waiting),
     ("a create that fails says at which step and leaves no cgroup", create_fails),
+    ("groups are made while those of others go and take the instance's along", groups_come_and_go),
 ];
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) -> Outcome {
@@ -153,5 +156,25 @@ fn waiting() -> Outcome {
         }
     };
     check!(ended.success(), "it ended with {ended}");
+    Ok(())
+}
+
+/// The instance's own group goes with the last container, and just then the next one may begin.
+fn groups_come_and_go() -> Outcome {
+    need(&["root"])?;
+    let (layout, parent) = (Layout::detect()?, parent()?);
+    let come_and_go = |name: &str| {
+        let group = Cgroup::at(&layout, parent.as_deref(), &format!("berth-{}-race/{name}", instance()))?;
+        for _ in 0..300 {
+            group.ensure()?;
+            group.remove()?;
+            group.remove_empty_parent();
+        }
+        Ok::<_, Failure>(())
+    };
+    std::thread::scope(|scope| {
+        let threads = ["one", "another"].map(|name| scope.spawn(move || come_and_go(name)));
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| panic!("it panicked")))
+    })?;
     Ok(())
 }

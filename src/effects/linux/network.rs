@@ -14,6 +14,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::effect::Failure;
 use crate::domain::network::link_address;
@@ -35,17 +36,29 @@ const NO_NFT: &str = "nft is not installed, so containers reach each other and t
                       ports can claim any address; install the package nftables";
 
 /// Makes the networks of one instance on this host, in the network namespace of the calling thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Networks {
     instance: String,
     runtime: PathBuf,
     run: PathBuf,
+    /// Held while a network is made, removed or looked at: the last one takes what all share along, and there must be none
+    /// in the making then.
+    change: Arc<Mutex<()>>,
 }
 
 impl Networks {
     /// Begins with the instance's 8 hexadecimal digits and its directory for what ends with the boot.
     pub fn new(instance: &str, runtime: &Path) -> Self {
-        Self { instance: instance.to_owned(), runtime: runtime.to_owned(), run: PathBuf::from("/run") }
+        Self::with_run(instance, runtime, Path::new("/run"))
+    }
+
+    fn with_run(instance: &str, runtime: &Path, run: &Path) -> Self {
+        let (runtime, run) = (runtime.to_owned(), run.to_owned());
+        Self { instance: instance.to_owned(), runtime, run, change: Arc::default() }
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the name of a network's bridge.
@@ -64,6 +77,7 @@ impl Networks {
     /// What the kernel or nft says, or that the name is taken by something that is no bridge.
     pub fn ensure_network(&self, network: NetworkId, bridge: &str, subnet: Subnet) -> Result<Vec<String>, Failure> {
         let Subnet::V4(addresses) = subnet;
+        let alone = self.alone();
         ensure_directory(&self.runtime)?;
         managers::ensure(&self.run, &self.instance).map_err(cannot("tell the network managers of", bridge))?;
         let mut netlink = open()?;
@@ -76,6 +90,7 @@ impl Networks {
         netlink.change_link(link.index, &change).map_err(cannot("bring up", bridge))?;
         forwarding::ensure(&mut netlink, bridge, &self.runtime).map_err(cannot("forward packets of", bridge))?;
         firewall::ensure_network_rules(&self.instance, bridge, addresses)?;
+        drop(alone);
         self.shortcomings(bridge, subnet)
     }
 
@@ -103,6 +118,7 @@ impl Networks {
     /// # Errors
     /// What the kernel or nft says.
     pub fn ensure_network_gone(&self, bridge: &str) -> Result<(), Failure> {
+        let _alone = self.alone();
         let mut netlink = open()?;
         netlink.delete_link(bridge).map_err(cannot("remove", bridge))?;
         let links = netlink.links().map_err(cannot("list", "the links"))?;
@@ -165,6 +181,7 @@ impl Networks {
         ports: &[String],
         rules: bool,
     ) -> Result<Vec<String>, Failure> {
+        let _alone = self.alone();
         let mut netlink = open()?;
         let links = netlink.links().map_err(cannot("list", "the links"))?;
         let Some(found) = links.iter().find(|link| link.name == bridge && link.bridge) else {

@@ -14,15 +14,15 @@ const BUSY: i32 = 16;
 /// Makes the directory and those above it. A cpuset is empty at birth and refuses processes until it has processors
 /// and memory nodes, which are the parent's (cpuset(7)).
 pub(super) fn ensure(hierarchy: &Hierarchy, path: &Path) -> Result<(), Failure> {
-    let below = path.strip_prefix(&hierarchy.root).unwrap_or(path);
+    tree::make_path(path)?;
+    if !hierarchy.has("cpuset") {
+        return Ok(());
+    }
     let mut parent = hierarchy.root.clone();
-    for part in below {
+    for part in path.strip_prefix(&hierarchy.root).unwrap_or(path) {
         let child = parent.join(part);
-        tree::make(&child)?;
-        if hierarchy.has("cpuset") {
-            inherit(&parent, &child, "cpuset.cpus")?;
-            inherit(&parent, &child, "cpuset.mems")?;
-        }
+        inherit(&parent, &child, "cpuset.cpus")?;
+        inherit(&parent, &child, "cpuset.mems")?;
         parent = child;
     }
     Ok(())

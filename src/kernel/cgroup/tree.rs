@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(1);
 /// ESRCH: the process has ended (errno(3)).
 const NO_SUCH_PROCESS: i32 = 3;
+/// ENOENT and ENODEV: the group above has been removed.
+const NOT_FOUND: i32 = 2;
+const NO_SUCH_DEVICE: i32 = 19;
 
 /// Reads a file of a group.
 pub(super) fn read(group: &Path, file: &str) -> io::Result<String> {
@@ -41,7 +44,7 @@ pub(super) fn join(group: &Path, pid: i32) -> Result<(), Failure> {
 /// Moves every process of the group into its leaf. They come and go meanwhile: it looks again until nobody is left. One
 /// that is just ending is not moved any more and stands there until the kernel has done with it.
 pub(super) fn vacate(group: &Path, leaf: &str) -> Result<(), Failure> {
-    make(&group.join(leaf))?;
+    make_path(&group.join(leaf))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let text = read(group, "cgroup.procs").step("read the processes of the cgroup")?;
@@ -64,9 +67,28 @@ pub(super) fn vacate(group: &Path, leaf: &str) -> Result<(), Failure> {
     }
 }
 
+/// Makes a group and those above it that are missing; returns how many levels that were.
+///
+/// Whoever takes the last group out of one takes that along ([`super::Cgroup::remove_empty_parent`]), and it may be the
+/// one in which the next is just being made: then this begins anew. Once the lowest is there, none above it can go.
+pub(super) fn make_path(path: &Path) -> Result<usize, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let missing: Vec<&Path> = path.ancestors().take_while(|level| !level.exists()).collect();
+        match missing.iter().rev().try_for_each(|level| make(level)) {
+            Err(failure) if failure.errno.is_some_and(vanished) && Instant::now() < deadline => {}
+            made => return made.map(|()| missing.len()),
+        }
+    }
+}
+
+fn vanished(errno: i32) -> bool {
+    [NOT_FOUND, NO_SUCH_DEVICE].contains(&errno)
+}
+
 /// Makes a directory if it is not there, open to be passed by everybody whatever the file mode mask: a kernel such
 /// as 6.12 walks down from the root of the tree with the rights of whoever mounts cgroup2 in a namespace.
-pub(super) fn make(path: &Path) -> Result<(), Failure> {
+fn make(path: &Path) -> Result<(), Failure> {
     let step = || format!("make the cgroup {}", path.display());
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -1,6 +1,6 @@
 //! The unified tree: on a pure v2 host it carries the limits too.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::limits::{Limits, in_use};
 use super::statistics::{Statistics, field};
@@ -15,15 +15,12 @@ const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Makes the directory and those above it that are missing; with `controllers`, each new level gets the controllers
 /// that its parent can give.
 pub(super) fn ensure(path: &Path, controllers: bool) -> Result<(), Failure> {
-    let missing: Vec<PathBuf> = path.ancestors().take_while(|level| !level.exists()).map(Path::to_path_buf).collect();
-    for level in missing.iter().rev() {
-        tree::make(level)?;
-    }
+    let made = tree::make_path(path)?;
     if !controllers {
         return Ok(());
     }
     // The two levels above the container are the instance's group and its parent: both pass the controllers on.
-    let above: Vec<&Path> = path.ancestors().skip(1).take(missing.len().max(2)).collect();
+    let above: Vec<&Path> = path.ancestors().skip(1).take(made.max(2)).collect();
     for level in above.into_iter().rev().filter(|level| level.join("cgroup.subtree_control").exists()) {
         switch_on(level)?;
     }

@@ -42,14 +42,14 @@ fn up(netlink: &mut Netlink, name: &str, address: [u8; 4]) {
 
 impl Fixture {
     fn networks(&self) -> Networks {
-        let run = self.place.path().to_owned();
-        Networks { instance: INSTANCE.to_owned(), runtime: run.join("berth/00c0ffee"), run }
+        let run = self.place.path();
+        Networks::with_run(INSTANCE, &run.join("berth/00c0ffee"), run)
     }
 
     /// Another instance on the same host.
     fn neighbour(&self) -> Networks {
-        let run = self.place.path().to_owned();
-        Networks { instance: "0badcafe".to_owned(), runtime: run.join("berth/0badcafe"), run }
+        let run = self.place.path();
+        Networks::with_run("0badcafe", &run.join("berth/0badcafe"), run)
     }
 
     fn on_host<T: Send>(&self, work: impl FnOnce(&Networks) -> T + Send) -> T {
@@ -134,9 +134,11 @@ fn containers_reach_each_other_and_a_host_outside_through_nat() {
 
 /// Tells whether a datagram arrives, sent again and again: the first may be lost while the link address is looked up.
 fn datagram_arrives(from: &File, to: &File, target: IpAddr, patience: Duration) -> bool {
-    let receiver = in_namespace(to.as_fd(), || UdpSocket::bind((target, 7010)).unwrap()).unwrap();
+    // Any free port: a program that is being spawned beside this keeps the last one in use for a moment.
+    let receiver = in_namespace(to.as_fd(), || UdpSocket::bind((target, 0)).unwrap()).unwrap();
     let sender = in_namespace(from.as_fd(), || UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
-    arrives(&sender, &receiver, (target, 7010), patience)
+    let port = receiver.local_addr().unwrap().port();
+    arrives(&sender, &receiver, (target, port), patience)
 }
 
 fn arrives(sender: &UdpSocket, receiver: &UdpSocket, target: (IpAddr, u16), patience: Duration) -> bool {
@@ -329,6 +331,33 @@ fn an_instance_that_goes_does_not_turn_off_what_another_needs() {
             assert_eq!(forwarding(), "0", "it is as it was before both");
         });
     }
+}
+
+#[test]
+fn a_network_that_is_made_while_the_last_one_goes_is_whole() {
+    let Some(fixture) = fixture() else { return };
+    let networks = fixture.networks();
+    let [one, other] = [7, 8].map(|number| {
+        let networks = networks.clone();
+        let bridge = format!("b{INSTANCE}net00{number}");
+        let subnet = Subnet::V4(format!("10.77.{number}.0/24").parse::<Ipv4Subnet>().unwrap());
+        let network = NetworkId::from_bytes([number; 16]);
+        move || {
+            for _ in 0..20 {
+                networks.ensure_network(network, &bridge, subnet).unwrap();
+                let missing = networks.missing(network, &bridge, subnet, &[], true).unwrap();
+                assert_eq!(missing, Vec::<String>::new());
+                networks.ensure_network_gone(&bridge).unwrap();
+            }
+        }
+    });
+    std::thread::scope(|scope| {
+        let host = fixture.host.as_fd();
+        let threads = [scope.spawn(move || in_namespace(host, one)), scope.spawn(move || in_namespace(host, other))];
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+    });
 }
 
 #[test]
