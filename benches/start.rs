@@ -76,6 +76,7 @@ fn container(root: &Path) -> Container {
         environment: Vec::new(),
         nesting: false,
         network: Network::Own,
+        renew: false,
         resolv_conf: None,
     }
 }

@@ -91,9 +91,14 @@ fn lease() -> Option<Lease> {
 fn facts(work: &HostEffect) -> Facts {
     let size = Size::default();
     match work {
-        HostEffect::EnsureTemplate { .. } => {
-            Facts::Template(TemplateSummary { digest: String::new(), size, entries: 0, init: None, system: None })
-        }
+        HostEffect::EnsureTemplate { .. } => Facts::Template(TemplateSummary {
+            digest: String::new(),
+            size,
+            entries: 0,
+            init: None,
+            system: None,
+            taken_out: std::collections::BTreeMap::new(),
+        }),
         HostEffect::EnsureRunning(_) => Facts::Started {
             init: ProcessIdentity { boot: String::new(), pid: 0, started: 0 },
             took: Span::default(),

@@ -43,7 +43,7 @@ pub use restore::{RestoreEvent, RestoreTarget};
 pub use schedule::{ScheduleDefinition, ScheduleEvent, ScheduledAction, Selection};
 pub use session::{Reading, SessionEvent};
 pub use store::StoreEvent;
-pub use template::{TemplateEvent, TemplateSource, TemplateSummary};
+pub use template::{TakenOut, TemplateEvent, TemplateSource, TemplateSummary};
 
 use crate::types::Category;
 

@@ -1,5 +1,7 @@
 //! Facts about templates: immutable trees that containers share.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::container::InitKind;
@@ -37,6 +39,29 @@ pub struct TemplateSummary {
     pub init: Option<InitKind>,
     /// What `/etc/os-release` calls it.
     pub system: Option<String>,
+    /// What its source had and no two machines may share, by kind; it is not in the template.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken_out: BTreeMap<String, TakenOut>,
+}
+
+/// Says what of one kind was taken out of a template.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TakenOut {
+    /// How many.
+    pub count: u64,
+    /// The first few of their paths.
+    pub paths: Vec<String>,
+}
+
+impl TemplateSummary {
+    /// Returns the kinds that were taken out, in words; nothing if there were none.
+    pub fn taken_out_words(&self) -> Option<String> {
+        let words = |(kind, taken): (&String, &TakenOut)| match taken.count {
+            1 => kind.clone(),
+            count => format!("{kind} ({count})"),
+        };
+        (!self.taken_out.is_empty()).then(|| self.taken_out.iter().map(words).collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// Is a fact about a template.
@@ -148,7 +173,10 @@ impl DomainEvent for TemplateEvent {
         match self {
             Self::TemplateImportRequested { name, .. } => format!("import of template {name} requested"),
             Self::TemplateNameClaimed => "name claimed".to_owned(),
-            Self::TemplateSealed(summary) => format!("template sealed: {} entries, {}", summary.entries, summary.size),
+            Self::TemplateSealed(summary) => {
+                let taken = summary.taken_out_words().map(|words| format!("; taken out: {words}")).unwrap_or_default();
+                format!("template sealed: {} entries, {}{taken}", summary.entries, summary.size)
+            }
             Self::TemplateImportFailed { reason } => format!("import failed: {reason}"),
             Self::TemplateImportFailing { reason } => format!("import failing: {reason}"),
             Self::TemplateImportCancelRequested => "import called off".to_owned(),

@@ -18,3 +18,4 @@ pub mod program;
 pub mod seccomp;
 pub mod security;
 mod terminal;
+pub mod unshared;

@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use super::message::{self, Packed};
 use super::protocol::{
-    Directory, Event, Failure, MESSAGE_MAX, ProcessIdentity, Reply, Request, SPEC_FILE, SessionTarget, Spec, Status,
-    VERSION, VERSION_LONG, VERSION_OLDEST,
+    Directory, Event, Failure, MESSAGE_MAX, Prepared, ProcessIdentity, Reply, Request, SPEC_FILE, SessionTarget, Spec,
+    Status, VERSION, VERSION_LONG, VERSION_OLDEST,
 };
 use super::record;
 pub use super::record::{ShimRecord, forget_exit, living_shim, unacknowledged_exit};
@@ -64,8 +64,8 @@ pub struct CreatedContainer {
     pub pidfd: OwnedFd,
     /// Its network namespace.
     pub network: OwnedFd,
-    /// What of its root is not as it should be.
-    pub warnings: Vec<String>,
+    /// What is to be told of its root.
+    pub prepared: Prepared,
 }
 
 /// A connection to a shim.
@@ -172,8 +172,8 @@ impl Client {
     pub fn create(&self) -> Result<CreatedContainer, ClientError> {
         let (reply, descriptors) = self.call(&Request::Create)?;
         match (reply, <[OwnedFd; 2]>::try_from(descriptors)) {
-            (Reply::Created { init, warnings }, Ok([pidfd, network])) => {
-                Ok(CreatedContainer { init, pidfd, network, warnings })
+            (Reply::Created { init, prepared }, Ok([pidfd, network])) => {
+                Ok(CreatedContainer { init, pidfd, network, prepared })
             }
             (other, _) => Err(self.unexpected("create", &other)),
         }

@@ -142,7 +142,7 @@ impl Supervisor {
             }
         };
         self.console = Some(console);
-        let reply = Reply::Created { init: init.clone(), warnings: created.warnings };
+        let reply = Reply::Created { init: init.clone(), prepared: created.prepared };
         self.life = Life::Created { init, child, gate: Some(created.gate), creator: connection, until };
         Ok((reply, descriptors))
     }

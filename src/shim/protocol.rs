@@ -16,7 +16,7 @@ pub use crate::kernel::disk::Disk;
 pub use crate::kernel::enter::Command;
 pub use crate::kernel::failure::{Failure, Step};
 pub use crate::kernel::identity::ProcessIdentity;
-pub use crate::kernel::launch::{Container, Init, Network};
+pub use crate::kernel::launch::{Container, Init, Network, Prepared};
 pub use crate::sys::tty::WindowSize;
 
 /// The version spoken here.
@@ -283,9 +283,9 @@ pub enum Reply {
     Created {
         /// Its identity.
         init: ProcessIdentity,
-        /// What of its root is not as it should be.
-        #[serde(default)]
-        warnings: Vec<String>,
+        /// What is to be told of its root.
+        #[serde(flatten)]
+        prepared: Prepared,
     },
     /// The freeze holds.
     Frozen {

@@ -11,7 +11,7 @@ use super::connection::{Connection, Incoming};
 use super::protocol::{
     Failure, Reply, SessionReply, SessionRequest, SessionTarget, Step as _, VERSION_OLDEST, WindowSize,
 };
-use super::supervisor::{Life, Supervisor};
+use super::supervisor::Supervisor;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::enter::{self, Command, Entered, Streams, Target};
 use crate::kernel::launch::Network;
@@ -328,8 +328,9 @@ impl Supervisor {
     }
 
     fn enter(&self, command: &Command) -> Result<Option<Entered>, Failure> {
-        let (Life::Running { init, child }, Some(container), Some(console)) =
-            (&self.life, &self.spec.container, &self.console)
+        // Before its first program begins a container can be entered, too: its programs prepare its root then.
+        let (Some((init, child)), Some(container), Some(console)) =
+            (self.life.init(), &self.spec.container, &self.console)
         else {
             return Ok(None);
         };

@@ -8,6 +8,7 @@
 mod change;
 mod control;
 mod tree;
+mod within;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,6 +28,7 @@ pub use control::{
     FLAG_APPEND, FLAG_IMMUTABLE, flags, freeze, project, set_flags, set_project, thaw, trim, user_settable_flags,
 };
 pub use tree::{DirectoryStack, remove_tree};
+pub use within::resolve;
 
 /// Is a moment of a file's inode: seconds before or after the epoch, and nanoseconds after that second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -143,6 +143,7 @@ fn rootfs(root: &Path) {
     fs::write(root.join("etc/inittab"), "::wait:/bin/true\n").unwrap();
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
+    fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
     fs::write(root.join("etc/os-release"), "PRETTY_NAME=\"Busybox test\"\n").unwrap();
     fs::write(root.join("etc/motd"), "hello\n").unwrap();
 }

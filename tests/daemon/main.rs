@@ -10,6 +10,7 @@ mod exec;
 mod fixture;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod identity;
 mod input;
 mod leaving;
 mod leftovers;
@@ -41,6 +42,7 @@ fn main() {
         state_directory::TESTS,
         stores::TESTS,
         unprivileged::TESTS,
+        identity::TESTS,
         input::TESTS,
         archives::TESTS,
         limits::TESTS,

@@ -143,9 +143,9 @@ fn links() -> Outcome {
     let created = test.client().create()?;
     test.client().start()?;
     check!(
-        created.warnings == ["/dev was no directory; what stood there is now /dev.aside-1"],
+        created.prepared.warnings == ["/dev was no directory; what stood there is now /dev.aside-1"],
         "{:?}",
-        created.warnings
+        created.prepared.warnings
     );
     let (_, text) = test.shell("readlink /dev.aside-1; ls /dev/null")?;
     check!(text == format!("{target}\n/dev/null\n"), "{text}");

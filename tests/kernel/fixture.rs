@@ -121,6 +121,7 @@ impl TestContainer {
             environment: Vec::new(),
             nesting: plan.nesting,
             network: Network::Own,
+            renew: false,
             resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),
         };
         let spec = Spec {

@@ -106,6 +106,7 @@ impl Place {
             ids: Some(berth::types::IdRange { base: 1_700_000_000, count: 65_536 }),
             lease: None,
             init: Some(InitKind::Busybox),
+            first: false,
         }))
     }
 

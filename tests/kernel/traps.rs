@@ -231,7 +231,7 @@ fn odd_root() -> Outcome {
         let test = TestContainer::spawn_spec(directory, spec)?;
         let created = test.client().create().map_err(|error| format!("{act} ({text}): {error}"))?;
         test.client().start().map_err(|error| format!("{act} ({text}): {error}"))?;
-        let told = created.warnings.join("; ");
+        let told = created.prepared.warnings.join("; ");
         check!(told.contains(wanted) && told.is_empty() == wanted.is_empty(), "{act} ({text}): {told:?}");
         let (code, text) = test.shell("hostname; ls /mark-of-the-container /proc/self/stat /dev/null")?;
         check!(code == 0 && text.contains("mark-of-the-container"), "{act}: {text}");

@@ -16,7 +16,7 @@ fn what_is_gone_already_is_taken_away_with_success_at_every_step() {
     law::of_what_never_was(&host).unwrap();
     let container = crate::plans::id("web");
     let configuration = crate::plans::configuration("web");
-    let run = RunSpecification { container, configuration, ids: None, lease: None, init: None };
+    let run = RunSpecification { container, configuration, ids: None, lease: None, init: None, first: true };
     host.perform(&HostEffect::EnsureRunning(Box::new(run)), &law::context()).unwrap();
     host.end_init(container, Exit::Code(1));
     law::of_what_has_ended(&host, container).unwrap();

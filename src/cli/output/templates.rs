@@ -1,8 +1,11 @@
 //! How templates look.
 
+use serde_json::Value;
+
 use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::api::resources::TemplateSource;
+use crate::events::TakenOut;
 use crate::projections::rows::TemplateRow;
 
 impl Tabular for TemplateRow {
@@ -47,6 +50,21 @@ fn source(source: &TemplateSource) -> String {
     }
 }
 
+fn paths_of(kind: &str, taken: &TakenOut) -> String {
+    let more = match taken.count.saturating_sub(taken.paths.len() as u64) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{kind}: {}{more}", taken.paths.join(", "))
+}
+
+/// Says what was taken out of a template that was just made.
+pub fn taken_out(row: &Value) -> Option<String> {
+    let row: TemplateRow = serde_json::from_value(row.clone()).ok()?;
+    let words = row.summary?.taken_out_words()?;
+    Some(format!("Taken out, since no two machines may share it: {words}. Each container gets its own."))
+}
+
 /// Returns the heading and the details of a template.
 pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
@@ -56,6 +74,8 @@ pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Ce
         pairs.push(("size", Cell::from(format!("{} in {} entries", summary.size, summary.entries))));
         pairs.push(("digest", Cell::from(&summary.digest)));
     }
+    let taken_out = row.summary.iter().flat_map(|summary| &summary.taken_out);
+    pairs.extend(taken_out.map(|(kind, taken)| ("taken out", Cell::from(paths_of(kind, taken)))));
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
     pairs.push(("users", Cell::from(row.users.len().to_string())));
     pairs.push(("verified", Cell::maybe(row.verified_at.map(|moment| look.time(moment)))));

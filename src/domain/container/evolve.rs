@@ -194,7 +194,7 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
             state.restarts = *restarts;
         }
         ContainerEvent::ContainerStarted { init, .. } => {
-            state.ready = false;
+            (state.ready, state.begun) = (false, true);
             (state.started, state.ended) = (Some(given.at), None);
             state.life = Life::Running(init.clone());
         }

@@ -64,6 +64,8 @@ pub struct Container {
     ready: bool,
     /// When its init began.
     started: Option<Timestamp>,
+    /// Whether an init of it ever began.
+    begun: bool,
     /// How its init ended, until the next one begins.
     ended: Option<Exit>,
     /// How many times in a row it has started again by itself.
@@ -230,7 +232,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 2;
+    const STATE_SCHEMA: u32 = 3;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

@@ -51,7 +51,7 @@ pub(super) fn next_effect(state: &Container) -> Option<Effect> {
     }
     let record = state.record.as_deref()?;
     match (state.acting(), &state.life) {
-        (Some(open), _) => owed(record, open),
+        (Some(open), _) => owed(record, open, state.begun),
         (None, Life::Buried { until, .. }) => {
             let operation = OperationId::derived(&format!("purge/{}", record.id));
             Some(Effect { operation, step: GRAVE, undo: false, action: Action::Wake(Due::Trusted(*until)) })
@@ -60,11 +60,11 @@ pub(super) fn next_effect(state: &Container) -> Option<Effect> {
     }
 }
 
-fn owed(record: &Record, open: &Open) -> Option<Effect> {
+fn owed(record: &Record, open: &Open, begun: bool) -> Option<Effect> {
     match &open.work {
         Work::Create => Some(creation(record, open)),
         Work::Dissolve(left) => Some(dissolution(record, open, left)),
-        Work::Start { failing: None } => Some(host(open, RUN, run(record))),
+        Work::Start { failing: None } => Some(host(open, RUN, run(record, !begun))),
         Work::Start { failing: Some(_) } => Some(undo(open, CLEAR, HostEffect::EnsureStopped { container: record.id })),
         Work::Stop(stopping) => Some(stop(record, open, stopping)),
         Work::Wait { until } => Some(effect(open, WAIT_RESTART, false, Action::Wake(Due::Soon(*until)))),
@@ -152,13 +152,14 @@ fn limits(record: &Record, open: &Open, present: Limits, wanted: Limits, back: b
     host(open, LIMITS, HostEffect::EnsureLimits { container, limits: wanted })
 }
 
-fn run(record: &Record) -> HostEffect {
+fn run(record: &Record, first: bool) -> HostEffect {
     HostEffect::EnsureRunning(Box::new(RunSpecification {
         container: record.id,
         configuration: record.configuration.clone(),
         ids: record.ids,
         lease: record.lease.clone(),
         init: record.template.as_ref().and_then(|(_, init)| *init),
+        first,
     }))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Command, Container, Rejection};
-use crate::domain::effect::{Action, Answer, Due, Facts, Failure, Outcome, Report};
+use crate::domain::effect::{Action, Answer, Due, Facts, Failure, HostEffect, Outcome, Report};
 use crate::domain::testing::{Decided, given};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{
@@ -246,6 +246,27 @@ fn halted(exit: Exit, restarts: u32, seconds: i64) -> ContainerEvent {
 
 fn started() -> ContainerEvent {
     ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] }
+}
+
+#[test]
+fn it_should_make_its_own_identity_until_it_has_run_once_and_never_again() {
+    let first = |history: Vec<ContainerEvent>| {
+        let mut state = Container::default();
+        for event in history {
+            state.evolve(&event, Given { operation: operation(), at: Timestamp::default() });
+        }
+        let Some(Action::Host(work)) = state.next_effect().map(|effect| effect.action) else { panic!("owes nothing") };
+        let HostEffect::EnsureRunning(run) = *work else { panic!("owes {work:?}") };
+        run.first
+    };
+    let start = ContainerEvent::StartRequested { parent: None };
+    let failed = ContainerEvent::StartFailed { reason: "no".to_owned() };
+    assert!(first(with(stopped(), [start.clone()])));
+    assert!(first(with(stopped(), [start.clone(), failed, start.clone()])), "nobody has seen it yet");
+    let exit = Exit::Code(0);
+    let stopped = ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit };
+    assert!(!first(with(running(), [ContainerEvent::InitExited { exit }, stopped, start])));
+    assert!(!first(with(running(), [ContainerEvent::InitExited { exit: Exit::Reboot }, halted(Exit::Reboot, 1, 0)])));
 }
 
 fn called_off(verb: &str, wish: &str) -> ContainerEvent {

@@ -26,6 +26,8 @@ pub struct RunSpecification {
     pub lease: Option<Lease>,
     /// The init of its template; none means that only a command can run.
     pub init: Option<InitKind>,
+    /// Whether it never ran: what no two machines may share is made anew.
+    pub first: bool,
 }
 
 /// Is what a backup's manifest says about the container.

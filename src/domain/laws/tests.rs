@@ -71,7 +71,7 @@ fn answer(ask: &Ask) -> Answer {
 
 fn sealed() -> TemplateSummary {
     let (digest, size) = ("d".to_owned(), Size::from_mib(1));
-    TemplateSummary { digest, size, entries: 1, init: None, system: None }
+    TemplateSummary { digest, size, entries: 1, init: None, system: None, taken_out: std::collections::BTreeMap::new() }
 }
 
 fn init() -> ProcessIdentity {

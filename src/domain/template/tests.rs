@@ -18,7 +18,14 @@ fn requested() -> TemplateEvent {
 
 fn summary() -> TemplateSummary {
     let (digest, init) = ("d".to_owned(), Some(InitKind::Systemd));
-    TemplateSummary { digest, size: Size::from_mib(1), entries: 3, init, system: None }
+    TemplateSummary {
+        digest,
+        size: Size::from_mib(1),
+        entries: 3,
+        init,
+        system: None,
+        taken_out: std::collections::BTreeMap::new(),
+    }
 }
 
 fn copying() -> Vec<TemplateEvent> {

@@ -97,7 +97,7 @@ impl LinuxHost {
             HostEffect::EnsureDisk { .. } | HostEffect::EnsureDiskSize { .. } | HostEffect::EnsureDiskGone { .. } => {
                 self.disk(effect, step)
             }
-            HostEffect::EnsureRunning(run) => self.start_step(run, step),
+            HostEffect::EnsureRunning(run) => self.start_step(run, step, context),
             HostEffect::EnsureStopped { container } => self.stop_step(*container, step),
             HostEffect::SignalInit { container, signal } => self.signal(*container, *signal),
             HostEffect::EnsurePaused { container } => self.pause(*container),

@@ -24,6 +24,7 @@ mod observe;
 pub mod paths;
 mod reach;
 mod ready;
+mod renew;
 mod restore;
 mod specification;
 mod start;

@@ -34,6 +34,7 @@ impl LinuxHost {
                 environment: vec![],
                 nesting: configuration.nesting,
                 network: Network::Own,
+                renew: run.first,
                 resolv_conf: run.lease.as_ref().map(|_| resolv_conf()),
             }),
             cgroup: Some(self.cgroup_place(run.container)),

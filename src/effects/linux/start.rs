@@ -10,6 +10,7 @@ use super::host::{LinuxHost, lock};
 use super::observe::{STARTED_FILE, Started, identity, started};
 use super::supervisor::{Supervisor, reap, shim_failure, with_words};
 use crate::domain::effect::{Facts, Failure, RunSpecification};
+use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
 use crate::shim::client::{Client, prepare_runtime_directory};
 use crate::shim::{protocol, record};
@@ -38,7 +39,12 @@ impl Starting {
 }
 
 impl LinuxHost {
-    pub(super) fn start_step(&self, run: &RunSpecification, step: StepName) -> Result<Facts, Failure> {
+    pub(super) fn start_step(
+        &self,
+        run: &RunSpecification,
+        step: StepName,
+        context: &EffectContext,
+    ) -> Result<Facts, Failure> {
         let container = run.container;
         let directory = self.runtime_of(container);
         if step == "runtime-folder" {
@@ -52,7 +58,7 @@ impl LinuxHost {
         match step {
             "runtime-folder" => self.begin_runtime(run, &directory)?,
             "supervisor" => self.ensure_supervisor(container, &directory)?,
-            "namespaces" => self.ensure_created(container)?,
+            "namespaces" => self.ensure_created(container, context)?,
             "link" => self.ensure_link(run, &directory)?,
             "init" => return self.release_init(container, &directory),
             _ => {}
@@ -80,11 +86,12 @@ impl LinuxHost {
         })
     }
 
-    fn ensure_created(&self, container: ContainerId) -> Result<(), Failure> {
+    fn ensure_created(&self, container: ContainerId, context: &EffectContext) -> Result<(), Failure> {
         self.starting(container, |starting| {
             let created = starting.client()?.create().map_err(shim_failure)?;
             starting.init = Some(created.init);
-            starting.warnings = created.warnings;
+            let missing = self.finish_renewal(container, starting.client()?, &created.prepared, context)?;
+            starting.warnings = [created.prepared.warnings, missing].concat();
             Ok(())
         })
     }

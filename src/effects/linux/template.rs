@@ -1,7 +1,8 @@
 //! Templates: immutable trees that containers share as the lower layer of their root.
 //!
 //! A template is made beside its final place and renamed at the end, so that it is there whole or not at all. What is
-//! imported is not altered; what a container needs of its own goes into the container's upper layer.
+//! imported is not altered but for what no two machines may share, which is taken out; what a container needs of its own goes
+//! into the container's upper layer.
 
 mod catalogue;
 pub(super) mod copier;
@@ -10,13 +11,15 @@ pub(super) mod init;
 mod tests;
 pub(super) mod writer;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::domain::effect::Failure;
-use crate::events::{TemplateSource, TemplateSummary};
-use crate::sys::fs::{AsFd, open_root, remove_tree, sync_file_system};
+use crate::events::{TakenOut, TemplateSource, TemplateSummary};
+use crate::kernel::unshared::{self, Stripped, Taken};
+use crate::sys::fs::{AsFd, BorrowedFd, open_root, remove_tree, sync_file_system};
 use crate::types::TemplateId;
 
 use super::failure::cannot;
@@ -100,6 +103,7 @@ fn make(
     fill(paths, source, &mut writer, watch)?;
     writer.finish()?;
     let root = open()?;
+    let taken_out = strip(root.as_fd())?;
     let sealed = catalogue::seal(root.as_fd(), &partial.join("catalogue"), watch)?;
     let summary = TemplateSummary {
         digest: sealed.digest,
@@ -107,6 +111,7 @@ fn make(
         entries: sealed.entries,
         init: init::init_of(root.as_fd()),
         system: init::system_of(root.as_fd()),
+        taken_out,
     };
     let bytes = serde_json::to_vec(&summary).map_err(|error| Failure::permanent(error.to_string()))?;
     fs::write(partial.join("summary.json"), bytes).map_err(cannot("write the summary of template", id))?;
@@ -114,6 +119,26 @@ fn make(
     fs::rename(&partial, paths.template(id)).map_err(cannot("put in place template", id))?;
     sync_directory(&paths.templates()).map_err(cannot("sync", "the templates"))?;
     Ok(summary)
+}
+
+/// How many paths of a kind are recorded.
+const PATHS_MAX: usize = 20;
+
+/// Takes out what no two machines may share. A template that keeps some of it would hand one machine's to all others.
+fn strip(root: BorrowedFd<'_>) -> Result<BTreeMap<String, TakenOut>, Failure> {
+    let Stripped { taken, left } = unshared::strip(root);
+    if let Some((left, error)) = left.into_iter().next() {
+        return Err(cannot("take out", format!("{} (/{})", left.name, unshared::shown(&left.path)))(error));
+    }
+    let mut found = BTreeMap::<String, TakenOut>::new();
+    for Taken { name, path } in taken {
+        let kind = found.entry(name.to_owned()).or_default();
+        kind.count += 1;
+        if kind.paths.len() < PATHS_MAX {
+            kind.paths.push(format!("/{}", unshared::shown(&path)));
+        }
+    }
+    Ok(found)
 }
 
 fn partial_name(id: TemplateId) -> String {

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::domain::effect::{Facts, HostEffect, SealSpecification};
-use crate::events::{BackupOutcome, BackupSummary, InitKind, MaintenanceResult, TemplateSummary};
+use crate::events::{BackupOutcome, BackupSummary, InitKind, MaintenanceResult, TakenOut, TemplateSummary};
 use crate::types::{LeftOut, Size, Span, Timestamp};
 
 pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
@@ -13,6 +13,7 @@ pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
             entries: 1,
             init: Some(InitKind::Busybox),
             system: None,
+            taken_out: [("the machine id".to_owned(), taken_out())].into(),
         }),
         HostEffect::EnsureRunning(run) => {
             // An init that has ended meanwhile did begin: its end is told on its own.
@@ -49,6 +50,10 @@ pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
         HostEffect::VerifyBackup { .. } => Facts::Maintenance(MaintenanceResult::Verified),
         _ => Facts::None,
     }
+}
+
+fn taken_out() -> TakenOut {
+    TakenOut { count: 1, paths: vec!["/etc/machine-id".to_owned()] }
 }
 
 fn summary(seal: &SealSpecification) -> BackupSummary {

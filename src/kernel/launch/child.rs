@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::plan::{Container, Init, Network};
-use super::{CONTROL, Word, root, words};
+use super::{CONTROL, Prepared, Word, root, words};
 use crate::kernel::cgroup::Doors;
 use crate::kernel::failure::{Failure, Step as _};
+use crate::kernel::unshared::{self, Renewed};
 use crate::kernel::{builtin_init, program, security};
 use crate::sys::{descriptor, namespace, process, signal, tty};
 
@@ -48,12 +49,15 @@ fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Fa
     // After the change of ids, which would forget it.
     process::die_with_parent().step("tie the first process to the shim")?;
     process::new_session().step("start a session")?;
-    let mut warnings = Vec::new();
-    let terminals = root::assemble(layers, console, &mut warnings)?;
+    let mut prepared = Prepared::default();
+    let terminals = root::assemble(layers, console, &mut prepared.warnings)?;
     // By its path, so that ttyname(3) finds it.
     let console = tty::open("/dev/console".as_ref()).step("open the console")?;
-    furnish(container, &mut warnings)?;
-    Word::Prepared(warnings).send(socket, &[terminals.as_fd()])?;
+    if container.renew {
+        renew(&mut prepared)?;
+    }
+    furnish(container, &mut prepared.warnings)?;
+    Word::Prepared(prepared).send(socket, &[terminals.as_fd()])?;
     drop(terminals);
     wait_for_go(socket)?;
     take_terminal(&console, matches!(container.init, Init::Own { .. }))?;
@@ -68,6 +72,16 @@ fn wait_for_go(socket: &OwnedFd) -> Result<(), Failure> {
         Some((Word::Go, _)) => Ok(()),
         _ => process::exit_now(EXIT_FAILED),
     }
+}
+
+/// Makes anew what no two machines may share. What cannot be keeps nothing from starting.
+fn renew(prepared: &mut Prepared) -> Result<(), Failure> {
+    let root = descriptor::open_directory("/".as_ref()).step("open the root")?;
+    let Renewed { changed, makers, troubles } = unshared::renew(root.as_fd());
+    prepared.renewed = changed || !makers.is_empty();
+    prepared.makers = makers;
+    prepared.warnings.extend(troubles);
+    Ok(())
 }
 
 /// Settings inside the namespaces and the few files of /etc that belong to the host's knowledge. What the container has

@@ -26,6 +26,7 @@ use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::PseudoTerminal;
 use crate::sys::{descriptor, signal, socket};
 use crate::types::IdRange;
+pub use words::Prepared;
 pub(super) use words::Word;
 
 /// How long the child may take for its part of a step.
@@ -48,8 +49,8 @@ pub struct Created {
     pub terminals: OwnedFd,
     /// The way to let it begin.
     pub gate: Gate,
-    /// What of its root is not as it should be, though it can begin.
-    pub warnings: Vec<String>,
+    /// What is to be told of its root.
+    pub prepared: Prepared,
 }
 
 /// Holds the first process back; dropping it unopened ends the process.
@@ -88,7 +89,7 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
     };
     drop((theirs, doors));
     match bring_up(container, cgroup, &child, &ours, node) {
-        Ok((terminals, warnings)) => Ok(Created { child, console, terminals, gate: Gate(ours), warnings }),
+        Ok((terminals, prepared)) => Ok(Created { child, console, terminals, gate: Gate(ours), prepared }),
         Err(failure) => {
             let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
             Err(failure)
@@ -103,7 +104,7 @@ fn bring_up(
     child: &Child,
     socket: &OwnedFd,
     console: OwnedFd,
-) -> Result<(OwnedFd, Vec<String>), Failure> {
+) -> Result<(OwnedFd, Prepared), Failure> {
     if let Some(range) = container.ids {
         write_id_maps(child.pid, range)?;
     }
@@ -114,9 +115,9 @@ fn bring_up(
     layers.push(console);
     let borrowed: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
     Word::Layers.send(socket, &borrowed)?;
-    let (warnings, mut descriptors) = words::expect_prepared(socket, PATIENCE)?;
+    let (prepared, mut descriptors) = words::expect_prepared(socket, PATIENCE)?;
     let terminals = descriptors.pop().ok_or_else(|| Failure::new("take the terminals", "the child sent none"))?;
-    Ok((terminals, warnings))
+    Ok((terminals, prepared))
 }
 
 fn namespaces(container: &Container) -> Namespaces {
@@ -189,6 +190,7 @@ pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Resul
         environment: Vec::new(),
         nesting: false,
         network: Network::Host,
+        renew: false,
         resolv_conf: None,
     };
     make_stage(&container)?;

@@ -54,6 +54,9 @@ pub struct Container {
     pub nesting: bool,
     /// The network.
     pub network: Network,
+    /// It never ran: what no two machines may share is made anew.
+    #[serde(default)]
+    pub renew: bool,
     /// Contents of `/etc/resolv.conf`; none = as it is on the disk.
     #[serde(default)]
     pub resolv_conf: Option<String>,

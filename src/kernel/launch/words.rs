@@ -11,14 +11,16 @@ use crate::sys::{poll, socket};
 const LENGTH_MAX: usize = 16 * 1024;
 /// More characters of a failure's words than these are not passed on: they may name what the caller gave.
 const WORDS_MAX: usize = 1000;
+/// More warnings than these are counted only.
+const WARNINGS_MAX: usize = 10;
 
 /// One message of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Word {
     /// To the child: the layers come along, then the node of the console.
     Layers,
-    /// From the child: the root stands, and what is not as it should be there; the root of its devpts comes along.
-    Prepared(Vec<String>),
+    /// From the child: the root stands; the root of its devpts comes along.
+    Prepared(Prepared),
     /// To the child: become the program.
     Go,
     /// To a helper: the command's terminal comes along.
@@ -29,10 +31,34 @@ pub enum Word {
     Failed(Failure),
 }
 
+/// What is to be told of a root that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prepared {
+    /// What is not as it should be there.
+    pub warnings: Vec<String>,
+    /// Whether what no two machines may share was made anew.
+    pub renewed: bool,
+    /// The container's programs that are to make the rest of it before its first one begins.
+    pub makers: Vec<Vec<String>>,
+}
+
+impl Prepared {
+    /// The same, short enough for one message, whatever the names of files are.
+    fn shortened(&self) -> Self {
+        let mut warnings: Vec<String> = self.warnings.iter().take(WARNINGS_MAX).map(|text| short(text)).collect();
+        if let Some(more @ 1..) = self.warnings.len().checked_sub(WARNINGS_MAX) {
+            warnings.push(format!("{more} more of the kind"));
+        }
+        Self { warnings, ..self.clone() }
+    }
+}
+
 impl Word {
     pub fn send(&self, socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let short = match self {
             Self::Failed(failure) => Some(Self::Failed(shortened(failure))),
+            Self::Prepared(prepared) => Some(Self::Prepared(prepared.shortened())),
             _ => None,
         };
         let word = short.as_ref().unwrap_or(self);
@@ -52,11 +78,14 @@ impl Word {
     }
 }
 
-fn shortened(failure: &Failure) -> Failure {
-    let short = |text: &str| match text.char_indices().nth(WORDS_MAX) {
+fn short(text: &str) -> String {
+    match text.char_indices().nth(WORDS_MAX) {
         Some((end, _)) => format!("{} …", &text[..end]),
         None => text.to_owned(),
-    };
+    }
+}
+
+fn shortened(failure: &Failure) -> Failure {
     Failure { step: short(&failure.step), reason: short(&failure.reason), errno: failure.errno }
 }
 
@@ -78,9 +107,9 @@ pub fn expect(socket: &OwnedFd, wanted: &Word, patience: Duration) -> Result<Vec
 }
 
 /// Waits for the word that the root stands, and returns what is to be told of it and what came along.
-pub fn expect_prepared(socket: &OwnedFd, patience: Duration) -> Result<(Vec<String>, Vec<OwnedFd>), Failure> {
+pub fn expect_prepared(socket: &OwnedFd, patience: Duration) -> Result<(Prepared, Vec<OwnedFd>), Failure> {
     match receive_within(socket, patience)? {
-        Some((Word::Prepared(warnings), descriptors)) => Ok((warnings, descriptors)),
+        Some((Word::Prepared(prepared), descriptors)) => Ok((prepared, descriptors)),
         Some((Word::Failed(failure), _)) => Err(failure),
         Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
         None => Err(Failure::new("launch", "the process died before its root stood")),

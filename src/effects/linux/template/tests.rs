@@ -107,6 +107,31 @@ fn drift_is_named_path_by_path() {
 }
 
 #[test]
+fn what_no_two_machines_may_share_is_taken_out_and_named() {
+    let Some(fixture) = fixture() else { return };
+    let source = fixture.place.path().join("source");
+    let plain = fixture.ensure().unwrap();
+    assert_eq!(plain.taken_out_words(), None);
+    ensure_template_gone(&fixture.paths, fixture.id).unwrap();
+    fs::create_dir_all(source.join("etc/ssh")).unwrap();
+    for number in 0..30 {
+        fs::write(source.join(format!("etc/ssh/ssh_host_{number:02}_key")), "secret").unwrap();
+    }
+    fs::write(source.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let summary = fixture.ensure().unwrap();
+    assert_eq!(summary.taken_out_words().as_deref(), Some("SSH host keys (30), the machine id"));
+    let keys = &summary.taken_out["SSH host keys"];
+    assert_eq!((keys.count, keys.paths.len(), keys.paths[0].as_str()), (30, 20, "/etc/ssh/ssh_host_00_key"));
+    let root = fixture.paths.template_root(fixture.id);
+    assert_eq!(summary.digest, digest_of(&root), "it is sealed as it is");
+    assert_eq!(fs::read_dir(root.join("etc/ssh")).unwrap().count(), 0);
+    assert_eq!(fs::read(root.join("etc/machine-id")).unwrap(), b"");
+    assert_eq!(fs::read(source.join("etc/ssh/ssh_host_00_key")).unwrap(), b"secret", "the source stays as it is");
+    ensure_template_gone(&fixture.paths, fixture.id).unwrap();
+    assert_eq!(fixture.ensure().unwrap(), summary, "the same source gives the same digest");
+}
+
+#[test]
 fn nothing_is_left_of_a_template_that_failed_was_called_off_or_is_gone() {
     let Some(fixture) = fixture() else { return };
     let missing = TemplateSource::Directory { path: "/does/not/exist".to_owned() };
