@@ -24,6 +24,12 @@ use crate::types::{Ipv4Subnet, MacAddress};
 pub use foreign::{Way, obstacles};
 
 const LEASES: &str = "leases";
+/// The chain and the set that bound how many connections a container has in the host's table of them.
+const CONNECTIONS: &str = "connections";
+/// One container has at most one in so many of the connections that the host can keep.
+const CONNECTIONS_SHARE: u64 = 4;
+/// What the host can keep; there once connections are tracked (nf_conntrack-sysctl in the kernel's documentation).
+const CONNECTIONS_OF_HOST: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// Says what nft did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +45,21 @@ pub enum Applied {
 /// # Errors
 /// What nft says, in its own words.
 pub fn ensure_network_rules(instance: &str, bridge: &str, subnet: Ipv4Subnet) -> Result<Applied, Failure> {
-    apply(&network_rules(instance, bridge, subnet))
+    let applied = apply(&network_rules(instance, bridge, subnet))?;
+    if let Some(all) =
+        std::fs::read_to_string(CONNECTIONS_OF_HOST).ok().and_then(|text| text.trim().parse::<u64>().ok())
+    {
+        // A kernel without nft_connlimit refuses it; the network goes on without.
+        if let Err(failure) = bound_connections(bridge, all / CONNECTIONS_SHARE) {
+            tracing::warn!(bridge, %failure, "a container can take every connection that the host keeps");
+        }
+    }
+    Ok(applied)
+}
+
+/// Bounds the connections of each address of a network: the table of them is one for the whole host, whoever opens them.
+pub(super) fn bound_connections(bridge: &str, each: u64) -> Result<Applied, Failure> {
+    apply(&connection_rules(bridge, each))
 }
 
 /// Removes the rules of a network; those of the instance's ports go with its last network.
@@ -94,17 +114,22 @@ pub fn missing_rules(instance: &str, bridge: &str) -> Result<Vec<String>, Failur
     let mut missing = vec![];
     for (family, table, rules) in tables {
         let Some((_, json, _)) = run_nft(&["-j", "list", "table", family, &table], "")? else { return Ok(vec![]) };
-        if rules_in(&json) < rules {
+        let (own, bounds) = rules_in(&json);
+        if own < rules || bounds == Some(0) {
             missing.push(format!("filter rules of the table {family} {table}"));
         }
     }
     Ok(missing)
 }
 
-fn rules_in(json: &str) -> usize {
+/// Counts the rules of a table: those that every network has, and, where it has such a chain, those that bound connections.
+fn rules_in(json: &str) -> (usize, Option<usize>) {
     let listed = serde_json::from_str::<Value>(json).unwrap_or_default();
     let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-    objects.iter().filter(|object| object.get("rule").is_some()).count()
+    let bounded = objects.iter().any(|object| object["chain"]["name"] == CONNECTIONS);
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
+    let (bounds, own): (Vec<_>, Vec<_>) = rules.partition(|rule| rule["chain"] == CONNECTIONS);
+    (own.len(), bounded.then_some(bounds.len()))
 }
 
 /// Lets `port` send as this link address and this address, and as nothing else; in the thread's network namespace.
@@ -170,6 +195,25 @@ add rule bridge berth-{instance} ports iifname != "v{instance}*" accept
 add rule bridge berth-{instance} ports ether type ip iifname . ether saddr . ip saddr @{LEASES} accept
 add rule bridge berth-{instance} ports ether type arp iifname . ether saddr . arp saddr ip @{LEASES} iifname . arp saddr ether . arp saddr ip @{LEASES} accept
 add rule bridge berth-{instance} ports counter drop
+"#
+    )
+}
+
+/// In front of everything that lets a packet through: what is dropped here is not kept in the table either.
+fn connection_rules(bridge: &str, each: u64) -> String {
+    format!(
+        r#"table inet berth-{bridge} {{
+    set {CONNECTIONS} {{
+        type ipv4_addr
+        size 65536
+        flags dynamic
+    }}
+    chain {CONNECTIONS} {{
+        type filter hook prerouting priority mangle; policy accept;
+    }}
+}}
+flush chain inet berth-{bridge} {CONNECTIONS}
+add rule inet berth-{bridge} {CONNECTIONS} iifname "{bridge}" ct state new add @{CONNECTIONS} {{ ip saddr ct count over {each} }} counter drop
 "#
     )
 }

@@ -224,8 +224,11 @@ fn the_rules_of_a_network_are_counted_as_they_are_written() {
     let verdicts = |line: &&str| ["accept", "drop", "masquerade"].iter().any(|word| line.ends_with(word));
     assert_eq!(own.lines().filter(verdicts).count(), RULES.0);
     assert_eq!(script.lines().filter(|line| line.starts_with("add rule")).count(), RULES.1);
-    assert_eq!(rules_in(r#"{"nftables": [{"metainfo": {}}, {"table": {}}, {"rule": {}}, {"rule": {}}]}"#), 2);
-    assert_eq!(rules_in("Error: No such file or directory"), 0);
+    assert_eq!(rules_in(r#"{"nftables": [{"metainfo": {}}, {"table": {}}, {"rule": {}}, {"rule": {}}]}"#), (2, None));
+    let bounded =
+        r#"{"nftables": [{"chain": {"name": "connections"}}, {"rule": {"chain": "connections"}}, {"rule": {}}]}"#;
+    assert_eq!(rules_in(bounded), (1, Some(1)));
+    assert_eq!(rules_in("Error: No such file or directory"), (0, None));
 }
 
 #[test]

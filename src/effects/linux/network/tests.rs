@@ -176,6 +176,32 @@ fn a_port_cannot_send_as_another_address_or_link_address() {
 }
 
 #[test]
+fn one_container_does_not_take_every_connection_that_the_host_keeps() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    fixture.on_host(|_| firewall::bound_connections(BRIDGE, 20)).unwrap();
+    let ((greedy, _, _), (neighbour, _, _)) = (fixture.container(2), fixture.container(3));
+    let outside = IpAddr::from([192, 0, 2, 2]);
+    assert!(datagram_arrives(&greedy, &fixture.outside, outside, PATIENCE));
+    in_namespace(greedy.as_fd(), || {
+        for _ in 0..200 {
+            UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", (outside, 9)).unwrap();
+        }
+    })
+    .unwrap();
+    let kept = fixture.on_host(|_| std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count")).unwrap();
+    let kept: u32 = kept.trim().parse().unwrap();
+    assert!((15..=40).contains(&kept), "{kept} connections");
+    assert!(!datagram_arrives(&greedy, &fixture.outside, outside, MOMENT), "it has all it may have");
+    assert!(datagram_arrives(&neighbour, &fixture.outside, outside, PATIENCE));
+    let missing = || fixture.on_host(|_| firewall::missing_rules(INSTANCE, BRIDGE)).unwrap();
+    assert_eq!(missing(), Vec::<String>::new());
+    let flush = ["flush", "chain", "inet", &format!("berth-{BRIDGE}"), "connections"];
+    fixture.on_host(|_| std::process::Command::new("nft").args(flush).status()).unwrap();
+    assert_eq!(missing().len(), 1);
+}
+
+#[test]
 fn two_networks_do_not_see_each_other() {
     let Some(fixture) = fixture() else { return };
     let other = Subnet::V4("10.77.4.0/24".parse().unwrap());
