@@ -4,6 +4,7 @@
 //! the control group made and limited, one process cloned into all namespaces, its overlay and views mounted, its program
 //! executed. No daemon, no log, no supervisor, no network. Prints the middle of each part in microseconds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use berth::kernel::cgroup::{Cgroup, Layout, Limits};
 use berth::kernel::disk::{self, Disk};
 use berth::kernel::launch::{self, Container, Init, Network};
-use berth::sys::{mount, process};
+use berth::kernel::stage;
+use berth::sys::process;
 use berth::types::IdRange;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -42,15 +44,13 @@ fn measure(root: &Path, work: &Path, rounds: usize) -> Outcome<Vec<[Duration; 4]
     let layout = Layout::detect()?;
     let parent = Cgroup::make_room(&layout, "daemon")?;
     let group = Cgroup::at(&layout, parent.as_deref(), &format!("berth-{:08x}/floor", std::process::id()))?;
-    disk::enter_private_stage(&work.join("stage"))?;
+    stage::enter(&work.join("stage"), &BTreeSet::from([std::env::temp_dir(), root.to_path_buf()]))?;
     let measured = (0..rounds).map(|_| {
         std::thread::sleep(PAUSE);
         round(&container(root), &disk, &group)
     });
     let measured = measured.collect();
     group.remove_empty_parent();
-    std::env::set_current_dir("/")?;
-    mount::detach(&work.join("stage"))?;
     measured
 }
 

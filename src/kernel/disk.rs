@@ -1,8 +1,4 @@
-//! The shim's private view of the host: a mount namespace of its own, a staging place, the container's disk.
-//!
-//! Everything mounted here ends with the shim's namespace, whatever kills the shim. The staging place is a small tmpfs
-//! and becomes the current directory, so that all later paths are short and relative: the overlay's options, which
-//! the container can read in its mountinfo, name nothing of the host.
+//! The container's disk: mounted at the staging place of its supervisor, and where other folders of that place are made.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,10 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step as _};
-use super::terminal;
 use crate::sys::loop_device;
-use crate::sys::mount::{self, MountFlags, Propagation};
-use crate::sys::namespace::{self, Namespaces};
+use crate::sys::mount::{self, MountFlags};
 
 /// Where the disk is mounted, from the staging place.
 pub const DISK: &str = "disk";
@@ -50,21 +44,6 @@ pub enum Disk {
         /// The directory.
         path: PathBuf,
     },
-}
-
-/// Leaves the host's mount namespace, mounts the staging place at `directory` and goes there.
-///
-/// # Errors
-/// Names the step that was refused (`CAP_SYS_ADMIN` is needed).
-pub fn enter_private_stage(directory: &Path) -> Result<(), Failure> {
-    namespace::leave(Namespaces::MOUNT).step("leave the mount namespace")?;
-    mount::set_propagation(Propagation::Private).step("make the mounts private")?;
-    fs::create_dir_all(directory).step("make the staging directory")?;
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount::mount("berth", directory, "tmpfs", flags, "mode=755,size=1m").step("mount the staging place")?;
-    std::env::set_current_dir(directory).step("go to the staging place")?;
-    terminal::bring_to_stage()?;
-    fs::create_dir(DISK).step("make the mount point of the disk")
 }
 
 /// Mounts the disk: never with set-user-id, devices or programs, since files of the container lie there with the
@@ -113,7 +92,8 @@ pub fn unmount_disk() -> Result<bool, Failure> {
 }
 
 /// Makes a directory of the stage that every id may pass through.
-pub(super) fn make_open_directory(name: &str) -> Result<(), Failure> {
+pub(super) fn make_open_directory(name: impl AsRef<Path>) -> Result<(), Failure> {
+    let name = name.as_ref();
     fs::create_dir_all(name).step("make a staging directory")?;
     fs::set_permissions(name, fs::Permissions::from_mode(0o755)).step("open a staging directory")
 }

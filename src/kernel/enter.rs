@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use super::account::{self, Account};
 use super::cgroup::{Doors, Layout, parse_paths};
 use super::failure::{Failure, Step as _};
-use super::launch::{Word, words};
+use super::launch::{self, Word, words};
 use super::program;
 use super::security::{self, Profile};
 use super::terminal;
 use crate::sys::namespace::{self, Namespaces};
 use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::{self, PseudoTerminal, WindowSize};
-use crate::sys::{descriptor, signal, socket};
+use crate::sys::{descriptor, heritage, signal, socket};
 
 /// How long helper and command may take together. The shim does nothing else meanwhile, so a container that blocks the
 /// helper (by a file system of its own in the way) must not hold it for long.
@@ -163,6 +163,7 @@ fn help(target: Target<'_>, doors: Doors, command: &Command, socket: OwnedFd) ->
 
 fn join(target: Target<'_>, doors: Doors) -> Result<(), Failure> {
     process::forbid_dump().step("close /proc of the helper")?;
+    heritage::set_oom_score("self", 0).step("set the oom score of the helper")?;
     doors.pass()?;
     namespace::enter(target.pidfd, namespaces(target)).step("enter the namespaces")
 }
@@ -248,6 +249,7 @@ fn become_command(
     take_streams(streams)?;
     signal::restore_defaults().step("restore signals")?;
     process::set_file_mode_mask(0o022);
+    launch::forget_supervisor()?;
     descriptor::close_all_but_kept().step("close descriptors")?;
     security::enter(profile)?;
     process::become_user(account.user, account.group, &account.groups).step("become the user")?;

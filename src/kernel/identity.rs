@@ -50,7 +50,12 @@ fn stat(pid: i32) -> io::Result<(char, u64)> {
 impl ProcessIdentity {
     /// Returns the identity of a process that runs now.
     pub fn of(pid: i32) -> io::Result<Self> {
-        Ok(Self { boot: boot_id()?, pid, started: stat(pid)?.1 })
+        Self::in_boot(&boot_id()?, pid)
+    }
+
+    /// Does the same where it is known which boot this is.
+    pub fn in_boot(boot: &str, pid: i32) -> io::Result<Self> {
+        Ok(Self { boot: boot.to_owned(), pid, started: stat(pid)?.1 })
     }
 
     /// Tells whether exactly this process still runs (a zombie does not).

@@ -1,8 +1,8 @@
 //! L2: what the shim and the host share: cgroups, mounts, launching, security profiles. Functions, no policy.
 //!
-//! The story of a start: `cgroup` makes the group, `disk` mounts the disk, `launch` forks the first process into its
-//! namespaces, which assembles its root (`launch::root`), waits for the word, enters its profile (`security`) and
-//! becomes the program. `enter` is the same for a command that joins a running container.
+//! The story of a start: `stage` makes the view of the host, `disk` mounts the disk, `cgroup` makes the group, `launch`
+//! forks the first process into its namespaces, which assembles its root (`launch::root`), waits for the word, enters its
+//! profile (`security`) and becomes the program. `enter` is the same for a command that joins a running container.
 
 pub mod account;
 pub mod builtin_init;
@@ -17,5 +17,6 @@ pub mod probe;
 pub mod program;
 pub mod seccomp;
 pub mod security;
+pub mod stage;
 mod terminal;
 pub mod unshared;

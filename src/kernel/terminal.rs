@@ -12,7 +12,7 @@ use super::failure::{Failure, Step as _};
 use crate::sys::tty::{self, PseudoTerminal, WindowSize};
 use crate::sys::{descriptor, mount};
 
-/// Where the host's devpts lies on the stage.
+/// Where the host's devpts lies, from the staging place.
 const HOST_TERMINALS: &str = "terminals";
 /// The group tty of every distribution.
 pub(super) const GROUP: u32 = 5;
@@ -20,10 +20,11 @@ pub(super) const GROUP: u32 = 5;
 /// change that: the kernel counts terminals for nobody else.
 pub(super) const MOST: &str = "256";
 
-/// Puts the host's terminals on the stage.
-pub(super) fn bring_to_stage() -> Result<(), Failure> {
-    std::fs::create_dir_all(HOST_TERMINALS).step("make a staging directory")?;
-    mount::bind(Path::new("/dev/pts"), HOST_TERMINALS.as_ref()).step("bring the host's terminals to the stage")
+/// Brings the host's terminals to the staging place.
+pub(super) fn bring_to(place: &Path) -> Result<(), Failure> {
+    let target = place.join(HOST_TERMINALS);
+    std::fs::create_dir(&target).step("make a staging directory")?;
+    mount::bind(Path::new("/dev/pts"), &target).step("bring the host's terminals to the stage")
 }
 
 /// Opens the console of a container whose root has the id `root` outside; returns it and a copy of its node's mount.

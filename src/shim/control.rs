@@ -133,7 +133,8 @@ impl Supervisor {
             }
         };
         let (child, until) = (created.child, Instant::now() + PATIENCE);
-        let facts = describe(&child).and_then(|facts| Ok((facts, Console::new(created.console, created.terminals)?)));
+        let facts = describe(&self.boot, &child)
+            .and_then(|facts| Ok((facts, Console::new(created.console, created.terminals)?)));
         let ((init, descriptors), console) = match facts {
             Ok(facts) => facts,
             Err(failure) => {
@@ -248,8 +249,8 @@ impl Supervisor {
 }
 
 /// Returns the identity of a first process, its pidfd and its network namespace.
-fn describe(child: &process::Child) -> Result<(ProcessIdentity, Vec<OwnedFd>), Failure> {
-    let init = ProcessIdentity::of(child.pid).step("read the identity of the first process")?;
+fn describe(boot: &str, child: &process::Child) -> Result<(ProcessIdentity, Vec<OwnedFd>), Failure> {
+    let init = ProcessIdentity::in_boot(boot, child.pid).step("read the identity of the first process")?;
     let pidfd = child.pidfd.try_clone().step("copy the pidfd")?;
     let network = std::fs::File::open(format!("/proc/{}/ns/net", child.pid)).step("open the network namespace")?;
     Ok((init, vec![pidfd, network.into()]))

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::kernel::failure::{Failure, Step as _};
-use crate::sys::process;
+use crate::sys::{descriptor, heritage, process, signal};
 use protocol::Spec;
 use supervisor::Supervisor;
 
@@ -55,11 +55,20 @@ pub fn main(runtime_dir: &Path) -> ExitCode {
     }
 }
 
-/// What every shim needs and no container decides.
+/// How soon a supervisor is ended when the host has no memory left: late, since its container ends with it.
+const OOM_SCORE: i32 = -500;
+
+/// What every shim needs and no container decides. Nothing comes down from the daemon, and through it from whoever began
+/// that: a service's settings, a shell's. What the kernel refuses to set stays as it was.
 fn prepare() {
     // Already the leader of a session when the daemon made one for it.
     let _ = process::new_session();
     process::set_file_mode_mask(0o077);
+    let _ = descriptor::close_inherited(3);
+    let _ = signal::restore_defaults();
+    signal::ignore(signal::PIPE);
+    heritage::forget();
+    let _ = heritage::set_oom_score("self", OOM_SCORE).or_else(|_| heritage::set_oom_score("self", 0));
 }
 
 fn supervise(runtime_dir: &Path) -> ExitCode {

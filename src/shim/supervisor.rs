@@ -10,7 +10,7 @@
 //! `session`, ends recorded in `ending`.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
@@ -22,8 +22,8 @@ use super::record::{self, ShimRecord};
 use super::session::{Ended, Sessions};
 use super::unheard::Unheard;
 use crate::kernel::cgroup::{Cgroup, Layout};
-use crate::kernel::disk;
 use crate::kernel::launch::Gate;
+use crate::kernel::{disk, stage};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child};
 use crate::sys::{descriptor, signal, socket};
@@ -67,6 +67,8 @@ impl Life {
 pub(super) struct Supervisor {
     pub(super) directory: PathBuf,
     pub(super) spec: Spec,
+    /// Which boot of the host this is.
+    pub(super) boot: String,
     pub(super) layout: Layout,
     pub(super) cgroup: Option<Cgroup>,
     pub(super) life: Life,
@@ -86,6 +88,14 @@ pub(super) struct Supervisor {
     session_listener: OwnedFd,
     last_connection: u64,
     pub(super) alone_since: Instant,
+}
+
+/// Leaves the host's mounts, all but what the container needs and the folders of the own files and sockets.
+fn enter_stage(directory: &Path, spec: &Spec, layout: &Layout) -> Result<(), Failure> {
+    let mut needed = stage::needs(&spec.disk, spec.container.as_ref(), layout);
+    let sockets = [&spec.control_socket, &spec.session_socket].into_iter().filter_map(|path| path.parent());
+    needed.extend(sockets.chain([directory]).map(Path::to_path_buf));
+    stage::enter(&directory.join(STAGE), &needed)
 }
 
 /// What can wake the shim.
@@ -110,7 +120,9 @@ impl Supervisor {
             None => None,
         };
         let signals = signal::receive(&[signal::CHILD, signal::TERMINATE]).step("receive signals")?;
-        disk::enter_private_stage(&directory.join(STAGE))?;
+        // Before the stage, which shows a /proc without what the host has put over parts of it.
+        let process = ProcessIdentity::of(process::own_pid()).step("read the own identity")?;
+        enter_stage(&directory, &spec, &layout)?;
         let log = ConsoleLog::open(&directory, spec.log_bytes_max).step("open the console log")?;
         let notify = NotifySocket::bind()?;
         let session_listener = socket::listen(&spec.session_socket).step("bind the session socket")?;
@@ -118,11 +130,12 @@ impl Supervisor {
             descriptor::share_with_group(&spec.session_socket, group).step("share the session socket")?;
         }
         let control_listener = socket::listen(&spec.control_socket).step("bind the control socket")?;
-        let process = ProcessIdentity::of(process::own_pid()).step("read the own identity")?;
+        let boot = process.boot.clone();
         record::write(&directory, record::SHIM, &ShimRecord { process, version: VERSION }).step("write shim.json")?;
         Ok(Self {
             directory,
             spec,
+            boot,
             layout,
             cgroup,
             life: Life::New,

@@ -24,6 +24,12 @@ pub fn duplicate_onto(descriptor: impl AsFd, number: i32) -> io::Result<()> {
     check::int(unsafe { libc::dup3(from, number, 0) }).map(drop)
 }
 
+/// Closes every descriptor from `first` on: for a program that has just begun and opened none of them itself.
+pub fn close_inherited(first: u32) -> io::Result<()> {
+    // SAFETY: no memory is passed; as the contract says, nothing in this process owns one of them.
+    check::int(unsafe { libc::close_range(first, u32::MAX, 0) }).map(drop)
+}
+
 /// The number of the one descriptor that [`keep_only`] keeps beside the standard streams.
 const KEPT: i32 = 3;
 

@@ -11,6 +11,7 @@ pub mod descriptor;
 pub mod durable;
 pub mod ext4;
 pub mod fs;
+pub mod heritage;
 pub mod lock;
 pub mod loop_device;
 pub mod mount;

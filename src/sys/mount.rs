@@ -63,6 +63,12 @@ pub fn copy_tree(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(rustix::fs::CWD, path, flags)?)
 }
 
+/// Copies the mount that holds `path`, rooted there, with all that is mounted below it.
+pub fn copy_whole_tree(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    Ok(rustix::mount::open_tree(rustix::fs::CWD, path, flags)?)
+}
+
 /// Attaches a detached tree at `target` (move_mount(2)).
 pub fn attach(tree: impl AsFd, target: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;

@@ -19,6 +19,8 @@ pub const TERMINATE: i32 = libc::SIGTERM;
 pub const KILL: i32 = libc::SIGKILL;
 /// Quit from the keyboard.
 pub const QUIT: i32 = libc::SIGQUIT;
+/// Write to a pipe that nobody reads.
+pub const PIPE: i32 = libc::SIGPIPE;
 /// First user signal.
 pub const USER_1: i32 = libc::SIGUSR1;
 /// Second user signal.
@@ -30,6 +32,8 @@ pub const WINDOW_CHANGE: i32 = libc::SIGWINCH;
 pub const CONTINUE: i32 = libc::SIGCONT;
 /// Stop without appeal.
 pub const STOP: i32 = libc::SIGSTOP;
+/// The two that the C library keeps for itself and lets nobody set.
+const KEPT_BY_LIBRARY: [i32; 2] = [32, 33];
 /// The highest signal number.
 pub const LAST: i32 = 64;
 
@@ -84,6 +88,14 @@ pub fn restore_defaults() -> io::Result<()> {
     for signal in 1..=64 {
         // SAFETY: SIG_DFL installs no code; failures (KILL, STOP, the two numbers the C library keeps) do not matter.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // All zero is the kernel's structure for SIG_DFL with no flags and an empty mask.
+    let default = [0_u64; 4];
+    for signal in KEPT_BY_LIBRARY {
+        // SAFETY: the structure lives across the call, the old one is not asked for; the library needs these signals for
+        // threads, and whoever calls this has one and is about to become another program or has just begun.
+        let old = std::ptr::null_mut::<u64>();
+        check::long(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>()) })?;
     }
     set_mask(&set_of(&[]))
 }

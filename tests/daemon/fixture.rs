@@ -148,8 +148,15 @@ impl Node {
 
     /// Starts the daemon and waits until its API answers.
     pub fn start(&mut self) -> Outcome {
+        self.start_with(|_| Ok(()))
+    }
+
+    /// Does the same, with changes to how the daemon is begun.
+    pub fn start_with(&mut self, adjust: impl FnOnce(&mut Command) -> Outcome) -> Outcome {
         let words = fs::File::options().create(true).append(true).open(self.place.join("daemon.log"))?;
-        let child = self.command().stdout(Stdio::null()).stderr(words).spawn()?;
+        let mut command = self.command();
+        adjust(&mut command)?;
+        let child = command.stdout(Stdio::null()).stderr(words).spawn()?;
         let pid = child.id();
         self.daemon = Some(child);
         let begun = Instant::now();

@@ -10,6 +10,7 @@ mod exec;
 mod fixture;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod heritage;
 mod identity;
 mod input;
 mod leaving;
@@ -39,6 +40,7 @@ fn main() {
         stop::TESTS,
         networks::TESTS,
         boot::TESTS,
+        heritage::TESTS,
         state_directory::TESTS,
         stores::TESTS,
         unprivileged::TESTS,

@@ -6,8 +6,10 @@
 #![allow(dead_code, reason = "each suite takes what it needs")]
 
 pub mod gone;
+pub mod mounted;
 pub mod remains;
 pub mod roots;
+pub mod unit;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

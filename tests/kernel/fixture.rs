@@ -110,6 +110,11 @@ pub struct TestContainer {
 impl TestContainer {
     /// Spawns the shim and connects; nothing is created yet.
     pub fn spawn(plan: Plan) -> Result<Self, Stop> {
+        Self::spawn_with(plan, |_| {})
+    }
+
+    /// Does the same, with changes to how the shim is begun.
+    pub fn spawn_with(plan: Plan, adjust: impl FnOnce(&mut Command)) -> Result<Self, Stop> {
         let name = format!("t{}", NAMES.fetch_add(1, Ordering::Relaxed));
         let directory = scratch().join(&name);
         let disk = make_disk(&name, plan.image_bytes)?;
@@ -141,20 +146,22 @@ impl TestContainer {
             readiness: plan.readiness,
             log_bytes_max: 256 * 1024,
         };
-        Self::spawn_spec(directory, spec)
+        Self::spawn_spec_with(directory, spec, adjust)
     }
 
     pub fn spawn_spec(directory: PathBuf, spec: Spec) -> Result<Self, Stop> {
+        Self::spawn_spec_with(directory, spec, |_| {})
+    }
+
+    fn spawn_spec_with(directory: PathBuf, spec: Spec, adjust: impl FnOnce(&mut Command)) -> Result<Self, Stop> {
         prepare_runtime_directory(&directory, &spec)?;
         let errors = fs::File::create(directory.join("stderr"))?;
         let (socket, theirs) = socket::pair()?;
-        let shim = Command::new(PROGRAM)
-            .args(["shim", "--wait"])
-            .arg(&directory)
-            .stdin(theirs)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut command = Command::new(PROGRAM);
+        command.args(["shim", "--wait"]).arg(&directory).stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+        adjust(&mut command);
+        let shim = command.spawn()?;
+        drop(command);
         let client = Client::order(socket, &directory, &errors, PATIENCE);
         let mut this = Self { directory, spec, shim, client: None };
         this.client = Some(client.map_err(|error| Stop::Failed(format!("{error}; {}", this.words())))?);

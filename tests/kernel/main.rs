@@ -9,6 +9,7 @@ mod fixture;
 mod freeze;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod heritage;
 mod host;
 mod limits;
 mod pools;
@@ -28,6 +29,7 @@ fn main() {
         attack::TESTS,
         traps::TESTS,
         pools::TESTS,
+        heritage::TESTS,
         host::TESTS,
     ]);
 }

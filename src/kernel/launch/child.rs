@@ -11,7 +11,7 @@ use crate::kernel::cgroup::Doors;
 use crate::kernel::failure::{Failure, Step as _};
 use crate::kernel::unshared::{self, Renewed};
 use crate::kernel::{builtin_init, program, security};
-use crate::sys::{descriptor, namespace, process, signal, tty};
+use crate::sys::{descriptor, heritage, namespace, process, signal, tty};
 
 /// What a waiting child ends with when its parent has gone or something failed.
 const EXIT_FAILED: i32 = 70;
@@ -46,6 +46,7 @@ fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Fa
     let mut layers = words::expect(socket, &Word::Layers, super::PATIENCE)?;
     let console = layers.pop().ok_or_else(|| Failure::new("take the console", "none was sent"))?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
+    forget_supervisor()?;
     // After the change of ids, which would forget it.
     process::die_with_parent().step("tie the first process to the shim")?;
     process::new_session().step("start a session")?;
@@ -64,6 +65,14 @@ fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Fa
     drop(console);
     signal::restore_defaults().step("restore signals")?;
     become_first_program(container, socket)
+}
+
+/// Takes off what a supervisor has and no program of a container.
+pub(in crate::kernel) fn forget_supervisor() -> Result<(), Failure> {
+    heritage::lower_descriptor_limit().step("set the limit of descriptors")?;
+    // A kernel without keyrings has nothing to pass on.
+    let _ = heritage::join_new_keyring();
+    Ok(())
 }
 
 /// Waits for as long as it takes; a parent that dies or undoes closes the socket.

@@ -24,8 +24,9 @@ use crate::sys::mount::{self, TreeAttributes};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::PseudoTerminal;
-use crate::sys::{descriptor, signal, socket};
+use crate::sys::{descriptor, heritage, signal, socket};
 use crate::types::IdRange;
+pub(super) use child::forget_supervisor;
 pub use words::Prepared;
 pub(super) use words::Word;
 
@@ -105,6 +106,8 @@ fn bring_up(
     socket: &OwnedFd,
     console: OwnedFd,
 ) -> Result<(OwnedFd, Prepared), Failure> {
+    // The supervisor's own goes on to its child, and is what a container could lower its score to.
+    heritage::set_oom_score(&child.pid.to_string(), 0).step("set the oom score of the first process")?;
     if let Some(range) = container.ids {
         write_id_maps(child.pid, range)?;
     }
@@ -132,7 +135,7 @@ fn namespaces(container: &Container) -> Namespaces {
 /// Makes mount points and device nodes on the stage; some may be there from an earlier try.
 fn make_stage(container: &Container) -> Result<(), Failure> {
     for index in 0..container.lowers.len() {
-        disk::make_open_directory(&root::lower_name(index))?;
+        disk::make_open_directory(root::lower_name(index))?;
     }
     for name in [root::UPPER_DISK, root::ROOT, CONTROL, NODES] {
         disk::make_open_directory(name)?;

@@ -1,12 +1,14 @@
 //! Namespaces and the overlay inside a user namespace, by doing it once.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::{Feature, Weight};
 use crate::kernel::cgroup::{Cgroup, Layout};
+use crate::kernel::disk::{self, Disk};
 use crate::kernel::failure::{Failure, Step as _};
-use crate::kernel::launch;
+use crate::kernel::{launch, stage};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, ForkOptions, Forked};
 use crate::sys::{poll, signal};
@@ -91,8 +93,9 @@ fn overlay() -> Result<(), Failure> {
     told.map_or(tried, Err)
 }
 
-fn rehearse(place: &Path, lower: &Path, disk: &Path) -> Result<(), Failure> {
-    crate::kernel::disk::enter_private_stage(&place.join("stage"))?;
-    crate::kernel::disk::mount_disk(&crate::kernel::disk::Disk::Directory { path: disk.to_owned() })?;
+fn rehearse(place: &Path, lower: &Path, folder: &Path) -> Result<(), Failure> {
+    let directory = Disk::Directory { path: folder.to_owned() };
+    stage::enter(&place.join("stage"), &BTreeSet::from([place.to_owned()]))?;
+    disk::mount_disk(&directory)?;
     launch::rehearse_overlay(lower, IdRange { base: 1_000_000_000, count: 65_536 })
 }

@@ -1,0 +1,138 @@
+//! What a process has from whoever began it, beside memory and descriptors: each set to a fixed value.
+//!
+//! The kernel passes these on through fork and exec, mostly unseen (credentials(7), execve(2) "Effect on process
+//! attributes"). What a host refuses stays as it was: none of them is worth not starting for.
+
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+
+use super::check;
+
+/// Nanoseconds by which the kernel may be late with a timer: its own first value.
+const TIMER_SLACK: libc::c_ulong = 50_000;
+/// What of memory goes into a core dump (core(5)): the kernel's own first value.
+const CORE_DUMP_FILTER: &str = "0x33";
+/// `IOPRIO_WHO_PROCESS` of linux/ioprio.h; the priority 0 is "as the nice value says".
+const IO_PRIORITY_OF_PROCESS: libc::c_int = 1;
+/// `KEYCTL_JOIN_SESSION_KEYRING` of linux/keyctl.h.
+const JOIN_SESSION_KEYRING: libc::c_int = 1;
+/// "Nobody logged in" of audit(7).
+const NO_LOGIN: &str = "4294967295";
+/// The hard limit of descriptors, as systemd gives it; the soft one of programs is 1024, since some cannot have more
+/// (select(2)).
+const DESCRIPTORS: (u64, u64) = (1024, 524_288);
+const NO_LIMIT: u64 = libc::RLIM_INFINITY;
+
+/// Sets everything that is passed on to the kernel's own first values, but what [`set_oom_score`] sets.
+pub fn forget() {
+    be_scheduled_plainly();
+    set_limits();
+    set_marks();
+    let _ = join_new_keyring();
+    let _ = fs::write("/proc/self/coredump_filter", CORE_DUMP_FILTER);
+    let _ = fs::write("/proc/self/loginuid", NO_LOGIN);
+}
+
+fn be_scheduled_plainly() {
+    // SAFETY: sched_param is plain data, all-zero is valid.
+    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: every processor; the mask is a plain array that lives across the calls, as does `parameters`. The kernel
+    // takes the processors that there are and that the group may have.
+    unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters);
+        libc::setpriority(libc::PRIO_PROCESS, 0, 0);
+        libc::syscall(libc::SYS_ioprio_set, IO_PRIORITY_OF_PROCESS, 0, 0);
+        let all = [u8::MAX; 1024];
+        libc::syscall(libc::SYS_sched_setaffinity, 0, all.len(), all.as_ptr());
+        // MPOL_DEFAULT: memory of the nearest node.
+        libc::syscall(libc::SYS_set_mempolicy, 0, std::ptr::null::<libc::c_ulong>(), 0);
+    }
+}
+
+/// Sets the limits of getrlimit(2). What may run and what lies in memory is bounded by the control group.
+fn set_limits() {
+    let queued = queued_signals();
+    let all = [
+        (libc::RLIMIT_AS, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_CORE, 0, NO_LIMIT),
+        (libc::RLIMIT_CPU, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_DATA, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_FSIZE, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_LOCKS, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_MEMLOCK, 8 << 20, 8 << 20),
+        (libc::RLIMIT_MSGQUEUE, 819_200, 819_200),
+        (libc::RLIMIT_NICE, 0, 0),
+        // A supervisor's connections are descriptors, too.
+        (libc::RLIMIT_NOFILE, DESCRIPTORS.1, DESCRIPTORS.1),
+        (libc::RLIMIT_NPROC, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_RSS, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_RTPRIO, 0, 0),
+        (libc::RLIMIT_RTTIME, NO_LIMIT, NO_LIMIT),
+        (libc::RLIMIT_SIGPENDING, queued, queued),
+        (libc::RLIMIT_STACK, 8 << 20, NO_LIMIT),
+    ];
+    for (resource, soft, hard) in all {
+        let _ = set_limit(resource, soft, hard);
+    }
+}
+
+/// As many as the kernel gives its first process.
+fn queued_signals() -> u64 {
+    let threads = fs::read_to_string("/proc/sys/kernel/threads-max").unwrap_or_default();
+    threads.trim().parse::<u64>().map_or(NO_LIMIT, |threads| threads / 2)
+}
+
+/// Sets a limit, or without the privilege to raise it what comes nearest.
+fn set_limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
+    let wanted = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the structure lives across the call.
+    if check::int(unsafe { libc::setrlimit(resource, &raw const wanted) }).is_ok() {
+        return Ok(());
+    }
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: as above, it is written to.
+    check::int(unsafe { libc::getrlimit(resource, &raw mut now) })?;
+    let nearest = libc::rlimit { rlim_cur: soft.min(now.rlim_max), rlim_max: hard.min(now.rlim_max) };
+    // SAFETY: as above.
+    check::int(unsafe { libc::setrlimit(resource, &raw const nearest) }).map(drop)
+}
+
+/// Lets the next program have as many descriptors as programs expect; it may take more up to the hard limit.
+pub fn lower_descriptor_limit() -> io::Result<()> {
+    set_limit(libc::RLIMIT_NOFILE, DESCRIPTORS.0, DESCRIPTORS.1)
+}
+
+/// Sets the process-wide marks that prctl(2) and personality(2) know.
+fn set_marks() {
+    let zero: libc::c_ulong = 0;
+    let marks = [
+        (libc::PR_SET_TIMERSLACK, TIMER_SLACK),
+        (libc::PR_SET_THP_DISABLE, 0),
+        (libc::PR_SET_SECUREBITS, 0),
+        (libc::PR_SET_MEMORY_MERGE, 0),
+        (libc::PR_MCE_KILL, libc::PR_MCE_KILL_CLEAR as libc::c_ulong),
+    ];
+    // SAFETY: only options that take plain numbers, and a plain number.
+    unsafe {
+        for (mark, value) in marks {
+            libc::prctl(mark, value, zero, zero, zero);
+        }
+        libc::personality(0);
+        libc::setgroups(0, std::ptr::null());
+    }
+}
+
+/// Leaves the session keyring for a new one with nothing in it; it counts as the effective user's.
+pub fn join_new_keyring() -> io::Result<()> {
+    // SAFETY: a null name asks for a keyring without one.
+    check::long(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) })
+        .map(drop)
+}
+
+/// Sets how soon the kernel ends a process (or `self`) when memory runs out. With the privilege it also becomes what the
+/// process may not go below.
+pub fn set_oom_score(process: &str, score: i32) -> io::Result<()> {
+    fs::write(format!("/proc/{process}/oom_score_adj"), score.to_string())
+}
