@@ -52,7 +52,7 @@ impl InlineProjection for Current {
 fn open(directory: &Path) -> SqliteStore {
     let mut options = Options::new(Arc::new(Wall), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.projections = vec![Box::new(Current)];
-    options.ballast = 0;
+    options.reserve = 0;
     SqliteStore::open(&directory.join("state"), options).expect("the log opens")
 }
 

@@ -26,7 +26,7 @@ type Error = Box<dyn std::error::Error>;
 
 fn open(directory: &Path) -> Result<SqliteStore, Error> {
     let mut options = Options::new(Arc::new(SystemClock), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
-    options.ballast = 0;
+    options.reserve = 0;
     Ok(SqliteStore::open(&directory.join("state"), options)?)
 }
 

@@ -18,6 +18,8 @@ mod leftovers;
 mod neighbours;
 #[path = "main/networks.rs"]
 mod networks;
+#[path = "main/space.rs"]
+mod space;
 #[path = "main/stage.rs"]
 mod stage;
 #[path = "main/start.rs"]
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
     }
     let ports = cli::Ports {
         clock: Box::new(SystemClock),
-        daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref()),
+        daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref(), arguments.refuse_overcommit),
         doctor: doctor::report,
         audit_verify: audit::run,
         is_root: || berth::sys::process::effective_user() == 0,

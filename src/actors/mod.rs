@@ -25,3 +25,4 @@ pub use message::{CommandError, Idempotency, Mode, Order, Perform, Receipt};
 pub use recovery::recover;
 pub use registry::Registry;
 pub use replica::{ReplayError, Replica};
+pub use runner::at_once;

@@ -8,10 +8,10 @@ use super::message::{CommandError, Finished};
 use super::registry::Registry;
 use super::shell::Shell;
 use crate::domain::Aggregate;
-use crate::domain::effect::{Ask, Asked, Due, Effect, Failure, HostEffect, Outcome};
+use crate::domain::effect::{Ask, Asked, Due, Effect, Facts, Failure, HostEffect, Outcome};
 use crate::effects::{Cancel, EffectContext};
 use crate::events::EventReference;
-use crate::types::{ClockWatch, Position, Principal, Span, StreamName, Timestamp, Trust, Version};
+use crate::types::{ClockWatch, OperationId, Position, Principal, Span, StreamName, Timestamp, Trust, Version};
 use actix::{Addr, System};
 
 /// The longest sleep without a look at the clock: it may have been set, and machines are suspended.
@@ -83,6 +83,26 @@ pub(super) fn host<A: Aggregate + Unpin>(
         };
         address.do_send(Finished { operation, step, attempt, outcome });
     });
+}
+
+/// Has the host do a work that no plan owes, in its turn among those of the stream: for what cannot be recorded.
+///
+/// # Errors
+/// What the host says.
+pub async fn at_once(
+    house: &Arc<House>,
+    stream: &StreamName,
+    operation: OperationId,
+    work: HostEffect,
+) -> Result<Facts, Failure> {
+    let (cancel, progress) = (Cancel::default(), house.progress_sink());
+    let context = EffectContext { stream: stream.clone(), operation, step: "unrecorded", cancel, progress };
+    let (lane, host) = (house.lane(stream), Arc::clone(&house.host));
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = lane.lock().unwrap_or_else(PoisonError::into_inner);
+        host.perform(&work, &context)
+    });
+    done.await.unwrap_or_else(|error| Err(Failure::permanent(format!("the work did not end: {error}"))))
 }
 
 /// Asks another aggregate.

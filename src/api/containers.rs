@@ -2,6 +2,7 @@
 
 mod bounds;
 mod create;
+mod unrecorded;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use super::resources::{
 use crate::actors::Receipt;
 use crate::domain::container::{Command, Container};
 use crate::domain::{Refusal, RefusalClass};
-use crate::events::{ContainerEvent, LimitChange};
+use crate::events::{ContainerEvent, DiskKind, LimitChange};
 use crate::projections::query::ContainerFilter;
 use crate::projections::rows::ContainerRow;
 use crate::types::{Category, Label, Name, Size, Span, StreamName};
@@ -191,7 +192,14 @@ fn cannot_start(findings: Vec<DoctorFinding>) -> Refusal {
 async fn stop(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let wish: StopRequest = edge.body()?;
     let grace = if wish.kill { Span::default() } else { grace(wish.grace.as_deref())? };
-    command(edge, reference, Room::None, Command::Stop { grace, parent: None }).await
+    let (row, subject) = find(&edge, reference).await?;
+    match edge.give::<Container>(&subject, Command::Stop { grace, parent: None }, None).await {
+        Err(why) if why.is_of_the_log() && grace == Span::default() => {
+            unrecorded::kill(&edge, &row, &subject, &why).await
+        }
+        Err(why) if why.is_of_the_log() => Err(unrecorded::only_kill(&why).named(subject.name.as_deref())),
+        given => edge.answer::<Container>(&subject, given?).await,
+    }
 }
 
 async fn restart(edge: Edge, reference: web::Path<String>) -> ApiResult {
@@ -232,7 +240,11 @@ async fn undelete(edge: Edge, reference: web::Path<String>) -> ApiResult {
 }
 
 async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {
-    command(edge, reference, Room::None, Command::Purge).await
+    let (row, subject) = find(&edge, reference).await?;
+    match edge.give::<Container>(&subject, Command::Purge, None).await {
+        Err(why) if why.is_of_the_log() => unrecorded::purge(&edge, &row, subject, why).await,
+        given => edge.answer::<Container>(&subject, given?).await,
+    }
 }
 
 async fn rename(edge: Edge, reference: web::Path<String>) -> ApiResult {
@@ -250,6 +262,9 @@ async fn set(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
     let commands = changes(&edge.body()?)?;
     let (row, subject) = find(&edge, reference).await?;
+    if let Some(growth) = growth(&row, &commands) {
+        edge.promise(growth).await?;
+    }
     let mut all = Receipt::<ContainerEvent> { events: vec![], recorded: vec![], repeated: false };
     let last = commands.len() - 1;
     let asked = asked(&commands, row.configuration.limits.disk);
@@ -272,6 +287,16 @@ fn asked(commands: &[Command], disk: Size) -> bounds::Asked {
     let Some(change) = change else { return bounds::Asked::default() };
     let more = change.disk.map(|size| Size::from_bytes(size.as_bytes().saturating_sub(disk.as_bytes())));
     bounds::Asked { memory: change.memory.flatten(), cpus: change.cpus.flatten(), disk: more }
+}
+
+/// Returns by how much the commands make a disk in an image larger.
+fn growth(row: &ContainerRow, commands: &[Command]) -> Option<u64> {
+    let mut sizes = commands.iter().filter_map(|command| match command {
+        Command::ChangeLimits(change) => change.disk,
+        _ => None,
+    });
+    let (size, present) = (sizes.next_back()?.as_bytes(), row.configuration.limits.disk.as_bytes());
+    (row.configuration.disk == DiskKind::Image && size > present).then(|| size - present)
 }
 
 fn changes(wish: &SetLimits) -> ApiResult<Vec<Command>> {

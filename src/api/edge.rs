@@ -184,6 +184,13 @@ impl Edge {
             Room::Some => level >= Level::Critical,
             Room::None => false,
         };
+        if room != Room::None
+            && let Some(why) = (self.ports.log.read_only)()
+        {
+            let message = format!("nothing can be recorded now, so nothing is begun: {why}");
+            let refusal = Refusal::new(RefusalClass::Limit, "log.unwritable", message);
+            return Err(refusal.hinted("berth node status").into());
+        }
         if !refused {
             return Ok(());
         }
@@ -272,6 +279,14 @@ impl Edge {
             return self.dry_run::<A>(subject, receipt.events).await;
         }
         Ok(HttpResponse::Accepted().json(self.accepted(subject, &receipt.recorded, receipt.repeated).await?))
+    }
+
+    /// Answers that it is done, though nothing of it is recorded.
+    pub fn done_unrecorded(&self, subject: &Subject) -> ApiResult {
+        let (id, name) = (subject.stream.key().to_owned(), subject.name.clone());
+        let (operation, stream, warnings) = (self.operation, subject.stream.clone(), self.warnings.take());
+        let accepted = Accepted { operation, stream, id, name, events: vec![], done: true, repeated: false, warnings };
+        Ok(HttpResponse::Ok().json(accepted))
     }
 
     async fn dry_run<A: Aggregate>(&self, subject: &Subject, facts: Vec<A::Event>) -> ApiResult {

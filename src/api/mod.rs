@@ -8,6 +8,7 @@ mod backups;
 pub mod client;
 mod console_log;
 mod containers;
+mod disks;
 mod edge;
 mod events;
 mod forecast;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 
+use super::disks;
 use super::edge::{Edge, Room, Subject};
 use super::look::{Look, block};
 use super::problem::{ApiError, ApiResult};
@@ -26,7 +27,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn status(look: Look) -> ApiResult {
-    let mut status = look.ask(node_status).await?;
+    let access = look.ports.access.clone();
+    let counted = move |query: &Query, moment| {
+        let disks = disks::room(query, &*access)?;
+        Ok(NodeStatus { disks, ..node_status(query, moment)? })
+    };
+    let mut status = look.ask(counted).await?;
     let ports = &look.ports;
     status.version = Some(ports.node.version.clone());
     status.space = Some((ports.log.level)().as_str().to_owned());
@@ -68,6 +74,7 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
             stepped: clock.steps.last().copied(),
         },
         read_only: None,
+        disks: None,
         projections: query.reader().projections()?,
         containers: query.container_states(moment)?,
         counts: counts.into_iter().map(|(noun, count)| (noun.to_owned(), count)).collect(),

@@ -72,6 +72,8 @@ pub struct NodeFacts {
     pub process_limits: bool,
     /// Whether containers can be started here, and so joined to the default network.
     pub can_start: bool,
+    /// Whether disks may be promised no more than there is room for.
+    pub refuse_overcommit: bool,
     /// Names the bridge of a network.
     pub bridge_name: Arc<dyn Fn(NetworkId) -> String + Send + Sync>,
     /// Finds a range of addresses that collides with none of these and with nothing on the host.

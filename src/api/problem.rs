@@ -9,6 +9,9 @@ use crate::domain::{Failure, FailureKind, Refusal, RefusalClass};
 use crate::projections::query::QueryError;
 use crate::storage::AppendError;
 
+/// Is the code of what the log has no room for.
+const LOG_FULL: &str = "log.no-space";
+
 /// Says why a request is not answered as wished, or that it was answered before.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -36,6 +39,15 @@ impl ApiError {
     /// Refuses what makes no sense, in the words of the type that could not read it.
     pub fn invalid(code: &str, error: impl std::fmt::Display) -> Self {
         Self::Refused(Refusal::new(RefusalClass::Invalid, code, error.to_string()))
+    }
+
+    /// Says whether it is the log that did not take it.
+    pub fn is_of_the_log(&self) -> bool {
+        match self {
+            Self::Log(_) => true,
+            Self::Refused(refusal) => refusal.code == LOG_FULL,
+            _ => false,
+        }
     }
 
     /// Puts the name of the thing where a hint says `NAME`.
@@ -119,7 +131,7 @@ impl From<AppendError> for ApiError {
             AppendError::KeyReused { .. } => refused(RefusalClass::Conflict, "idempotency.key-reused"),
             AppendError::Busy { .. } | AppendError::Conflict { .. } => Self::Busy(message),
             AppendError::TooLarge { .. } => refused(RefusalClass::Invalid, "event.too-large"),
-            AppendError::NoSpace { .. } => refused(RefusalClass::Limit, "log.no-space"),
+            AppendError::NoSpace { .. } => refused(RefusalClass::Limit, LOG_FULL),
             AppendError::ReadOnly { .. } | AppendError::Unavailable { .. } => Self::Log(message),
         }
     }

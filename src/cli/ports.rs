@@ -43,6 +43,9 @@ pub struct DaemonArguments {
     /// Where keys are kept, /etc/berth/keys by default
     #[arg(long, value_name = "DIR")]
     pub key_dir: Option<PathBuf>,
+    /// Refuse disks that are promised more than their file system has free, instead of warning
+    #[arg(long)]
+    pub refuse_overcommit: bool,
 }
 
 /// See what Berth does, in a state directory of its own

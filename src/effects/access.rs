@@ -83,6 +83,16 @@ pub trait Access: Send + Sync + 'static {
     /// Returns what a running container uses.
     fn usage(&self, container: ContainerId) -> Option<Usage>;
 
+    /// Returns the bytes that are free where the disks of containers lie.
+    fn disk_space(&self) -> Option<u64>;
+
+    /// Returns the bytes that a container's disk takes there.
+    fn disk_allocated(&self, container: ContainerId) -> u64;
+
+    /// Returns the most that may still come to the disks of these containers from what they wrote; with none named, from
+    /// anybody.
+    fn unwritten(&self, containers: &[ContainerId]) -> u64;
+
     /// Lists the entries of a backup below a path, template files included.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
+        // Not by chrono: it ends the program where the clock stands before 1970.
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Timestamp::from_micros(since_1970.map_or_else(|before| -micros(before.duration()), micros))

@@ -1,11 +1,12 @@
 //! The daemon: puts the concrete parts together, makes what is shown true, opens the API, and ends in order.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::{Arbiter, System};
 use berth::actors::{House, Registry, RetryPolicy, reconcile, recover};
@@ -26,7 +27,10 @@ use berth::types::{Clock, ClockWatch, Subnet, Timestamp};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{audit, capacity, clock, doctor, neighbours, networks, start};
+use super::{audit, capacity, clock, doctor, neighbours, networks, space, start};
+
+/// How often it is looked whether a log that cannot be written can be.
+const LOG_PAUSE: Duration = Duration::from_millis(500);
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -37,25 +41,25 @@ pub(crate) struct Setup {
     pub(crate) boot: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) watch: Arc<ClockWatch>,
+    pub(crate) refuse_overcommit: bool,
 }
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(state: &Path, key_dir: Option<&Path>) -> ExitCode {
+pub(crate) fn run(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .log_internal_errors(false) // they would go to standard error, too, and end the process where that is full
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG")
                 .unwrap_or_else(|_| "info,actix_server=warn".into()),
         )
         .init();
-    match begin(state, key_dir) {
+    match begin(state, key_dir, refuse_overcommit) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refused) => {
-            eprintln!("error: {}", refused.reason);
-            if let Some(hint) = refused.hint {
-                eprintln!("  {hint}");
-            }
+            let hint = refused.hint.map_or_else(String::new, |hint| format!("  {hint}\n"));
+            let _ = write!(io::stderr(), "error: {}\n{hint}", refused.reason); // nobody may be there to read it
             ExitCode::from(refused.code)
         }
     }
@@ -74,7 +78,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
     }
 }
 
-fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
+fn begin(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> Result<(), Refused> {
     let identity = identity::of(state).map_err(|error| unusable(state, &error))?;
     let keys = key_dir.map_or_else(identity::key_directory, Path::to_path_buf);
     let wall: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -87,6 +91,7 @@ fn begin(state: &Path, key_dir: Option<&Path>) -> Result<(), Refused> {
         boot: berth::kernel::identity::boot_id()?,
         watch: Arc::new(ClockWatch::new(Arc::clone(&wall))),
         clock: wall,
+        refuse_overcommit,
     };
     let store = open_log(&setup)?;
     clock::judge(&setup.watch, &Query::new(store.reader()), &setup.boot)?;
@@ -119,19 +124,6 @@ fn refuse_before_1970(now: Timestamp) -> Result<(), Refused> {
     }
     let reason = format!("the clock shows {now}, which is before 1970 [clock.before-1970]");
     Err(Refused { reason, hint: Some("set it (date --set, or a time service), then start again".to_owned()), code: 1 })
-}
-
-/// Says to whoever sweeps after the dead that this instance lives. Without that its bridges and groups would pass for left
-/// ones; only root has any.
-fn hold_entry(setup: &Setup) -> Result<Option<fs::File>, Refused> {
-    if berth::sys::process::effective_user() != 0 {
-        return Ok(None);
-    }
-    neighbours::hold(&setup.identity.instance).map(Some).map_err(|error| Refused {
-        reason: format!("the register of daemons in /run/berth cannot be used: {error}"),
-        hint: Some("make room in /run, or mount it writable, then start again".to_owned()),
-        code: 1,
-    })
 }
 
 fn unusable(state: &Path, error: &io::Error) -> Refused {
@@ -178,28 +170,31 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let registry = Registry::new(Arc::new(house), arbiter.handle());
     let query = Query::new(store.reader());
     let findings = doctor::report(&setup.state);
-    let rebooted = start::has_rebooted(&query, &setup);
-    start::introduce(&registry, &setup).await;
-    let _alive = hold_entry(&setup)?;
-    clock::time_boot(&registry).await;
-    start::sweep(&registry, &query).await?;
-    start::finish_redactions(&store, &query, &registry, &*host).await;
-    recover(&registry, &query.owing_streams()?);
-    let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(&host);
-    start::settle(&registry, &query, &access).await?;
-    start::default_network(&registry, &query, &setup, doctor::can_start(&findings)).await;
-    reconcile::follow(Arc::clone(&registry));
-
     let (end, ending) = watch::channel(false);
-    let watching = networks::follow(Arc::clone(&registry), query.clone(), Arc::clone(&host), ending.clone());
-    actix::spawn(watching);
-    actix::spawn(clock::follow(Arc::clone(&registry), ending.clone()));
+    let (setup, alive) = (Arc::new(setup), Arc::new(OnceLock::new()));
+    let beginning = Beginning {
+        setup: Arc::clone(&setup),
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        query: query.clone(),
+        host: Arc::clone(&host),
+        can_start: doctor::can_start(&findings),
+        ending: ending.clone(),
+        alive: Arc::clone(&alive),
+    };
+    let begun = store.read_only().is_none();
+    let rebooted = begun && beginning.all().await?;
+    if !begun {
+        beginning.put_off();
+    }
     let level = Arc::clone(&store);
-    let room = Arc::new(move || level.level() < Level::Tight);
+    let room = Arc::new(move || level.level() < Level::Tight && level.read_only().is_none());
     let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone(), room).run(ending.clone()));
     let socket = setup.run.join("api.sock");
     open_the_way(&setup.run)?;
-    write_instance(&setup, &socket)?;
+    if let Err(error) = write_instance(&setup, &socket) {
+        tracing::warn!(%error, "where the socket is cannot be written into the state directory");
+    }
     let last_look = query.clone();
     let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
     let serving = berth::api::serve(ports, &socket);
@@ -207,9 +202,10 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     berth::sys::service::notify("READY=1")?;
     tracing::info!(socket = %socket.display(), "the daemon is ready");
     audit::look_through(&store)?;
-    if rebooted {
-        let starting = Arc::clone(&registry);
-        actix::spawn(async move { start::autostart(&starting, &query).await });
+    if begun {
+        beginning.autostart(rebooted);
+    } else {
+        actix::spawn(begin_once_written(Arc::clone(&store), beginning));
     }
     let served = serving.await;
 
@@ -225,6 +221,82 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     leave_no_marks(&setup, empty);
     tokio::task::spawn_blocking(move || store.close()).await?;
     Ok(served?)
+}
+
+/// Is what has to be true before anything is changed, and what is watched from then on.
+struct Beginning {
+    setup: Arc<Setup>,
+    store: Arc<SqliteStore>,
+    registry: Arc<Registry>,
+    query: Query,
+    host: Arc<LinuxHost>,
+    can_start: bool,
+    ending: watch::Receiver<bool>,
+    /// Says to whoever sweeps after the dead that this instance lives.
+    alive: Arc<OnceLock<fs::File>>,
+}
+
+impl Beginning {
+    /// Makes what is shown true and goes on with what is open; says whether the node went down in between.
+    async fn all(&self) -> Result<bool, Refused> {
+        let Self { setup, registry, query, host, can_start, ending, .. } = self;
+        let rebooted = start::has_rebooted(query, setup);
+        start::introduce(registry, setup).await;
+        self.hold_entry()?;
+        clock::time_boot(registry).await;
+        start::sweep(registry, query).await?;
+        start::finish_redactions(&self.store, query, registry, &**host).await;
+        recover(registry, &query.owing_streams()?);
+        let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(host);
+        start::settle(registry, query, &access).await?;
+        start::default_network(registry, query, setup, *can_start).await;
+        reconcile::follow(Arc::clone(registry));
+        actix::spawn(networks::follow(Arc::clone(registry), query.clone(), Arc::clone(host), ending.clone()));
+        actix::spawn(clock::follow(Arc::clone(registry), ending.clone()));
+        actix::spawn(space::follow(Arc::clone(registry), query.clone(), access, ending.clone()));
+        Ok(rebooted)
+    }
+
+    /// Goes without what has to be recorded first; what another daemon must know stands there from an earlier time, if at all.
+    fn put_off(&self) {
+        if let Err(refused) = self.hold_entry() {
+            tracing::warn!(reason = refused.reason, "others may take this daemon for dead");
+        }
+    }
+
+    /// Says that this instance lives: without that its bridges and groups would pass for left ones; only root has any.
+    fn hold_entry(&self) -> Result<(), Refused> {
+        if berth::sys::process::effective_user() != 0 || self.alive.get().is_some() {
+            return Ok(());
+        }
+        let held = neighbours::hold(&self.setup.identity.instance).map_err(|error| Refused {
+            reason: format!("the register of daemons in /run/berth cannot be used: {error}"),
+            hint: Some("make room in /run, or mount it writable, then start again".to_owned()),
+            code: 1,
+        })?;
+        let _ = self.alive.set(held); // nobody else sets it
+        Ok(())
+    }
+
+    fn autostart(self, rebooted: bool) {
+        if rebooted {
+            actix::spawn(async move { start::autostart(&self.registry, &self.query).await });
+        }
+    }
+}
+
+/// Begins late, where the log could not be written when the daemon was started: until then it only answers questions.
+async fn begin_once_written(log: Arc<SqliteStore>, beginning: Beginning) {
+    let mut ending = beginning.ending.clone();
+    while log.read_only().is_some() {
+        if tokio::time::timeout(LOG_PAUSE, ending.changed()).await.is_ok() {
+            return;
+        }
+    }
+    match beginning.all().await {
+        Ok(rebooted) => beginning.autostart(rebooted),
+        Err(refused) => tracing::error!(reason = refused.reason, "the daemon cannot begin; start it anew"),
+    }
 }
 
 /// Removes what nobody needs any more: empty folders, and without containers the instance's block of ids.
@@ -247,7 +319,8 @@ fn open_the_way(run: &Path) -> io::Result<()> {
 }
 
 /// Tells the command line where the socket is: the state directory's own path may be too long for one. Members of the group
-/// cannot look into the state directory; for them it stands below `/run/berth`, too.
+/// cannot look into the state directory, and on a full disk nothing can be written there: so it stands below `/run/berth`,
+/// too.
 fn write_instance(setup: &Setup, socket: &Path) -> io::Result<()> {
     let told = serde_json::json!({
         "instance": setup.identity.instance,
@@ -257,16 +330,17 @@ fn write_instance(setup: &Setup, socket: &Path) -> io::Result<()> {
         "started_at": setup.clock.now(),
     });
     let told = serde_json::to_vec(&told)?;
-    fs::write(setup.state.join(INSTANCE_FILE), &told)?;
-    let signpost = signpost(&setup.state);
-    match berth::api::group_id().filter(|_| setup.run.starts_with(RUN_OF_ROOT)) {
-        Some(group) => {
-            fs::write(&signpost, &told)?;
-            std::os::unix::fs::chown(&signpost, None, Some(group))?;
-            fs::set_permissions(&signpost, fs::Permissions::from_mode(0o640))
-        }
-        None => Ok(()),
+    if setup.run.starts_with(RUN_OF_ROOT) {
+        let signpost = signpost(&setup.state);
+        fs::write(&signpost, &told)?;
+        let group = berth::api::group_id();
+        std::os::unix::fs::chown(&signpost, None, group)?;
+        fs::set_permissions(&signpost, fs::Permissions::from_mode(if group.is_some() { 0o640 } else { 0o600 }))?;
     }
+    let path = setup.state.join(INSTANCE_FILE);
+    berth::sys::durable::replace(&path, &told).inspect_err(|_| {
+        let _ = fs::remove_file(&path); // what an earlier daemon said is worse than nothing
+    })
 }
 
 type Rules = (Arc<Registry>, Query);
@@ -309,6 +383,7 @@ fn ports(
             image_disks: has("loop devices") && has("mkfs.ext4") && doctor::can_start(&findings),
             process_limits: has("cgroup controller pids"),
             can_start: doctor::can_start(&findings),
+            refuse_overcommit: setup.refuse_overcommit,
             bridge_name: Arc::new(move |network| networks.bridge_name(network)),
             free_subnet: Arc::new(move |taken| free_subnet(taken, &seed)),
             in_the_way: Arc::new(in_the_way_of),

@@ -34,7 +34,7 @@ pub(crate) fn run(keep: bool) -> ExitCode {
     let mut guide = match Guide::begin(keep) {
         Ok(guide) => guide,
         Err(reason) => {
-            eprintln!("error: the tour cannot begin: {reason}");
+            let _ = writeln!(std::io::stderr(), "error: the tour cannot begin: {reason}");
             return ExitCode::FAILURE;
         }
     };

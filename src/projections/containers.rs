@@ -3,7 +3,7 @@
 //! What it *is* (`rest`) and what is being *done* with it (`operation`) are folded apart; `state` is one word for both.
 
 use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
-use crate::types::{Category, IdRange, Name, Span, Timestamp};
+use crate::types::{Category, IdRange, Name, Size, Span, Timestamp};
 
 use super::model::{self, Model, table};
 use super::rows::{ContainerRow, ContainerState, HoldRow, OpenOperation};
@@ -13,7 +13,7 @@ pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =
@@ -146,8 +146,13 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
             row.ready = false;
         }
         ContainerEvent::ContainerReady => row.ready = true,
+        ContainerEvent::SpacePauseRequested { left } => row.reason = Some(paused_because(row, *left)),
+        ContainerEvent::PauseFailed { .. } => row.reason = None,
         ContainerEvent::ContainerPaused => row.rest = ContainerState::Paused,
-        ContainerEvent::ContainerResumed => row.rest = ContainerState::Running,
+        ContainerEvent::ContainerResumed => {
+            row.rest = ContainerState::Running;
+            row.reason = None;
+        }
         ContainerEvent::ContainerBuried { until } => {
             row.rest = ContainerState::Deleted;
             bury(row, event, Some(*until));
@@ -180,7 +185,16 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
     }
 }
 
+fn paused_because(row: &ContainerRow, left: Size) -> String {
+    format!(
+        "it stands still because only {left} were left on the host's file system that its disk lies on; it goes on by \
+         itself once there is room, or now: berth container resume {}",
+        row.name
+    )
+}
+
 fn halted(row: &mut ContainerRow) {
+    row.reason = None;
     row.rest = ContainerState::Stopped;
     row.init = None;
     row.started_at = None;

@@ -93,7 +93,7 @@ impl Home {
         let mut options =
             Options::new(clock.clone() as Arc<dyn Clock>, folder.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
         options.projections = projections::all();
-        options.ballast = 0;
+        options.reserve = 0;
         let watch = Arc::new(ClockWatch::new(clock.clone()));
         let step = |step: &Step| told(&ClockEvent::from(*step));
         options.timekeeper = Some(Timekeeper { watch: watch.clone(), told: Box::new(step) });

@@ -1,11 +1,13 @@
 //! The SQLite file: how it is created and opened, for the writer and for readers.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, ffi};
 
 use super::error::{OpenError, ReadError, foreign};
+use super::reserve::Reserve;
 use crate::types::LogId;
 
 /// Is the name of the log's file in the state directory.
@@ -13,7 +15,11 @@ pub const LOG_FILE: &str = "log.db";
 /// Marks the file as a log of Berth for `file(1)` and for the curious: "Brth".
 const APPLICATION_ID: i32 = 0x4272_7468;
 /// Is the size of a page in bytes.
-const PAGE_SIZE: u64 = 4_096;
+pub(super) const PAGE_SIZE: u64 = 4_096;
+/// After how many pages the write-ahead log is copied into the database.
+pub(super) const CHECKPOINT_PAGES: u64 = 8_192;
+/// The same where room is short: up to 4,062 pages its index has in any case.
+pub(super) const CHECKPOINT_PAGES_SHORT: u64 = 1_000;
 const SCHEMA: &str = include_str!("schema/log.sql");
 const STATEMENTS_HELD: usize = 64;
 
@@ -39,24 +45,34 @@ const READER: &str = "
     PRAGMA mmap_size = 268435456;";
 
 /// Opens the log for writing; an empty file becomes a new log only if `create` says so.
-pub(super) fn open_writer(path: &Path, create: bool) -> Result<(Connection, LogId), OpenError> {
+pub(super) fn open_writer(path: &Path, create: bool, reserve: &Reserve) -> Result<(Connection, LogId), OpenError> {
     let failed = |source| OpenError::Read(ReadError::of(path, source));
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(failed(read_only())); // SQLite opens it all the same
+    }
     if !create {
         check_whole(path)?;
         log_id(&connection, path)?; // before anything is written: an emptied file stays as it was found
     }
     connection.execute_batch(WRITER).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_HELD);
+    reserve.settle_in(&connection).map_err(failed)?;
     if create && is_empty(&connection).map_err(failed)? {
         create_log(&connection).map_err(failed)?;
     }
     let log = log_id(&connection, path)?;
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(failed)?; // what cannot be written shows here
     Ok((connection, log))
+}
+
+fn read_only() -> rusqlite::Error {
+    let reason = "the file system, or the file, takes no writing";
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), Some(reason.to_owned()))
 }
 
 /// Runs `write` in a transaction that is not synced: what is disposable is taken along by the next commit's sync.
@@ -104,19 +120,32 @@ fn create_log(connection: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Opens the log for reading. Where nothing can be written beside it, it is read as a file that does not change.
+/// Opens the log for reading. Where nothing can be written beside it, it is read as a file that does not change, or
+/// with an index of its write-ahead log in memory.
 pub(super) fn open_reader(path: &Path) -> Result<(Connection, LogId), ReadError> {
     check_whole(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let plain = Connection::open_with_flags(path, flags).map_err(|source| ReadError::of(path, source))?;
     match prepare_reader(plain, path) {
-        Err(ReadError::Sqlite { .. }) if !wal_of(path).exists() => {
-            let uri = format!("file:{}?immutable=1", escape(path));
+        Err(ReadError::Sqlite { source, .. }) if cannot_write(&source) => {
+            let how = if has_pending(path) { "readonly_shm=1" } else { "immutable=1" };
+            let uri = format!("file:{}?{how}", escape(path));
             let fixed = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI);
             prepare_reader(fixed.map_err(|source| ReadError::of(path, source))?, path)
         }
         opened => opened,
     }
+}
+
+/// Tells what SQLite says where the file system takes nothing: full, read-only, failing.
+pub(super) fn cannot_write(source: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+    matches!(source.sqlite_error_code(), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure))
+}
+
+/// Tells how many pages may gather in the write-ahead log.
+pub(super) fn checkpoint_after(connection: &Connection, pages: u64) -> rusqlite::Result<()> {
+    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {pages}"), [], |_| Ok(()))
 }
 
 fn prepare_reader(connection: Connection, path: &Path) -> Result<(Connection, LogId), ReadError> {
@@ -143,15 +172,22 @@ fn log_id(connection: &Connection, path: &Path) -> Result<LogId, ReadError> {
 /// SQLite rounds a cut page up and reads zeros; without a write-ahead log to complete it, a cut page is a loss.
 fn check_whole(path: &Path) -> Result<(), ReadError> {
     let Ok(length) = std::fs::metadata(path).map(|file| file.len()) else { return Ok(()) }; // SQLite says it better
-    let pending = std::fs::metadata(wal_of(path)).is_ok_and(|wal| wal.len() > 0);
-    if length.is_multiple_of(PAGE_SIZE) || pending {
+    if length.is_multiple_of(PAGE_SIZE) || has_pending(path) {
         return Ok(());
     }
     let reason = format!("its {length} bytes are no whole number of pages: it was cut off");
     Err(ReadError::Damaged { path: path.to_owned(), reason })
 }
 
-fn wal_of(path: &Path) -> PathBuf {
+/// Says whether the write-ahead log has anything: one that is kept for its room begins with zeros.
+fn has_pending(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(wal_of(path)).and_then(|mut wal| wal.read_exact(&mut magic));
+    read.is_ok() && magic != [0; 4]
+}
+
+/// Returns the write-ahead log of a database.
+pub(super) fn wal_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)

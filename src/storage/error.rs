@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
+use super::database::cannot_write;
 use crate::types::{Position, StreamName, Version};
 
 /// Says why a commit was not appended; nothing of it is in the log then.
@@ -40,7 +41,7 @@ pub enum AppendError {
         /// How large it may be.
         limit: usize,
     },
-    /// The file system is full, and the ballast is already released.
+    /// The file system is full, and the log's own room is used up.
     #[error("no space is left to write {path}", path = .path.display())]
     NoSpace {
         /// The log's file.
@@ -174,6 +175,11 @@ impl ReadError {
 }
 
 impl OpenError {
+    /// Says whether the file system takes nothing now, as against something being wrong with the log.
+    pub(super) fn is_of_the_place(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Sqlite { source, .. }) if cannot_write(source))
+    }
+
     /// Returns a closure that names `path` in an I/O error.
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::File { path: path.to_owned(), source }
@@ -184,6 +190,9 @@ impl OpenError {
 pub(super) fn append_error(path: &Path, source: &rusqlite::Error) -> AppendError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => AppendError::NoSpace { path: path.to_owned() },
+        _ if source.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) => {
+            AppendError::NoSpace { path: path.to_owned() }
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             AppendError::ReadOnly { reason: source.to_string() }
         }

@@ -18,6 +18,7 @@ use super::leaf::{Header, SALT_LENGTH, Salt, annex_commitment, commitment};
 use super::merkle::Frontier;
 use super::projection::{self, Slot};
 use super::reader::load_tree;
+use super::reserve::Reserve;
 use super::row::{self, Words};
 use super::{CONTENT_LIMIT, Commit, Committed, Expected, Head};
 use crate::events::{Context, Envelope, NewEvent};
@@ -35,6 +36,8 @@ pub(super) struct Ledger {
     pub(super) path: PathBuf,
     pub(super) log: LogId,
     pub(super) slots: Vec<Slot>,
+    /// Whether the slots were compared with what the file has since the process began.
+    is_adopted: bool,
     pub(super) connection: Connection,
     pub(super) interner: Interner,
     pub(super) words: Words,
@@ -43,6 +46,7 @@ pub(super) struct Ledger {
     pub(super) sealed: u64,
     pub(super) note: Option<String>,
     pub(super) recorded_at: Timestamp,
+    pub(super) reserve: Reserve,
     salts: Salts,
     scratch: Vec<u8>,
 }
@@ -85,17 +89,31 @@ struct Numbers {
 }
 
 impl Ledger {
-    /// Opens the file at a start: what is not as Berth makes it is put right, projections are rebuilt where they do not fit.
-    pub(super) fn open(path: PathBuf, slots: Vec<Slot>, create: bool) -> Result<Self, OpenError> {
-        let mut ledger = Self::load(path, slots, create)?;
-        ledger.check_schema()?;
-        ledger.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
+    /// Opens the file and reads what is to be mirrored.
+    pub(super) fn open(path: PathBuf, create: bool, mut reserve: Reserve) -> Result<Self, OpenError> {
+        let opened = database::open_writer(&path, create, &reserve)?;
+        let _ = reserve.take_index(); // told as missing until it is there
+        Self::over(opened, path, reserve)
+    }
+
+    /// Takes the projections at a start: what is not as Berth makes it is put right, and they are rebuilt where they do not
+    /// fit.
+    pub(super) fn adopt(&mut self, slots: Vec<Slot>) -> Result<(), OpenError> {
+        self.slots = slots;
+        self.check_schema()?;
+        self.catch_up(true).map_err(|source| OpenError::Read(row::read_error(&self.path, source)))?;
+        self.is_adopted = true;
+        Ok(())
+    }
+
+    /// Opens the file for reading alone, where it cannot be written now; [`Ledger::reopen`] makes it whole.
+    pub(super) fn open_for_reading(path: PathBuf, slots: Vec<Slot>, reserve: Reserve) -> Result<Self, OpenError> {
+        let mut ledger = Self::over(database::open_reader(&path)?, path, reserve)?;
+        ledger.slots = slots;
         Ok(ledger)
     }
 
-    /// Opens the file and reads what is to be mirrored.
-    fn load(path: PathBuf, slots: Vec<Slot>, create: bool) -> Result<Self, OpenError> {
-        let (connection, log) = database::open_writer(&path, create)?;
+    fn over((connection, log): (Connection, LogId), path: PathBuf, reserve: Reserve) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Read(row::read_error(&path, source));
         let (tree, recorded_at) = load_tree(&connection).map_err(failed)?;
         let sealed = sealed_size(&connection).map_err(failed)?;
@@ -105,7 +123,8 @@ impl Ledger {
         let ledger = Self {
             path,
             log,
-            slots,
+            slots: Vec::new(),
+            is_adopted: false,
             connection,
             interner,
             words,
@@ -114,6 +133,7 @@ impl Ledger {
             sealed,
             note: None,
             recorded_at,
+            reserve,
             salts,
             scratch,
         };
@@ -122,17 +142,27 @@ impl Ledger {
     }
 
     /// Opens the file again after a failure; the projections go along.
-    pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+    ///
+    /// With `closed` the connection goes first: those of one process share what the first could open of the index.
+    pub(super) fn reopen(&mut self, closed: bool) -> Result<(), OpenError> {
         self.note = None; // it may be about what was undone
+        let _ = self.connection.execute_batch("ROLLBACK");
+        if closed {
+            self.connection = Connection::open_in_memory().map_err(|e| ReadError::of(&self.path, e))?;
+        }
         let mut slots = std::mem::take(&mut self.slots);
         slots.iter_mut().for_each(Slot::forget);
-        let _ = self.connection.execute_batch("ROLLBACK");
-        match Self::load(self.path.clone(), Vec::new(), false) {
+        match Self::open(self.path.clone(), false, self.reserve.clone()) {
             Ok(fresh) => {
                 let keys = Arc::clone(&self.keys); // others hold it, too
                 std::mem::swap(&mut *lock(&keys), &mut *lock(&fresh.keys));
+                let is_adopted = self.is_adopted;
                 *self = fresh;
-                (self.keys, self.slots) = (keys, slots);
+                self.keys = keys;
+                if !is_adopted {
+                    return self.adopt(slots);
+                }
+                (self.slots, self.is_adopted) = (slots, true);
                 self.catch_up(false).map_err(|source| OpenError::Read(row::read_error(&self.path, source)))
             }
             Err(error) => {

@@ -12,6 +12,7 @@ use super::intern::Interner;
 use super::keys::{self, Keys};
 use super::ledger::Ledger;
 use super::projection::{InlineProjection, Slot};
+use super::reserve::Reserve;
 use super::row::{self, Words};
 use super::{file, format, store};
 use crate::types::Position;
@@ -37,7 +38,11 @@ pub fn rebuild(
     format::read(state)?;
     let path = state.join(LOG_FILE);
     let mut slots: Vec<Slot> = projections.into_iter().map(Slot::new).collect();
-    let mended = Ledger::open(path.clone(), std::mem::take(&mut slots), false).and_then(|mut ledger| {
+    let open = |slots| {
+        let mut ledger = Ledger::open(path.clone(), false, Reserve::new(&path, 0))?;
+        ledger.adopt(slots).map(|()| ledger)
+    };
+    let mended = open(std::mem::take(&mut slots)).and_then(|mut ledger| {
         let mended = ledger.mend(condemned);
         slots = std::mem::take(&mut ledger.slots);
         mended.map_err(|source| OpenError::Read(row::read_error(&path, source)))?;
@@ -46,7 +51,7 @@ pub fn rebuild(
     let mut ledger = match mended {
         Err(OpenError::Read(error)) if error.is_damage() && !slots.is_empty() => {
             salvage(&path)?;
-            let mut ledger = Ledger::open(path.clone(), slots, false)?;
+            let mut ledger = open(slots)?;
             ledger.mend(condemned).map_err(|source| OpenError::Read(row::read_error(&path, source)))?;
             ledger
         }

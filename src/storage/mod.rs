@@ -19,6 +19,7 @@ pub mod merkle;
 mod projection;
 mod reader;
 mod report;
+mod reserve;
 mod row;
 mod segment;
 mod snapshot;

@@ -19,6 +19,7 @@ use super::keys::Keys;
 use super::ledger::Ledger;
 use super::projection::{InlineProjection, Slot};
 use super::reader::Reader;
+use super::reserve::{Reserve, SPARE};
 use super::subscription::{Batch, Subscription};
 use super::watermark::{self, Level, Room, SpaceProbe, Watermarks};
 use super::writer::{Request, Time, Writer};
@@ -47,8 +48,8 @@ pub struct Options {
     pub space: SpaceProbe,
     /// When to warn of little space.
     pub watermarks: Watermarks,
-    /// Size of the ballast in bytes, 0 for none.
-    pub ballast: u64,
+    /// How many bytes the database keeps for itself beyond what it holds; 0: the log keeps no room at all.
+    pub reserve: u64,
     /// How many requests may wait.
     pub queue: usize,
     /// After how many events the root is signed.
@@ -67,7 +68,7 @@ impl Options {
             key_dir: key_dir.into(),
             space,
             watermarks: Watermarks::default(),
-            ballast: 16 << 20,
+            reserve: 16 << 20,
             queue: 4_096,
             seal_events: 1_000,
             seal_interval: Duration::from_mins(1),
@@ -81,6 +82,7 @@ pub(super) struct Shared {
     pub(super) batches: Mutex<Option<broadcast::Sender<Batch>>>,
     /// Why the log cannot be written, if so.
     pub(super) read_only: Mutex<Option<String>>,
+    pub(super) reader: Reader,
 }
 
 /// Keeps events in an SQLite file.
@@ -112,8 +114,11 @@ impl SqliteStore {
             return Err(ReadError::Damaged { path, reason }.into());
         }
         let slots = options.projections.into_iter().map(Slot::new).collect();
-        let ledger = Ledger::open(path, slots, known.is_none())?;
-        file::restrict(&ledger.path).map_err(OpenError::file(&ledger.path))?;
+        let room = Room::new(state, options.space, options.watermarks);
+        let (ledger, read_only) = open_ledger(&path, slots, known.is_none(), (options.reserve, room.free()))?;
+        if read_only.is_none() {
+            file::restrict(&ledger.path).map_err(OpenError::file(&ledger.path))?;
+        }
         check_belonging(state, &ledger)?;
         let signer = Signer::open(&options.key_dir, ledger.log)?;
         check_exported(state, &ledger, signer.key())?;
@@ -121,23 +126,20 @@ impl SqliteStore {
             file::sync_parent(&ledger.path).map_err(OpenError::file(state))?;
             format::write(state)?;
         }
-        let room = Room::new(state, options.space, options.watermarks, options.ballast);
-        if let Err(error) = room.reserve() {
-            tracing::warn!(%error, state = %state.display(), "no room for the ballast");
-        }
-        room.look();
         let (level, key, keys) = (room.level(), signer.key().clone(), Arc::clone(&ledger.keys));
+        let reader = Reader::open(state)?;
         let shared = Arc::new(Shared {
             head: Mutex::new(ledger.head()),
             batches: Mutex::new(Some(broadcast::Sender::new(BATCHES_HELD))),
-            read_only: Mutex::new(None),
+            read_only: Mutex::new(read_only),
+            reader: reader.clone(),
         });
-        let reader = Reader::open(state)?;
         let (requests, inbox) = sync_channel(options.queue);
         let seal = (options.seal_events.max(1), options.seal_interval);
         let export = state.join(CHECKPOINT_FILE);
         let time = Time { clock: options.clock, keeper: options.timekeeper };
-        let writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), export, seal);
+        let mut writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), export, seal);
+        writer.look();
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
         Ok(Self { requests, queue: options.queue, shared, level, reader, keys, key, thread, _lock: lock })
@@ -255,10 +257,45 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Opens the file for writing. Where its file system takes nothing now, it is read, and why is told: the writer makes it
+/// whole once it can. What SQLite needs for its index at a start has room of its own.
+fn open_ledger(
+    path: &Path,
+    slots: Vec<Slot>,
+    create: bool,
+    (bytes, free): (u64, Option<u64>),
+) -> Result<(Ledger, Option<String>), OpenError> {
+    let reserve = Reserve::new(path, bytes);
+    if free.is_some_and(|free| free < SPARE) {
+        reserve.give_up_spare(); // a hole in the index is no error that SQLite could tell
+    }
+    let open = || Ledger::open(path.to_owned(), create, reserve.clone());
+    let mut opened = open();
+    while opened.as_ref().is_err_and(OpenError::is_of_the_place) && reserve.give_up_spare() {
+        opened = open();
+    }
+    let (slots, error) = match opened {
+        Ok(mut ledger) => match ledger.adopt(slots) {
+            Ok(()) => return Ok((ledger, None)),
+            Err(error) => (std::mem::take(&mut ledger.slots), error),
+        },
+        Err(error) => (slots, error),
+    };
+    if create || !error.is_of_the_place() {
+        return Err(error);
+    }
+    tracing::error!(%error, "the log cannot be written now; it is read");
+    Ok((Ledger::open_for_reading(path.to_owned(), slots, reserve)?, Some(error.to_string())))
+}
+
 /// One process writes a state directory: the version map in memory would not notice another.
 pub(super) fn lock(state: &Path) -> Result<File, OpenError> {
     let path = state.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = match file {
+        Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+        opened => opened,
+    };
     let file = file.map_err(OpenError::file(&path))?;
     match exclusive(file.as_fd()) {
         Ok(true) => Ok(file),

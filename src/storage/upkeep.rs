@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Head;
 use super::checkpoint::{Checkpoint, Signer, origin};
+use super::database::PAGE_SIZE;
 use super::error::foreign;
 use super::leaf::{Salt, commitment};
 use super::ledger::Ledger;
@@ -58,6 +59,43 @@ impl Ledger {
     /// Moves everything from the write-ahead log into the file, so that the file alone is the log.
     pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    /// Copies the write-ahead log into the file, so that it is filled from its beginning again; false if a reader was in
+    /// the way.
+    pub(super) fn begin_wal_anew(&mut self) -> rusqlite::Result<bool> {
+        let sql = "PRAGMA wal_checkpoint(RESTART)";
+        self.connection.query_row(sql, [], |row| {
+            let (busy, frames, copied): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(!busy && frames == copied)
+        })
+    }
+
+    /// Closes the file, so that it alone is the log; the room of its write-ahead log is kept.
+    pub(super) fn put_away(mut self) -> rusqlite::Result<()> {
+        if !self.reserve.is_wanted() {
+            return self.settle();
+        }
+        let (whole, reserve) = (self.begin_wal_anew()?, self.reserve.clone());
+        drop(self);
+        if whole { reserve.blank().map_err(foreign) } else { Ok(()) }
+    }
+
+    /// Returns how many bytes of room are missing.
+    pub(super) fn lacks_room(&self) -> u64 {
+        self.used().map_or(0, |used| self.reserve.lacks(used))
+    }
+
+    /// Takes the room that is missing.
+    pub(super) fn take_room(&mut self) -> rusqlite::Result<()> {
+        let used = self.used()?;
+        self.reserve.take(&self.connection, used).map_err(foreign)
+    }
+
+    /// Returns the bytes of the pages that the database has.
+    fn used(&self) -> rusqlite::Result<u64> {
+        let pages = self.connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
+        Ok(pages? as u64 * PAGE_SIZE)
     }
 
     /// Packs the bodies up to a position into segments; returns how many were moved.

@@ -1,17 +1,12 @@
-//! Room for the log: how full its file system is, and a ballast that makes room when nothing is left.
+//! How full the file system of the log is.
 //!
-//! The log must always be able to record what frees space. So actors refuse first what takes space (create, backup),
-//! then everything but stop, delete and release; and when a write fails at last, the ballast file goes and the write
-//! is tried again.
+//! The log must always be able to record what frees space. So what takes space is refused first (create, backup), then
+//! everything but stop, delete and release; and what is recorded of these goes into room of its own (`reserve`).
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-
-use ring::rand::{SecureRandom, SystemRandom};
 
 /// Asks how many bytes are free for the caller on the file system of a path.
 pub type SpaceProbe = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -73,21 +68,17 @@ impl Watermarks {
     }
 }
 
-/// Watches the room and holds the ballast.
+/// Watches the room.
 pub(super) struct Room {
     directory: PathBuf,
     probe: SpaceProbe,
     marks: Watermarks,
-    ballast: u64,
     level: Arc<AtomicU8>,
 }
 
-/// Is the name of the ballast's file.
-pub const BALLAST_FILE: &str = "ballast";
-
 impl Room {
-    pub(super) fn new(directory: &Path, probe: SpaceProbe, marks: Watermarks, ballast: u64) -> Self {
-        Self { directory: directory.to_owned(), probe, marks, ballast, level: Arc::default() }
+    pub(super) fn new(directory: &Path, probe: SpaceProbe, marks: Watermarks) -> Self {
+        Self { directory: directory.to_owned(), probe, marks, level: Arc::default() }
     }
 
     /// Returns the cell that tells the level to everybody.
@@ -95,56 +86,20 @@ impl Room {
         Arc::clone(&self.level)
     }
 
-    /// Looks again; a file system that cannot be asked keeps the last level.
-    pub(super) fn look(&self) {
-        let Ok(free) = (self.probe)(&self.directory) else { return };
-        let level = if self.is_reserved() { self.marks.level(free) } else { self.marks.level(free).max(Level::Tight) };
+    /// Returns the free bytes; nothing if the file system cannot be asked.
+    pub(super) fn free(&self) -> Option<u64> {
+        (self.probe)(&self.directory).ok()
+    }
+
+    /// Tells everybody the level, and returns it; a log that lacks room of its own is no better off than at `tight`.
+    pub(super) fn tell(&self, free: u64, lacking: bool) -> Level {
+        let level = self.marks.level(free).max(if lacking { Level::Tight } else { Level::Ok });
+        let before = level_of(&self.level);
         self.level.store(level as u8, Ordering::Relaxed);
-        if !self.is_reserved() && free > self.marks.tight.saturating_add(self.ballast) && self.reserve().is_ok() {
-            self.level.store(self.marks.level(free) as u8, Ordering::Relaxed);
+        if level != before {
+            tracing::warn!(directory = %self.directory.display(), free, before = before.as_str(), "space is {}", level.as_str());
         }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.join(BALLAST_FILE)
-    }
-
-    fn is_reserved(&self) -> bool {
-        self.ballast == 0 || fs::metadata(self.path()).is_ok_and(|file| file.blocks() * 512 >= self.ballast)
-    }
-
-    /// Fills the ballast with bytes that no file system can compress away or share.
-    pub(super) fn reserve(&self) -> io::Result<()> {
-        if self.is_reserved() {
-            return Ok(());
-        }
-        let written = self.write_ballast();
-        if written.is_err() {
-            let _ = fs::remove_file(self.path()); // half a ballast only takes space away
-        }
-        written
-    }
-
-    fn write_ballast(&self) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path())?;
-        let (random, mut block, mut left) = (SystemRandom::new(), vec![0; 64 << 10], self.ballast);
-        while left > 0 {
-            random.fill(&mut block).map_err(|_| io::Error::other("the kernel gave no random bytes"))?;
-            let length = left.min(block.len() as u64) as usize;
-            file.write_all(&block[..length])?;
-            left -= length as u64;
-        }
-        file.sync_all()
-    }
-
-    /// Gives the ballast away; true if there was one.
-    pub(super) fn release(&self) -> bool {
-        self.level.store(Level::Critical as u8, Ordering::Relaxed);
-        let released = self.ballast > 0 && fs::remove_file(self.path()).is_ok();
-        if released {
-            tracing::error!(directory = %self.directory.display(), "no space left: the ballast is released");
-        }
-        released
+        level
     }
 }
 
@@ -156,32 +111,16 @@ pub(super) fn level_of(cell: &AtomicU8) -> Level {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
 
     #[test]
-    fn the_level_follows_the_free_space_and_the_ballast_comes_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let free = Arc::new(AtomicU64::new(10_000));
-        let probe: SpaceProbe = Arc::new({
-            let free = Arc::clone(&free);
-            move |_: &Path| Ok(free.load(Ordering::Relaxed))
-        });
+    fn the_level_follows_the_free_space() {
         let marks = Watermarks { warn: 3_000_000, tight: 2_000_000, critical: 1_000_000 };
-        let room = Room::new(directory.path(), probe, marks, 100_000);
-        room.reserve().unwrap();
-        let level_at = |bytes| {
-            free.store(bytes, Ordering::Relaxed);
-            room.look();
-            level_of(&room.level)
-        };
-        assert_eq!(
-            [999_999, 1_999_999, 2_999_999, 3_000_000].map(level_at).as_slice(),
-            Level::ALL.iter().rev().copied().collect::<Vec<_>>()
-        );
-        assert!(room.release() && !room.release());
-        assert_eq!(level_of(&room.level), Level::Critical);
-        assert_eq!(level_at(2_050_000), Level::Tight);
-        assert_eq!(level_at(4_000_000), Level::Ok);
-        assert!(room.is_reserved());
+        let room = Room::new(Path::new("/"), Arc::new(|_: &Path| Ok(7)), marks);
+        assert_eq!(room.free(), Some(7));
+        let levels = [999_999, 1_999_999, 2_999_999, 3_000_000].map(|free| room.tell(free, false));
+        assert_eq!(levels.as_slice(), Level::ALL.iter().rev().copied().collect::<Vec<_>>());
+        assert_eq!(room.tell(4_000_000, true), Level::Tight);
+        assert_eq!(level_of(&room.level()), Level::Tight);
+        assert_eq!(room.tell(999_999, true), Level::Critical);
     }
 }

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Signer;
+use super::database::{CHECKPOINT_PAGES, CHECKPOINT_PAGES_SHORT};
 use super::error::{AppendError, append_error};
 use super::ledger::{BatchFailure, Ledger, Outcome, is_of_a_commit};
+use super::reserve::may_take;
 use super::store::Shared;
-use super::watermark::Room;
-use super::{Commit, Committed, Snapshot, Timekeeper, file};
+use super::watermark::{Level, Room};
+use super::{Commit, Committed, Snapshot, Timekeeper, database, file};
 use crate::types::{CLOCK_SLACK, Clock, Position, Step, StepNotice, Timestamp};
 
 /// Is the most commits that share one transaction.
@@ -127,6 +129,7 @@ pub(super) struct Writer {
     exported_at: Instant,
     unexported: Option<String>,
     gathered: usize,
+    level: Level,
     broken: bool,
 }
 
@@ -142,7 +145,8 @@ impl Writer {
     ) -> Self {
         let now = Instant::now();
         let (sealed_at, looked_at, exported_at) = (now, now, now);
-        let (unexported, gathered, broken) = (None, 0, false);
+        let (unexported, gathered, level) = (None, 0, Level::Ok);
+        let broken = shared.read_only.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         Self {
             ledger,
             signer,
@@ -156,6 +160,7 @@ impl Writer {
             exported_at,
             unexported,
             gathered,
+            level,
             broken,
         }
     }
@@ -163,10 +168,15 @@ impl Writer {
     /// Works until it is told to stop.
     pub(super) fn run(mut self, inbox: &Receiver<Request>) {
         while self.turn(inbox) {}
-        if let Err(error) = self.seal_now().and_then(|()| self.guard(Ledger::settle)) {
+        if let Err(error) = self.seal_now() {
             tracing::warn!(%error, "the log could not be sealed at its end");
         }
         self.shared.batches.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if !self.broken
+            && let Err(error) = self.ledger.put_away()
+        {
+            tracing::warn!(%error, "what waits in the write-ahead log stays there until the next start");
+        }
     }
 
     /// Does what is waiting; false once told to stop.
@@ -257,8 +267,8 @@ impl Writer {
     }
 
     fn keep(&mut self, snapshots: &[Snapshot]) {
-        if snapshots.is_empty() {
-            return;
+        if snapshots.is_empty() || self.level >= Level::Critical {
+            return; // what can be made again takes no room from what cannot
         }
         if let Err(error) = self.guard(|ledger| ledger.save_snapshots(snapshots)) {
             tracing::warn!(%error, "snapshots were not kept");
@@ -286,8 +296,8 @@ impl Writer {
         }
     }
 
-    /// Tries a batch that failed again where that may help: on a full disk without the ballast, and commit by commit
-    /// where SQLite refuses the content of one of them, so that the others do not suffer for it.
+    /// Tries a batch that failed again where that may help: on a full disk with an empty write-ahead log, and commit by
+    /// commit where SQLite refuses the content of one of them, so that the others do not suffer for it.
     fn insist(&mut self, commits: &[Commit], written: Result<Vec<Outcome>, Undone>) -> Vec<Outcome> {
         let error = match written {
             Ok(outcomes) => return outcomes,
@@ -295,7 +305,9 @@ impl Writer {
                 let alone = commits.iter().map(std::slice::from_ref);
                 return alone.flat_map(|commit| self.write_again(commit)).collect();
             }
-            Err(Undone { error: AppendError::NoSpace { .. }, .. }) if self.room.release() => {
+            Err(Undone { error: AppendError::NoSpace { .. }, .. })
+                if self.guard(Ledger::begin_wal_anew).is_ok_and(|anew| anew) =>
+            {
                 return self.write_again(commits);
             }
             Err(Undone { error, .. }) => error,
@@ -347,8 +359,12 @@ impl Writer {
 
     /// Opens the file again; until that succeeds the log is read-only.
     fn reopen(&mut self) -> Result<(), AppendError> {
-        let opened = self.ledger.reopen();
+        if self.broken {
+            self.shared.reader.close_idle();
+        }
+        let opened = self.ledger.reopen(self.broken);
         self.broken = opened.is_err();
+        self.set_pace();
         let reason = opened.err().map(|error| error.to_string());
         self.shared.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&reason);
         reason.map_or(Ok(()), |reason| Err(AppendError::ReadOnly { reason }))
@@ -382,6 +398,7 @@ impl Writer {
             Request::Snapshot(snapshot) => self.keep(&[snapshot]),
             Request::Redact(positions, reply) => {
                 let _ = reply.send(self.guard(|ledger| ledger.redact(&positions)));
+                self.look(); // it gave up the room of the write-ahead log
             }
             Request::Archive(until, reply) => {
                 let _ = reply.send(self.guard(|ledger| ledger.archive(until)));
@@ -407,10 +424,35 @@ impl Writer {
         })
     }
 
+    /// Looks how much room there is, and takes what the log lacks of its own.
+    pub(super) fn look(&mut self) {
+        self.looked_at = Instant::now();
+        let Some(free) = self.room.free() else { return };
+        let mut lacks = if self.broken { 0 } else { self.ledger.lacks_room() };
+        if may_take(lacks, free) {
+            match self.ledger.take_room() {
+                Ok(()) => lacks = self.ledger.lacks_room(),
+                Err(error) => tracing::warn!(%error, "no room could be set aside for the log"),
+            }
+        }
+        let before = std::mem::replace(&mut self.level, self.room.tell(free, lacks > 0));
+        if (before < Level::Tight) != (self.level < Level::Tight) {
+            self.set_pace();
+        }
+    }
+
+    /// Has the write-ahead log copied before its index must grow, where room is short.
+    fn set_pace(&self) {
+        let pages = if self.level < Level::Tight { CHECKPOINT_PAGES } else { CHECKPOINT_PAGES_SHORT };
+        let _ = database::checkpoint_after(&self.ledger.connection, pages); // else it is copied as often as before
+    }
+
     fn housekeeping(&mut self) {
         if self.looked_at.elapsed() >= TICK {
-            self.looked_at = Instant::now();
-            self.room.look();
+            if self.broken && self.reopen().is_ok() {
+                tracing::info!("the log can be written again");
+            }
+            self.look();
         }
         self.unexported = self.ledger.fresh_note().or(self.unexported.take());
         let due = self.sealed_at.elapsed() >= self.seal.1;

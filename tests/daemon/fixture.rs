@@ -55,8 +55,8 @@ impl Api {
     /// # Errors
     /// There is no daemon, or it went away before it answered.
     pub fn ask(&self, method: &str, path: &str, key: Option<&str>, body: Option<&Value>) -> io::Result<Reply> {
-        let told: Value = serde_json::from_slice(&fs::read(self.state.join("instance.json"))?)?;
-        let mut stream = UnixStream::connect(told["socket"].as_str().unwrap_or_default())?;
+        let told = berth::api::client::Instance::load(&self.state).map_err(io::Error::other)?;
+        let mut stream = UnixStream::connect(told.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
@@ -175,9 +175,8 @@ impl Node {
 
     /// Says whether this very daemon answers, not an earlier one's file.
     fn answers(&self, pid: u32) -> bool {
-        let told = fs::read(self.state().join("instance.json")).unwrap_or_default();
-        let told: Value = serde_json::from_slice(&told).unwrap_or_default();
-        told["pid"] == pid && self.api().get("/v1/node").is_ok_and(|reply| reply.status == 200)
+        let told = berth::api::client::Instance::load(&self.state());
+        told.is_ok_and(|told| told.pid == pid) && self.api().get("/v1/node").is_ok_and(|reply| reply.status == 200)
     }
 
     /// Returns the last of what the daemon said.
@@ -219,6 +218,14 @@ impl Node {
             }
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Returns a command line that runs beside the test.
+    pub fn beside(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).env("BERTH_STATE", self.state());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// Runs a command line to its end, at most as long as anything may take.

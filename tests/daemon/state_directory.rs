@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::check;
 use crate::fixture::{Answer, Node, PATIENCE, run_within};
 use crate::harness::{Outcome, Stop, need};
@@ -151,11 +153,12 @@ fn damaged() -> Outcome {
     changed[at + 2] ^= 1;
     fs::write(&log, &changed)?;
     finds(&node, "a changed word")?;
-    // The beginning says no more that it is a database, or a page of it is gone, or all but a page.
+    // The beginning says no more that it is a database, or a page of it is gone, or all but a page. Behind the pages that the
+    // header counts is room that nothing is in yet.
+    let pages = u32::from_be_bytes(whole[28..32].try_into().unwrap()) as usize * 4096;
     let mut beheaded = whole.clone();
     beheaded[3] ^= 1;
-    let cuts =
-        [beheaded, whole[..whole.len() - 4096].to_vec(), whole[..4096].to_vec(), b"no log at all".to_vec(), vec![]];
+    let cuts = [beheaded, whole[..pages - 4096].to_vec(), whole[..4096].to_vec(), b"no log at all".to_vec(), vec![]];
     for (number, bytes) in cuts.iter().enumerate() {
         fs::write(&log, bytes)?;
         finds(&node, &format!("damage {number}"))?;
@@ -163,7 +166,7 @@ fn damaged() -> Outcome {
     fs::remove_file(&log)?;
     node.refused(&["audit", "verify"], 1, "audit.verify")?;
     // Half of the file is missing.
-    fs::write(&log, &whole[..whole.len() / 2])?;
+    fs::write(&log, &whole[..pages / 2])?;
     finds(&node, "half of the file")?;
     let before = picture(&node.state())?;
     let answer = daemon(&node)?;
@@ -206,15 +209,6 @@ impl Drop for Small {
     }
 }
 
-fn small(place: &Path, size: &str) -> Result<Small, Stop> {
-    fs::create_dir_all(place)?;
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "berth-test"]).arg(place);
-    let mounted = run_within(&mut mount, PATIENCE)?;
-    check!(mounted.code == 0, "{mounted:?}");
-    Ok(Small(place.to_owned()))
-}
-
 /// An overlay cannot carry the layers of another one inside a user namespace.
 fn overlay() -> Outcome {
     need(&["start-containers"])?;
@@ -249,39 +243,92 @@ fn overlay() -> Outcome {
     finished
 }
 
+/// A file system of its own on a loop device, which is as full as its blocks say.
+fn small_ext4(node: &Node, size: &str) -> Result<Small, Stop> {
+    // Not below the place: what is left there is looked for while it is still mounted.
+    let (image, place) = (node.place.with_file_name("image-of-a-disk"), node.state());
+    fs::create_dir_all(&place)?;
+    let make = |program: &str, arguments: &[&str], last: &Path| -> Outcome {
+        let made = run_within(Command::new(program).args(arguments).arg(last), Duration::from_secs(20))?;
+        check!(made.code == 0, "{made:?}");
+        Ok(())
+    };
+    make("truncate", &["-s", size], &image)?;
+    make("mkfs.ext4", &["-q"], &image)?;
+    let options = image.display().to_string();
+    make("mount", &["-o", "loop", &options], &place)?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700))?;
+    Ok(Small(place))
+}
+
 fn full() -> Outcome {
-    need(&["start-containers"])?;
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
     let mut node = Node::new("full")?;
-    let mounted = small(&node.state(), "900M")?;
+    let mounted = small_ext4(&node, "900M")?;
     node.start()?;
     node.template()?;
-    node.running("c1", &["--disk-kind", "directory"])?;
-    node.must(&["container", "create", "c2", "--template", "bb", "--disk-kind", "directory"])?;
-    let filler = node.state().join("filler");
-    fill(&filler, 500 << 20)?;
-    space_becomes(&node, "tight")?;
-    let create = ["container", "create", "c3", "--template", "bb", "--disk-kind", "directory"];
-    node.refused(&create, 7, "log.no-space")?;
-    node.must(&["container", "set", "c1", "--label", "still=possible"])?;
-    fill(&filler, u64::MAX)?;
-    space_becomes(&node, "critical")?;
-    node.refused(&create, 7, "log.no-space")?;
-    let events = node.api().get("/v1/node")?.body;
-    node.must(&["container", "stop", "c1", "--kill"])?;
-    node.must(&["container", "delete", "c1"])?;
-    node.must(&["container", "purge", "c1", "-y"])?;
-    node.kill()?;
-    node.start()?;
-    check!(node.api().get("/v1/containers/c3")?.status == 404, "half made");
-    check!(node.container("c2")?["state"] == "stopped", "lost; before: {events:#}");
-    fs::remove_file(&filler)?;
-    node.must(&["audit", "verify"])?;
-    node.stop()?;
-    node.start()?;
-    node.must(&create)?;
+    let create = node.must(&["container", "create", "c1", "--template", "bb", "--disk", "4G", "--start"])?;
+    check!(create.err.contains("free, less than the 4 GiB"), "{create:?}");
+    let create = node.must(&["container", "create", "c2", "--template", "bb", "--disk", "32M", "--start"])?;
+    check!(create.err.contains("warning: c2: disks may still grow by 4"), "{create:?}");
+    let disks = node.api().get("/v1/node")?.body["disks"].clone();
+    check!(disks["to_come"].as_u64() > disks["free"].as_u64(), "{disks}");
+    filled_from_inside(&node)?;
+    filled_from_outside(&mut node)?;
     let finished = node.finish();
     drop(mounted);
     finished
+}
+
+/// One container writes more than there is: all stand still in time, and nobody loses anything.
+fn filled_from_inside(node: &Node) -> Outcome {
+    let writes = "while cat /bin/busybox >>/big; do :; done";
+    let mut greedy = node.beside(&["exec", "c1", "--", "sh", "-c", writes]).spawn()?;
+    let paused = |row: &Value| row["rest"] == "paused";
+    for name in ["c1", "c2"] {
+        let row = node.wait_for(name, paused)?;
+        check!(row["reason"].as_str().is_some_and(|reason| reason.contains("stands still")), "{row:#}");
+    }
+    std::thread::sleep(Duration::from_secs(2)); // what was written already comes to the disk meanwhile
+    let free = node.api().get("/v1/node")?.body["disks"]["free"].as_u64();
+    check!(free.is_some_and(|free| free > 0), "it came too late: {free:?}");
+    let history = node.must(&["container", "history", "c1"])?.out;
+    check!(history.contains("are left on the host's file system"), "{history}");
+    node.must(&["container", "stop", "c1", "--kill"])?;
+    let _ = greedy.wait();
+    node.must(&["container", "delete", "c1"])?;
+    node.must(&["container", "purge", "c1", "-y"])?;
+    node.wait_for("c2", |row| row["rest"] == "running")?;
+    let alive = node.must(&["exec", "c2", "--", "sh", "-c", "echo alive >/x && sync && cat /x"])?;
+    check!(alive.out == "alive\n", "{alive:?}");
+    Ok(())
+}
+
+/// Others write until nothing is left, and again whenever something is: stop, delete and purge are recorded, also after
+/// a daemon was killed and started without a free byte.
+fn filled_from_outside(node: &mut Node) -> Outcome {
+    let filler = node.state().join("filler");
+    fill(&filler, u64::MAX)?;
+    space_becomes(node, "critical")?;
+    node.wait_for("c2", |row| row["rest"] == "paused")?;
+    let create = ["container", "create", "c3", "--template", "bb", "--disk", "100M"];
+    node.refused(&create, 7, "log.no-space")?;
+    node.kill()?;
+    fill(&filler, u64::MAX)?;
+    node.start()?;
+    fill(&filler, u64::MAX)?;
+    node.must(&["container", "stop", "c2", "--kill"])?;
+    node.must(&["container", "delete", "c2"])?;
+    node.stop()?;
+    fill(&filler, u64::MAX)?;
+    node.start()?;
+    check!(node.api().get("/v1/containers/c3")?.status == 404, "half made");
+    node.must(&["container", "undelete", "c2"]).err().ok_or("begun at critical")?;
+    node.must(&["container", "purge", "c2", "-y"])?;
+    fs::remove_file(&filler)?;
+    space_becomes(node, "warn")?;
+    node.must(&["audit", "verify"])?;
+    node.running("c3", &[])
 }
 
 /// Waits until the daemon has noticed how little space there is.

@@ -72,7 +72,7 @@ impl Scene {
         loop {
             let mut options =
                 Options::new(Arc::new(SystemClock), self.home.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
-            options.ballast = 0;
+            options.reserve = 0;
             match SqliteStore::open(&self.state(), options) {
                 Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(2));

@@ -56,17 +56,19 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Reads the file of a state directory, or the one for members of the group.
+    /// Reads the file of a state directory, or, where it cannot be read or could not be written, the one beside the sockets.
     ///
     /// # Errors
     /// [`ClientError::Down`] where there is none, else why it cannot be read.
     pub fn load(state: &Path) -> Result<Self, ClientError> {
         let path = state.join(INSTANCE_FILE);
-        let denied = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::PermissionDenied => std::fs::read(signpost(state)).map_err(|_| error),
+        let other = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound => {
+                std::fs::read(signpost(state)).map_err(|_| error)
+            }
             _ => Err(error),
         };
-        let bytes = std::fs::read(&path).or_else(denied).map_err(|error| match error.kind() {
+        let bytes = std::fs::read(&path).or_else(other).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ClientError::Down,
             std::io::ErrorKind::PermissionDenied => ClientError::Forbidden { path: path.clone() },
             _ => ClientError::Instance { path: path.clone(), reason: error.to_string() },

@@ -80,6 +80,9 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
             return Err(error.named(Some(row.name.as_str())));
         }
     }
+    if configuration.disk == DiskKind::Image {
+        edge.promise(configuration.limits.disk.as_bytes()).await?;
+    }
     if let Some(argv) = wish.command {
         configuration.command = Some(keep_command(&mut edge, argv).await?);
     }

@@ -26,6 +26,9 @@ pub struct NodeStatus {
     pub clock: ClockStatus,
     /// Why the log cannot be written, if so.
     pub read_only: Option<String>,
+    /// The room for disks; nothing in a read with the daemon down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks: Option<DiskRoom>,
     /// How far the read models are.
     pub projections: Vec<ProjectionStatus>,
     /// Containers by state.
@@ -46,6 +49,19 @@ pub struct ClockStatus {
     pub synchronised: Option<bool>,
     /// Its last step.
     pub stepped: Option<StepRow>,
+}
+
+/// Is what the disks of containers were promised, and what there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRoom {
+    /// The sizes of all disks together.
+    pub promised: u64,
+    /// What they take already.
+    pub allocated: u64,
+    /// What they may still take.
+    pub to_come: u64,
+    /// What is free on their file system.
+    pub free: u64,
 }
 
 /// Is one thing that was looked at on this host.

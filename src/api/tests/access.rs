@@ -44,6 +44,18 @@ impl Access for Simulated {
         Some(Usage { memory: Some(4_096), ..Usage::default() })
     }
 
+    fn disk_space(&self) -> Option<u64> {
+        Some(20 << 30)
+    }
+
+    fn disk_allocated(&self, _: ContainerId) -> u64 {
+        1 << 30
+    }
+
+    fn unwritten(&self, _: &[ContainerId]) -> u64 {
+        0
+    }
+
     fn backup_files(&self, _: StoreId, _: BackupId, _: &str) -> Result<Vec<BackupFile>, Failure> {
         Ok(vec![])
     }

@@ -40,7 +40,7 @@ fn store(folder: &Path) -> Arc<SqliteStore> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut options = Options::new(clock, folder.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.projections = projections::all();
-    options.ballast = 0;
+    options.reserve = 0;
     Arc::new(SqliteStore::open(&folder.join("state"), options).unwrap())
 }
 
@@ -92,6 +92,7 @@ impl Daemon {
                 image_disks: true,
                 process_limits: true,
                 can_start: true,
+                refuse_overcommit: false,
                 bridge_name: Arc::new(|network| format!("b{}", &network.short()[..5])),
                 free_subnet: Arc::new(|_| Ok("10.99.0.0/24".parse().unwrap())),
                 in_the_way: Arc::new(|subnet| {

@@ -106,7 +106,7 @@ impl<'a> Round<'a> {
         if !accepted.done {
             return Ok(context.screen.line(&accepted.operation.to_string())?);
         }
-        if accepted.events.is_empty() {
+        if accepted.events.is_empty() && accepted.warnings.is_empty() {
             return Ok(context
                 .screen
                 .line(&format!("{}: already {}; nothing was changed", change.subject, change.done))?);
@@ -201,6 +201,9 @@ impl<'a> Round<'a> {
             "operation": accepted.operation, "done": accepted.done || outcome.is_some(),
             "events": accepted.events, "repeated": accepted.repeated,
         });
+        if !accepted.warnings.is_empty() {
+            document["warnings"] = json!(accepted.warnings);
+        }
         if let Some(outcome) = outcome {
             document["outcome"] = json!(outcome);
         }

@@ -3,13 +3,14 @@
 use clap::Args;
 
 use crate::api::client::Target;
-use crate::api::resources::{ClockStatus, NodeStatus};
+use crate::api::resources::{ClockStatus, DiskRoom, NodeStatus};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Look, Tone};
 use crate::cli::read::{self, ReadOptions};
 use crate::projections::query;
+use crate::types::Size;
 
 /// Show this machine: version, log, read models, space
 #[derive(Debug, Args)]
@@ -52,6 +53,7 @@ fn describe(status: &NodeStatus, look: Look) -> (String, Vec<(&'static str, Cell
             .as_ref()
             .map(|level| ("space", Cell::toned(level, if level == "ok" { Tone::Good } else { Tone::Warn }))),
     );
+    pairs.extend(status.disks.map(|room| ("disks", disks(room))));
     pairs.push(("clock", clock(status, look)));
     pairs.push(("read models", models(status)));
     (heading, pairs)
@@ -75,6 +77,16 @@ fn clock(status: &NodeStatus, look: Look) -> Cell {
         (_, Some(step)) => Cell::toned(format!("ok{kept}, last stepped {}", look.full(step.step.to)), Tone::Good),
         (_, None) => Cell::toned(format!("ok{kept}"), Tone::Good),
     }
+}
+
+fn disks(room: DiskRoom) -> Cell {
+    let [promised, allocated, to_come, free] =
+        [room.promised, room.allocated, room.to_come, room.free].map(Size::from_bytes);
+    let told = format!("{promised} promised, {allocated} taken, {to_come} may come; {free} free");
+    if room.to_come <= room.free {
+        return Cell::from(told);
+    }
+    Cell::toned(format!("{told}: more is promised than there is"), Tone::Warn)
 }
 
 fn counts(counts: &std::collections::BTreeMap<String, u64>) -> String {

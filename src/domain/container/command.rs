@@ -2,7 +2,7 @@
 
 use crate::domain::effect::{Ask, Asked, Report};
 use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity, RestartPolicy};
-use crate::types::{ContainerId, Name, OperationId, Span, StreamName};
+use crate::types::{ContainerId, Name, OperationId, Size, Span, StreamName};
 
 /// How long a container that another operation stops may take to end by itself.
 pub const GRACE_OF_SAGAS: Span = Span::from_secs(30);
@@ -40,8 +40,15 @@ pub enum Command {
     },
     /// Let it stand still.
     Pause,
+    /// Let it stand still because the file system of its disk is nearly full.
+    PauseForSpace {
+        /// What is left there.
+        left: Size,
+    },
     /// Let it go on.
     Resume,
+    /// Let it go on if it stands still for want of space alone.
+    ResumeWithSpace,
     /// Hold it to other limits.
     ChangeLimits(LimitChange),
     /// Call it something else.

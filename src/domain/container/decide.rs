@@ -5,7 +5,7 @@ use crate::domain::Given;
 use crate::events::{
     Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity, RestartPolicy,
 };
-use crate::types::{ContainerId, Name, OperationId, Span, StreamName, Timestamp};
+use crate::types::{ContainerId, Name, OperationId, Size, Span, StreamName, Timestamp};
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -16,7 +16,10 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Stop { grace, parent } => stop(state, *grace, parent.as_ref(), given),
         Command::Restart { grace } => restart(state, *grace, given),
         Command::Pause => pause(state),
+        Command::PauseForSpace { left } => pause_for_space(state, *left),
         Command::Resume => resume(state),
+        Command::ResumeWithSpace if state.short_of_space => resume(state),
+        Command::ResumeWithSpace => Ok(vec![]),
         Command::ChangeLimits(change) => change_limits(state, *change),
         Command::Rename(name) => rename(state, name),
         Command::SetAutostart(autostart) => set_autostart(state, *autostart),
@@ -215,6 +218,11 @@ fn pause(state: &Container) -> Decision {
         Life::Paused(_) => Ok(vec![]),
         _ => Err(Rejection::NotRunning),
     }
+}
+
+fn pause_for_space(state: &Container, left: Size) -> Decision {
+    let wanted = pause(state)?;
+    Ok(if wanted.is_empty() { wanted } else { vec![ContainerEvent::SpacePauseRequested { left }] })
 }
 
 fn resume(state: &Container) -> Decision {

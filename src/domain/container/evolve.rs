@@ -27,6 +27,10 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
         }
         ContainerEvent::RestartRequested { deadline } => open(state, given, stopping(state, *deadline, true), None),
         ContainerEvent::PauseRequested => open(state, given, Work::Pause, None),
+        ContainerEvent::SpacePauseRequested { .. } => {
+            state.short_of_space = true;
+            open(state, given, Work::Pause, None);
+        }
         ContainerEvent::ResumeRequested => open(state, given, Work::Resume, None),
         ContainerEvent::LimitChangeRequested { change } => {
             open(state, given, Work::ChangeLimits { change: *change, failing: None }, None);
@@ -175,6 +179,7 @@ fn ended(state: &mut Container, exit: Exit, given: Given) {
 /// Nothing runs, and nothing is known of a run.
 fn rest(state: &mut Container) {
     state.life = Life::Stopped;
+    state.short_of_space = false;
     (state.started, state.ended) = (None, None);
 }
 
@@ -213,7 +218,9 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
                 state.life = Life::Paused(init.clone());
             }
         }
+        ContainerEvent::PauseFailed { .. } => state.short_of_space = false,
         ContainerEvent::ContainerResumed => {
+            state.short_of_space = false;
             if let Life::Paused(init) = &state.life {
                 state.life = Life::Running(init.clone());
             }

@@ -72,6 +72,8 @@ pub struct Container {
     restarts: u32,
     /// Whether a start that was called off may have left something in the kernel.
     remains: bool,
+    /// Whether it stands still, or is about to, for want of space on the host alone.
+    short_of_space: bool,
 }
 
 /// Says what a container is between operations.

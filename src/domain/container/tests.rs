@@ -476,6 +476,22 @@ fn it_should_close_what_its_exit_leaves_without_object() {
 }
 
 #[test]
+fn it_should_go_on_by_itself_only_where_space_alone_made_it_stand_still() {
+    let left = Size::from_mib(90);
+    let short = ContainerEvent::SpacePauseRequested { left };
+    when(running(), Command::PauseForSpace { left }).then([short.clone()]).owing(Some("pause"));
+    let mut by_space = running();
+    by_space.extend([short, ContainerEvent::ContainerPaused]);
+    when(by_space.clone(), Command::PauseForSpace { left }).then_nothing();
+    when(by_space.clone(), Command::ResumeWithSpace).then([ContainerEvent::ResumeRequested]).owing(Some("resume"));
+    when(by_space.clone(), Command::Resume).then([ContainerEvent::ResumeRequested]);
+    by_space.extend([ContainerEvent::ResumeRequested, ContainerEvent::ContainerResumed]);
+    by_space.extend([ContainerEvent::PauseRequested, ContainerEvent::ContainerPaused]);
+    when(by_space, Command::ResumeWithSpace).then_nothing();
+    when(stopped(), Command::PauseForSpace { left }).then_refused("container.not-running");
+}
+
+#[test]
 fn it_should_ignore_a_stale_report() {
     when(running(), report("run", Outcome::Done(Facts::None))).then_nothing();
     let foreign =
@@ -581,7 +597,9 @@ fn every_command_has_an_answer_in_every_state() {
         Command::Stop { grace: Span::default(), parent: None },
         Command::Restart { grace: Span::default() },
         Command::Pause,
+        Command::PauseForSpace { left: Size::default() },
         Command::Resume,
+        Command::ResumeWithSpace,
         Command::Rename("other".parse().unwrap()),
         Command::SetAutostart(true),
         Command::Hold(HoldKind::Reading),

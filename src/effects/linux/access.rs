@@ -1,6 +1,7 @@
 //! Sessions, console logs, usage and files in backups, as users reach for them.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -68,6 +69,27 @@ impl Access for LinuxHost {
         })
     }
 
+    fn disk_space(&self) -> Option<u64> {
+        let root = crate::sys::fs::open_root(&self.options.paths.containers()).ok()?;
+        crate::sys::fs::free_bytes(root.as_fd()).ok()
+    }
+
+    fn disk_allocated(&self, container: ContainerId) -> u64 {
+        allocated(&self.options.paths.disk_image(container)).unwrap_or(0)
+    }
+
+    fn unwritten(&self, containers: &[ContainerId]) -> u64 {
+        let anybody = unwritten_by_anybody();
+        let of = |container: &ContainerId| match self.cgroup(*container) {
+            Ok(group) => group.map_or(Some(0), |group| group.unwritten()),
+            Err(_) => None,
+        };
+        if containers.is_empty() {
+            return anybody;
+        }
+        containers.iter().map(of).sum::<Option<u64>>().map_or(anybody, |sum| sum.min(anybody))
+    }
+
     fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
         let below = below.trim_matches('/');
         let patterns = if below.is_empty() { vec![] } else { vec![Pattern::new(below.as_bytes())] };
@@ -112,6 +134,17 @@ impl Access for LinuxHost {
     fn recovery_key(&self, store: StoreId) -> Result<String, Failure> {
         self.recovery_text(store)
     }
+}
+
+/// Returns the bytes in the page cache that no disk of the machine has yet.
+fn unwritten_by_anybody() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let of = |line: &str| {
+        let (name, rest) = line.split_once(':')?;
+        let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        matches!(name, "Dirty" | "Writeback").then_some(kib << 10)
+    };
+    text.lines().filter_map(of).sum()
 }
 
 fn draw() -> Result<[u8; 16], Failure> {

@@ -38,7 +38,7 @@ fn opens(event: &ContainerEvent) -> Option<&'static str> {
         ContainerEvent::StartRequested { .. } => "start",
         ContainerEvent::StopRequested { .. } => "stop",
         ContainerEvent::RestartRequested { .. } => "restart",
-        ContainerEvent::PauseRequested => "pause",
+        ContainerEvent::PauseRequested | ContainerEvent::SpacePauseRequested { .. } => "pause",
         ContainerEvent::ResumeRequested => "resume",
         ContainerEvent::LimitChangeRequested { .. } => "set",
         ContainerEvent::RenameRequested { .. } => "rename",

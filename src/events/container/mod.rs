@@ -165,6 +165,11 @@ pub enum ContainerEvent {
     },
     /// Somebody asked to pause it.
     PauseRequested,
+    /// The file system that its disk lies on is nearly full: it is to stand still before what it writes is lost.
+    SpacePauseRequested {
+        /// What was left there, less what was still to be written.
+        left: Size,
+    },
     /// It stands still.
     ContainerPaused,
     /// It could not be paused.
@@ -318,7 +323,7 @@ impl DomainEvent for ContainerEvent {
         StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled,
         StopAskedAgain, GraceExpired,
         RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
-        OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested,
+        OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,

@@ -46,6 +46,9 @@ pub fn of(event: &ContainerEvent) -> String {
         }
         ContainerEvent::HoldReleased { operation } => format!("no longer held by {}", operation.short()),
         ContainerEvent::ContainerBuried { until } => format!("deleted; can be taken back until {until}"),
+        ContainerEvent::SpacePauseRequested { left } => {
+            format!("pause requested: {left} are left on the host's file system that its disk lies on")
+        }
         other => plain(other),
     }
 }

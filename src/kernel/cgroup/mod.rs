@@ -268,6 +268,17 @@ impl Cgroup {
         (used + 1 >= limit).then_some(limit)
     }
 
+    /// Returns the bytes that the group has written and no disk has yet; nothing without the memory controller.
+    pub fn unwritten(&self) -> Option<u64> {
+        let (path, names) = match self.v1_path("memory") {
+            Some(path) => (path, ["total_dirty", "total_writeback"]),
+            None => (self.unified.as_path(), ["file_dirty", "file_writeback"]),
+        };
+        let text = tree::read(path, "memory.stat").ok()?;
+        let [dirty, writeback] = names.map(|name| statistics::field(&text, name));
+        Some(dirty? + writeback.unwrap_or(0))
+    }
+
     /// Removes the group and everything below it, deepest first; a group that is gone is no error. Directories whose
     /// last process has only just died are tried again for a while.
     ///

@@ -18,6 +18,8 @@ use crate::types::IdRange;
 pub const PLACE_PREFIX: &str = "berth-probe-";
 
 const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user namespace"];
+/// More than the probe's folders take.
+const ROOM: usize = 1 << 20;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(super) fn probe() -> Vec<Feature> {
@@ -25,14 +27,12 @@ pub(super) fn probe() -> Vec<Feature> {
         let reason = "needs a process with one thread: `berth shim --probe`";
         return NAMES.map(|name| Feature::unknown(name, Weight::Required, reason)).into();
     }
-    let outcomes = [namespaces(), birth_in_cgroup(), overlay()];
+    let plain = |outcome: Result<(), Failure>| outcome.map(|()| String::new());
+    let outcomes = [plain(namespaces()), plain(birth_in_cgroup()), overlay()];
     NAMES
         .into_iter()
         .zip(outcomes)
-        .map(|(name, outcome)| {
-            let outcome = outcome.map(|()| String::new()).map_err(|failure| failure.to_string());
-            Feature::new(name, Weight::Required, outcome)
-        })
+        .map(|(name, outcome)| Feature::new(name, Weight::Required, outcome.map_err(|failure| failure.to_string())))
         .collect()
 }
 
@@ -75,9 +75,13 @@ fn birth_in_cgroup() -> Result<(), Failure> {
     born.and(group.remove())
 }
 
-/// Rehearses the layers of a start in `TMPDIR`, in a child whose mounts end with it.
-fn overlay() -> Result<(), Failure> {
+/// Rehearses the layers of a start in `TMPDIR`, in a child whose mounts end with it. A full disk says nothing of them.
+fn overlay() -> Result<String, Failure> {
     let place = std::env::temp_dir().join(format!("{PLACE_PREFIX}{}", process::own_pid()));
+    if !has_room(&place) {
+        let _ = std::fs::remove_dir_all(&place);
+        return Ok("not tried: the file system is full".to_owned());
+    }
     let (lower, disk) = (place.join("lower"), place.join("disk"));
     for folder in [&lower, &disk] {
         std::fs::create_dir_all(folder).step("make a directory for the probe")?;
@@ -90,7 +94,15 @@ fn overlay() -> Result<(), Failure> {
     });
     let told = std::fs::read(&reason).ok().and_then(|text| serde_json::from_slice(&text).ok());
     std::fs::remove_dir_all(&place).step("remove the probe's directory")?;
-    told.map_or(tried, Err)
+    told.map_or(tried, Err).map(|()| String::new())
+}
+
+/// Says whether what the probe makes has room; another failure is told by the probe itself.
+fn has_room(place: &Path) -> bool {
+    let trial = place.join("room");
+    let tried = std::fs::create_dir_all(place).and_then(|()| std::fs::write(&trial, vec![1; ROOM]));
+    let _ = std::fs::remove_file(&trial);
+    !tried.is_err_and(|error| crate::sys::fs::is_full(&error))
 }
 
 fn rehearse(place: &Path, lower: &Path, folder: &Path) -> Result<(), Failure> {

@@ -73,7 +73,7 @@ pub struct ContainerRow {
     pub rest: ContainerState,
     /// Since when it is in that state, by whom, why.
     pub change: Change,
-    /// Why it is stuck or failed, if so.
+    /// Why it is stuck or failed, or stands still without anybody asking for it.
     pub reason: Option<String>,
     /// What the user wanted of it, with the limits of now.
     pub configuration: Configuration,

@@ -51,6 +51,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::ContainerInterrupted { boot: "b".to_owned() },
         ContainerEvent::StopStuck { reason: reason() },
         ContainerEvent::PauseRequested,
+        ContainerEvent::SpacePauseRequested { left: Size::from_mib(90) },
         ContainerEvent::ContainerPaused,
         ContainerEvent::PauseFailed { reason: reason() },
         ContainerEvent::ResumeRequested,

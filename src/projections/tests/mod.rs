@@ -24,7 +24,7 @@ fn open(folder: &Path, projections: Vec<Box<dyn crate::storage::InlineProjection
     let clock: Arc<dyn Clock> = Arc::new(Steady(1_800_000_000_000_000.into()));
     let mut options = Options::new(clock, folder.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.projections = projections;
-    options.ballast = 0;
+    options.reserve = 0;
     SqliteStore::open(&folder.join("state"), options).unwrap()
 }
 

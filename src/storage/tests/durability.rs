@@ -17,7 +17,7 @@ fn the_process_that_is_killed() {
     let Ok(directory) = std::env::var(HOME) else { return };
     let directory = Path::new(&directory);
     let mut options = Options::new(Arc::new(Hand::default()), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
-    options.ballast = 0;
+    options.reserve = 0;
     options.seal_events = 50;
     let store = SqliteStore::open(&directory.join("state"), options).unwrap();
     std::thread::scope(|scope| {

@@ -5,6 +5,7 @@ mod derived;
 mod durability;
 mod epochs;
 mod formats;
+mod full;
 mod read_models;
 mod upkeep;
 
@@ -54,7 +55,7 @@ impl Home {
     pub(super) fn options(&self) -> Options {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let mut options = Options::new(clock, self.directory.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
-        options.ballast = 0;
+        options.reserve = 0;
         options
     }
 

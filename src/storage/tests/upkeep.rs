@@ -1,7 +1,6 @@
-//! What is done to a log over the years: sealing, redaction, archiving, snapshots, copies, a full disk.
+//! What is done to a log over the years: sealing, redaction, archiving, snapshots, copies.
 
 use std::fs;
-use std::process::Command;
 
 use super::*;
 use crate::storage::checkpoint::{SignedCheckpoint, VerifierKey, vkey_path};
@@ -218,56 +217,4 @@ fn the_triggers_allow_redaction_and_archiving_and_nothing_else() {
     assert_eq!(log.execute("UPDATE events SET annex = NULL WHERE position = 2", []).unwrap(), 1);
     assert!(log.execute("UPDATE events SET annex = x'00' WHERE position = 2", []).is_err());
     assert_eq!(log.execute(&copied("10", "4"), []).unwrap(), 1, "an event right after the last one is an insert");
-}
-
-/// Is a small file system that goes away.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount(size: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let size = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(directory.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(directory))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
-#[test]
-fn on_a_full_disk_the_ballast_makes_room_and_nothing_is_lost() {
-    let Some(small) = Small::mount("12m") else {
-        eprintln!("skipped: this process may not mount a tmpfs");
-        return;
-    };
-    let home = Home::new();
-    let state = small.0.path().join("state");
-    let open = || SqliteStore::open(&state, Options { ballast: 2 << 20, ..home.options() }).unwrap();
-    let store = open();
-    let big = "x".repeat(100_000);
-    append(&store, commit("a", 0, &[&big])).unwrap();
-    fs::write(small.0.path().join("filler"), vec![1; 64 << 20]).expect_err("the file system is full now");
-    assert_eq!(store.level(), Level::Ok);
-    let mut version = 1;
-    while append(&store, commit("a", version, &[&big])).map_err(|e| e.to_string()).is_ok() {
-        version += 1;
-        assert!(version < 1_000, "the disk never filled");
-    }
-    assert!(version > 3, "the ballast made room for some more");
-    assert_eq!(store.level(), Level::Critical);
-    assert!(!state.join("ballast").exists());
-    let error = append(&store, commit("a", version, &[&big])).unwrap_err();
-    assert!(matches!(error, AppendError::NoSpace { .. }), "{error}");
-    assert_eq!(store.reader().position().unwrap().get(), version, "what was acknowledged is there, and no more");
-    fs::remove_file(small.0.path().join("filler")).unwrap();
-    append(&store, commit("a", version, &[&big])).unwrap();
-    drop(store);
-    let store = open();
-    assert!(state.join("ballast").exists());
-    let report = verify(&store.reader(), &Evidence::default()).unwrap();
-    assert!(report.is_intact() && report.events == version + 1, "{report}");
 }

@@ -1,0 +1,141 @@
+//! Watches the room that containers write into, and has them stand still before what they write is lost.
+//!
+//! A container's disk takes room on the host only as it is filled. When the host has none left, what the container has
+//! written already cannot reach its disk, and its file system turns read-only. So it is to stand still while there is
+//! room for all that it has written and no disk has yet, and for what it can write until it is looked at again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth::actors::{Mode, Order, Registry};
+use berth::domain::Given;
+use berth::domain::container::{Command, Container};
+use berth::effects::access::Access;
+use berth::projections::query::{ContainerFilter, Moment, Query};
+use berth::projections::rows::{ContainerRow, ContainerState};
+use berth::storage::Watermarks;
+use berth::types::{Category, ContainerId, OperationId, Principal, Size, StreamName};
+use tokio::sync::watch;
+
+/// The most that is taken to be written in a second: memory is filled faster than any disk.
+const BYTES_PER_SECOND: u64 = 2 << 30;
+/// The shortest and the longest time between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Is what is known from one look to the next.
+struct Watch {
+    registry: Arc<Registry>,
+    query: Query,
+    access: Arc<dyn Access>,
+    /// Who was told to stand still since there was room: whoever goes on by a person's word is not told again.
+    told: BTreeSet<ContainerId>,
+    /// Whether those who stand still were let go on since.
+    at_ease: bool,
+}
+
+/// Watches until the daemon ends.
+pub(crate) async fn follow(
+    registry: Arc<Registry>,
+    query: Query,
+    access: Arc<dyn Access>,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut watch = Watch { registry, query, access, told: BTreeSet::new(), at_ease: false };
+    let low = Watermarks::default().critical;
+    loop {
+        let left = watch.left(low).await;
+        match left {
+            Some(left) if left < low => watch.stop_writers(left).await,
+            Some(left) if left >= 2 * low && !watch.at_ease => watch.let_go_on().await,
+            _ => {}
+        }
+        let pause = left.map_or(PAUSES.1, |left| pause_until(left.saturating_sub(low)));
+        if tokio::time::timeout(pause, ending.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Returns the time in which so many bytes cannot be written, within bounds.
+fn pause_until(bytes: u64) -> Duration {
+    let millis = bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
+    Duration::from_millis(millis).clamp(PAUSES.0, PAUSES.1)
+}
+
+impl Watch {
+    /// Returns what is left of the room once everything is written. What anybody in the machine has still to write is
+    /// known at once; only where that is too much is each container looked at.
+    async fn left(&self, low: u64) -> Option<u64> {
+        let (access, query) = (Arc::clone(&self.access), self.query.clone());
+        let look = tokio::task::spawn_blocking(move || {
+            let free = access.disk_space()?;
+            let at_least = free.saturating_sub(access.unwritten(&[]));
+            if at_least >= 2 * low {
+                return Some(at_least);
+            }
+            // Also of those that stand still: what they wrote already still comes.
+            let writers = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(&query, state));
+            let writers: Vec<ContainerId> = writers.iter().flatten().map(|row| row.id).collect();
+            let unwritten = if writers.is_empty() { 0 } else { access.unwritten(&writers) };
+            Some(free.saturating_sub(unwritten))
+        });
+        look.await.ok().flatten()
+    }
+
+    async fn stop_writers(&mut self, left: u64) {
+        self.at_ease = false;
+        let left = Size::from_bytes(left);
+        for row in of_state(&self.query, ContainerState::Running) {
+            if !self.told.contains(&row.id) && self.tell(row.id, Command::PauseForSpace { left }).await {
+                tracing::warn!(container = %row.name, %left, "the container stands still: the host has no room for its disk");
+                self.told.insert(row.id);
+            }
+        }
+    }
+
+    async fn let_go_on(&mut self) {
+        let mut all = true;
+        for row in of_state(&self.query, ContainerState::Paused) {
+            all &= self.tell(row.id, Command::ResumeWithSpace).await;
+        }
+        if all {
+            self.at_ease = true;
+            self.told.clear();
+        }
+    }
+
+    /// Gives a command in the runtime's own name; a container that is busy is told again at the next look.
+    async fn tell(&self, container: ContainerId, command: Command) -> bool {
+        let order = Order {
+            command,
+            given: Given {
+                operation: OperationId::from_bytes(berth::sys::random::bytes().unwrap_or_default()),
+                at: self.registry.house().clock.now(),
+            },
+            principal: Principal::runtime(),
+            idempotency: None,
+            annex: None,
+            mode: Mode::Commit,
+        };
+        let stream = StreamName::new(Category::Container, container);
+        self.registry.perform::<Container>(&stream, order).await.is_ok()
+    }
+}
+
+fn of_state(query: &Query, state: ContainerState) -> Vec<ContainerRow> {
+    let rows = query.containers(&ContainerFilter::default(), Moment::Now).unwrap_or_default();
+    rows.into_iter().filter(|row| row.rest == state).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_less_room_the_sooner_it_is_looked_at_again() {
+        assert_eq!(pause_until(0), PAUSES.0);
+        assert_eq!(pause_until(1 << 30), Duration::from_millis(500));
+        assert_eq!(pause_until(u64::MAX), PAUSES.1);
+    }
+}
