@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Aggregate, Given};
 use crate::events::{self, AttemptFailed, DecodeError, DomainEvent as _, Envelope, Mark};
 use crate::storage::{EventStore, ReadError, Reader, Snapshot};
-use crate::types::{OperationId, Position, Principal, StreamName, Version};
+use crate::types::{OperationId, Position, Principal, StreamName, Timestamp, Version};
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -39,7 +39,7 @@ pub enum ReplayError {
 struct Kept<P, A> {
     program: P,
     askers: Askers,
-    position: Position,
+    moment: Moment,
     state: A,
 }
 
@@ -70,6 +70,9 @@ impl Askers {
     }
 }
 
+/// Is the moment that a state names, with the place in the log of the event that named it: it is by the clock of then.
+type Moment = Option<(Timestamp, Position)>;
+
 /// Is a state with its place in the stream.
 pub struct Replica<A> {
     /// The state.
@@ -77,16 +80,15 @@ pub struct Replica<A> {
     /// The version it stands at.
     pub version: Version,
     askers: Askers,
-    /// The place of its last event in the log: its moments are by the clock of then.
-    pub position: Position,
+    moment: Moment,
     /// At which version the newest snapshot stands.
     kept: Version,
 }
 
 impl<A: Aggregate> Default for Replica<A> {
     fn default() -> Self {
-        let (version, kept, position) = (Version::default(), Version::default(), Position::default());
-        Self { state: A::default(), version, askers: Askers::default(), position, kept }
+        let (version, kept) = (Version::default(), Version::default());
+        Self { state: A::default(), version, askers: Askers::default(), moment: None, kept }
     }
 }
 
@@ -137,7 +139,7 @@ impl<A: Aggregate> Replica<A> {
             page.iter().try_for_each(|envelope| replica.fold(envelope))?;
         }
         let made = serde_json::to_value(&replica.state).ok();
-        Ok(made.as_ref() != Some(&kept.state) || kept.askers != replica.askers)
+        Ok(made.as_ref() != Some(&kept.state) || kept.askers != replica.askers || kept.moment != replica.moment)
     }
 
     fn restore(snapshot: Snapshot) -> Option<Self> {
@@ -145,9 +147,9 @@ impl<A: Aggregate> Replica<A> {
             return None;
         }
         let kept: Kept<String, A> = serde_json::from_slice(&snapshot.state).ok()?;
-        let Kept { program, askers, position, state } = kept;
+        let Kept { program, askers, moment, state } = kept;
         let version = snapshot.version;
-        (program == PROGRAM).then_some(Self { state, version, askers, position, kept: version })
+        (program == PROGRAM).then_some(Self { state, version, askers, moment, kept: version })
     }
 
     /// Folds what came since.
@@ -177,10 +179,23 @@ impl<A: Aggregate> Replica<A> {
             let given = Given { operation: envelope.context.operation, at: envelope.recorded_at };
             self.state.evolve(&event, given);
             opens = matches!(event.mark(), Mark::Opened { .. });
+            self.note_moment(envelope.position);
         }
-        (self.version, self.position) = (envelope.version, envelope.position);
+        self.version = envelope.version;
         self.askers.note(envelope, opens);
         Ok(())
+    }
+
+    fn note_moment(&mut self, position: Position) {
+        let moment = self.state.moment();
+        if moment != self.moment.map(|(named, _)| named) {
+            self.moment = moment.map(|named| (named, position));
+        }
+    }
+
+    /// Returns the place in the log of the event that named the moment which is awaited.
+    pub fn named_at(&self) -> Position {
+        self.moment.map_or_else(Position::default, |(_, position)| position)
     }
 
     /// Returns who asked for an operation, under whose name all that follows from it is recorded; the runtime's own work has no
@@ -208,7 +223,7 @@ impl<A: Aggregate> Replica<A> {
 
     fn snapshot(&mut self, stream: &StreamName) -> Option<Snapshot> {
         self.kept = self.version;
-        let kept = Kept { program: PROGRAM, askers: self.askers.clone(), position: self.position, state: &self.state };
+        let kept = Kept { program: PROGRAM, askers: self.askers.clone(), moment: self.moment, state: &self.state };
         let state = serde_json::to_vec(&kept).ok()?;
         Some(Snapshot { stream: stream.clone(), version: self.version, state_schema: A::STATE_SCHEMA, state })
     }

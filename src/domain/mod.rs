@@ -72,6 +72,12 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + 'static {
     /// Returns the effect that this state still owes the world.
     fn next_effect(&self) -> Option<Effect>;
 
+    /// Returns the moment that is awaited, or will be, from the fact on that named it: it is by the clock of then, however many
+    /// facts come before it.
+    fn moment(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Returns what the asker gets to know once its ask has been decided and recorded.
     ///
     /// Who asked and for which operation are part of it: a range or an address is found again by its holder.

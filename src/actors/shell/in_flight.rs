@@ -50,7 +50,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
                 let finished =
                     Finished { operation: effect.operation, step: effect.step, attempt, outcome: Outcome::Woken };
                 let address = ctx.address();
-                let wait = runner::wait(Arc::clone(&self.house().watch), *due, self.replica.position);
+                let wait = runner::wait(Arc::clone(&self.house().watch), *due, self.replica.named_at());
                 Some(
                     ctx.spawn(
                         async move {

@@ -152,6 +152,17 @@ enum Work {
     },
 }
 
+impl Work {
+    /// Returns the moment that it waits for, or that something else will.
+    const fn moment(&self) -> Option<Timestamp> {
+        match self {
+            Self::Stop(stopping) => Some(stopping.deadline),
+            Self::Wait { until } | Self::Bury { until, .. } | Self::Undelete { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}
+
 /// Says how far a stop is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Stopping {
@@ -249,6 +260,14 @@ impl Aggregate for Container {
 
     fn next_effect(&self) -> Option<Effect> {
         plan::next_effect(self)
+    }
+
+    fn moment(&self) -> Option<Timestamp> {
+        let of_work = [&self.open, &self.beside].into_iter().flatten().find_map(|open| open.work.moment());
+        of_work.or(match &self.life {
+            Life::Buried { until, .. } => Some(*until),
+            _ => None,
+        })
     }
 
     fn answer(&self, asked: &Asked) -> Answer {

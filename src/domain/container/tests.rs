@@ -578,6 +578,22 @@ fn it_should_lie_as_long_again_once_somebody_could_not_have_it_back() {
 }
 
 #[test]
+fn the_moment_that_is_awaited_is_known_from_the_fact_that_names_it() {
+    let moment = |history: Vec<ContainerEvent>| given::<Container>(history).state().moment();
+    let deadline = Timestamp::from_micros(31_000_000);
+    assert_eq!(moment(running()), None);
+    let mut history = stopping();
+    assert_eq!(moment(history.clone()), Some(deadline), "before the signal is told, after which it is waited");
+    history.push(ContainerEvent::StopSignalled);
+    assert_eq!(moment(history), Some(deadline));
+    let mut history = stopped();
+    history.push(ContainerEvent::DeleteRequested { until: deadline });
+    assert_eq!(moment(history.clone()), Some(deadline));
+    history.extend([ContainerEvent::NameReleased, ContainerEvent::ContainerBuried { until: deadline }]);
+    assert_eq!(moment(history), Some(deadline));
+}
+
+#[test]
 fn it_should_tell_the_saga_that_waits() {
     let parent = crate::types::StreamName::new(crate::types::Category::RestoreJob, "r");
     let mut history = stopped();
