@@ -52,7 +52,7 @@ fn facts(number: u64, cycles: u64) -> Result<Vec<NewEvent>, Error> {
         let init = ProcessIdentity { boot: "8f6d2c0e-boot".to_owned(), pid, started: 7 };
         facts.extend([
             ContainerEvent::StartRequested { parent: None },
-            ContainerEvent::ContainerStarted { init, took: Span::default(), warnings: vec![] },
+            ContainerEvent::ContainerStarted { init, took: Span::default(), warnings: vec![], kept: vec![] },
             ContainerEvent::StopRequested { deadline: Timestamp::default(), parent: None },
             ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Code(0) },
         ]);

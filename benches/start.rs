@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use berth::kernel::cgroup::{Cgroup, Layout, Limits};
 use berth::kernel::disk::{self, Disk};
+use berth::kernel::etc::Names;
 use berth::kernel::launch::{self, Container, Init, Network};
 use berth::kernel::stage;
 use berth::sys::process;
-use berth::types::IdRange;
+use berth::types::{HostName, IdRange, Managed};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -69,7 +70,7 @@ fn image(work: &Path) -> Outcome<Disk> {
 
 fn container(root: &Path) -> Container {
     Container {
-        hostname: "floor".to_owned(),
+        names: Names { hostname: HostName::localhost(), address: None, resolv_conf: None, managed: Managed::default() },
         ids: Some(IdRange { base: 2_000_000_000, count: 65_536 }),
         lowers: vec![PathBuf::from(root)],
         init: Init::Own { argv: vec!["/bin/sleep".to_owned(), "1000".to_owned()], stop_signal: KILL },
@@ -77,7 +78,6 @@ fn container(root: &Path) -> Container {
         nesting: false,
         network: Network::Own,
         renew: false,
-        resolv_conf: None,
     }
 }
 

@@ -153,6 +153,8 @@ fn sample(sources: &Sources, kind: &str) -> Value {
         "Subnet" => json!("10.0.0.0/24"),
         "MacAddress" => json!("02:00:00:00:00:01"),
         "CronExpression" => json!("@daily"),
+        "HostName" => json!("web1.example.org"),
+        "Managed" => json!("until-changed"),
         "Zone" => json!("UTC"),
         kind if kind.ends_with("Id") => {
             json!("a".repeat(json!(ContainerId::from_bytes([0; 16])).as_str().unwrap().len()))

@@ -103,6 +103,7 @@ fn facts(work: &HostEffect) -> Facts {
             init: ProcessIdentity { boot: String::new(), pid: 0, started: 0 },
             took: Span::default(),
             warnings: vec![],
+            kept: vec![],
         },
         HostEffect::EnsureStore { .. } => {
             Facts::Repository { repository: String::new(), recovery_fingerprint: String::new() }

@@ -83,7 +83,7 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
             let missing = || ApiError::invalid("restore.name", "name the new container");
             let name: Name = read("name.invalid", wish.name.as_deref().ok_or_else(missing)?)?;
             let mut configuration = Box::new(configuration(edge, backup).await?);
-            configuration.hostname = name.clone();
+            configuration.hostname = name.clone().into();
             let container = ContainerId::from_bytes(draw()?);
             edge.foresee_name(&StreamName::new(Category::Container, container), &name).await?;
             Ok(RestoreTarget::New { container, name, configuration })

@@ -33,6 +33,7 @@ pub fn report<C: From<Report>>(step: Step, outcome: Outcome) -> C {
 pub fn configuration() -> Configuration {
     Configuration {
         hostname: "web1".parse().expect("the name is well formed"),
+        managed: crate::types::Managed::default(),
         template: TemplateId::derived("debian"),
         limits: Limits { disk: Size::from_mib(1024), ..Limits::default() },
         disk: DiskKind::Image,

@@ -9,6 +9,7 @@ pub mod builtin_init;
 pub mod cgroup;
 pub mod disk;
 pub mod enter;
+pub mod etc;
 pub mod failure;
 pub mod identity;
 pub mod launch;

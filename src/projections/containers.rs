@@ -59,6 +59,7 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         started_at: None,
         ready: false,
         warnings: vec![],
+        kept: vec![],
         restarts: 0,
         restarts_at: None,
         last_exit: None,
@@ -138,8 +139,9 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
             bury(row, event, None);
             halted(row);
         }
-        ContainerEvent::ContainerStarted { init, warnings, .. } => {
+        ContainerEvent::ContainerStarted { init, warnings, kept, .. } => {
             row.warnings.clone_from(warnings);
+            row.kept.clone_from(kept);
             row.rest = ContainerState::Running;
             row.init = Some(init.clone());
             row.started_at = Some(event.recorded_at);
@@ -199,6 +201,7 @@ fn halted(row: &mut ContainerRow) {
     row.init = None;
     row.started_at = None;
     row.warnings.clear();
+    row.kept.clear();
     row.ready = false;
     (row.restarts, row.restarts_at) = (0, None);
 }
@@ -225,6 +228,7 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => rename(row, name),
         ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => row.configuration.restart = *policy,
+        ContainerEvent::ManagedFilesSet { managed } => row.configuration.managed = managed.clone(),
         ContainerEvent::LabelSet { key, value } => {
             row.configuration.labels.insert(key.clone(), value.clone());
         }

@@ -110,6 +110,7 @@ impl Home {
         let id = ContainerId::derived("web");
         let configuration = Configuration {
             hostname: "web".parse().unwrap(),
+            managed: crate::types::Managed::default(),
             template: TemplateId::derived("t"),
             limits: Limits::default(),
             disk: DiskKind::Image,

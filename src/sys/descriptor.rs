@@ -190,12 +190,17 @@ pub fn open_untrusted_file(path: &Path) -> io::Result<File> {
 }
 
 /// Replaces `directory/name` by a new file with these contents (mode 0644), whatever stood there: a temporary
-/// sibling made with `O_EXCL | O_NOFOLLOW` is renamed over it, so that a symbolic link is replaced and not followed. A
-/// regular file that is so already stays.
-pub fn replace_untrusted_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+/// sibling made with `O_EXCL | O_NOFOLLOW` is renamed over it, so that a symbolic link is replaced and not followed. It gets
+/// this extended attribute, where the file system has any. A regular file that is so already stays.
+pub fn replace_untrusted_file(
+    directory: &Path,
+    name: &str,
+    contents: &[u8],
+    attribute: (&[u8], &[u8]),
+) -> io::Result<()> {
     use std::io::Write as _;
     let place = open_untrusted(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
-    if is_so(&place, name, contents).unwrap_or(false) {
+    if is_so(&place, name, contents, attribute).unwrap_or(false) {
         return Ok(());
     }
     let temporary = format!(".{name}.berth");
@@ -204,16 +209,23 @@ pub fn replace_untrusted_file(directory: &Path, name: &str, contents: &[u8]) -> 
     let mut file = File::from(rustix::fs::openat(&place, &temporary, flags, Mode::from_raw_mode(0o644))?);
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
     file.write_all(contents)?;
+    match super::xattr::set(file.as_fd(), attribute.0, attribute.1) {
+        Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+        _ => {}
+    }
     Ok(rustix::fs::renameat(&place, &temporary, &place, name)?)
 }
 
-fn is_so(place: &OwnedFd, name: &str, contents: &[u8]) -> io::Result<bool> {
+fn is_so(place: &OwnedFd, name: &str, contents: &[u8], attribute: (&[u8], &[u8])) -> io::Result<bool> {
     use std::io::Read as _;
     use std::os::unix::fs::MetadataExt as _;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(place, name, flags, Mode::empty())?);
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.mode() & 0o7777 != 0o644 || metadata.len() != contents.len() as u64 {
+        return Ok(false);
+    }
+    if super::xattr::get(file.as_fd(), attribute.0)?.as_deref() != Some(attribute.1) {
         return Ok(false);
     }
     let mut there = Vec::with_capacity(contents.len());
@@ -278,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hostname");
         let write = |text: &str| {
-            replace_untrusted_file(folder.path(), "hostname", text.as_bytes()).unwrap();
+            replace_untrusted_file(folder.path(), "hostname", text.as_bytes(), (b"user.a", b"b")).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
             std::fs::symlink_metadata(&path).unwrap().ino()
         };

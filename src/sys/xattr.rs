@@ -38,6 +38,18 @@ pub fn read(file: BorrowedFd<'_>) -> io::Result<Vec<Xattr>> {
     collect(|buffer| rustix::fs::listxattr(path.as_str(), buffer), get)
 }
 
+/// Reads one attribute of the inode behind a descriptor, if it has it.
+///
+/// # Errors
+/// `Unsupported` where the file system has none at all; what getxattr(2) says.
+pub fn get(file: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let path = proc_path(file);
+    match grow(|buffer| rustix::fs::getxattr(path.as_str(), name, buffer)) {
+        Err(Errno::NODATA) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
 fn collect(
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,

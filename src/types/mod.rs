@@ -8,11 +8,13 @@ mod clock_watch;
 mod cpus;
 mod cron;
 mod fingerprint;
+mod host_name;
 mod id;
 mod id_range;
 mod label;
 mod left_out;
 mod mac;
+mod managed;
 mod name;
 mod principal;
 mod schedule;
@@ -31,6 +33,7 @@ pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cpus::{Cpus, InvalidCpus};
 pub use cron::{CronExpression, InvalidCron};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use host_name::{HOST_NAME_LENGTH_MAX, HostName, InvalidHostName};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,
     ScheduleId, SessionId, StoreId, TemplateId,
@@ -39,6 +42,7 @@ pub use id_range::IdRange;
 pub use label::{InvalidLabel, LABEL_LENGTH_MAX, LABEL_PREFIX_LENGTH_MAX, Label, LabelKey, LabelValue};
 pub use left_out::LeftOut;
 pub use mac::{InvalidMacAddress, MacAddress};
+pub use managed::{InvalidManaged, Managed, ManagedFile};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
 pub use principal::Principal;
 pub use schedule::{CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SkipReason, Window};

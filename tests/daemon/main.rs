@@ -16,6 +16,7 @@ mod input;
 mod leaving;
 mod leftovers;
 mod limits;
+mod names;
 mod networks;
 mod outward;
 mod redaction;
@@ -38,6 +39,7 @@ fn main() {
         leaving::TESTS,
         leftovers::TESTS,
         stop::TESTS,
+        names::TESTS,
         networks::TESTS,
         boot::TESTS,
         heritage::TESTS,

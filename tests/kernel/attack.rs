@@ -1,5 +1,7 @@
 //! What root inside a container tries against its host, and how it ends.
 
+use berth::types::ManagedFile;
+
 use crate::check;
 use crate::fixture::{Plan, TestContainer};
 use crate::harness::Outcome;
@@ -17,7 +19,7 @@ pub const TESTS: &[crate::harness::Test] = &[
 
 fn processes() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
-    let (_, seen) = test.shell("ls /proc | grep -c '^[0-9]'")?;
+    let (_, seen) = test.shell("ls /proc 2>/dev/null | grep -c '^[0-9]'")?;
     check!(seen.trim().parse::<u32>().is_ok_and(|count| count < 10), "{seen} processes");
     let own = std::process::id();
     let (code, text) = test.shell(&format!("kill -0 {own}; kill -9 {own}"))?;
@@ -131,6 +133,15 @@ fn links() -> Outcome {
     let (directory, spec) = (test.directory.clone(), test.spec.clone());
     test.finish()?;
     let test = TestContainer::spawn_spec(directory.clone(), spec.clone())?;
+    let created = test.client().create()?;
+    test.client().start()?;
+    let (_, text) = test.shell("hostname; ls -l /etc")?;
+    check!(created.prepared.kept == [ManagedFile::Hostname, ManagedFile::Resolv], "{:?}", created.prepared.kept);
+    check!(text.contains(&format!("{target}/hostname")) && text.starts_with(&spec.id), "{text}");
+    test.finish()?;
+    let mut managed = spec.clone();
+    managed.container.as_mut().unwrap().names.managed = "hostname,hosts,resolv".parse().unwrap();
+    let test = TestContainer::spawn_spec(directory.clone(), managed)?;
     test.client().create()?;
     test.client().start()?;
     let (_, text) = test.shell("cat /etc/hostname /etc/resolv.conf; ls -l /etc")?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use berth::kernel::probe::{Feature, Weight};
 use berth::shim::protocol::{Exit, Phase};
 use berth::sys::signal;
+use berth::types::ManagedFile;
 
 use crate::check;
 use crate::fixture::{Plan, TestContainer};
@@ -12,6 +13,7 @@ use crate::harness::Outcome;
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("a busybox root boots unprivileged and powers off", busybox),
+    ("a container knows its own names, and what it has changed of them is kept", names),
     ("ten starts in a row, timed", timed),
     ("where a container starts, the probe misses nothing that is required", probed),
     ("a Debian systemd root boots to running without failed units and halts", debian),
@@ -152,4 +154,46 @@ fn timed() -> Outcome {
     inner.sort();
     eprintln!("median of 10: spawn to exec {:?}, create + start alone {:?}", whole[5], inner[5]);
     Ok(())
+}
+
+/// What a container has changed is its own; what it has not is written anew at each start.
+fn names() -> Outcome {
+    let test = TestContainer::spawn(Plan::busybox()?)?;
+    let (directory, mut spec) = (test.directory.clone(), test.spec.clone());
+    let told = |test: &TestContainer, kept: &[ManagedFile]| -> Outcome {
+        let created = test.client().create()?;
+        test.client().start()?;
+        check!(created.prepared.kept == kept && created.prepared.warnings.is_empty(), "{:?}", created.prepared);
+        Ok(())
+    };
+    told(&test, &[])?;
+    let (_, text) = test.shell("cat /etc/hosts; cat /etc/hostname")?;
+    check!(text.contains("127.0.0.1\tlocalhost\n127.0.1.1\t") && text.contains("::1\tlocalhost"), "{text}");
+    test.finish()?;
+
+    let names = &mut spec.container.as_mut().unwrap().names;
+    names.hostname = "a.example.org".parse().unwrap();
+    names.address = Some("10.9.8.7".parse().unwrap());
+    names.resolv_conf = Some("nameserver 192.0.2.9\n".to_owned());
+    let test = TestContainer::spawn_spec(directory.clone(), spec.clone())?;
+    told(&test, &[])?;
+    let (_, text) = test.shell("hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf")?;
+    check!(text.starts_with("a.example.org\na.example.org\n"), "{text}");
+    check!(text.contains("\n10.9.8.7\ta.example.org a\n") && text.contains("192.0.2.9"), "{text}");
+    let (code, text) = test.shell("echo foo > /etc/hostname; echo 10.0.0.1 db >> /etc/hosts; rm /etc/resolv.conf")?;
+    check!(code == 0, "{text}");
+    test.finish()?;
+
+    let test = TestContainer::spawn_spec(directory.clone(), spec.clone())?;
+    told(&test, &[ManagedFile::Hostname, ManagedFile::Hosts])?;
+    let (_, text) = test.shell("hostname; tail -1 /etc/hosts; cat /etc/resolv.conf")?;
+    check!(text == "foo\n10.0.0.1 db\nnameserver 192.0.2.9\n", "{text}");
+    test.finish()?;
+
+    spec.container.as_mut().unwrap().names.managed = "hosts".parse().unwrap();
+    let test = TestContainer::spawn_spec(directory, spec)?;
+    told(&test, &[ManagedFile::Hostname, ManagedFile::Resolv])?;
+    let (_, text) = test.shell("hostname; grep -c db /etc/hosts; grep 10.9 /etc/hosts")?;
+    check!(text == "foo\n0\n10.9.8.7\tfoo\n", "{text}");
+    test.finish().map(drop)
 }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use berth::kernel::cgroup::{Cgroup, Layout};
+use berth::kernel::etc::Names;
 use berth::shim::attach::{self, SessionStreams};
 use berth::shim::client::{Client, Events, prepare_runtime_directory};
 use berth::shim::protocol::{
@@ -15,7 +16,7 @@ use berth::shim::protocol::{
     SessionTarget, Spec, VERSION,
 };
 use berth::sys::socket;
-use berth::types::IdRange;
+use berth::types::{IdRange, Managed};
 
 use crate::check;
 use crate::harness::roots::{self, run};
@@ -119,7 +120,12 @@ impl TestContainer {
         let directory = scratch().join(&name);
         let disk = make_disk(&name, plan.image_bytes)?;
         let container = Container {
-            hostname: name.clone(),
+            names: Names {
+                hostname: name.parse().unwrap(),
+                address: None,
+                resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),
+                managed: Managed::default(),
+            },
             ids: if plan.privileged { None } else { Some(next_range()) },
             lowers: plan.layers.into_iter().chain([plan.root]).collect(),
             init: plan.init,
@@ -127,7 +133,6 @@ impl TestContainer {
             nesting: plan.nesting,
             network: Network::Own,
             renew: false,
-            resolv_conf: Some("nameserver 192.0.2.1\n".to_owned()),
         };
         let spec = Spec {
             version: VERSION,

@@ -85,6 +85,7 @@ impl Place {
     fn configuration(&self, disk: DiskKind) -> Configuration {
         Configuration {
             hostname: "inside".parse().unwrap(),
+            managed: berth::types::Managed::default(),
             template: self.template,
             limits: Limits { disk: Size::from_mib(128), memory: Some(Size::from_mib(64)), ..Limits::default() },
             disk,

@@ -187,7 +187,7 @@ impl Walk {
             Action::Wake(_) => Outcome::Woken,
             Action::Ask(_, ask) => Outcome::Answered(answer(ask)),
             Action::Host(work) if work.name() == "ensure running" => {
-                Outcome::Done(Facts::Started { init: init(), took: Span::default(), warnings: vec![] })
+                Outcome::Done(Facts::Started { init: init(), took: Span::default(), warnings: vec![], kept: vec![] })
             }
             Action::Host(work) if work.name() == "signal init" => {
                 // The init ends by itself; nobody waits for the grace.

@@ -50,6 +50,7 @@ pub fn store(name: &str) -> StreamName {
 pub fn configuration(name: &str) -> Configuration {
     Configuration {
         hostname: name.parse().unwrap(),
+        managed: berth::types::Managed::default(),
         template: TemplateId::derived("debian"),
         network: Some(NetworkId::derived("lan")),
         ..testing::configuration()

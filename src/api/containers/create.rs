@@ -17,7 +17,7 @@ use crate::effects::command_line::CommandLine;
 use crate::events::{AddressRequest, Configuration, DiskKind, Limits};
 use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::TemplateRow;
-use crate::types::{Category, ContainerId, Fingerprint, Name, NetworkId, Size, StreamName};
+use crate::types::{Category, ContainerId, Fingerprint, HostName, Name, NetworkId, Size, StreamName};
 
 /// What a disk has if nobody says.
 const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
@@ -42,7 +42,9 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
     let address = address(wish.address.as_deref())?;
     let own_labels = wish.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
     let own_labels = labels(own_labels.iter().map(String::as_str))?;
-    let hostname = read_some("hostname.invalid", wish.hostname.as_deref())?.unwrap_or_else(|| name.clone());
+    let hostname =
+        read_some("hostname.invalid", wish.hostname.as_deref())?.unwrap_or_else(|| HostName::from(name.clone()));
+    let managed = read_some("manage.invalid", wish.manage.as_deref())?.unwrap_or_default();
     let (reference, wanted) = (wish.template.clone(), wish.network.clone());
     let joins = edge.ports.node.can_start;
     let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
@@ -58,6 +60,7 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
     }
     let mut configuration = Configuration {
         hostname,
+        managed,
         template: template.id,
         limits,
         disk: wish.disk_kind.unwrap_or(default_disk),

@@ -38,6 +38,10 @@ pub struct CreateContainer {
     /// The host name inside; its name if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Which of `hostname`, `hosts` and `resolv` are written into its `/etc` at each start, with commas between; `none`; each
+    /// until it is changed inside (`until-changed`), if nothing is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manage: Option<String>,
     /// Free words to find it by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -128,6 +132,9 @@ pub struct SetLimits {
     /// When it starts again by itself: `never`, `on-reboot` or `on-failure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
+    /// Which of `hostname`, `hosts` and `resolv` are written into its `/etc` at each start, `none`, or `until-changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manage: Option<String>,
     /// Labels to put on it.
     #[serde(default)]
     pub labels_set: BTreeMap<String, String>,

@@ -13,7 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::events::RestartPolicy;
-use crate::types::{Cpus, Label, Size};
+use crate::types::{Cpus, Label, Managed, Size};
 
 /// Make a container of a template
 ///
@@ -48,9 +48,12 @@ pub struct Arguments {
     /// Its address there; auto takes the next free one
     #[arg(long, value_name = "auto|ADDRESS")]
     ip: Option<String>,
-    /// The host name inside, its name by default
+    /// The host name inside, also with a domain; its name by default
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
+    /// Which files of its /etc are written at each start: hostname,hosts,resolv, some of them, or none; until-changed by default
+    #[arg(long, value_name = "FILES")]
+    manage: Option<Managed>,
     /// A word to find it by; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<Label>,
@@ -112,6 +115,7 @@ impl Arguments {
             network: self.network.clone(),
             address: self.ip.clone().filter(|address| address != "auto"),
             hostname: self.hostname.clone(),
+            manage: self.manage.as_ref().map(ToString::to_string),
             labels,
             autostart: self.autostart,
             restart: self.restart.map(|policy| policy.word().to_owned()),

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::{output, read};
 use crate::events::RestartPolicy;
 use crate::projections::rows::ContainerRow;
-use crate::types::{Cpus, Label, Size};
+use crate::types::{Cpus, Label, Managed, Size};
 
 /// Change limits, autostart, restart policy and labels
 ///
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// When it starts again by itself: never, on-reboot or on-failure
     #[arg(long, value_name = "POLICY")]
     restart: Option<RestartPolicy>,
+    /// Which files of its /etc are written at each start: hostname,hosts,resolv, some of them, none, or until-changed
+    #[arg(long, value_name = "FILES")]
+    manage: Option<Managed>,
     /// A label to put on it; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<Label>,
@@ -70,6 +73,7 @@ impl Arguments {
             disk: self.disk.map(change::size_flag),
             autostart: self.autostart,
             restart: self.restart.map(|policy| policy.word().to_owned()),
+            manage: self.manage.as_ref().map(ToString::to_string),
             labels_set: labels.collect::<BTreeMap<_, _>>(),
             labels_remove: self.remove_label.clone(),
         }
@@ -95,6 +99,9 @@ impl Arguments {
         }
         if self.restart.is_some() {
             add("restart", now.configuration.restart.word().to_owned());
+        }
+        if self.manage.is_some() {
+            add("manage", now.configuration.managed.to_string());
         }
         let set = self.label.iter().map(|label| label.key.to_string());
         for key in set.chain(self.remove_label.iter().cloned()) {

@@ -3,6 +3,7 @@
 use super::look::{used_of, why};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::{ContainerRow, CoverageRow};
+use crate::types::Managed;
 
 impl Tabular for ContainerRow {
     const COLUMNS: &'static [Column] = &[
@@ -86,6 +87,7 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
         ("autostart", Cell::from(if configuration.autostart { "yes" } else { "no" })),
         ("restart", Cell::from(configuration.restart.word())),
     ];
+    pairs.extend(files(row));
     if configuration.privileged {
         pairs.push(("privileged", Cell::toned("yes: root inside is root outside", Tone::Warn)));
     }
@@ -94,6 +96,19 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
         pairs.push(("labels", Cell::from(labels.collect::<Vec<_>>().join(" "))));
     }
     pairs
+}
+
+/// Says which files of `/etc` are not written from outside, and why.
+fn files(row: &ContainerRow) -> Option<(&'static str, Cell)> {
+    let managed = &row.configuration.managed;
+    let kept: Vec<String> = row.kept.iter().map(|file| format!("/etc/{}", file.file())).collect();
+    match managed {
+        Managed::Only(_) => Some(("written at start", Cell::from(managed.to_string()))),
+        Managed::UntilChanged if kept.is_empty() => None,
+        Managed::UntilChanged => {
+            Some(("kept", Cell::from(format!("{}: changed inside (--manage has them written again)", kept.join(", ")))))
+        }
+    }
 }
 
 fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {

@@ -5,7 +5,7 @@ use crate::domain::Given;
 use crate::events::{
     Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity, RestartPolicy,
 };
-use crate::types::{ContainerId, Name, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{ContainerId, Managed, Name, OperationId, Size, Span, StreamName, Timestamp};
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -24,6 +24,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Rename(name) => rename(state, name),
         Command::SetAutostart(autostart) => set_autostart(state, *autostart),
         Command::SetRestart(policy) => set_restart(state, *policy),
+        Command::SetManaged(managed) => set_managed(state, managed),
         Command::SetLabel { key, value } => set_label(state, key, value),
         Command::RemoveLabel { key } => remove_label(state, key),
         Command::Hold(kind) => hold(state, *kind, given.operation),
@@ -269,6 +270,11 @@ fn set_autostart(state: &Container, autostart: bool) -> Decision {
 fn set_restart(state: &Container, policy: RestartPolicy) -> Decision {
     let present = made(state)?.configuration.restart;
     Ok(if present == policy { vec![] } else { vec![ContainerEvent::RestartPolicySet { policy }] })
+}
+
+fn set_managed(state: &Container, managed: &Managed) -> Decision {
+    let same = made(state)?.configuration.managed == *managed;
+    Ok(if same { vec![] } else { vec![ContainerEvent::ManagedFilesSet { managed: managed.clone() }] })
 }
 
 fn set_label(state: &Container, key: &str, value: &str) -> Decision {

@@ -234,8 +234,9 @@ fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
     match (step, facts, &open.work) {
         (PREPARE_DISK, _, _) => vec![ContainerEvent::DiskPrepared, ContainerEvent::ContainerCreated],
         (REMOVE_DISK, _, _) => vec![ContainerEvent::DiskRemoved],
-        (RUN, Facts::Started { init, took, warnings }, _) => {
-            vec![ContainerEvent::ContainerStarted { init: init.clone(), took: *took, warnings: warnings.clone() }]
+        (RUN, Facts::Started { init, took, warnings, kept }, _) => {
+            let (init, warnings, kept) = (init.clone(), warnings.clone(), kept.clone());
+            vec![ContainerEvent::ContainerStarted { init, took: *took, warnings, kept }]
         }
         (CLEAR, _, Work::Start { failing: Some(reason) }) => {
             vec![ContainerEvent::StartFailed { reason: reason.clone() }]

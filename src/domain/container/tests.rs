@@ -10,7 +10,7 @@ use crate::events::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, LimitChange, Limits,
     ProcessIdentity, RestartPolicy, StopReason,
 };
-use crate::types::{ContainerId, Name, OperationId, Size, Span, TemplateId, Timestamp};
+use crate::types::{ContainerId, Managed, Name, OperationId, Size, Span, TemplateId, Timestamp};
 
 fn id() -> ContainerId {
     ContainerId::derived("web1")
@@ -26,7 +26,8 @@ fn name() -> Name {
 
 fn configuration() -> Configuration {
     Configuration {
-        hostname: name(),
+        hostname: name().into(),
+        managed: crate::types::Managed::default(),
         template: TemplateId::derived("debian"),
         limits: Limits { disk: Size::from_mib(1024), ..Limits::default() },
         disk: DiskKind::Image,
@@ -71,7 +72,12 @@ fn init() -> ProcessIdentity {
 fn running() -> Vec<ContainerEvent> {
     let mut history = stopped();
     history.push(ContainerEvent::StartRequested { parent: None });
-    history.push(ContainerEvent::ContainerStarted { init: init(), took: Span::from_micros(3000), warnings: vec![] });
+    history.push(ContainerEvent::ContainerStarted {
+        init: init(),
+        took: Span::from_micros(3000),
+        warnings: vec![],
+        kept: vec![],
+    });
     history
 }
 
@@ -245,7 +251,7 @@ fn halted(exit: Exit, restarts: u32, seconds: i64) -> ContainerEvent {
 }
 
 fn started() -> ContainerEvent {
-    ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] }
+    ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![], kept: vec![] }
 }
 
 #[test]
@@ -350,6 +356,9 @@ fn it_should_start_again_by_itself_as_its_policy_says() {
             when(history, report("clear", Outcome::Done(Facts::None))).then([wanted]);
         }
     }
+    when(stopped(), Command::SetManaged(Managed::UntilChanged)).then_nothing();
+    let managed: Managed = "hosts".parse().unwrap();
+    when(stopped(), Command::SetManaged(managed.clone())).then([ContainerEvent::ManagedFilesSet { managed }]);
     when(stopped(), Command::SetRestart(RestartPolicy::OnReboot)).then_nothing();
     when(stopped(), Command::SetRestart(RestartPolicy::Never))
         .then([ContainerEvent::RestartPolicySet { policy: RestartPolicy::Never }]);
@@ -598,7 +607,12 @@ fn it_should_tell_the_saga_that_waits() {
     let parent = crate::types::StreamName::new(crate::types::Category::RestoreJob, "r");
     let mut history = stopped();
     history.push(ContainerEvent::StartRequested { parent: Some(parent) });
-    history.push(ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] });
+    history.push(ContainerEvent::ContainerStarted {
+        init: init(),
+        took: Span::default(),
+        warnings: vec![],
+        kept: vec![],
+    });
     when(history, report("notify-parent", Outcome::Answered(Answer::Accepted)))
         .then([ContainerEvent::ParentNotified])
         .owing(None);

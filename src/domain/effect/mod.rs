@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use crate::events::{BackupSummary, Exit, MaintenanceResult, ProcessIdentity, TemplateSummary};
-use crate::types::{LeftOut, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{LeftOut, ManagedFile, OperationId, Size, Span, StreamName, Timestamp};
 
 /// Names a step of a plan; the same name always means the same effect of that operation.
 pub type Step = &'static str;
@@ -169,6 +169,8 @@ pub enum Facts {
         took: Span,
         /// What is not as it should be, though it runs.
         warnings: Vec<String>,
+        /// Which files of its `/etc` were left as it has them.
+        kept: Vec<ManagedFile>,
     },
     /// There was no init to tell: it had ended.
     InitEnded {

@@ -27,7 +27,9 @@ fn kind_world(effect: &Effect) -> Outcome {
 fn facts(work: &HostEffect) -> Facts {
     match work {
         HostEffect::EnsureTemplate { .. } => Facts::Template(sealed()),
-        HostEffect::EnsureRunning(_) => Facts::Started { init: init(), took: Span::default(), warnings: vec![] },
+        HostEffect::EnsureRunning(_) => {
+            Facts::Started { init: init(), took: Span::default(), warnings: vec![], kept: vec![] }
+        }
         HostEffect::EnsureStore { .. } => {
             Facts::Repository { repository: "r".to_owned(), recovery_fingerprint: "f".to_owned() }
         }
@@ -108,7 +110,8 @@ fn created(networked: bool) -> Vec<ContainerEvent> {
 }
 
 fn running() -> Vec<ContainerEvent> {
-    let started = ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] };
+    let started =
+        ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![], kept: vec![] };
     [created(true), vec![ContainerEvent::StartRequested { parent: None }, started]].concat()
 }
 

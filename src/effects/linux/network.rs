@@ -26,7 +26,7 @@ use super::failure::cannot;
 use super::firewall;
 use super::paths::ensure_directory;
 
-pub use resolver::{name_servers_of_host, resolv_conf};
+pub use resolver::{Resolver, name_servers_of_host, resolv_conf};
 pub use subnet::{Used, choose_subnet, in_the_way, used_by_host};
 
 /// The container's link, as it is called inside.

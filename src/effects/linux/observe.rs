@@ -14,7 +14,7 @@ use crate::effects::Observation;
 use crate::events::{Exit, ProcessIdentity};
 use crate::shim::protocol::{self, Phase, Status};
 use crate::shim::record;
-use crate::types::{ContainerId, Span};
+use crate::types::{ContainerId, ManagedFile, Span};
 
 /// The init that was started, should its supervisor die without a word.
 pub(super) const STARTED_FILE: &str = "started.json";
@@ -25,6 +25,8 @@ pub(super) struct Started {
     pub(super) took: Span,
     #[serde(default)]
     pub(super) warnings: Vec<String>,
+    #[serde(default)]
+    pub(super) kept: Vec<ManagedFile>,
 }
 
 impl LinuxHost {
@@ -68,8 +70,9 @@ pub(super) fn observation_of(status: Status) -> Observation {
 pub(super) fn started(directory: &Path) -> Option<Facts> {
     let Observation::Running { init, .. } = look_into(directory) else { return None };
     let known = record::read::<Started>(directory, STARTED_FILE).ok().flatten();
-    let (took, warnings) = known.map_or_else(Default::default, |started| (started.took, started.warnings));
-    Some(Facts::Started { init, took, warnings })
+    let (took, warnings, kept) =
+        known.map_or_else(Default::default, |started| (started.took, started.warnings, started.kept));
+    Some(Facts::Started { init, took, warnings, kept })
 }
 
 pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {

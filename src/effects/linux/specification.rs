@@ -2,12 +2,13 @@
 
 use super::failure::cannot;
 use super::host::LinuxHost;
-use super::network::resolv_conf;
+use super::network::{Resolver, resolv_conf};
 use super::supervisor::control_socket;
 use crate::domain::effect::{Failure, InitSignal, RunSpecification};
 use crate::effects::command_line::CommandLine;
 use crate::events::{InitKind, Limits};
 use crate::kernel::cgroup::own_paths;
+use crate::kernel::etc::Names;
 use crate::shim::protocol::{self, CgroupPlace, Disk, Init, Network, Readiness, Spec, VERSION};
 use crate::types::{ContainerId, Cpus, Fingerprint, Size};
 
@@ -15,11 +16,14 @@ use crate::types::{ContainerId, Cpus, Fingerprint, Size};
 const CONSOLE_BYTES_MAX: u64 = 4 << 20;
 
 impl LinuxHost {
-    pub(super) fn specification(&self, run: &RunSpecification) -> Result<Spec, Failure> {
+    /// Returns the order, and what of it is not as it should be.
+    pub(super) fn specification(&self, run: &RunSpecification) -> Result<(Spec, Vec<String>), Failure> {
         let directory = self.runtime_of(run.container);
         let (init, readiness) = self.init_of(run)?;
         let configuration = &run.configuration;
-        Ok(Spec {
+        let resolver = run.lease.as_ref().map(|_| resolv_conf());
+        let warning = resolver.as_ref().and_then(Resolver::warning);
+        let spec = Spec {
             version: VERSION,
             id: run.container.to_string(),
             control_socket: control_socket(&directory),
@@ -27,7 +31,12 @@ impl LinuxHost {
             session_group: self.options.group,
             disk: self.shim_disk(run.container),
             container: Some(protocol::Container {
-                hostname: configuration.hostname.to_string(),
+                names: Names {
+                    hostname: configuration.hostname.clone(),
+                    address: run.lease.as_ref().map(|lease| lease.address),
+                    resolv_conf: resolver.map(|resolver| resolver.text),
+                    managed: configuration.managed.clone(),
+                },
                 ids: run.ids,
                 lowers: vec![self.options.paths.template_root(configuration.template)],
                 init,
@@ -35,13 +44,13 @@ impl LinuxHost {
                 nesting: configuration.nesting,
                 network: Network::Own,
                 renew: run.first,
-                resolv_conf: run.lease.as_ref().map(|_| resolv_conf()),
             }),
             cgroup: Some(self.cgroup_place(run.container)),
             limits: shim_limits(&configuration.limits),
             readiness,
             log_bytes_max: CONSOLE_BYTES_MAX,
-        })
+        };
+        Ok((spec, warning.into_iter().collect()))
     }
 
     fn init_of(&self, run: &RunSpecification) -> Result<(Init, Readiness), Failure> {

@@ -14,7 +14,7 @@ use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
 use crate::shim::client::{Client, prepare_runtime_directory};
 use crate::shim::{protocol, record};
-use crate::types::{ContainerId, Timestamp};
+use crate::types::{ContainerId, ManagedFile, Timestamp};
 
 /// Is a start under way: what its steps leave each other.
 pub(super) struct Starting {
@@ -25,6 +25,8 @@ pub(super) struct Starting {
     init: Option<protocol::ProcessIdentity>,
     /// What is not as it should be, though it starts.
     warnings: Vec<String>,
+    /// Which files of its `/etc` were left as it has them.
+    kept: Vec<ManagedFile>,
 }
 
 impl Starting {
@@ -72,9 +74,10 @@ impl LinuxHost {
         if directory.exists() {
             self.ensure_stopped(run.container)?;
         }
-        let spec = self.specification(run)?;
+        let (spec, warnings) = self.specification(run)?;
         prepare_runtime_directory(directory, &spec).map_err(cannot("prepare", directory.display()))?;
-        lock(&self.starting).insert(run.container, Starting { at, supervisor: None, init: None, warnings: vec![] });
+        lock(&self.starting)
+            .insert(run.container, Starting { at, supervisor: None, init: None, warnings, kept: vec![] });
         Ok(())
     }
 
@@ -91,23 +94,27 @@ impl LinuxHost {
             let created = starting.client()?.create().map_err(shim_failure)?;
             starting.init = Some(created.init);
             let missing = self.finish_renewal(container, starting.client()?, &created.prepared, context)?;
-            starting.warnings = [created.prepared.warnings, missing].concat();
+            starting.kept = created.prepared.kept;
+            if starting.kept.contains(&ManagedFile::Resolv) {
+                starting.warnings.clear(); // they are of a resolver that it has not got
+            }
+            starting.warnings.extend([created.prepared.warnings, missing].concat());
             Ok(())
         })
     }
 
     fn release_init(&self, container: ContainerId, directory: &Path) -> Result<Facts, Failure> {
-        let (init, at, warnings) = self.starting(container, |starting| {
+        let (init, at, warnings, kept) = self.starting(container, |starting| {
             starting.client()?.start().map_err(|error| with_words(shim_failure(error), directory))?;
-            Ok((identity(&starting.init()?), starting.at, starting.warnings.clone()))
+            Ok((identity(&starting.init()?), starting.at, starting.warnings.clone(), starting.kept.clone()))
         })?;
         let took = self.options.clock.now().since(at);
-        let started = Started { init: init.clone(), took, warnings: warnings.clone() };
+        let started = Started { init: init.clone(), took, warnings: warnings.clone(), kept: kept.clone() };
         record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
         let done = lock(&self.starting).remove(&container).and_then(|starting| starting.supervisor);
         self.watch(container, done.map(|supervisor| supervisor.child));
         self.ready.refill();
-        Ok(Facts::Started { init, took, warnings })
+        Ok(Facts::Started { init, took, warnings, kept })
     }
 
     pub(super) fn undo_start(&self, container: ContainerId, step: StepName) -> Result<(), Failure> {

@@ -23,6 +23,7 @@ pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
                 init: init.clone(),
                 took: Span::from_micros(1_000),
                 warnings: vec![],
+                kept: vec![],
             })
         }
         HostEffect::EnsureStore { .. } => {

@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Exit, Limits};
-use crate::types::{Fingerprint, MacAddress, Name, NetworkId, Subnet, TemplateId};
+use crate::types::{Fingerprint, HostName, MacAddress, Managed, NetworkId, Subnet, TemplateId};
 
 /// Is what the user wanted of a container, with every default filled in at the edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// The host name inside.
-    pub hostname: Name,
+    pub hostname: HostName,
+    /// Which files of its `/etc` are written at each start.
+    #[serde(default)]
+    pub managed: Managed,
     /// The template whose files it shares.
     pub template: TemplateId,
     /// What it may use.

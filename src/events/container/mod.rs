@@ -13,7 +13,7 @@ pub use init::{Exit, InitKind, ProcessIdentity, StopReason};
 pub use limits::{LimitChange, Limits};
 
 use super::{DomainEvent, Mark, kinds};
-use crate::types::{Category, ContainerId, Name, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{Category, ContainerId, Managed, ManagedFile, Name, OperationId, Size, Span, StreamName, Timestamp};
 
 /// Is a fact about a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +85,9 @@ pub enum ContainerEvent {
         /// What is not as it should be, though it runs.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
+        /// Which files of its `/etc` were left as it has them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<ManagedFile>,
     },
     /// Its init says that all is up.
     ContainerReady,
@@ -236,6 +239,11 @@ pub enum ContainerEvent {
         /// When.
         policy: RestartPolicy,
     },
+    /// Which files of its `/etc` are written at each start was decided.
+    ManagedFilesSet {
+        /// Which.
+        managed: Managed,
+    },
     /// A label was put on it.
     LabelSet {
         /// The key.
@@ -325,7 +333,7 @@ impl DomainEvent for ContainerEvent {
         RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
-        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, LabelSet, LabelRemoved,
+        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, ManagedFilesSet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 

@@ -8,11 +8,10 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::CreateRequested { name, .. } => format!("container {name} requested"),
         ContainerEvent::IdRangeClaimed { base, count } => format!("ids {base}+{count} claimed"),
         ContainerEvent::AddressClaimed(lease) => format!("address {} claimed", lease.address),
-        ContainerEvent::ContainerStarted { init, took, warnings } if warnings.is_empty() => {
-            format!("started as process {} in {took}", init.pid)
-        }
-        ContainerEvent::ContainerStarted { init, took, warnings } => {
-            format!("started as process {} in {took}; {}", init.pid, warnings.join("; "))
+        ContainerEvent::ContainerStarted { init, took, warnings, kept } => {
+            let kept = kept.iter().map(|file| format!("/etc/{} left as it is", file.file()));
+            let begun = format!("started as process {} in {took}", init.pid);
+            [begun].into_iter().chain(warnings.iter().cloned()).chain(kept).collect::<Vec<_>>().join("; ")
         }
         ContainerEvent::InitExited { exit } => format!("init ended: {}", exit.words()),
         ContainerEvent::ContainerStopped { reason: StopReason::Killed, .. } => "stopped: killed".to_owned(),
@@ -28,6 +27,7 @@ pub fn of(event: &ContainerEvent) -> String {
             format!("halted, starting again in {delay}: {}, {times}", exit.words())
         }
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
+        ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
         ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
         ContainerEvent::DiskGrown { size } => format!("disk grown to {size}"),

@@ -1,9 +1,7 @@
 //! The child's side of a launch: it takes on the ids, assembles the root, waits for the word, becomes the program.
 
 use std::convert::Infallible;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use super::plan::{Container, Init, Network};
 use super::{CONTROL, Prepared, Word, root, words};
@@ -12,15 +10,16 @@ use crate::kernel::failure::{Failure, Step as _};
 use crate::kernel::unshared::{self, Renewed};
 use crate::kernel::{builtin_init, program, security};
 use crate::sys::{descriptor, heritage, namespace, process, signal, tty};
+use crate::types::ManagedFile;
 
 /// What a waiting child ends with when its parent has gone or something failed.
 const EXIT_FAILED: i32 = 70;
 
 /// Runs the child; never returns.
-pub fn run(container: &Container, doors: Doors, socket: OwnedFd) -> ! {
+pub fn run(container: &Container, kept: &[ManagedFile], doors: Doors, socket: OwnedFd) -> ! {
     let joined = doors.pass();
     let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
-    let Err(failure) = joined.and_then(|()| become_init(container, &socket));
+    let Err(failure) = joined.and_then(|()| become_init(container, kept, &socket));
     let _ = Word::Failed(failure).send(&socket, &[]);
     process::exit_now(EXIT_FAILED)
 }
@@ -39,7 +38,7 @@ pub fn rehearse(socket: OwnedFd) -> ! {
     process::exit_now(0)
 }
 
-fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Failure> {
+fn become_init(container: &Container, kept: &[ManagedFile], socket: &OwnedFd) -> Result<Infallible, Failure> {
     process::forbid_dump().step("close /proc of the first process")?;
     // The upper layer becomes the container's `/`, which every user must be able to pass.
     process::set_file_mode_mask(0o022);
@@ -57,7 +56,7 @@ fn become_init(container: &Container, socket: &OwnedFd) -> Result<Infallible, Fa
     if container.renew {
         renew(&mut prepared)?;
     }
-    furnish(container, &mut prepared.warnings)?;
+    furnish(container, kept, &mut prepared)?;
     Word::Prepared(prepared).send(socket, &[terminals.as_fd()])?;
     drop(terminals);
     wait_for_go(socket)?;
@@ -95,31 +94,17 @@ fn renew(prepared: &mut Prepared) -> Result<(), Failure> {
 
 /// Settings inside the namespaces and the few files of /etc that belong to the host's knowledge. What the container has
 /// made of its /etc, or a full disk, must not keep it from starting: a file that cannot be written is left, with a word.
-fn furnish(container: &Container, warnings: &mut Vec<String>) -> Result<(), Failure> {
-    namespace::set_hostname(&container.hostname).step("set the host name")?;
+fn furnish(container: &Container, kept: &[ManagedFile], prepared: &mut Prepared) -> Result<(), Failure> {
+    let name = container.names.present(kept);
+    namespace::set_hostname(name.as_str()).step("set the host name")?;
     if container.network == Network::Own {
         namespace::bring_loopback_up().step("bring lo up")?;
         // Lets every user ping without capabilities; a kernel without IPv4 has no such file.
         let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65535");
     }
-    let hostname = format!("{}\n", container.hostname);
-    let files = [("hostname", Some(&hostname)), ("resolv.conf", container.resolv_conf.as_ref())];
-    for (name, text) in files.into_iter().filter_map(|(name, text)| Some((name, text?))) {
-        if let Err(error) = write_into_etc(name, text) {
-            warnings.push(format!("/etc/{name} was not written: {error}"));
-        }
-    }
+    prepared.warnings.extend(container.names.write(&name, kept));
+    prepared.kept = kept.to_vec();
     Ok(())
-}
-
-fn write_into_etc(name: &str, text: &str) -> io::Result<()> {
-    let etc = Path::new("/etc");
-    // The root of a single program need not have one.
-    match std::fs::create_dir(etc) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    descriptor::replace_untrusted_file(etc, name, text.as_bytes())
 }
 
 /// The built-in init leaves the controlling terminal to its command.

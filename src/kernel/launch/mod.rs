@@ -12,20 +12,23 @@ pub(super) mod words;
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 pub use plan::{Container, Init, Network};
 
 use super::cgroup::Cgroup;
-use super::disk::{self, DISK};
+use super::disk::{self, DISK, UPPER};
+use super::etc::Names;
 use super::failure::{Failure, Step as _};
 use super::terminal;
+use crate::sys::fs::open_root;
 use crate::sys::mount::{self, TreeAttributes};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::PseudoTerminal;
 use crate::sys::{descriptor, heritage, signal, socket};
-use crate::types::IdRange;
+use crate::types::{HostName, IdRange, Managed};
 pub(super) use child::forget_supervisor;
 pub use words::Prepared;
 pub(super) use words::Word;
@@ -75,6 +78,7 @@ impl Gate {
 /// Names the step, on whichever side it failed; the child is killed then (its parent still has to reap it).
 pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure> {
     make_stage(container)?;
+    let kept = container.names.kept(own_files().as_ref().map(AsFd::as_fd));
     let (console, node) = terminal::open_console(container.root())?;
     let (ours, theirs) = socket::pair().step("make the launch socket")?;
     let (group, doors) = (cgroup.open()?, cgroup.open_v1()?);
@@ -85,7 +89,7 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
         as_sibling: false,
     };
     let child = match process::fork(options).step("fork into the namespaces")? {
-        Forked::Child => child::run(container, doors, theirs),
+        Forked::Child => child::run(container, &kept, doors, theirs),
         Forked::Parent(child) => child,
     };
     drop((theirs, doors));
@@ -96,6 +100,11 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
             Err(failure)
         }
     }
+}
+
+/// Opens what the container's own files are, if it has any yet.
+pub fn own_files() -> Option<OwnedFd> {
+    open_root(&Path::new(DISK).join(UPPER)).ok()
 }
 
 /// The parent's part while the child waits and then assembles its root; returns the root of the child's devpts.
@@ -186,7 +195,7 @@ fn copy_layers(container: &Container, pid: i32) -> Result<Vec<OwnedFd>, Failure>
 /// Names the step that the kernel refused.
 pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Result<(), Failure> {
     let container = Container {
-        hostname: String::new(),
+        names: Names { hostname: HostName::localhost(), address: None, resolv_conf: None, managed: Managed::default() },
         ids: Some(range),
         lowers: vec![lower.to_owned()],
         init: Init::Builtin { argv: Vec::new() },
@@ -194,7 +203,6 @@ pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Resul
         nesting: false,
         network: Network::Host,
         renew: false,
-        resolv_conf: None,
     };
     make_stage(&container)?;
     let (ours, theirs) = socket::pair().step("make the launch socket")?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::etc::Names;
 use crate::kernel::security::{Kind, Profile};
 use crate::types::IdRange;
 
@@ -38,8 +39,8 @@ pub enum Network {
 /// Everything the launch of a container needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
-    /// Host name inside.
-    pub hostname: String,
+    /// Its host name, and what else the files say that are written into its `/etc`.
+    pub names: Names,
     /// The id range; none = privileged: root inside is root of the host.
     pub ids: Option<IdRange>,
     /// Read-only layers below the disk, topmost first.
@@ -57,9 +58,6 @@ pub struct Container {
     /// It never ran: what no two machines may share is made anew.
     #[serde(default)]
     pub renew: bool,
-    /// Contents of `/etc/resolv.conf`; none = as it is on the disk.
-    #[serde(default)]
-    pub resolv_conf: Option<String>,
 }
 
 impl Container {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::failure::{Failure, Step as _};
 use crate::sys::{poll, socket};
+use crate::types::ManagedFile;
 
 const LENGTH_MAX: usize = 16 * 1024;
 /// More characters of a failure's words than these are not passed on: they may name what the caller gave.
@@ -41,6 +42,8 @@ pub struct Prepared {
     pub renewed: bool,
     /// The container's programs that are to make the rest of it before its first one begins.
     pub makers: Vec<Vec<String>>,
+    /// The files of `/etc` that were left as the container has them.
+    pub kept: Vec<ManagedFile>,
 }
 
 impl Prepared {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::words::words;
 use super::{Change, LastBackup, OpenOperation};
 use crate::events::{Configuration, Exit, HoldKind, InitKind, Lease, ProcessIdentity};
-use crate::types::{BackupId, ContainerId, IdRange, Name, OperationId, Position, Timestamp, Usage};
+use crate::types::{BackupId, ContainerId, IdRange, ManagedFile, Name, OperationId, Position, Timestamp, Usage};
 
 words! {
     /// Says what a container is, or what is being done with it.
@@ -94,6 +94,9 @@ pub struct ContainerRow {
     /// What was not as it should be when it started, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Which files of its `/etc` were left as it has them when it started, while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<ManagedFile>,
     /// How many times in a row it has started again by itself.
     #[serde(default)]
     pub restarts: u32,

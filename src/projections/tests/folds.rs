@@ -32,7 +32,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::CreateFailed { reason: reason() },
         ContainerEvent::CreateUndone { reason: reason() },
         ContainerEvent::StartRequested { parent: Some("batch/x".parse().unwrap()) },
-        ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] },
+        ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![], kept: vec![] },
         ContainerEvent::ContainerReady,
         ContainerEvent::StartFailing { reason: reason() },
         ContainerEvent::StartFailed { reason: reason() },
@@ -48,6 +48,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::RemainsCleared,
         ContainerEvent::StopAskedAgain { deadline: at },
         ContainerEvent::RestartPolicySet { policy: RestartPolicy::OnFailure },
+        ContainerEvent::ManagedFilesSet { managed: "hosts".parse().unwrap() },
         ContainerEvent::ContainerInterrupted { boot: "b".to_owned() },
         ContainerEvent::StopStuck { reason: reason() },
         ContainerEvent::PauseRequested,
@@ -119,7 +120,8 @@ fn the_state_word_follows_what_is_done_and_says_who_and_why() {
         query.container("web", Moment::Now).unwrap().state
     };
     assert_eq!(state("start", ContainerEvent::StartRequested { parent: None }), ContainerState::Starting);
-    let started = ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![] };
+    let started =
+        ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![], kept: vec![] };
     assert_eq!(state("start", started), ContainerState::Running);
     let row = query.container("web", Moment::Now).unwrap();
     assert_eq!((row.change.by.as_str(), row.init), ("ann", Some(init())));

@@ -54,6 +54,7 @@ fn append_written(store: &SqliteStore, stream: StreamName, operation: &str, even
 fn configuration() -> Configuration {
     Configuration {
         hostname: "web".parse().unwrap(),
+        managed: crate::types::Managed::default(),
         template: TemplateId::derived("t"),
         limits: Limits::default(),
         disk: DiskKind::Image,
