@@ -52,10 +52,12 @@ fn find_in(wanted: &str, passwd: &str, group: &str) -> Result<Account, Failure> 
         Some((user, group)) => (user, Some(group)),
         None => (wanted, None),
     };
-    let by_name = passwd.lines().filter_map(parse_account).find(|account| account.name == user);
+    // Most of a long file is not looked at any closer.
+    let by_name = passwd.lines().filter(|line| line.split(':').next() == Some(user)).find_map(parse_account);
     let by_number = || {
         let number: u32 = user.parse().ok()?;
-        let known = passwd.lines().filter_map(parse_account).find(|account| account.user == number);
+        let is_number = |line: &&str| line.split(':').nth(2).is_some_and(|text| text.parse() == Ok(number));
+        let known = passwd.lines().filter(is_number).find_map(parse_account);
         Some(known.unwrap_or_else(|| numbered(number)))
     };
     let root = || (user == "root").then(|| Account { name: "root".into(), home: "/root".into(), ..numbered(0) });
@@ -74,7 +76,7 @@ fn numbered(number: u32) -> Account {
 
 /// Reads a line of passwd(5).
 fn parse_account(line: &str) -> Option<Account> {
-    let fields: Vec<&str> = line.split(':').collect();
+    let fields: Vec<&str> = line.splitn(8, ':').collect();
     let [name, _, user, group, _, home, _] = fields.as_slice() else { return None };
     Some(Account {
         name: (*name).to_owned(),
@@ -88,9 +90,11 @@ fn parse_account(line: &str) -> Option<Account> {
 /// Reads the groups of group(5) that list this member.
 fn groups_of(name: &str, group: &str) -> Vec<u32> {
     let number = |line: &str| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [_, _, number, members] = fields.as_slice() else { return None };
-        if members.split(',').any(|member| member == name) { number.parse().ok() } else { None }
+        let (_, rest) = line.split_once(':')?;
+        let (_, rest) = rest.split_once(':')?;
+        let (number, members) = rest.split_once(':')?;
+        let listed = !members.contains(':') && members.split(',').any(|member| member == name);
+        if listed { number.parse().ok() } else { None }
     };
     group.lines().filter_map(number).take(GROUPS_MAX).collect()
 }
@@ -121,6 +125,16 @@ mod tests {
         fn foreign_account_files_never_panic(wanted in ".*", passwd in ".*", group in "[a-z:,0-9\n]*") {
             let _ = find_in(&wanted, &passwd, &group);
             let _ = find_in("ann", &passwd, &group);
+        }
+    }
+
+    #[test]
+    fn a_line_of_any_other_shape_is_no_account_and_no_group() {
+        for passwd in ["ann:x:1000:100:Ann:/home/ann", "ann:x:1000:100:Ann:/home/ann:/bin/sh:more"] {
+            assert!(find_in("ann", passwd, GROUP).is_err(), "{passwd}");
+        }
+        for group in ["sudo:x:27:bob,ann:more", "sudo:x:27", "sudo:27:ann", "sudo:x:many:ann"] {
+            assert_eq!(find_in("ann", PASSWD, group).unwrap().groups, Vec::<u32>::new(), "{group}");
         }
     }
 
