@@ -8,6 +8,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -84,6 +85,17 @@ fn take(pool: &str, number: usize) -> io::Result<()> {
             },
             pid => done(pid.into()),
         },
+        "watches" => watch(number),
+        "locked-memory" => {
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let place = unsafe { libc::mmap(std::ptr::null_mut(), 1 << 20, access, kind, -1, 0) };
+            done(unsafe { libc::mlock(place, 1 << 20) }.into())
+        }
+        "in-flight" => send_in_flight(),
+        "files" => fs::File::open(std::env::current_exe()?).map(std::mem::forget),
+        "names" => fs::File::create(format!("/dev/shm/drain-{number}")).map(drop),
+        "names-that-are-not" => done(i64::from(Path::new(&format!("/drain-{number}-is-not")).exists())),
+        "mounts" => bind_once(number),
         "groups" => fs::create_dir(format!("/sys/fs/cgroup/drain{number}")),
         "keys" => {
             let name = CString::new(format!("drain{number}")).unwrap();
@@ -97,6 +109,59 @@ fn take(pool: &str, number: usize) -> io::Result<()> {
             done(unsafe { libc::socket(family.unwrap(), libc::SOCK_DGRAM, 0) }.into())
         }
     }
+}
+
+/// Sends a descriptor 200 times to nobody: what is sent and not received stays, and counts as the sender's user's.
+fn send_in_flight() -> io::Result<()> {
+    const MANY: usize = 200;
+    let (pair, null) = (std::os::unix::net::UnixDatagram::pair()?, fs::File::open("/dev/null")?);
+    let mut control = [0_u64; 128];
+    let mut byte = libc::iovec { iov_base: (&raw mut control).cast(), iov_len: 1 };
+    // SAFETY: msghdr is plain data; the buffers live across the call, and the control buffer has room for what is put in.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&raw mut byte, 1);
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = libc::CMSG_SPACE((MANY * size_of::<i32>()) as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN((MANY * size_of::<i32>()) as u32) as _;
+        let all = [null.as_raw_fd(); MANY];
+        std::ptr::copy_nonoverlapping(all.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), size_of_val(&all));
+        done(libc::sendmsg(pair.0.as_raw_fd(), &raw const message, 0) as i64)?;
+    }
+    std::mem::forget(pair);
+    Ok(())
+}
+
+/// Watches one of 200 descriptors, each epoll all of them: there are more watches than descriptors.
+fn watch(number: usize) -> io::Result<()> {
+    const WATCHED: usize = 200;
+    static OPEN: std::sync::Mutex<(Vec<i32>, i32)> = std::sync::Mutex::new((Vec::new(), -1));
+    let mut open = OPEN.lock().unwrap();
+    // SAFETY: plain numbers, and one structure that lives across the call; the descriptors are kept on purpose.
+    unsafe {
+        if number < WATCHED {
+            open.0.push(libc::eventfd(0, 0));
+        }
+        if number.is_multiple_of(WATCHED) {
+            open.1 = libc::epoll_create1(0);
+        }
+        let mut wanted = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+        done(libc::epoll_ctl(open.1, libc::EPOLL_CTL_ADD, open.0[number % WATCHED], &raw mut wanted).into())
+    }
+}
+
+fn bind_once(number: usize) -> io::Result<()> {
+    let place = format!("/dev/shm/mount-{number}");
+    fs::create_dir(&place)?;
+    let place = CString::new(place)?;
+    // SAFETY: strings that live across the call.
+    let bind = |place: &std::ffi::CStr| unsafe {
+        libc::mount(c"/tmp".as_ptr(), place.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null())
+    };
+    done(bind(&place).into())
 }
 
 fn open_terminal(path: &str) -> io::Result<()> {

@@ -19,6 +19,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("groups inside are bounded, and a v1 tree takes none", groups),
     ("all containers together leave processes and memory to the host", shares),
     ("a full tmpfs is the container's own memory", memory),
+    ("watches, files, names and mounts end with the container's own memory", counted_as_memory),
+    ("locked memory and descriptors in flight are bounded, and the container's own", per_user),
     ("sockets that reach past the namespaces are not there", sockets),
     ("keys, fanotify and the kernel's log are refused", refused),
 ];
@@ -174,6 +176,42 @@ fn memory() -> Outcome {
     let statistics = test.cgroup()?.statistics();
     check!(statistics.memory_peak.unwrap_or(0) <= 64 << 20, "{statistics:?}");
     test.finish().map(drop)
+}
+
+/// What the kernel has no other bound for, or one that is beyond everybody's memory: it counts as the container's memory.
+fn counted_as_memory() -> Outcome {
+    const LIMIT: u64 = 48 << 20;
+    let neighbour = container()?;
+    for pool in ["watches", "files", "names", "names-that-are-not", "mounts"] {
+        let mut plan = Plan::busybox()?.with_layer(drain::lower()?);
+        plan.limits = Limits { memory: Some(LIMIT), memory_and_swap: Some(LIMIT), ..Limits::default() };
+        let greedy = TestContainer::start(plan)?;
+        let line = format!("{} drain {pool} 400000; echo \"ended $?\"", drain::INSIDE);
+        let (_, text) = greedy.shell(&line)?;
+        let statistics = greedy.cgroup()?.statistics();
+        check!(statistics.memory_peak.is_some_and(|peak| peak <= LIMIT), "{pool}: {statistics:?}");
+        let all_at_once = pool != "names-that-are-not" && text.contains("took 400000,");
+        check!(!all_at_once, "{pool}: 400000 fitted into {LIMIT} bytes: {text}");
+        eprintln!("{pool}: {}, at most {:?} bytes", text.trim().replace('\n', ", "), statistics.memory_peak);
+        // The host's own would have to be mounted and unmounted, which the machine is not here for.
+        if pool != "mounts" {
+            check!(few_inside(&neighbour, pool)? == FEW, "{pool}: the neighbour has none");
+            check!(few_here(pool)? == FEW, "{pool}: the host has none");
+        }
+        for number in 0..3 {
+            let _ = std::fs::remove_file(format!("/dev/shm/drain-{number}"));
+        }
+        greedy.finish()?;
+    }
+    neighbour.finish().map(drop)
+}
+
+fn per_user() -> Outcome {
+    let taken = drained("locked-memory", 100)?;
+    check!(taken.errno == libc::ENOMEM && taken.count <= 8, "{taken:?}");
+    let taken = drained("in-flight", 10_000)?;
+    check!(taken.errno == libc::ETOOMANYREFS, "never refused: {taken:?}");
+    Ok(())
 }
 
 /// Through a virtual machine's socket one would reach its hypervisor; this kernel has more families than a container.
