@@ -319,7 +319,7 @@ fn is_there(place: &str) -> bool {
 #[test]
 fn pages_name_only_places_that_are_there() {
     let mut wrong = vec![];
-    for page in ["README.md", "docs/architecture.md", "docs/operating.md", "docs/runtime.md"] {
+    for page in ["README.md", "docs/architecture.md", "docs/operating.md", "docs/runtime.md", "docs/security.md"] {
         let text = fs::read_to_string(root().join(page)).unwrap_or_default();
         wrong
             .extend(places(&text).into_iter().filter(|place| !is_there(place)).map(|place| format!("{page}: {place}")));
@@ -329,6 +329,86 @@ fn pages_name_only_places_that_are_there() {
         !is_there("src/actors/shell.rs::no_such_name") && !is_there("src/no/such/file.rs"),
         "the check sees nothing"
     );
+}
+
+/// Splits a text in what stands outside and what stands inside of pairs of a mark.
+fn outside_and_inside(text: &str, mark: char) -> impl Iterator<Item = (&str, bool)> {
+    text.split(mark).enumerate().map(|(index, part)| (part, index % 2 == 1))
+}
+
+/// Returns the tests that the last cell of a table's row names, each with the file that stands before it, if one does: a
+/// function behind `::`, a title in italics.
+fn tests_of(row: &str) -> Vec<(String, String)> {
+    let cell = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+    let (mut file, mut found) = (String::new(), vec![]);
+    for (part, code) in outside_and_inside(cell, '`') {
+        if code {
+            let (path, name) = part.split_once("::").unwrap_or((part, ""));
+            path.clone_into(&mut file);
+            found.extend((!name.is_empty()).then(|| (file.clone(), format!("fn {name}("))));
+        } else {
+            let titles = outside_and_inside(part, '*').filter(|(_, inside)| *inside);
+            found.extend(titles.map(|(title, _)| (file.clone(), title.to_owned())));
+        }
+    }
+    found
+}
+
+/// Returns the rows below a table's head that ends so.
+fn rows<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
+    let mut below = false;
+    let rows = text.lines().filter(|line| {
+        below = line.starts_with('|') && (below || line.ends_with(head));
+        below && !line.ends_with(head) && !line.starts_with("|--")
+    });
+    rows.collect()
+}
+
+fn is_tried(row: &str) -> bool {
+    let named = tests_of(row);
+    let is_there = |(file, name): &(String, String)| {
+        let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+        text.contains(&if name.starts_with("fn ") { name.clone() } else { format!("\"{name}\"") })
+    };
+    !named.is_empty() && named.iter().all(is_there)
+}
+
+#[test]
+fn every_barrier_has_a_test_that_is_there() {
+    let text = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let barriers = rows(&text, "| tried by |");
+    assert!(barriers.len() > 30, "the check sees only {} barriers", barriers.len());
+    let untried: Vec<_> = barriers.into_iter().filter(|row| !is_tried(row)).collect();
+    assert!(untried.is_empty(), "{}", untried.join("\n"));
+    for row in
+        ["| a | b | – |", "| a | b | `tests/kernel/attack.rs` *no such title* |", "| a | `src/lib.rs::no_such` |"]
+    {
+        assert!(!is_tried(row), "the check sees nothing in {row}");
+    }
+}
+
+/// The titles of tests on the real kernel, and the names of functions as titles.
+fn titles() -> Vec<String> {
+    let (kernel, source) = (files(&root().join("tests/kernel")), files(&root().join("src")));
+    let read = |paths: Vec<PathBuf>| paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect::<String>();
+    let titles =
+        read(kernel).split("(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect();
+    let functions = read(source);
+    let functions = functions.split("\nfn ").skip(1).filter_map(|rest| Some(rest.split_once('(')?.0.replace('_', " ")));
+    [titles, functions.collect::<Vec<_>>()].concat()
+}
+
+#[test]
+fn every_pool_is_drained_by_a_test_that_is_there() {
+    let (text, titles) = (fs::read_to_string(root().join("docs/runtime.md")).unwrap(), titles());
+    let pools = rows(&text, "| bounded by | test |");
+    assert!(pools.len() > 15, "the check sees only {} pools", pools.len());
+    let begins = |start: &str| titles.iter().any(|title| title.starts_with(start.trim_end_matches(" …")));
+    assert!(!begins("nobody tries this …"), "the check sees nothing");
+    for row in pools {
+        let named = tests_of(row);
+        assert!(!named.is_empty() && named.iter().all(|(_, title)| begins(title)), "{row}");
+    }
 }
 
 fn pages(folder: &Path) -> Vec<std::path::PathBuf> {
