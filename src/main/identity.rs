@@ -24,7 +24,7 @@ pub(crate) fn of(state: &Path) -> io::Result<Identity> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
     let path = state.join(FILE);
     match fs::read(&path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Ok(bytes) => understood(&bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => decide(state, &path),
         Err(error) => Err(error),
     }
@@ -41,10 +41,15 @@ pub(crate) fn known(state: &Path) -> Option<Identity> {
 /// What is there cannot be read, or says nothing that is understood.
 pub(crate) fn found(state: &Path) -> io::Result<Option<Identity>> {
     match fs::read(state.join(FILE)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => understood(&bytes).map(Some),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn understood(bytes: &[u8]) -> io::Result<Identity> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| io::Error::other(format!("the file {FILE} in it is damaged: {error}")))
 }
 
 fn decide(state: &Path, path: &Path) -> io::Result<Identity> {

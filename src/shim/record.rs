@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::ExitRecord;
+use super::protocol::VERSION_OLDEST;
 use crate::kernel::identity::ProcessIdentity;
+use crate::sys::socket;
 
 /// Who the shim is.
 pub const SHIM: &str = "shim.json";
@@ -16,6 +18,8 @@ pub const SHIM: &str = "shim.json";
 pub const EXIT: &str = "exit.json";
 /// Why the shim could not begin.
 pub const FAILURE: &str = "failure.json";
+/// Where the shim takes orders.
+pub const CONTROL: &str = "control";
 /// What the console said.
 pub const LOG: &str = "console.log";
 
@@ -42,18 +46,40 @@ pub fn write(directory: &Path, name: &str, record: &impl Serialize) -> io::Resul
 /// Reads a record; `None` when it is not there.
 ///
 /// # Errors
-/// It is there and cannot be read or understood.
+/// It is there and cannot be read or understood; the error names the file.
 pub fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
-    match fs::read(directory.join(name)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+    let path = directory.join(name);
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| named(error.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(named(error)),
     }
 }
 
-/// Returns the shim of a runtime directory if it still runs.
+/// Reads a record that can be done without: one that is damaged keeps nobody from clearing away what it is about.
+pub fn read_if_whole<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
+    read(directory, name).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a record is damaged, and done without");
+        None
+    })
+}
+
+/// Returns the shim of a runtime directory if it still runs. Where its record is damaged or gone, whoever listens there is it:
+/// taken for dead, it would keep the container's disk for ever.
+///
+/// # Errors
+/// There is a record, it cannot be read, and nobody listens.
 pub fn living_shim(directory: &Path) -> io::Result<Option<ShimRecord>> {
-    Ok(read::<ShimRecord>(directory, SHIM)?.filter(|record| record.process.is_alive()))
+    let recorded = read::<ShimRecord>(directory, SHIM);
+    if let Ok(Some(record)) = recorded {
+        return Ok(Some(record).filter(|record| record.process.is_alive()));
+    }
+    let listens = socket::connect(&directory.join(CONTROL)).and_then(|there| socket::peer(&there));
+    match listens.and_then(|peer| ProcessIdentity::of(peer.pid)) {
+        Ok(process) => Ok(Some(ShimRecord { process, version: VERSION_OLDEST })),
+        Err(_) => recorded,
+    }
 }
 
 /// Returns the exit that waits to be acknowledged, whether the shim still runs or not.

@@ -19,6 +19,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a daemon of another control group still reaches what an earlier one started", elsewhere),
     ("a supervisor that dies takes its container along, and that is told", orphaned),
     ("an init that ends by itself is told with its reason", by_itself),
+    ("records that were damaged lose no container and keep none from ending", damaged),
 ];
 
 fn node(name: &str) -> Result<Node, Stop> {
@@ -33,6 +34,41 @@ fn pid_of(row: &Value) -> i32 {
 }
 
 const PLAIN: &[&str] = &["--disk-kind", "directory"];
+
+/// Every record beside a running container is emptied, each for itself, and then all at once.
+fn damaged() -> Outcome {
+    let mut node = node("damaged")?;
+    let records = ["shim.json", "spec.json", "link.json", "started.json"];
+    let folder = |node: &Node, name: &str| -> Result<PathBuf, Stop> {
+        let id = node.container(name)?["id"].as_str().unwrap_or_default().to_owned();
+        Ok(PathBuf::from("/run/berth").join(node.instance()).join("containers").join(id))
+    };
+    for name in ["c0", "c1", "c2", "c3", "all"] {
+        node.running(name, &[])?;
+    }
+    for (number, record) in records.iter().enumerate() {
+        for name in [format!("c{number}"), "all".to_owned()] {
+            let file = folder(&node, &name)?.join(record);
+            check!(file.exists(), "there is no {}", file.display());
+            fs::write(file, "")?;
+        }
+    }
+    let before: Vec<_> =
+        ["c0", "c1", "c2", "c3", "all"].map(|name| node.container(name)).into_iter().collect::<Result<_, _>>()?;
+    node.kill()?;
+    node.start()?;
+    for row in before {
+        let name = row["name"].as_str().unwrap_or_default().to_owned();
+        let after = node.container(&name)?;
+        check!(after["state"] == "running" && after["init"] == row["init"], "{after:#}");
+        node.must(&["container", "restart", &name, "--grace", "5s"])?;
+        fs::write(folder(&node, &name)?.join("link.json"), "")?;
+        node.must(&["container", "stop", &name, "--kill"])?;
+        node.must(&["container", "delete", "-y", &name])?;
+        node.must(&["container", "purge", "-y", &name])?;
+    }
+    node.finish()
+}
 
 fn outlive() -> Outcome {
     let mut node = node("outlive")?;

@@ -35,9 +35,15 @@ impl LinuxHost {
     }
 
     pub(super) fn remove_link(&self, container: ContainerId) -> Result<(), Failure> {
-        let directory = self.runtime_of(container);
-        let link = record::read::<Link>(&directory, LINK_FILE).map_err(cannot("read", directory.display()))?;
-        link.map_or(Ok(()), |link| self.networks.ensure_link_gone(&link.lease, &link.port))
+        match record::read::<Link>(&self.runtime_of(container), LINK_FILE) {
+            Ok(None) => Ok(()),
+            Ok(Some(link)) => self.networks.ensure_link_gone(&link.lease, &link.port),
+            // Its lease stays in the filter rules until the next start, for a port that is not there.
+            Err(error) => {
+                tracing::warn!(%container, %error, "the record of its link is damaged; the link goes by its name");
+                self.networks.ensure_port_gone(&self.networks.port_name(container))
+            }
+        }
     }
 
     /// Connects the running containers of a network again: with their bridge their ports were lost, with its rules their

@@ -240,10 +240,18 @@ impl Networks {
     /// # Errors
     /// What the kernel says.
     pub fn ensure_link_gone(&self, lease: &Lease, port: &str) -> Result<(), Failure> {
-        open()?.delete_link(port).map_err(cannot("remove", port))?;
+        self.ensure_port_gone(port)?;
         let address = v4(lease.address)?;
         firewall::ensure_lease_gone(&self.instance, port, lease.mac, address)
             .map_err(cannot("remove the lease of", port))
+    }
+
+    /// Removes a container's link alone.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn ensure_port_gone(&self, port: &str) -> Result<(), Failure> {
+        open()?.delete_link(port).map_err(cannot("remove", port))
     }
 
     fn ensure_lease(&self, lease: &Lease, port: &str) -> Result<Vec<String>, Failure> {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use super::failure::cannot;
 use super::host::LinuxHost;
 use super::ready::words_of;
 use super::specification::{shim_limits, stop_signal};
@@ -95,7 +94,7 @@ impl LinuxHost {
     pub(super) fn cgroup(&self, container: ContainerId) -> Result<Option<Cgroup>, Failure> {
         let Ok(layout) = Layout::detect() else { return Ok(None) };
         let directory = self.runtime_of(container);
-        let ordered = record::read::<Spec>(&directory, SPEC_FILE).map_err(cannot("read", directory.display()))?;
+        let ordered = record::read_if_whole::<Spec>(&directory, SPEC_FILE);
         let place = ordered.and_then(|spec| spec.cgroup).unwrap_or_else(|| self.cgroup_place(container));
         place.group(&layout).map(Some).map_err(|failure| Failure::permanent(failure.to_string()))
     }
@@ -103,7 +102,7 @@ impl LinuxHost {
 
 /// Returns where the supervisor of a runtime directory takes orders.
 pub(super) fn control_socket(directory: &Path) -> PathBuf {
-    directory.join("control")
+    directory.join(record::CONTROL)
 }
 
 /// Connects to the supervisor of a runtime directory.
