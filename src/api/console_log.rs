@@ -1,8 +1,9 @@
 //! What a container's console printed, as plain text, followed if wanted.
 //!
-//! Following looks at the file four times a second at most; a log that was rotated is read to its end before the new
-//! one is begun.
+//! A log is two files, of which the newer becomes the older when it is full: both are read. Following looks at them four
+//! times a second at most; where the console printed more in between than they hold, a line says that something is lost.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -102,38 +103,99 @@ async fn feed(mut reading: Reading, sender: mpsc::Sender<Bytes>, follow: bool, m
     }
 }
 
+/// Stands where something was printed that nobody can read any more.
+const LOST: &[u8] = b"\r\n[berth: some output is lost here; it came faster than it was read]\r\n";
+
 /// Is a place in a log that may be rotated.
 struct Reading {
     path: PathBuf,
-    file: Option<File>,
+    /// What is to be read, in this order; the last one is read again when more was printed.
+    files: VecDeque<File>,
 }
 
 impl Reading {
     /// Opens the log at its beginning, or where its last `tail` lines begin. One that is not there yet is empty.
     fn begin(path: PathBuf, tail: Option<usize>) -> io::Result<Self> {
-        let mut file = open(&path)?;
-        if let (Some(file), Some(lines)) = (&mut file, tail) {
-            let start = tail_start(file, lines)?;
-            file.seek(SeekFrom::Start(start))?;
+        let (mut older, mut newer) = halves(&path)?;
+        if let Some(lines) = tail {
+            let left = newer.as_mut().map_or(Ok(lines), |file| go_to_last(file, lines, false))?;
+            let has_more = newer.as_mut().map_or(Ok(false), |file| Ok::<_, io::Error>(file.metadata()?.len() > 0))?;
+            match &mut older {
+                Some(file) if left > 0 => drop(go_to_last(file, left, has_more)?),
+                _ => older = None,
+            }
         }
-        Ok(Self { path, file })
+        Ok(Self { path, files: older.into_iter().chain(newer).collect() })
     }
 
     /// Reads what is there; nothing at the end.
     fn next_piece(&mut self) -> io::Result<Bytes> {
-        let mut piece = vec![0; PIECE];
-        if self.file.is_none() {
-            self.file = open(&self.path)?;
+        loop {
+            if self.files.is_empty() {
+                self.files.extend(open(&self.path)?);
+            }
+            let is_last = self.files.len() == 1;
+            let Some(file) = self.files.front_mut() else { return Ok(Bytes::new()) };
+            let piece = read(file)?;
+            if !piece.is_empty() {
+                return Ok(piece);
+            }
+            if !is_last {
+                self.files.pop_front();
+                continue;
+            }
+            if !is_replaced(file, &self.path)? {
+                return Ok(piece);
+            }
+            // What was printed between the last look and the change.
+            let rest = read(file)?;
+            if !rest.is_empty() {
+                return Ok(rest);
+            }
+            if !self.go_on()? {
+                return Ok(Bytes::from_static(LOST));
+            }
         }
-        let Some(file) = &mut self.file else { return Ok(Bytes::new()) };
-        let mut length = file.read(&mut piece)?;
-        if length == 0 && is_replaced(file, &self.path)? {
-            self.file = open(&self.path)?;
-            length = self.file.as_mut().map_or(Ok(0), |file| file.read(&mut piece))?;
-        }
-        piece.truncate(length);
-        Ok(Bytes::from(piece))
     }
+
+    /// Goes on with what came after the file that was read to its end; false if something between is lost.
+    fn go_on(&mut self) -> io::Result<bool> {
+        let done = self.files.pop_front().map(|file| identity(&file)).transpose()?;
+        let (older, newer) = halves(&self.path)?;
+        let of = |file: &Option<File>| file.as_ref().map(identity).transpose();
+        let follows = older.is_none() || of(&older)? == done || of(&newer)? == done;
+        let skipped = if follows { None } else { older };
+        self.files.extend(skipped.into_iter().chain(newer));
+        Ok(follows)
+    }
+}
+
+fn read(file: &mut File) -> io::Result<Bytes> {
+    let mut piece = vec![0; PIECE];
+    let length = file.read(&mut piece)?;
+    piece.truncate(length);
+    Ok(Bytes::from(piece))
+}
+
+/// Opens both files of a log, the older first; neither is the other, whenever it is rotated.
+fn halves(path: &Path) -> io::Result<(Option<File>, Option<File>)> {
+    let before = path.with_extension("log.1");
+    loop {
+        let (older, newer) = (open(&before)?, open(path)?);
+        let is_still = match (&older, std::fs::metadata(&before)) {
+            (Some(file), Ok(there)) => identity(file)? == (there.dev(), there.ino()),
+            (None, Err(_)) => true,
+            _ => false,
+        };
+        if is_still {
+            return Ok((older, newer));
+        }
+    }
+}
+
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    let found = file.metadata()?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
@@ -147,32 +209,34 @@ fn open(path: &Path) -> io::Result<Option<File>> {
 /// Says whether the path means another file by now, or this one was emptied.
 fn is_replaced(file: &mut File, path: &Path) -> io::Result<bool> {
     let Ok(there) = std::fs::metadata(path) else { return Ok(false) };
-    let own = file.metadata()?;
-    Ok((own.dev(), own.ino()) != (there.dev(), there.ino()) || there.len() < file.stream_position()?)
+    Ok(identity(file)? != (there.dev(), there.ino()) || there.len() < file.stream_position()?)
 }
 
-/// Finds where the last lines begin, reading from the end.
-fn tail_start(file: &mut File, lines: usize) -> io::Result<u64> {
+/// Goes to where the last lines begin, reading from the end; returns how many lines begin before this file. With `has_more`
+/// the text goes on in another file, so that a line can begin at the very end of this one.
+fn go_to_last(file: &mut File, lines: usize, has_more: bool) -> io::Result<usize> {
     let length = file.metadata()?.len();
-    let (mut end, mut found) = (length, 0);
+    let (mut end, mut left) = (length, lines);
     let mut block = vec![0; PIECE];
-    while end > 0 {
+    while end > 0 && left > 0 {
         let start = end.saturating_sub(PIECE as u64);
         let part = &mut block[..(end - start) as usize];
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(part)?;
         for (index, byte) in part.iter().enumerate().rev() {
             let at = start + index as u64 + 1;
-            if *byte == b'\n' && at < length {
-                found += 1;
+            if *byte == b'\n' && (has_more || at < length) {
+                left -= 1;
             }
-            if found == lines || lines == 0 {
-                return Ok(if lines == 0 { length } else { at });
+            if left == 0 {
+                file.seek(SeekFrom::Start(at))?;
+                return Ok(0);
             }
         }
         end = start;
     }
-    Ok(0)
+    file.seek(SeekFrom::Start(if lines == 0 { length } else { 0 }))?;
+    Ok(left)
 }
 
 #[cfg(test)]
@@ -203,6 +267,45 @@ mod tests {
         }
         std::fs::write(&path, "x\n".repeat(200_000) + "no end").unwrap();
         assert_eq!(rest(&mut Reading::begin(path, Some(2)).unwrap()), "x\nno end");
+    }
+
+    #[test]
+    fn both_files_of_a_log_are_read_and_the_last_lines_are_found_in_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        std::fs::write(folder.path().join("console.log.1"), "one\ntwo\nthr").unwrap();
+        std::fs::write(&path, "ee\nfour\n").unwrap();
+        let read = |tail| rest(&mut Reading::begin(path.clone(), tail).unwrap());
+        assert_eq!(read(None), "one\ntwo\nthree\nfour\n");
+        for (tail, wanted) in
+            [(0, ""), (1, "four\n"), (2, "three\nfour\n"), (3, "two\nthree\nfour\n"), (9, "one\ntwo\nthree\nfour\n")]
+        {
+            assert_eq!(read(Some(tail)), wanted, "{tail}");
+        }
+        std::fs::write(folder.path().join("console.log.1"), "one\ntwo\n").unwrap();
+        std::fs::write(&path, "three\n").unwrap();
+        assert_eq!((read(Some(1)), read(Some(2))), ("three\n".to_owned(), "two\nthree\n".to_owned()));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(read(Some(1)), "two\n");
+    }
+
+    #[test]
+    fn what_is_lost_while_it_is_followed_is_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        let rotate = |text: &str| {
+            std::fs::rename(&path, folder.path().join("console.log.1")).unwrap();
+            std::fs::write(&path, text).unwrap();
+        };
+        std::fs::write(&path, "1\n").unwrap();
+        let mut reading = Reading::begin(path.clone(), None).unwrap();
+        assert_eq!(rest(&mut reading), "1\n");
+        rotate("2\n");
+        assert_eq!(rest(&mut reading), "2\n", "nothing is lost");
+        rotate("3\n");
+        rotate("4\n");
+        rotate("5\n");
+        assert_eq!(rest(&mut reading), format!("{}4\n5\n", String::from_utf8_lossy(LOST)));
     }
 
     #[test]
