@@ -201,7 +201,7 @@ impl<A: Aggregate> Replica<A> {
     /// Returns who asked for an operation, under whose name all that follows from it is recorded; the runtime's own work has no
     /// other.
     pub fn asker(&self, operation: OperationId) -> Principal {
-        self.askers.of(operation).cloned().unwrap_or_else(Principal::runtime)
+        self.askers.of(self.state.on_behalf_of(operation)).cloned().unwrap_or_else(Principal::runtime)
     }
 
     /// Returns a snapshot once the tail has grown long for the stream.

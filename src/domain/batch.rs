@@ -334,6 +334,13 @@ impl Aggregate for Batch {
         }
     }
 
+    /// Runs go under operations of their own.
+    fn on_behalf_of(&self, operation: OperationId) -> OperationId {
+        let members = self.request.iter().flat_map(|request| &request.members);
+        let is_member = members.into_iter().any(|member| member.operation == operation);
+        self.open.filter(|_| is_member).unwrap_or(operation)
+    }
+
     fn next_effect(&self) -> Option<Effect> {
         if let Some(notice) = self.notices.first() {
             return Some(notice.effect());

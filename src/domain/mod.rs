@@ -72,6 +72,12 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + 'static {
     /// Returns the effect that this state still owes the world.
     fn next_effect(&self) -> Option<Effect>;
 
+    /// Returns the operation of this aggregate that an effect's operation belongs to: whoever asked for that one asked for all
+    /// that follows, also where the effect goes under an operation that was drawn for another aggregate.
+    fn on_behalf_of(&self, operation: OperationId) -> OperationId {
+        operation
+    }
+
     /// Returns the moment that is awaited, or will be, from the fact on that named it: it is by the clock of then, however many
     /// facts come before it.
     fn moment(&self) -> Option<Timestamp> {

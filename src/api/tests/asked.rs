@@ -50,6 +50,27 @@ fn what_was_said_shows_on_the_thing_the_operation_and_the_history() {
 }
 
 #[test]
+fn what_a_batch_does_is_done_by_whoever_asked_for_it() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        let (_, before) = daemon.get("/v1/events?limit=1").await;
+        let before = before["items"][0]["position"].as_u64().unwrap();
+        let (_, outcome) = daemon.done("/v1/backups", json!({"all": true})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        let (_, events) = daemon.get("/v1/events?limit=1000").await;
+        let since =
+            events["items"].as_array().unwrap().iter().filter(|event| event["position"].as_u64() > Some(before));
+        let told: Vec<_> = since.map(|event| format!("{} {}", event["who"], event["sentence"])).collect();
+        assert!(told.len() > 10, "{told:#?}");
+        assert_eq!(told.iter().find(|told| !told.starts_with("\"root\"")), None, "{told:#?}");
+        let (_, list) = daemon.get("/v1/operations?limit=2").await;
+        let by: Vec<_> = list["items"].as_array().unwrap().iter().map(|row| row["by"].clone()).collect();
+        assert_eq!(by, ["root", "root"], "{list}");
+    });
+}
+
+#[test]
 fn what_was_said_about_a_backup_shows_in_the_list() {
     run(async |daemon| {
         daemon.with_container().await;
