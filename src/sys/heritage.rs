@@ -20,9 +20,12 @@ const IO_PRIORITY_OF_PROCESS: libc::c_int = 1;
 const JOIN_SESSION_KEYRING: libc::c_int = 1;
 /// "Nobody logged in" of audit(7).
 const NO_LOGIN: &str = "4294967295";
-/// The hard limit of descriptors, as systemd gives it; the soft one of programs is 1024, since some cannot have more
+/// The limits of descriptors of a program, as systemd gives them; the soft one is so low since some cannot have more
 /// (select(2)).
 const DESCRIPTORS: (u64, u64) = (1024, 524_288);
+/// That of a supervisor: more than any program has. The kernel compares it with what the user has in flight between
+/// processes, and whoever enters a container sends descriptors as the container's root, which may have sent all it can.
+const DESCRIPTORS_OF_SUPERVISOR: u64 = 2 * DESCRIPTORS.1;
 const NO_LIMIT: u64 = libc::RLIM_INFINITY;
 
 /// Sets everything that is passed on to the kernel's own first values, but what [`set_oom_score`] sets.
@@ -65,7 +68,7 @@ fn set_limits() {
         (libc::RLIMIT_MSGQUEUE, 819_200, 819_200),
         (libc::RLIMIT_NICE, 0, 0),
         // A supervisor's connections are descriptors, too.
-        (libc::RLIMIT_NOFILE, DESCRIPTORS.1, DESCRIPTORS.1),
+        (libc::RLIMIT_NOFILE, DESCRIPTORS_OF_SUPERVISOR, DESCRIPTORS_OF_SUPERVISOR),
         (libc::RLIMIT_NPROC, NO_LIMIT, NO_LIMIT),
         (libc::RLIMIT_RSS, NO_LIMIT, NO_LIMIT),
         (libc::RLIMIT_RTPRIO, 0, 0),
@@ -91,17 +94,24 @@ fn set_limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::R
     if check::int(unsafe { libc::setrlimit(resource, &raw const wanted) }).is_ok() {
         return Ok(());
     }
-    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: as above, it is written to.
-    check::int(unsafe { libc::getrlimit(resource, &raw mut now) })?;
-    let nearest = libc::rlimit { rlim_cur: soft.min(now.rlim_max), rlim_max: hard.min(now.rlim_max) };
+    let now = hard_limit(resource)?;
+    let nearest = libc::rlimit { rlim_cur: soft.min(now), rlim_max: hard.min(now) };
     // SAFETY: as above.
     check::int(unsafe { libc::setrlimit(resource, &raw const nearest) }).map(drop)
 }
 
-/// Lets the next program have as many descriptors as programs expect; it may take more up to the hard limit.
+fn hard_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64> {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure lives across the call.
+    check::int(unsafe { libc::getrlimit(resource, &raw mut now) })?;
+    Ok(now.rlim_max)
+}
+
+/// Lets the next program have as many descriptors as programs expect, and at most half of a supervisor's; it may take more
+/// up to the hard limit.
 pub fn lower_descriptor_limit() -> io::Result<()> {
-    set_limit(libc::RLIMIT_NOFILE, DESCRIPTORS.0, DESCRIPTORS.1)
+    let half = hard_limit(libc::RLIMIT_NOFILE)? / 2;
+    set_limit(libc::RLIMIT_NOFILE, DESCRIPTORS.0.min(half), DESCRIPTORS.1.min(half))
 }
 
 /// Sets the process-wide marks that prctl(2) and personality(2) know.

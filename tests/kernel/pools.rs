@@ -211,7 +211,12 @@ fn per_user() -> Outcome {
     check!(taken.errno == libc::ENOMEM && taken.count <= 8, "{taken:?}");
     let taken = drained("in-flight", 10_000)?;
     check!(taken.errno == libc::ETOOMANYREFS, "never refused: {taken:?}");
-    Ok(())
+    // Whoever enters sends descriptors as the same user.
+    let greedy = container()?;
+    drain_inside(&greedy, "in-flight", 10_000)?;
+    let (code, text) = greedy.shell("echo in")?;
+    check!(code == 0 && text == "in\n", "{text}");
+    greedy.finish().map(drop)
 }
 
 /// Through a virtual machine's socket one would reach its hypervisor; this kernel has more families than a container.
