@@ -32,9 +32,9 @@ pub async fn settle(registry: &Arc<Registry>, running: &[ContainerId]) {
         tell(registry, *container, Command::ReportBoot { boot }, "boot").await;
         let command = match observe(registry, *container).await {
             Some(Observation::Running { init, ready: true }) => Command::ReportReady { init },
-            Some(Observation::Exited { init, exit }) => Command::ReportExit { init, exit },
+            Some(Observation::Exited { init, exit, hits }) => Command::ReportExit { init, exit, hits },
             Some(Observation::Absent | Observation::Remains) => match recorded_init(registry, *container) {
-                Some(init) => Command::ReportExit { init, exit: Exit::Unknown },
+                Some(init) => Command::ReportExit { init, exit: Exit::Unknown, hits: Box::default() },
                 None => continue,
             },
             Some(Observation::Running { ready: false, .. }) | None => continue,
@@ -78,6 +78,10 @@ pub fn follow(registry: Arc<Registry>) {
 async fn report(registry: &Arc<Registry>, change: Change) {
     match change {
         Change::Observed { container, observation } => report_observation(registry, container, observation).await,
+        // What nobody takes note of is told again by the host.
+        Change::Counted { container, init, hits } => {
+            tell(registry, container, Command::ReportHits { init, hits }, "hits").await;
+        }
         Change::SessionEnded { session, code } => close_session(registry, session, code, None).await,
     }
 }
@@ -114,7 +118,9 @@ pub async fn close_session(registry: &Arc<Registry>, session: SessionId, code: O
 async fn report_observation(registry: &Arc<Registry>, container: ContainerId, observation: Observation) {
     let command = match &observation {
         Observation::Running { init, ready: true } => Command::ReportReady { init: init.clone() },
-        Observation::Exited { init, exit } => Command::ReportExit { init: init.clone(), exit: *exit },
+        Observation::Exited { init, exit, hits } => {
+            Command::ReportExit { init: init.clone(), exit: *exit, hits: hits.clone() }
+        }
         Observation::Running { ready: false, .. } | Observation::Absent | Observation::Remains => return,
     };
     let tries = if matches!(command, Command::ReportExit { .. }) { TRIES } else { TRIES_OF_NEWS };
@@ -139,9 +145,19 @@ async fn tell_while_seen(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
-        if registry.is_closing() || observe(registry, container).await.as_ref() != Some(seen) {
+        if registry.is_closing() || !observe(registry, container).await.is_some_and(|now| is_same(&now, seen)) {
             return;
         }
+    }
+}
+
+/// The same end may have left other words in the kernel's log by now.
+fn is_same(now: &Observation, seen: &Observation) -> bool {
+    match (now, seen) {
+        (Observation::Exited { init, exit, .. }, Observation::Exited { init: seen, exit: how, .. }) => {
+            init == seen && exit == how
+        }
+        _ => now == seen,
     }
 }
 

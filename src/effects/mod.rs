@@ -16,7 +16,7 @@ pub use context::{Cancel, EffectContext, Progress, ProgressSink, ProgressUpdate}
 
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::events::{Exit, ProcessIdentity};
-use crate::types::{ContainerId, SessionId};
+use crate::types::{ContainerId, Hits, SessionId};
 
 /// Does what states owe the world, and tells what it sees.
 pub trait Host: Send + Sync + 'static {
@@ -32,7 +32,7 @@ pub trait Host: Send + Sync + 'static {
     /// Lists the containers of which anything is left in the kernel.
     fn observed(&self) -> Vec<ContainerId>;
 
-    /// Waits until a container's init becomes ready or ends, or a session ends, at most until the host is closed.
+    /// Waits until a container's init becomes ready or ends, it runs into a limit, or a session ends, at most until the host is closed.
     ///
     /// One call delivers one change, whoever it is about; nothing means that the host was closed.
     fn next_change(&self) -> Option<Change>;
@@ -59,6 +59,8 @@ pub enum Observation {
         init: ProcessIdentity,
         /// How.
         exit: Exit,
+        /// How often it had run into its limits.
+        hits: Box<Hits>,
     },
     /// Something is left, but no init and no word of its end.
     Remains,
@@ -73,6 +75,15 @@ pub enum Change {
         container: ContainerId,
         /// What is to be seen now.
         observation: Observation,
+    },
+    /// A container ran into its limits, or was found to have.
+    Counted {
+        /// Which container.
+        container: ContainerId,
+        /// Which process its init is.
+        init: ProcessIdentity,
+        /// How often since its start.
+        hits: Box<Hits>,
     },
     /// A session in a container is over.
     SessionEnded {

@@ -79,7 +79,7 @@ impl SimulatedHost {
         let mut world = lock(&self.world);
         if let Some(init) = world.inits.remove(&container) {
             world.exits.insert(container, (init.clone(), exit));
-            let observation = Observation::Exited { init, exit };
+            let observation = Observation::Exited { init, exit, hits: Box::default() };
             let _ = self.sender.send(Some(Change::Observed { container, observation }));
         }
     }
@@ -199,7 +199,7 @@ impl Host for SimulatedHost {
             && !lock(&self.world).inits.contains_key(container)
         {
             let exit = lock(&self.world).exits.get(container).map_or(Exit::Unknown, |(_, exit)| *exit);
-            return Ok(Facts::InitEnded { exit });
+            return Ok(Facts::InitEnded { exit, hits: Box::default() });
         }
         match steps::run(self, effect, context, self) {
             Ending::Done => Ok(facts(&lock(&self.world), effect)),
@@ -214,7 +214,7 @@ impl Host for SimulatedHost {
             return Observation::Running { init: init.clone(), ready: true };
         }
         if let Some((init, exit)) = world.exits.get(&container) {
-            return Observation::Exited { init: init.clone(), exit: *exit };
+            return Observation::Exited { init: init.clone(), exit: *exit, hits: Box::default() };
         }
         let left = world.marks.contains_key(&format!("running/{container}"));
         if left { Observation::Remains } else { Observation::Absent }

@@ -5,13 +5,15 @@
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use super::failure::{Failure, Step as _};
+use super::launch::{COMMAND_SIGNAL, CONTROL, SIGNALED, Word};
+use super::program;
 use super::security::{self, Profile};
-use super::{launch::Word, program};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, ForkOptions, Forked, WaitStatus};
-use crate::sys::{descriptor, signal, tty};
+use crate::sys::{descriptor, signal, socket, tty};
 
 /// Starts the command and stays as process 1 until it ends; returns only when something failed before that.
 pub(super) fn run(
@@ -58,6 +60,7 @@ fn supervise(command: i32, arrivals: &OwnedFd) -> Result<Infallible, Failure> {
         }
         while let Some((pid, status)) = process::reap().step("reap")? {
             if pid == command {
+                tell(status);
                 process::exit_now(exit_code(status));
             }
         }
@@ -68,6 +71,14 @@ fn supervise(command: i32, arrivals: &OwnedFd) -> Result<Infallible, Failure> {
 fn exit_code(status: WaitStatus) -> i32 {
     match status {
         WaitStatus::Exited(code) => code,
-        WaitStatus::Signaled(number) => 128 + number,
+        WaitStatus::Signaled(number) => SIGNALED + number,
+    }
+}
+
+/// Tells the supervisor which signal it was: the code alone could be the command's own. Nobody is there to be told of a failure.
+fn tell(status: WaitStatus) {
+    if let WaitStatus::Signaled(number) = status {
+        let path = format!("/run/host/{CONTROL}/notify");
+        let _ = socket::tell(Path::new(&path), format!("{COMMAND_SIGNAL}{number}").as_bytes());
     }
 }

@@ -6,14 +6,14 @@ use crate::events::{ContainerEvent, DomainEvent, Envelope, Exit, Mark};
 use crate::types::{Category, IdRange, Name, Size, Span, Timestamp};
 
 use super::model::{self, Model, table};
-use super::rows::{ContainerRow, ContainerState, HoldRow, OpenOperation};
+use super::rows::{ContainerRow, ContainerState, HoldRow, LimitHits, OpenOperation};
 
 /// Is the read model.
 pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =
@@ -29,6 +29,7 @@ impl Model for Containers {
         let before = row.state;
         operation(&mut row, &fact, event);
         life(&mut row, &fact, event);
+        hits(&mut row.hits, &fact, event);
         belongings(&mut row, &fact);
         holds(&mut row, &fact, event);
         row.state = row.operation.as_ref().and_then(|open| under_way(&open.verb)).unwrap_or(row.rest);
@@ -63,6 +64,7 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         restarts: 0,
         restarts_at: None,
         last_exit: None,
+        hits: LimitHits::default(),
         holds: vec![],
         operation: None,
         deleted_until: None,
@@ -193,6 +195,28 @@ fn paused_because(row: &ContainerRow, left: Size) -> String {
          itself once there is room, or now: berth container resume {}",
         row.name
     )
+}
+
+/// What was told of a run stays until the next one begins.
+fn hits(hits: &mut LimitHits, fact: &ContainerEvent, event: &Envelope) {
+    match fact {
+        ContainerEvent::ContainerStarted { .. } => *hits = LimitHits::default(),
+        ContainerEvent::ProcessesKilled { total, victims, .. } => {
+            hits.kills = *total;
+            hits.killed_at = Some(event.recorded_at);
+            if !victims.is_empty() {
+                hits.victims.clone_from(victims);
+            }
+        }
+        ContainerEvent::ProcessesRefused { total, .. } => {
+            (hits.refused, hits.refused_at) = (*total, Some(event.recorded_at));
+        }
+        ContainerEvent::DiskFilled { times, .. } => {
+            (hits.filled, hits.filled_at, hits.disk_full) = (*times, Some(event.recorded_at), true);
+        }
+        ContainerEvent::DiskCleared => hits.disk_full = false,
+        _ => {}
+    }
 }
 
 fn halted(row: &mut ContainerRow) {

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use backup::{BackupRow, LastBackup};
 pub use batch::{BatchMemberRow, BatchRow};
 pub use clock::{ClockRow, StepRow};
-pub use container::{ContainerRow, ContainerState, HoldRow};
+pub use container::{ContainerRow, ContainerState, HoldRow, LimitHits};
 pub use coverage::{CoverageRow, CoverageWarning};
 pub use event::{EventDetail, EventRow};
 pub use maintenance::MaintenanceRow;

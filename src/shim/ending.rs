@@ -7,6 +7,7 @@ use super::record;
 use super::supervisor::{Life, Supervisor};
 use super::unheard::{self, Unheard};
 use crate::kernel::cgroup::Cgroup;
+use crate::kernel::launch::SIGNALED;
 use crate::sys::process::{self, Child, WaitStatus};
 use crate::sys::signal;
 
@@ -67,10 +68,12 @@ impl Supervisor {
 
     /// Records the end of the first process: the kernel has killed everything else in its pid namespace.
     fn init_ended(&mut self, status: WaitStatus) {
+        // Its last word may have come with its end.
+        self.take_notification();
         let Some((init, _)) = self.life.init() else { return };
         let mut record = ExitRecord {
             init: init.clone(),
-            exit: exit_of(status),
+            exit: exit_of(status, self.command_signal),
             statistics: self.cgroup.as_ref().map(Cgroup::statistics).unwrap_or_default(),
             leftover: None,
         };
@@ -133,11 +136,14 @@ impl Supervisor {
 
 /// The kernel ends the init of a pid namespace by `SIGHUP` for a restart and by `SIGINT` for halt and power-off
 /// (reboot(2), "Behavior inside PID namespaces").
-fn exit_of(status: WaitStatus) -> Exit {
+fn exit_of(status: WaitStatus, command_signal: Option<i32>) -> Exit {
     match status {
         WaitStatus::Signaled(signal::HANGUP) => Exit::Reboot,
         WaitStatus::Signaled(signal::INTERRUPT) => Exit::PowerOff,
         WaitStatus::Signaled(number) => Exit::Signaled { number },
-        WaitStatus::Exited(code) => Exit::Exited { code },
+        WaitStatus::Exited(code) => match command_signal {
+            Some(number) if code == SIGNALED + number => Exit::CommandSignaled { number },
+            _ => Exit::Exited { code },
+        },
     }
 }

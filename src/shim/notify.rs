@@ -1,12 +1,13 @@
 //! The readiness socket: what the container's init says by sd_notify(3).
 //!
-//! Whoever runs in the container may write there, so only two facts are taken from it: ready, and a short text.
+//! Whoever runs in the container may write there, so only a few facts are taken from it: ready, a short text, and which signal
+//! ended the command of the built-in init, which counts only where the init's exit code says so too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::kernel::failure::{Failure, Step as _};
-use crate::kernel::launch::CONTROL;
+use crate::kernel::launch::{COMMAND_SIGNAL, CONTROL};
 use crate::sys::{process, socket};
 
 /// The longest message that is read.
@@ -23,6 +24,8 @@ pub struct Notification {
     pub ready: bool,
     /// A line about the state.
     pub text: Option<String>,
+    /// The signal that ended the command of the built-in init.
+    pub command_signal: Option<i32>,
 }
 
 /// The socket, in a folder of the staging place that the container sees.
@@ -49,6 +52,7 @@ impl NotifySocket {
             let one = parse(&message.bytes);
             all.ready |= one.ready;
             all.text = one.text.or(all.text);
+            all.command_signal = one.command_signal.or(all.command_signal);
         }
         all
     }
@@ -66,6 +70,7 @@ fn parse(bytes: &[u8]) -> Notification {
     Notification {
         ready: text.lines().any(|line| line == "READY=1"),
         text: text.lines().find_map(|line| line.strip_prefix("STATUS=")).map(printable),
+        command_signal: text.lines().find_map(|line| line.strip_prefix(COMMAND_SIGNAL)?.parse().ok()),
     }
 }
 
@@ -86,7 +91,8 @@ mod tests {
     #[test]
     fn ready_and_status_are_understood_and_control_characters_are_not_kept() {
         let said = parse(b"READY=1\nSTATUS=up\x1b[31m\nX=1");
-        assert_eq!(said, Notification { ready: true, text: Some("up[31m".into()) });
+        assert_eq!(said, Notification { ready: true, text: Some("up[31m".into()), command_signal: None });
         assert_eq!(parse(b"READY=10\xff"), Notification::default());
+        assert_eq!(parse(b"X_BERTH_COMMAND_SIGNAL=9").command_signal, Some(9));
     }
 }

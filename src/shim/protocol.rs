@@ -249,6 +249,11 @@ pub enum Exit {
         /// Its number.
         number: i32,
     },
+    /// A signal ended the command of the built-in init.
+    CommandSignaled {
+        /// Its number.
+        number: i32,
+    },
 }
 
 /// What is kept of a container's end until it is acknowledged.

@@ -77,6 +77,7 @@ pub(super) struct Supervisor {
     pub(super) unheard: Option<Unheard>,
     pub(super) ready: bool,
     pub(super) status_text: Option<String>,
+    pub(super) command_signal: Option<i32>,
     pub(super) console: Option<Console>,
     pub(super) sessions: Sessions,
     pub(super) connections: Vec<Connection>,
@@ -144,6 +145,7 @@ impl Supervisor {
             unheard: None,
             ready: false,
             status_text: None,
+            command_signal: None,
             console: None,
             sessions: Sessions::default(),
             connections: first.into_iter().map(|socket| Connection::new(0, socket)).collect(),
@@ -293,9 +295,10 @@ impl Supervisor {
         self.connections.retain(|connection| !connection.subscribed || connection.send(&reply, &[]));
     }
 
-    fn take_notification(&mut self) {
+    pub(super) fn take_notification(&mut self) {
         let said = self.notify.take();
         self.status_text = said.text.or(self.status_text.take());
+        self.command_signal = said.command_signal.or(self.command_signal);
         if said.ready && self.spec.readiness == Readiness::Notify {
             self.become_ready();
         }

@@ -12,6 +12,7 @@ pub mod durable;
 pub mod ext4;
 pub mod fs;
 pub mod heritage;
+pub mod kernel_log;
 pub mod lock;
 pub mod loop_device;
 pub mod mount;

@@ -181,3 +181,29 @@ pub fn make_current_directory_root() -> io::Result<()> {
 pub fn sync_file_system(descriptor: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::syncfs(descriptor)?)
 }
+
+/// Is the room in a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What of it is free for those who are not privileged.
+    pub bytes_free: u64,
+    /// How many files it can hold; 0 where it has no such bound.
+    pub files: u64,
+    /// How many more.
+    pub files_free: u64,
+}
+
+/// Asks for the room in the file system at a path (statfs(2)).
+pub fn room(path: &Path) -> io::Result<Room> {
+    let found = rustix::fs::statfs(path)?;
+    let unit = u64::try_from(found.f_frsize).unwrap_or(0);
+    let bytes = |blocks: u64| blocks.saturating_mul(unit);
+    Ok(Room {
+        bytes: bytes(found.f_blocks),
+        bytes_free: bytes(found.f_bavail),
+        files: found.f_files,
+        files_free: found.f_ffree,
+    })
+}

@@ -73,6 +73,17 @@ pub fn bind_datagram(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Sends one message to the datagram socket at `path`, without waiting.
+///
+/// # Errors
+/// Nobody listens there, or there is no room for it now.
+pub fn tell(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let socket = new_socket(SocketType::DGRAM)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::net::sendto(&socket, bytes, SendFlags::NOSIGNAL, &SocketAddrUnix::new(path)?)?;
+    Ok(())
+}
+
 /// Limits how long a blocking receive and send may take.
 pub fn set_timeout(socket: impl AsFd, limit: Duration) -> io::Result<()> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};

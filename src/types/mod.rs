@@ -8,6 +8,7 @@ mod clock_watch;
 mod cpus;
 mod cron;
 mod fingerprint;
+mod hits;
 mod host_name;
 mod id;
 mod id_range;
@@ -33,6 +34,7 @@ pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cpus::{Cpus, InvalidCpus};
 pub use cron::{CronExpression, InvalidCron};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use hits::Hits;
 pub use host_name::{HOST_NAME_LENGTH_MAX, HostName, InvalidHostName};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,

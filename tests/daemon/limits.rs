@@ -1,16 +1,21 @@
 //! Limits hold, also those that are set while the container runs, and what they did is told.
 
-use serde_json::Value;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 use crate::check;
-use crate::fixture::Node;
-use crate::harness::{Outcome, Stop, misses, need};
+use crate::fixture::{Node, PATIENCE};
+use crate::harness::{Outcome, Stop, misses, need, remains};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("too little memory kills inside alone, and is counted", memory),
     ("memory is not lowered below what is in use, and what the machine has not is warned of", below_use),
     ("processes and processor time are limited while it runs", processes_and_time),
     ("a full disk is full inside alone, and grows", disk),
+    ("what the kernel counts is told, also what it counted while no daemon ran", hits_are_told),
+    ("the end of an init says who brought it", who_ended_it),
+    ("page cache is not memory in use", page_cache),
 ];
 
 fn node(name: &str, more: &[&str]) -> Result<Node, Stop> {
@@ -126,5 +131,92 @@ fn disk() -> Outcome {
     let large = size(&node)?;
     check!((70..=96).contains(&large), "{large}");
     node.refused(&["container", "set", "c1", "--disk", "64M"], 2, "container.disk-shrinks")?;
+    node.finish()
+}
+
+fn hits_are_told() -> Outcome {
+    need(&["cgroup controller memory", "cgroup controller pids", "loop devices", "mkfs.ext4"])?;
+    let mut node = node("hits", &["--memory", "64M", "--pids", "40"])?;
+    let eat = "exec 2>/dev/null; head -c 200000000 /dev/zero | tail -c 190000000 | wc -c";
+    sh(&node, eat)?;
+    let row = node.wait_for("c1", |row| row["hits"]["kills"].as_u64() > Some(0))?;
+    check!(row["state"] == "running" && row["hits"]["killed_at"].is_string(), "{row:#}");
+    sh(&node, "dd if=/dev/zero of=/full bs=1M count=100 2>/dev/null")?;
+    sh(&node, "i=0; while [ $i -lt 100 ]; do sleep 3 & i=$((i+1)); done 2>/dev/null; wait")?;
+    node.wait_for("c1", |row| row["hits"]["refused"].as_u64() > Some(0) && row["hits"]["disk_full"] == true)?;
+    let shown = node.must(&["container", "show", "c1"])?.out;
+    for words in ["out of memory", "killed, last", "process limit", "reached ", "full now"] {
+        check!(shown.contains(words), "{words}: {shown}");
+    }
+    let listed = node.must(&["ps"])?.out;
+    for words in ["Out of memory: c1.", "Process limit reached: c1.", "Disk full: c1."] {
+        check!(listed.contains(words), "{words}: {listed}");
+    }
+    let history = node.must(&["container", "history", "c1"])?.out;
+    check!(history.contains("killed by the out-of-memory killer: memory limit 64 MiB"), "{history}");
+    check!(history.contains("refused: the limit of 40 was reached"), "{history}");
+    check!(history.contains("disk full: 32 MiB"), "{history}");
+    // What is counted while no daemon runs is told by the next one.
+    let kills = node.container("c1")?["hits"]["kills"].as_u64();
+    sh(&node, "rm /full; sync")?;
+    let pid = node.container("c1")?["init"]["pid"].to_string();
+    sh(&node, &format!("(sleep 4; {eat}; echo > /done) >/dev/null 2>&1 &"))?;
+    node.stop()?;
+    let begun = Instant::now();
+    while !std::path::Path::new(&format!("/proc/{pid}/root/done")).exists() {
+        check!(begun.elapsed() < PATIENCE, "nothing was limited");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    node.start()?;
+    node.wait_for("c1", |row| row["hits"]["kills"].as_u64() > kills && row["hits"]["disk_full"] == false)?;
+    node.finish()
+}
+
+/// The end of what runs says who brought it, not only a number.
+fn who_ended_it() -> Outcome {
+    need(&["cgroup controller memory"])?;
+    let node = Node::begin("who-ended-it")?;
+    node.template()?;
+    let plain = ["--disk-kind", "directory", "--memory", "64M"];
+    let stopped = |row: &Value| row["state"] == "stopped" && row["operation"].is_null();
+    let told = |name: &str, command: &str| -> Result<(Value, String), Stop> {
+        let more = [&plain[..], &["--", "sh", "-c", command]].concat();
+        node.running(name, &more)?;
+        let row = node.wait_for(name, stopped)?;
+        Ok((row["last_exit"].clone(), node.must(&["container", "show", name])?.out))
+    };
+    let (exit, shown) = told("eater", "sleep 1; exec tail -c 190000000 /dev/zero")?;
+    check!(exit == json!({ "out-of-memory": { "limit": 64 << 20 } }), "{exit}");
+    check!(shown.contains("killed by the out-of-memory killer (memory limit 64 MiB)"), "{shown}");
+    let (exit, shown) = told("shell", "sleep 1; tail -c 190000000 /dev/zero; exit $?")?;
+    check!(exit == json!({ "out-of-memory": { "limit": 64 << 20 } }), "{exit}: {shown}");
+    let (exit, shown) = told("inside", "sleep 1; kill -9 $$")?;
+    check!(exit == json!({ "command-signal": 9 }) && shown.contains("killed by SIGKILL, not by Berth"), "{shown}");
+    let (exit, _) = told("code", "sleep 1; exit 137")?;
+    check!(exit == json!({ "code": 137 }), "{exit}");
+    node.running("outside", &plain)?;
+    remains::kill(i32::try_from(node.container("outside")?["init"]["pid"].as_i64().unwrap_or(0)).unwrap_or(0));
+    let row = node.wait_for("outside", stopped)?;
+    check!(row["last_exit"] == json!({ "signal": 9 }), "{row:#}");
+    node.running("berth", &plain)?;
+    node.must(&["container", "stop", "--kill", "berth"])?;
+    let row = node.wait_for("berth", stopped)?;
+    check!(row["last_exit"] == "killed", "{row:#}");
+    let history = node.must(&["container", "history", "outside"])?.out;
+    check!(history.contains("killed by SIGKILL from outside Berth"), "{history}");
+    node.finish()
+}
+
+/// What the kernel takes back when it needs to is not in use.
+fn page_cache() -> Outcome {
+    need(&["cgroup controller memory"])?;
+    let node = node("page-cache", &["--disk-kind", "directory", "--memory", "200M"])?;
+    sh(&node, "dd if=/dev/zero of=/big bs=1M count=100 2>/dev/null; sync; cat /big >/dev/null")?;
+    let row = node.container("c1")?;
+    let (memory, cache) = (row["usage"]["memory"].as_u64(), row["usage"]["memory_cache"].as_u64());
+    check!(memory < Some(30 << 20) && cache > Some(90 << 20), "{row:#}");
+    sh(&node, "dd if=/dev/zero of=/dev/shm/big bs=1M count=60 2>/dev/null")?;
+    let row = node.container("c1")?;
+    check!(row["usage"]["memory"].as_u64() > Some(60 << 20), "{row:#}");
     node.finish()
 }

@@ -83,7 +83,7 @@ fn command() -> Outcome {
     test.wait_console("up")?;
     test.client().signal(signal::TERMINATE)?;
     let exit = test.wait_exit()?;
-    check!(exit.exit == Exit::Exited { code: 143 }, "{exit:?}");
+    check!(exit.exit == Exit::CommandSignaled { number: 15 }, "{exit:?}");
     test.finish().map(drop)
 }
 

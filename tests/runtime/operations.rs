@@ -192,7 +192,7 @@ impl Walk {
             Action::Host(work) if work.name() == "signal init" => {
                 // The init ends by itself; nobody waits for the grace.
                 let given = Given { operation: owed.operation, at: Timestamp::from_micros(2) };
-                let exit = Command::ReportExit { init: init(), exit: Exit::PowerOff };
+                let exit = Command::ReportExit { init: init(), exit: Exit::PowerOff, hits: Box::default() };
                 let events = self.state.decide(&exit, given).unwrap();
                 self.fold(&events, given);
                 return true;

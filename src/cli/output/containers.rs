@@ -2,8 +2,11 @@
 
 use super::look::{used_of, why};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
-use crate::projections::rows::{ContainerRow, CoverageRow};
-use crate::types::Managed;
+use crate::projections::rows::{ContainerRow, CoverageRow, LimitHits};
+use crate::types::{Managed, Size, Timestamp};
+
+/// The most containers that the line below a list names.
+const NAMED_MAX: usize = 5;
 
 impl Tabular for ContainerRow {
     const COLUMNS: &'static [Column] = &[
@@ -16,6 +19,7 @@ impl Tabular for ContainerRow {
         Column::right("UP"),
         Column::left("TEMPLATE").wide(),
         Column::left("NETWORK").wide(),
+        Column::right("CACHE").wide(),
         Column::right("CPUS").wide(),
         Column::right("PIDS").wide(),
         Column::left("LABELS").wide(),
@@ -37,6 +41,7 @@ impl Tabular for ContainerRow {
             Cell::maybe(self.started_at.map(|moment| look.lasted(moment))),
             Cell::maybe(self.template_name.as_ref()),
             Cell::maybe(self.network_name.as_ref()),
+            Cell::maybe(self.usage.and_then(|usage| usage.memory_cache).map(Size::from_bytes)),
             Cell::maybe(limits.cpus),
             Cell::maybe(limits.pids),
             Cell::maybe(Some(labels.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty())),
@@ -71,6 +76,7 @@ fn limits(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
     };
     vec![
         ("memory", used_of(usage.memory, limits.memory)),
+        ("page cache", Cell::maybe(usage.memory_cache.map(Size::from_bytes))),
         ("cpus", Cell::maybe(limits.cpus)),
         ("processes", Cell::maybe(pids)),
         ("disk", used_of(usage.disk, Some(limits.disk))),
@@ -115,6 +121,10 @@ fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {
     let mut pairs = Vec::new();
     pairs.extend(row.started_at.map(|moment| ("up", Cell::from(look.lasted(moment)))));
     pairs.extend(row.warnings.iter().map(|words| ("warning", Cell::toned(words, Tone::Warn))));
+    pairs.extend(hits(&row.hits, look).into_iter().map(|(name, words)| (name, Cell::toned(words, Tone::Warn))));
+    if let Some(exit) = row.last_exit.filter(|_| row.init.is_none()) {
+        pairs.push(("ended", Cell::from(exit.words())));
+    }
     if row.restarts > 0 {
         let next = row.restarts_at.map(|moment| format!(", next {}", look.ahead(moment))).unwrap_or_default();
         pairs.push(("restarted", Cell::toned(format!("{} in a row{next}", times(row.restarts)), Tone::Warn)));
@@ -132,8 +142,30 @@ fn life(row: &ContainerRow, look: Look) -> Vec<(&'static str, Cell)> {
     pairs
 }
 
-fn times(count: u32) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+/// Returns what its limits did in this run, or in the last one.
+fn hits(hits: &LimitHits, look: Look) -> Vec<(&'static str, String)> {
+    let ago = |at: Option<Timestamp>| at.map(|at| format!(", last {}", look.ago(at))).unwrap_or_default();
+    let mut lines = Vec::new();
+    if hits.kills > 0 {
+        let names = if hits.victims.is_empty() { String::new() } else { format!(" ({})", hits.victims.join(", ")) };
+        let processes = if hits.kills == 1 { "process" } else { "processes" };
+        lines.push(("out of memory", format!("{} {processes} killed{}{names}", hits.kills, ago(hits.killed_at))));
+    }
+    if hits.refused > 0 {
+        lines.push(("process limit", format!("reached {}{}", times(hits.refused), ago(hits.refused_at))));
+    }
+    if hits.filled > 0 {
+        let now = if hits.disk_full { "full now" } else { "not full now" };
+        lines.push(("disk full", format!("{now}, found so {}{}", times(hits.filled), ago(hits.filled_at))));
+    }
+    lines
+}
+
+fn times(count: impl Into<u64>) -> String {
+    match count.into() {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
 }
 
 /// Returns the line below a list of containers.
@@ -147,11 +179,32 @@ pub fn summary(rows: &[ContainerRow]) -> String {
         1 => " 1 has no backup.".to_owned(),
         _ => format!(" {never} have no backup."),
     };
+    let look = format!("{look}{}", at_their_limits(rows));
     match rows.len() {
         0 => "No containers.".to_owned(),
         1 => format!("1 container, {running} running.{look}"),
         count => format!("{count} containers, {running} running.{look}"),
     }
+}
+
+/// Names those that ran into a limit in this run, and which.
+fn at_their_limits(rows: &[ContainerRow]) -> String {
+    let named = |words: &str, fits: fn(&LimitHits) -> bool| {
+        let names: Vec<&str> = rows.iter().filter(|row| fits(&row.hits)).map(|row| row.name.as_str()).collect();
+        match names.len() {
+            0 => String::new(),
+            count if count > NAMED_MAX => {
+                format!(" {words}: {} and {} more.", names[..NAMED_MAX].join(", "), count - NAMED_MAX)
+            }
+            _ => format!(" {words}: {}.", names.join(", ")),
+        }
+    };
+    [
+        named("Out of memory", |hits| hits.kills > 0),
+        named("Process limit reached", |hits| hits.refused > 0),
+        named("Disk full", |hits| hits.disk_full),
+    ]
+    .concat()
 }
 
 impl Tabular for CoverageRow {

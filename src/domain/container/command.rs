@@ -2,7 +2,7 @@
 
 use crate::domain::effect::{Ask, Asked, Report};
 use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity, RestartPolicy};
-use crate::types::{ContainerId, Managed, Name, OperationId, Size, Span, StreamName};
+use crate::types::{ContainerId, Hits, Managed, Name, OperationId, Size, Span, StreamName};
 
 /// How long a container that another operation stops may take to end by itself.
 pub const GRACE_OF_SAGAS: Span = Span::from_secs(30);
@@ -103,6 +103,15 @@ pub enum Command {
         init: ProcessIdentity,
         /// How it ended.
         exit: Exit,
+        /// How often it had run into its limits.
+        hits: Box<Hits>,
+    },
+    /// It was seen to have run into its limits.
+    ReportHits {
+        /// Which process its init is.
+        init: ProcessIdentity,
+        /// How often since its start.
+        hits: Box<Hits>,
     },
     /// Its init says that all is up.
     ReportReady {

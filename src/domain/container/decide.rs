@@ -1,11 +1,11 @@
 //! Judges commands against the state. Three answers: facts, nothing (it is so already), or a rejection.
 
-use super::{Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, plan};
+use super::{Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, hits, plan};
 use crate::domain::Given;
 use crate::events::{
     Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity, RestartPolicy,
 };
-use crate::types::{ContainerId, Managed, Name, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{ContainerId, Hits, Managed, Name, OperationId, Size, Span, StreamName, Timestamp};
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -34,10 +34,11 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Purge => purge(state),
         Command::Remove { .. } => remove(state, given.operation),
         Command::Cancel { operation } => cancel(state, *operation),
-        Command::ReportExit { init, exit } => Ok(report_exit(state, init, *exit)),
+        Command::ReportExit { init, exit, hits } => Ok(report_exit(state, init, *exit, hits, given)),
+        Command::ReportHits { init, hits } => Ok(hits::report(state, init, hits)),
         Command::ReportReady { init } => Ok(report_ready(state, init)),
         Command::ReportBoot { boot } => Ok(report_boot(state, boot)),
-        Command::Report(report) => Ok(plan::decide_report(state, report)),
+        Command::Report(report) => Ok(plan::decide_report(state, report, given)),
     }
 }
 
@@ -404,15 +405,21 @@ fn cancel(state: &Container, operation: OperationId) -> Decision {
 }
 
 /// An exit ends whatever had a running init for its object; a rename goes on, and the exit is reported again after it.
-fn report_exit(state: &Container, init: &ProcessIdentity, exit: Exit) -> Vec<ContainerEvent> {
+fn report_exit(
+    state: &Container,
+    init: &ProcessIdentity,
+    exit: Exit,
+    hits: &Hits,
+    given: Given,
+) -> Vec<ContainerEvent> {
     if state.init() != Some(init) {
         return vec![];
     }
     match state.open.as_ref().map(|open| &open.work) {
         Some(Work::Stop(_)) if state.ended.is_some() => vec![],
-        Some(Work::Stop(_)) | None => vec![ContainerEvent::InitExited { exit }],
+        Some(Work::Stop(_)) | None => hits::end(state, exit, hits, given),
         Some(work) => match without_object(work, "its init ended") {
-            Some(closing) => vec![closing, ContainerEvent::InitExited { exit }],
+            Some(closing) => [closing].into_iter().chain(hits::end(state, exit, hits, given)).collect(),
             None => vec![],
         },
     }

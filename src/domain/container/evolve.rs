@@ -55,6 +55,7 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
         }
         _ => {
             progress(state, event, given);
+            state.told.evolve(event, given);
             life(state, event, given);
             record(state, event);
         }

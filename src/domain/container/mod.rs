@@ -17,6 +17,7 @@
 mod command;
 mod decide;
 mod evolve;
+mod hits;
 mod plan;
 mod rejection;
 #[cfg(test)]
@@ -70,6 +71,8 @@ pub struct Container {
     ended: Option<Exit>,
     /// How many times in a row it has started again by itself.
     restarts: u32,
+    /// How often it ran into its limits since its start, as far as that was told.
+    told: hits::Told,
     /// Whether a start that was called off may have left something in the kernel.
     remains: bool,
     /// Whether it stands still, or is about to, for want of space on the host alone.
@@ -245,7 +248,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 3;
+    const STATE_SCHEMA: u32 = 4;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

@@ -14,6 +14,7 @@
 //! ask whose answer got lost in a crash is covered the same way.
 
 use super::{Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
+use crate::domain::Given;
 use crate::domain::effect::{
     Action, Answer, Ask, Due, Effect, Facts, HostEffect, InitSignal, Outcome, Report, RunSpecification, Step,
 };
@@ -211,7 +212,7 @@ fn undo_ask(open: &Open, step: Step, of: StreamName, wish: Ask) -> Effect {
 }
 
 /// Says what follows from a report. One that fits no effect owed now is stale: nothing follows.
-pub(super) fn decide_report(state: &Container, report: &Report) -> Vec<ContainerEvent> {
+pub(super) fn decide_report(state: &Container, report: &Report, given: Given) -> Vec<ContainerEvent> {
     let awaited = next_effect(state).is_some_and(|owed| owed.operation == report.operation && owed.step == report.step);
     if !awaited {
         return vec![];
@@ -221,7 +222,7 @@ pub(super) fn decide_report(state: &Container, report: &Report) -> Vec<Container
         (Outcome::Woken, GRAVE) => vec![ContainerEvent::PurgeRequested],
         (Outcome::Woken, WAIT_GRACE) => vec![ContainerEvent::GraceExpired],
         (Outcome::Woken, WAIT_RESTART) => vec![ContainerEvent::RestartDue],
-        (Outcome::Done(facts), step) => done(state, step, facts),
+        (Outcome::Done(facts), step) => done(state, step, facts, given),
         (Outcome::Answered(answer), step) => answered(state, step, answer),
         (Outcome::Refused(refusal), step) => refused(state, step, &refusal.message),
         (Outcome::Failed(failure), step) => failed(state, step, &failure.reason),
@@ -229,7 +230,7 @@ pub(super) fn decide_report(state: &Container, report: &Report) -> Vec<Container
     }
 }
 
-fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
+fn done(state: &Container, step: Step, facts: &Facts, given: Given) -> Vec<ContainerEvent> {
     let Some(open) = state.acting() else { return vec![] };
     match (step, facts, &open.work) {
         (PREPARE_DISK, _, _) => vec![ContainerEvent::DiskPrepared, ContainerEvent::ContainerCreated],
@@ -243,7 +244,7 @@ fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
         }
         (CLEAR, _, Work::Stop(stopping)) => vec![cleared(state, stopping)],
         (CLEAR, _, Work::Bury { .. }) => vec![ContainerEvent::RemainsCleared],
-        (SIGNAL, Facts::InitEnded { exit }, _) => vec![ContainerEvent::InitExited { exit: *exit }],
+        (SIGNAL, Facts::InitEnded { exit, hits }, _) => super::hits::end(state, *exit, hits, given),
         (SIGNAL, _, _) => vec![ContainerEvent::StopSignalled],
         (PAUSE, _, _) => vec![ContainerEvent::ContainerPaused],
         (RESUME, _, _) => vec![ContainerEvent::ContainerResumed],
@@ -256,7 +257,7 @@ fn done(state: &Container, step: Step, facts: &Facts) -> Vec<ContainerEvent> {
 }
 
 fn cleared(state: &Container, stopping: &Stopping) -> ContainerEvent {
-    let killed = if stopping.reason == StopReason::Killed { Exit::Signal(9) } else { Exit::Unknown };
+    let killed = if stopping.reason == StopReason::Killed { Exit::Killed } else { Exit::Unknown };
     let exit = state.ended.unwrap_or(killed);
     if stopping.again && stopping.reason == StopReason::Exited {
         let delay = super::delay_after(state.restarts);

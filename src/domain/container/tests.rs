@@ -222,18 +222,19 @@ fn it_should_signal_then_wait_then_kill() {
         .owing(Some("clear"));
     history.push(ContainerEvent::GraceExpired);
     when(history, report("clear", Outcome::Done(Facts::None)))
-        .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed, exit: Exit::Signal(9) }]);
+        .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed, exit: Exit::Killed }]);
 }
 
 #[test]
 fn it_should_not_wait_once_init_has_ended() {
     let mut history = stopping();
     history.push(ContainerEvent::StopSignalled);
-    when(history.clone(), Command::ReportExit { init: init(), exit: Exit::PowerOff })
+    when(history.clone(), Command::ReportExit { init: init(), exit: Exit::PowerOff, hits: Box::default() })
         .then([ContainerEvent::InitExited { exit: Exit::PowerOff }])
         .owing(Some("clear"));
     history.push(ContainerEvent::InitExited { exit: Exit::PowerOff });
-    when(history.clone(), Command::ReportExit { init: init(), exit: Exit::PowerOff }).then_nothing();
+    when(history.clone(), Command::ReportExit { init: init(), exit: Exit::PowerOff, hits: Box::default() })
+        .then_nothing();
     when(history, report("clear", Outcome::Done(Facts::None)))
         .then([ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::PowerOff }])
         .owing(None);
@@ -429,7 +430,7 @@ fn it_should_know_how_its_init_ended_when_a_stop_overtakes_a_reboot() {
 
 #[test]
 fn it_should_clear_away_at_once_when_the_init_to_be_told_has_ended() {
-    when(stopping(), report("signal", Outcome::Done(Facts::InitEnded { exit: Exit::Code(3) })))
+    when(stopping(), report("signal", Outcome::Done(Facts::InitEnded { exit: Exit::Code(3), hits: Box::default() })))
         .then([ContainerEvent::InitExited { exit: Exit::Code(3) }])
         .owing(Some("clear"));
 }
@@ -476,7 +477,7 @@ fn it_should_be_interrupted_by_another_boot() {
 fn it_should_close_what_its_exit_leaves_without_object() {
     let mut history = running();
     history.push(ContainerEvent::PauseRequested);
-    when(history, Command::ReportExit { init: init(), exit: Exit::Code(1) })
+    when(history, Command::ReportExit { init: init(), exit: Exit::Code(1), hits: Box::default() })
         .then([
             ContainerEvent::PauseFailed { reason: "its init ended".to_owned() },
             ContainerEvent::InitExited { exit: Exit::Code(1) },
@@ -507,7 +508,7 @@ fn it_should_ignore_a_stale_report() {
         Report { operation: OperationId::derived("other"), step: "signal", attempt: 1, outcome: Outcome::Woken };
     when(stopping(), Command::Report(foreign)).then_nothing();
     let other = ProcessIdentity { pid: 43, ..init() };
-    when(running(), Command::ReportExit { init: other, exit: Exit::Code(0) }).then_nothing();
+    when(running(), Command::ReportExit { init: other, exit: Exit::Code(0), hits: Box::default() }).then_nothing();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use crate::events::{BackupSummary, Exit, MaintenanceResult, ProcessIdentity, TemplateSummary};
-use crate::types::{LeftOut, ManagedFile, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{Hits, LeftOut, ManagedFile, OperationId, Size, Span, StreamName, Timestamp};
 
 /// Names a step of a plan; the same name always means the same effect of that operation.
 pub type Step = &'static str;
@@ -176,6 +176,8 @@ pub enum Facts {
     InitEnded {
         /// How, where anybody saw it.
         exit: Exit,
+        /// How often it had run into its limits.
+        hits: Box<Hits>,
     },
     /// A store's repository.
     Repository {

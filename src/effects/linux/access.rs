@@ -62,6 +62,7 @@ impl Access for LinuxHost {
         let statistics = self.cgroup(container).ok().flatten()?.statistics();
         Some(Usage {
             memory: statistics.memory,
+            memory_cache: statistics.memory_cache,
             out_of_memory_kills: statistics.oom_kills,
             cpu_micros: statistics.cpu_usec,
             pids: statistics.pids,

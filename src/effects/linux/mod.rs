@@ -1,6 +1,6 @@
 //! The real host: Linux, by way of `sys` and `kernel`.
 //!
-//! `host` says which work goes where. `start`, `stop`, `link`, `observe`, `watch` and `reach` speak to supervisors:
+//! `host` says which work goes where. `start`, `stop`, `link`, `observe`, `watch`, `hits` and `reach` speak to supervisors:
 //! `ready` keeps a few, `supervisor` orders and asks them, `specification` tells each what its container is. `stores`,
 //! `backup`, `restore` and `mapped` speak to the backup engine; `leftovers` is for instances that nobody answers for; the
 //! rest each do one kind of work.
@@ -13,6 +13,7 @@ pub mod defragment;
 pub mod disk;
 mod failure;
 pub mod firewall;
+mod hits;
 mod host;
 pub mod host_template;
 mod inside;
@@ -21,6 +22,7 @@ mod link;
 mod mapped;
 pub mod network;
 mod observe;
+mod out_of_memory;
 pub mod paths;
 mod reach;
 mod ready;

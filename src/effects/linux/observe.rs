@@ -7,12 +7,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::hits;
 use super::host::LinuxHost;
 use super::supervisor::connect;
 use crate::domain::effect::Facts;
 use crate::effects::Observation;
 use crate::events::{Exit, ProcessIdentity};
-use crate::shim::protocol::{self, Phase, Status};
+use crate::shim::protocol::{self, ExitRecord, Phase, Status};
 use crate::shim::record;
 use crate::types::{ContainerId, ManagedFile, Span};
 
@@ -45,25 +46,32 @@ pub(super) fn look_into(directory: &Path) -> Observation {
         && let Ok(client) = connect(directory)
         && let Ok(status) = client.status()
     {
-        return observation_of(status);
+        return observation_of(directory, status);
     }
     if let Ok(Some(exit)) = record::unacknowledged_exit(directory) {
-        return Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) };
+        return ended(directory, &exit);
     }
     // Nobody is left who saw it end: whatever still runs of it is killed when it is cleared away.
     match record::read::<Started>(directory, STARTED_FILE) {
-        Ok(Some(started)) => Observation::Exited { init: started.init, exit: Exit::Unknown },
+        Ok(Some(started)) => Observation::Exited { init: started.init, exit: Exit::Unknown, hits: Box::default() },
         _ => Observation::Remains,
     }
 }
 
 /// Returns what a supervisor says of its container.
-pub(super) fn observation_of(status: Status) -> Observation {
+pub(super) fn observation_of(directory: &Path, status: Status) -> Observation {
     match (status.phase, status.init, status.exit) {
         (Phase::Running, Some(init), _) => Observation::Running { init: identity(&init), ready: status.ready },
-        (Phase::Exited, _, Some(exit)) => Observation::Exited { init: identity(&exit.init), exit: exit_of(exit.exit) },
+        (Phase::Exited, _, Some(exit)) => ended(directory, &exit),
         _ => Observation::Remains,
     }
+}
+
+/// Returns what a supervisor recorded of its container's end.
+pub(super) fn ended(directory: &Path, exit: &ExitRecord) -> Observation {
+    let init = identity(&exit.init);
+    let hits = hits::at_the_end(directory, exit, &init);
+    Observation::Exited { init, exit: exit_of(exit.exit), hits: Box::new(hits) }
 }
 
 /// Tells again of a start that was made before.
@@ -79,11 +87,12 @@ pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {
     ProcessIdentity { boot: process.boot.clone(), pid: process.pid.unsigned_abs(), started: process.started }
 }
 
-pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
+fn exit_of(exit: protocol::Exit) -> Exit {
     match exit {
         protocol::Exit::Reboot => Exit::Reboot,
         protocol::Exit::PowerOff => Exit::PowerOff,
         protocol::Exit::Exited { code } => Exit::Code(code),
         protocol::Exit::Signaled { number } => Exit::Signal(number),
+        protocol::Exit::CommandSignaled { number } => Exit::CommandSignal(number),
     }
 }

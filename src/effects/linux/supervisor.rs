@@ -55,8 +55,10 @@ impl LinuxHost {
             shim.signal(stop_signal(signal)).map_err(shim_failure)
         });
         match (told, self.look(container)) {
-            (_, Observation::Exited { exit, .. }) => Ok(Facts::InitEnded { exit }),
-            (_, Observation::Absent | Observation::Remains) => Ok(Facts::InitEnded { exit: Exit::Unknown }),
+            (_, Observation::Exited { exit, hits, .. }) => Ok(Facts::InitEnded { exit, hits }),
+            (_, Observation::Absent | Observation::Remains) => {
+                Ok(Facts::InitEnded { exit: Exit::Unknown, hits: Box::default() })
+            }
             (told, Observation::Running { .. }) => told.map(|()| Facts::None),
         }
     }

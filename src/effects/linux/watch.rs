@@ -1,19 +1,21 @@
-//! Hears from supervisors when a container becomes ready or ends, or a session in it ends: one thread each, asleep until there is news.
+//! Hears from supervisors when a container becomes ready or ends, or a session in it ends, and looks every few seconds whether it
+//! ran into its limits: one thread each.
 
 use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::hits::Watched;
 use super::host::LinuxHost;
-use super::observe::{exit_of, identity, look_into, observation_of};
+use super::observe::{ended, identity, look_into, observation_of};
 use super::supervisor::connect;
 use crate::effects::{Change, Observation};
 use crate::shim::client::Client;
 use crate::shim::protocol::Event;
 use crate::types::ContainerId;
 
-/// How long one wait lasts; a supervisor that dies ends it at once.
+/// How long one wait lasts at most; a supervisor that dies ends it at once.
 const NEWS: Duration = Duration::from_hours(1);
 
 impl LinuxHost {
@@ -41,23 +43,26 @@ fn listen(container: ContainerId, directory: &Path, changes: &Sender<Option<Chan
     let Ok(events) = connect(directory).and_then(Client::subscribe) else { return };
     // What happened before: it may have become ready, or ended, by now.
     if let Ok(status) = connect(directory).and_then(|client| client.status()) {
-        let observation = observation_of(status);
+        let observation = observation_of(directory, status);
         let is_news = matches!(observation, Observation::Running { ready: true, .. } | Observation::Exited { .. });
         if is_news && changes.send(Some(Change::Observed { container, observation })).is_err() {
             return;
         }
     }
+    let mut watched = Watched::find(container, directory);
     loop {
-        let observation = match events.next(NEWS) {
+        let change = watched.as_mut().and_then(|watched| watched.look(Instant::now()));
+        if change.is_some_and(|change| changes.send(Some(change)).is_err()) {
+            return;
+        }
+        let observation = match events.next(watched.as_ref().map_or(NEWS, Watched::pause)) {
             Ok(None) => continue,
             Ok(Some(Event::Ready)) => {
                 let status = connect(directory).and_then(|client| client.status());
                 let Ok(Some(init)) = status.map(|status| status.init) else { continue };
                 Observation::Running { init: identity(&init), ready: true }
             }
-            Ok(Some(Event::Exited(record))) => {
-                Observation::Exited { init: identity(&record.init), exit: exit_of(record.exit) }
-            }
+            Ok(Some(Event::Exited(record))) => ended(directory, &record),
             Ok(Some(Event::LeaseExpired { .. })) => {
                 tracing::warn!(%container, "a freeze ended by itself: its deadline passed, or who asked for it is gone");
                 continue;

@@ -61,7 +61,9 @@ impl RestartPolicy {
         match (self, exit) {
             (Self::Never, _) | (_, Exit::PowerOff | Exit::Code(0)) => false,
             (_, Exit::Reboot) => true,
-            (policy, Exit::Code(_) | Exit::Signal(_) | Exit::Unknown) => matches!(policy, Self::OnFailure),
+            // Whoever had Berth kill it wants it down.
+            (_, Exit::Killed) => false,
+            (policy, _) => matches!(policy, Self::OnFailure),
         }
     }
 

@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::Size;
+
+/// The signal that nothing can catch.
+const SIGKILL: i32 = 9;
+/// The code with which a shell ends when that ended what it ran.
+const KILLED_CODE: i32 = 128 + SIGKILL;
+
 /// Says which program a template starts as process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -39,16 +46,44 @@ pub enum Exit {
     Reboot,
     /// It powered itself off.
     PowerOff,
+    /// A signal ended the command that Berth's own init ran.
+    CommandSignal(i32),
+    /// The kernel ended it for want of memory.
+    OutOfMemory {
+        /// The limit that it ran into; nothing if the whole machine had no more.
+        limit: Option<Size>,
+    },
+    /// Berth killed it: its time to stop was over, or nobody wanted to wait.
+    Killed,
     /// The supervisor was gone too: nobody saw it.
     Unknown,
 }
 
 impl Exit {
+    /// Says whether the signal that nothing can catch brought it, or a shell says so of what it ran.
+    pub const fn is_kill(self) -> bool {
+        matches!(self, Self::Signal(SIGKILL) | Self::CommandSignal(SIGKILL) | Self::Code(KILLED_CODE))
+    }
+
     /// Returns how init ended, in words.
     pub fn words(self) -> String {
         match self {
+            Self::Code(code @ 129..=159) => {
+                format!("exit code {code}, as a shell says {}", signal_name(code - 128))
+            }
             Self::Code(code) => format!("exit code {code}"),
-            Self::Signal(signal) => format!("signal {signal}"),
+            Self::Signal(SIGKILL) => "killed by SIGKILL from outside Berth".to_owned(),
+            // The kernel drops what a process of the container, or of the host, sends it and it has no handler for.
+            Self::Signal(signal) => format!("ended by {}, a fault of its own", signal_name(signal)),
+            Self::CommandSignal(SIGKILL) => "killed by SIGKILL, not by Berth".to_owned(),
+            Self::CommandSignal(signal) => format!("ended by {}", signal_name(signal)),
+            Self::OutOfMemory { limit: Some(limit) } => {
+                format!("killed by the out-of-memory killer (memory limit {limit})")
+            }
+            Self::OutOfMemory { limit: None } => {
+                "killed by the out-of-memory killer (the machine had no memory left)".to_owned()
+            }
+            Self::Killed => "killed by Berth".to_owned(),
             Self::Reboot => "reboot".to_owned(),
             Self::PowerOff => "power off".to_owned(),
             Self::Unknown => "exit unknown".to_owned(),
@@ -66,4 +101,56 @@ pub enum StopReason {
     Killed,
     /// It ended by itself.
     Exited,
+}
+
+/// Returns the name of a signal (signal(7)).
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        SIGKILL => "SIGKILL",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return format!("signal {number}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_says_who_brought_it() {
+        for (exit, words) in [
+            (
+                Exit::OutOfMemory { limit: Some(Size::from_mib(256)) },
+                "killed by the out-of-memory killer (memory limit 256 MiB)",
+            ),
+            (Exit::OutOfMemory { limit: None }, "killed by the out-of-memory killer (the machine had no memory left)"),
+            (Exit::Signal(9), "killed by SIGKILL from outside Berth"),
+            (Exit::Signal(11), "ended by SIGSEGV, a fault of its own"),
+            (Exit::CommandSignal(9), "killed by SIGKILL, not by Berth"),
+            (Exit::CommandSignal(15), "ended by SIGTERM"),
+            (Exit::CommandSignal(40), "ended by signal 40"),
+            (Exit::Killed, "killed by Berth"),
+            (Exit::Code(137), "exit code 137, as a shell says SIGKILL"),
+            (Exit::Code(3), "exit code 3"),
+        ] {
+            assert_eq!(exit.words(), words);
+        }
+    }
 }

@@ -156,6 +156,36 @@ pub enum ContainerEvent {
     },
     /// Nothing is left in the kernel of a start that was called off.
     RemainsCleared,
+    /// The kernel ended processes in it for want of memory.
+    ProcessesKilled {
+        /// How many since this was told last.
+        count: u64,
+        /// How many since it started.
+        total: u64,
+        /// The names of some of them, as far as the kernel's log tells.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<String>,
+        /// Its limit; nothing if the whole machine had no memory left.
+        limit: Option<Size>,
+    },
+    /// The kernel refused it new processes and threads.
+    ProcessesRefused {
+        /// How many since this was told last.
+        count: u64,
+        /// How many since it started.
+        total: u64,
+        /// Its limit.
+        limit: Option<u64>,
+    },
+    /// Its disk is full.
+    DiskFilled {
+        /// How large it is.
+        size: Size,
+        /// How many times it was found so since it started.
+        times: u64,
+    },
+    /// Its disk has room again.
+    DiskCleared,
     /// The machine went down under it.
     ContainerInterrupted {
         /// The boot that found it so.
@@ -331,6 +361,7 @@ impl DomainEvent for ContainerEvent {
         StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled,
         StopAskedAgain, GraceExpired,
         RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
+        ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, ManagedFilesSet, LabelSet, LabelRemoved,

@@ -1,6 +1,7 @@
 //! What each fact says, in words an operator could read aloud.
 
 use super::{ContainerEvent, HoldKind, StopReason};
+use crate::types::Size;
 
 /// Returns a fact in words.
 pub fn of(event: &ContainerEvent) -> String {
@@ -26,6 +27,9 @@ pub fn of(event: &ContainerEvent) -> String {
             let times = if *restarts == 1 { "first time".to_owned() } else { format!("{restarts} times in a row") };
             format!("halted, starting again in {delay}: {}, {times}", exit.words())
         }
+        ContainerEvent::ProcessesKilled { count, victims, limit, .. } => killed(*count, victims, *limit),
+        ContainerEvent::ProcessesRefused { count, limit, .. } => refused(*count, *limit),
+        ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
         ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
         ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
@@ -53,6 +57,20 @@ pub fn of(event: &ContainerEvent) -> String {
     }
 }
 
+fn killed(count: u64, victims: &[String], limit: Option<Size>) -> String {
+    let names = if victims.is_empty() { String::new() } else { format!(" ({})", victims.join(", ")) };
+    let processes = if count == 1 { "process" } else { "processes" };
+    let want =
+        limit.map_or_else(|| "the machine had no memory left".to_owned(), |limit| format!("memory limit {limit}"));
+    format!("{count} {processes}{names} killed by the out-of-memory killer: {want}")
+}
+
+fn refused(count: u64, limit: Option<u64>) -> String {
+    let processes = if count == 1 { "new process" } else { "new processes" };
+    let limit = limit.map_or_else(|| "a limit".to_owned(), |limit| format!("the limit of {limit}"));
+    format!("{count} {processes} refused: {limit} was reached")
+}
+
 /// Returns the words of facts that carry nothing but perhaps a reason.
 fn plain(event: &ContainerEvent) -> String {
     let (words, reason) = match event {
@@ -76,6 +94,7 @@ fn plain(event: &ContainerEvent) -> String {
         ContainerEvent::StopAskedAgain { .. } => ("stop asked for again", None),
         ContainerEvent::GraceExpired => ("grace over, killing", None),
         ContainerEvent::RestartDue => ("starting again", None),
+        ContainerEvent::DiskCleared => ("disk has room again", None),
         ContainerEvent::RemainsCleared => ("what the start left is cleared away", None),
         ContainerEvent::RestartRequested { .. } => ("restart requested", None),
         ContainerEvent::StopStuck { reason } => ("stop stuck", Some(reason)),

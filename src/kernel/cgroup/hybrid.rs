@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::layout::Hierarchy;
 use super::limits::{Limits, in_use};
-use super::statistics::{Statistics, field};
+use super::statistics::{Statistics, field, without_cache};
 use super::tree;
 use crate::kernel::failure::Failure;
 
@@ -101,14 +101,26 @@ pub(super) fn statistics(find: &Find<'_>) -> Statistics {
     let number = |controller: &str, file: &str| find(controller).and_then(|path| tree::number(path, file));
     let text = |controller: &str, file: &str| find(controller).and_then(|path| tree::read(path, file).ok());
     let cpu = text("cpu", "cpu.stat").unwrap_or_default();
+    let parts = text("memory", "memory.stat").unwrap_or_default();
+    let used = number("memory", "memory.usage_in_bytes");
+    let (memory, memory_cache) = without_cache(used, field(&parts, "total_cache"), field(&parts, "total_shmem"));
     Statistics {
-        memory: number("memory", "memory.usage_in_bytes"),
+        memory,
+        memory_cache,
         memory_peak: number("memory", "memory.max_usage_in_bytes"),
-        oom_kills: text("memory", "memory.oom_control").and_then(|text| field(&text, "oom_kill")),
+        oom_kills: oom_kills(find),
         cpu_usec: number("cpuacct", "cpuacct.usage").map(|nanoseconds| nanoseconds / 1000),
         throttled_periods: field(&cpu, "nr_throttled"),
         throttled_usec: field(&cpu, "throttled_time").map(|nanoseconds| nanoseconds / 1000),
         pids: number("pids", "pids.current"),
-        pids_refused: text("pids", "pids.events").and_then(|text| field(&text, "max")),
+        pids_refused: pids_refused(find),
     }
+}
+
+pub(super) fn oom_kills(find: &Find<'_>) -> Option<u64> {
+    field(&tree::read(find("memory")?, "memory.oom_control").ok()?, "oom_kill")
+}
+
+pub(super) fn pids_refused(find: &Find<'_>) -> Option<u64> {
+    field(&tree::read(find("pids")?, "pids.events").ok()?, "max")
 }

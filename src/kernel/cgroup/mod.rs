@@ -260,6 +260,16 @@ impl Cgroup {
         }
     }
 
+    /// Counts the processes that were ended for want of memory and those that the limit refused: what can be asked often.
+    pub fn hits(&self) -> (Option<u64>, Option<u64>) {
+        if self.is_hybrid() {
+            let find = |controller: &str| self.v1_path(controller);
+            (hybrid::oom_kills(&find), hybrid::pids_refused(&find))
+        } else {
+            (unified::oom_kills(&self.unified), unified::pids_refused(&self.unified))
+        }
+    }
+
     /// Returns the limit on processes and threads, if no more than one more would fit.
     pub fn pids_limit_reached(&self) -> Option<u64> {
         let group = if self.is_hybrid() { self.v1_path("pids")? } else { &self.unified };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::limits::{Limits, in_use};
-use super::statistics::{Statistics, field};
+use super::statistics::{Statistics, field, without_cache};
 use super::tree;
 use crate::kernel::failure::Failure;
 
@@ -97,14 +97,34 @@ fn set(group: &Path, file: &str, value: &str, wanted: bool) -> Result<(), Failur
 pub(super) fn statistics(group: &Path) -> Statistics {
     let text = |file: &str| tree::read(group, file).unwrap_or_default();
     let cpu = text("cpu.stat");
+    let parts = text("memory.stat");
+    let used = tree::number(group, "memory.current");
+    let (memory, memory_cache) = without_cache(used, field(&parts, "file"), field(&parts, "shmem"));
     Statistics {
-        memory: tree::number(group, "memory.current"),
+        memory,
+        memory_cache,
         memory_peak: tree::number(group, "memory.peak"),
-        oom_kills: field(&text("memory.events"), "oom_kill"),
+        oom_kills: oom_kills(group),
         cpu_usec: field(&cpu, "usage_usec"),
         throttled_periods: field(&cpu, "nr_throttled"),
         throttled_usec: field(&cpu, "throttled_usec"),
         pids: tree::number(group, "pids.current"),
-        pids_refused: field(&text("pids.events"), "max"),
+        pids_refused: pids_refused(group),
     }
+}
+
+pub(super) fn oom_kills(group: &Path) -> Option<u64> {
+    field(&tree::read(group, "memory.events").ok()?, "oom_kill")
+}
+
+/// Returns how often the group's own limit refused a process. A kernel before 6.11 counts that with the group of the
+/// process that wanted one, so there those below are added up.
+pub(super) fn pids_refused(group: &Path) -> Option<u64> {
+    if let Ok(own) = tree::read(group, "pids.events.local") {
+        return field(&own, "max");
+    }
+    let own = field(&tree::read(group, "pids.events").ok()?, "max")?;
+    let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+    let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Some(below.filter_map(|entry| pids_refused(&entry.path())).fold(own, u64::saturating_add))
 }

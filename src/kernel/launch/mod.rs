@@ -37,6 +37,10 @@ pub(super) use words::Word;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The folder of the stage that the container sees as `/run/host/ctl`; the socket `notify` lies in it.
 pub const CONTROL: &str = "ctl";
+/// What the built-in init says on that socket, before the number, when a signal ended its command.
+pub const COMMAND_SIGNAL: &str = "X_BERTH_COMMAND_SIGNAL=";
+/// What it adds to the number for its exit code, as a shell does.
+pub const SIGNALED: i32 = 128;
 /// The folder of the stage with device nodes of the container's own.
 const NODES: &str = "nodes";
 /// The character devices that the host's own nodes would refuse to an id of the range: name, major, minor.

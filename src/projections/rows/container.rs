@@ -58,6 +58,27 @@ pub struct HoldRow {
     pub by: String,
 }
 
+/// Is how often a container ran into its limits since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitHits {
+    /// Processes that the kernel ended for want of memory.
+    pub kills: u64,
+    /// When that was told last.
+    pub killed_at: Option<Timestamp>,
+    /// The names of some of those told last, where the kernel tells.
+    pub victims: Vec<String>,
+    /// Times that a new process was refused.
+    pub refused: u64,
+    /// When that was told last.
+    pub refused_at: Option<Timestamp>,
+    /// Times that its disk was found to have become full.
+    pub filled: u64,
+    /// When that was told last.
+    pub filled_at: Option<Timestamp>,
+    /// Whether it is full, as far as was told.
+    pub disk_full: bool,
+}
+
 /// Is one container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerRow {
@@ -105,6 +126,9 @@ pub struct ContainerRow {
     pub restarts_at: Option<Timestamp>,
     /// How its init ended last.
     pub last_exit: Option<Exit>,
+    /// How often it ran into its limits in this run, or in its last one.
+    #[serde(default)]
+    pub hits: LimitHits,
     /// Who keeps others from it.
     pub holds: Vec<HoldRow>,
     /// What is under way.

@@ -1,0 +1,201 @@
+//! How often a running container ran into its limits: the kernel counts, and is asked every few seconds.
+//!
+//! It counts for as long as the container's control group is there, whoever looks. So nothing is lost while no daemon runs:
+//! the next one compares what it finds with what the log last said, and what was counted at the end stands in the
+//! supervisor's record of it. A disk has no counter; one that is full and has room again between two looks is not noticed.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::observe::{STARTED_FILE, Started};
+use super::out_of_memory::{self, Found};
+use crate::effects::Change;
+use crate::events::ProcessIdentity;
+use crate::kernel::cgroup::{Cgroup, Layout};
+use crate::kernel::disk;
+use crate::shim::protocol::{Disk, ExitRecord, Spec};
+use crate::shim::record;
+use crate::sys::mount;
+use crate::types::{ContainerId, Hits};
+
+/// How long between two looks.
+const ROUND: Duration = Duration::from_secs(5);
+/// How long nothing more is told of a kind that was told: a container that runs into its limit all the time fills no log.
+const INTERVAL: Duration = Duration::from_mins(1);
+/// A disk with less room than this is full: a file system keeps a little for itself when it refuses already.
+const FULL: u64 = 1 << 20;
+/// One with this much, and at least this part of it, has room again.
+const ROOM: u64 = 2 << 20;
+const ROOM_PART: u64 = 50;
+
+/// Is a container that is looked at.
+pub(super) struct Watched {
+    container: ContainerId,
+    init: ProcessIdentity,
+    group: Cgroup,
+    name: String,
+    disk: Option<PathBuf>,
+    bounds: Bounds,
+    next: Instant,
+}
+
+impl Watched {
+    /// Finds what there is to look at; nothing without a first process.
+    pub(super) fn find(container: ContainerId, directory: &Path) -> Option<Self> {
+        let started: Started = record::read(directory, STARTED_FILE).ok()??;
+        let spec = Spec::load(directory).ok()?;
+        let place = spec.cgroup?;
+        let group = place.group(&Layout::detect().ok()?).ok()?;
+        let disk = match spec.disk {
+            Disk::Directory { .. } => None,
+            Disk::Image { .. } | Disk::Device { .. } => mounted_disk(directory),
+        };
+        let (bounds, next) = (Bounds::default(), Instant::now());
+        Some(Self { container, init: started.init, group, name: place.name, disk, bounds, next })
+    }
+
+    /// Returns how long there is to wait until the next look.
+    pub(super) fn pause(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Looks, if it is time, and returns what is to be told.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Change> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + ROUND;
+        let (kills, refused) = self.group.hits();
+        let is_full = self.disk.as_deref().and_then(fullness);
+        let seen = Seen { kills: kills.unwrap_or(0), refused: refused.unwrap_or(0), is_full };
+        let told = self.bounds.pass(seen, now)?;
+        let hits = hits_of(told.kills, told.refused, told.is_full, &self.name, &self.init);
+        Some(Change::Counted { container: self.container, init: self.init.clone(), hits: Box::new(hits) })
+    }
+}
+
+/// Returns what was counted until a container ended.
+pub(super) fn at_the_end(directory: &Path, exit: &ExitRecord, init: &ProcessIdentity) -> Hits {
+    let name = Spec::load(directory).ok().and_then(|spec| spec.cgroup).map(|place| place.name).unwrap_or_default();
+    let statistics = &exit.statistics;
+    hits_of(statistics.oom_kills.unwrap_or(0), statistics.pids_refused.unwrap_or(0), None, &name, init)
+}
+
+fn hits_of(kills: u64, refused: u64, is_full: Option<bool>, group: &str, init: &ProcessIdentity) -> Hits {
+    let found = if kills == 0 { Found::default() } else { out_of_memory::find(group, init) };
+    let Found { victims, whole_machine, init_killed } = found;
+    Hits { kills, refused, is_full, victims, whole_machine, init_killed }
+}
+
+/// The disk as the container's supervisor has it mounted: a path that nothing of the container can lead elsewhere.
+fn mounted_disk(directory: &Path) -> Option<PathBuf> {
+    let shim = record::living_shim(directory).ok()??;
+    Some(PathBuf::from(format!("/proc/{}/cwd/{}", shim.process.pid, disk::DISK)))
+}
+
+/// Says whether a disk is full; nothing where it is neither that nor has room to speak of.
+fn fullness(disk: &Path) -> Option<bool> {
+    let room = mount::room(disk).ok()?;
+    if room.bytes_free < FULL || (room.files > 0 && room.files_free == 0) {
+        return Some(true);
+    }
+    let has_room = room.bytes_free >= ROOM.max(room.bytes / ROOM_PART) && room.files_free >= room.files / ROOM_PART;
+    has_room.then_some(false)
+}
+
+/// Is one look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Seen {
+    kills: u64,
+    refused: u64,
+    is_full: Option<bool>,
+}
+
+/// Holds back what was told a short while ago.
+#[derive(Debug, Default)]
+struct Bounds {
+    told: Seen,
+    /// When news of each kind were told last.
+    at: [Option<Instant>; 3],
+    /// When anything was.
+    last: Option<Instant>,
+    /// Whether there was ever anything to tell.
+    was_hit: bool,
+}
+
+impl Bounds {
+    /// Returns what of a look is to be told now. What was told is told again after a while, should nobody have heard it.
+    fn pass(&mut self, seen: Seen, now: Instant) -> Option<Seen> {
+        let is_over = |at: Option<Instant>| at.is_none_or(|at| now.duration_since(at) >= INTERVAL);
+        let due = self.news(seen).map(|kind| kind.filter(|kind| is_over(self.at[*kind])));
+        // That there is room at the first look is mostly no news: it holds nothing back.
+        let is_plain = self.told.is_full.is_none() && seen.is_full == Some(false);
+        for kind in due.into_iter().flatten().filter(|kind| *kind != 2 || !is_plain) {
+            self.at[kind] = Some(now);
+        }
+        self.told = Seen {
+            kills: if due[0].is_some() { seen.kills } else { self.told.kills },
+            refused: if due[1].is_some() { seen.refused } else { self.told.refused },
+            is_full: if due[2].is_some() { seen.is_full } else { self.told.is_full },
+        };
+        self.was_hit |= self.told.kills > 0 || self.told.refused > 0 || self.told.is_full == Some(true);
+        let again = self.was_hit && is_over(self.last);
+        if due == [None; 3] && !again {
+            return None;
+        }
+        self.last = Some(now);
+        Some(self.told)
+    }
+
+    /// Says which kinds have changed since they were told.
+    fn news(&self, seen: Seen) -> [Option<usize>; 3] {
+        let told = self.told;
+        let changed = [
+            seen.kills != told.kills,
+            seen.refused != told.refused,
+            seen.is_full.is_some() && seen.is_full != told.is_full,
+        ];
+        [0, 1, 2].map(|kind| Some(kind).filter(|kind| changed[*kind]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(kills: u64, refused: u64, is_full: Option<bool>) -> Seen {
+        Seen { kills, refused, is_full }
+    }
+
+    #[test]
+    fn each_kind_is_told_at_once_and_then_once_in_an_interval() {
+        let (mut bounds, begun) = (Bounds::default(), Instant::now());
+        let mut pass = |seconds: u64, seen| bounds.pass(seen, begun + Duration::from_secs(seconds));
+        assert_eq!(pass(0, seen(0, 0, None)), None);
+        assert_eq!(pass(5, seen(2, 0, None)), Some(seen(2, 0, None)));
+        for second in [10, 30, 60] {
+            assert_eq!(pass(second, seen(100 * second, 0, None)), None, "{second}");
+        }
+        // Another kind does not wait, and takes nothing of the first along.
+        assert_eq!(pass(61, seen(7000, 3, None)), Some(seen(2, 3, None)));
+        assert_eq!(pass(65, seen(8000, 900, None)), Some(seen(8000, 3, None)));
+        assert_eq!(pass(121, seen(8000, 950, None)), Some(seen(8000, 950, None)));
+    }
+
+    #[test]
+    fn a_disk_that_fills_and_empties_all_the_time_is_told_once_in_an_interval() {
+        let (mut bounds, begun) = (Bounds::default(), Instant::now());
+        let mut pass = |seconds: u64, full| bounds.pass(seen(0, 0, Some(full)), begun + Duration::from_secs(seconds));
+        assert_eq!(pass(0, false).map(|told| told.is_full), Some(Some(false)));
+        assert_eq!(pass(0, true).map(|told| told.is_full), Some(Some(true)));
+        assert!((1..60).all(|second| pass(second, second % 2 == 0).is_none()));
+        assert_eq!(pass(60, false).map(|told| told.is_full), Some(Some(false)));
+    }
+
+    #[test]
+    fn what_was_told_is_told_again_after_a_while() {
+        let (mut bounds, begun) = (Bounds::default(), Instant::now());
+        assert!(bounds.pass(seen(1, 0, None), begun).is_some());
+        assert_eq!(bounds.pass(seen(1, 0, None), begun + INTERVAL), Some(seen(1, 0, None)));
+    }
+}
