@@ -10,6 +10,8 @@ mod clock;
 mod daemon;
 #[path = "main/doctor.rs"]
 mod doctor;
+#[path = "main/history.rs"]
+mod history;
 #[path = "main/identity.rs"]
 mod identity;
 #[path = "main/leftovers.rs"]
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         leftovers: leftovers::look,
         sweep: leftovers::remove,
         rebuild: audit::rebuild,
+        accept_history: history::accept,
         tour: |arguments| tour::run(arguments.keep),
     };
     cli::run(std::env::args_os(), ports)

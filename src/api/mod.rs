@@ -33,6 +33,6 @@ mod templates;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use peer::group_id;
+pub use peer::{group_id, own_principal};
 pub use ports::{Capacity, LogPorts, NodeFacts, Ports};
 pub use server::serve;

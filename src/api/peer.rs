@@ -6,6 +6,7 @@
 
 use std::fs;
 
+use crate::sys;
 use crate::sys::socket::Peer;
 use crate::types::Principal;
 
@@ -37,6 +38,14 @@ impl Caller {
         let allowed = peer.user == 0 || peer.user == daemon || is_member(group, known.as_deref(), peer.group);
         Self { principal: Principal::local(&name, peer.user), allowed, ids: (peer.user, peer.group) }
     }
+}
+
+/// Returns who runs this very process.
+pub fn own_principal() -> Principal {
+    let user = sys::process::effective_user();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let who = user_name(&passwd, user).unwrap_or_else(|| format!("uid {user}"));
+    Principal { who, how: format!("command line uid {user}") }
 }
 
 /// Returns the id of the group `berth`, if this host has it.

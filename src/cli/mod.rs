@@ -46,7 +46,8 @@ use clap_complete::CompleteEnv;
 use context::Context;
 use exit::Exit;
 pub use ports::{
-    AuditEvidence, AuditReport, DaemonArguments, LeftInstance, Leftover, Ports, Standing, Sweep, TourArguments,
+    AcceptArguments, Accepted, AuditEvidence, AuditReport, DaemonArguments, LeftInstance, Leftover, Ports, Standing,
+    Sweep, TourArguments,
 };
 use root::Root;
 use screen::{Colour, Screen};

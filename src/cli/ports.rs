@@ -27,6 +27,8 @@ pub struct Ports {
     pub sweep: fn(state: &Path, left: &LeftInstance) -> Sweep,
     /// Makes everything anew that follows from the log of a state directory, without a daemon.
     pub rebuild: fn(state: &Path) -> Result<Rebuilt, String>,
+    /// Goes on with a log that is not the one that was signed, without a daemon; nothing where none other was.
+    pub accept_history: fn(&AcceptArguments) -> Result<Option<Accepted>, String>,
     /// Shows in a state directory of its own what Berth does.
     pub tour: fn(&TourArguments) -> ExitCode,
 }
@@ -171,4 +173,32 @@ impl LeftInstance {
         };
         self.things.iter().map(row).collect()
     }
+}
+
+/// Is what it takes to accept a history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AcceptArguments {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Where keys are kept, if not where they usually are.
+    pub key_dir: Option<PathBuf>,
+    /// Why, for the record.
+    pub reason: Option<String>,
+    /// Whether it is only shown.
+    pub dry_run: bool,
+}
+
+/// Is a history that was, or would be, accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// What does not fit what was signed.
+    pub reason: String,
+    /// How many events had been signed.
+    pub signed: u64,
+    /// How many the log has.
+    pub events: u64,
+    /// The Merkle root over them, in hexadecimal.
+    pub root: String,
+    /// Where what was signed is kept; nothing if nothing was changed.
+    pub kept: Option<String>,
 }

@@ -16,7 +16,7 @@ use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::NodeEvent;
-use crate::types::{Category, IdRange, Position, StreamName};
+use crate::types::{Category, IdRange, Position, StreamName, Timestamp};
 
 /// The first id that is given out: above everything that distributions and directory services use.
 pub const ID_BASE: u32 = 1_000_000_000;
@@ -61,6 +61,19 @@ pub enum Command {
     },
     /// The daemon ends in order.
     ReportDaemonStopped,
+    /// This log is the true one, although another was signed.
+    AcceptHistory {
+        /// How many events had been signed.
+        signed: u64,
+        /// The root over them, in hexadecimal.
+        signed_root: String,
+        /// When they were signed.
+        signed_at: Timestamp,
+        /// How many events the log has.
+        events: u64,
+        /// The root over them, in hexadecimal.
+        root: String,
+    },
     /// These ids belong to others: first id and count of each range.
     ForbidRanges(Vec<(u32, u32)>),
     /// Give the holder a range.
@@ -212,9 +225,15 @@ impl Aggregate for Node {
         if let Command::Initialise { hostname, instance } = command {
             return self.initialise(hostname, instance);
         }
+        // What was rolled back may be from before the first start.
+        if let Command::AcceptHistory { signed, signed_root, signed_at, events, root } = command {
+            let (signed_root, root) = (signed_root.clone(), root.clone());
+            let (signed, signed_at, events) = (*signed, *signed_at, *events);
+            return Ok(vec![NodeEvent::HistoryAccepted { signed, signed_root, signed_at, events, root }]);
+        }
         self.initialised()?;
         Ok(match command {
-            Command::Initialise { .. } | Command::Report(_) => vec![],
+            Command::Initialise { .. } | Command::AcceptHistory { .. } | Command::Report(_) => vec![],
             Command::ReportBoot { boot, .. } if self.boot.as_ref() == Some(boot) => vec![],
             Command::ReportBoot { boot, kernel } => {
                 vec![NodeEvent::NodeBooted { boot: boot.clone(), kernel: kernel.clone() }]
@@ -241,6 +260,7 @@ impl Aggregate for Node {
             NodeEvent::NodeBooted { boot, .. } => self.boot = Some(boot.clone()),
             NodeEvent::DaemonStarted { .. } => self.daemon = true,
             NodeEvent::DaemonStopped => self.daemon = false,
+            NodeEvent::HistoryAccepted { .. } => {}
             NodeEvent::IdRangesForbidden { ranges } => self.forbidden.clone_from(ranges),
             NodeEvent::IdRangeClaimed { holder, base, .. } => {
                 self.ranges.insert(*base, holder.clone());
@@ -333,6 +353,19 @@ mod tests {
         given::<Node>(initialised()).when(Command::ReportDaemonStopped).then_nothing();
     }
 
+    fn accept() -> Command {
+        let (signed_root, root, signed_at) = ("aa".to_owned(), "bb".to_owned(), Timestamp::default());
+        Command::AcceptHistory { signed: 9, signed_root, signed_at, events: 7, root }
+    }
+
+    #[test]
+    fn it_should_record_that_a_history_was_accepted_even_one_from_before_the_first_start() {
+        let (signed_root, root, signed_at) = ("aa".to_owned(), "bb".to_owned(), Timestamp::default());
+        let accepted = NodeEvent::HistoryAccepted { signed: 9, signed_root, signed_at, events: 7, root };
+        given::<Node>([]).when(accept()).then([accepted.clone()]);
+        given::<Node>(initialised()).when(accept()).then([accepted]);
+    }
+
     #[test]
     fn it_should_give_out_the_lowest_free_range() {
         given::<Node>(initialised()).when(claim("a")).then([claimed("a", ID_BASE)]);
@@ -378,6 +411,7 @@ mod tests {
             Command::ReportDaemonStarted { berth: "1".to_owned() },
             Command::ReportDaemonStopped,
             Command::ForbidRanges(vec![]),
+            accept(),
             claim("a"),
             Command::ReleaseIdRange { holder: holder("a") },
         ];

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DomainEvent, Mark, kinds};
-use crate::types::{Category, Position};
+use crate::types::{Category, Position, Timestamp};
 
 /// Is a fact about the machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,19 @@ pub enum NodeEvent {
     },
     /// The daemon ended in order.
     DaemonStopped,
+    /// The log was shorter than, or another one than, what had been signed, and somebody took it for the true one.
+    HistoryAccepted {
+        /// How many events had been signed.
+        signed: u64,
+        /// The root over them, in hexadecimal.
+        signed_root: String,
+        /// When they were signed.
+        signed_at: Timestamp,
+        /// How many events the log had when it was accepted.
+        events: u64,
+        /// The root over them, in hexadecimal.
+        root: String,
+    },
     /// These ids belong to others (`/etc/subuid`): none of them is given out from now on.
     IdRangesForbidden {
         /// The first id and the count of each range.
@@ -57,8 +70,8 @@ pub enum NodeEvent {
 
 impl DomainEvent for NodeEvent {
     const CATEGORY: Category = Category::Node;
-    const KINDS: &'static [&'static str] = kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, IdRangesForbidden, IdRangeClaimed, IdRangeReleased,
-        AnnexRedacted);
+    const KINDS: &'static [&'static str] = kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, HistoryAccepted,
+        IdRangesForbidden, IdRangeClaimed, IdRangeReleased, AnnexRedacted);
 
     fn mark(&self) -> Mark {
         Mark::Fact
@@ -72,6 +85,9 @@ impl DomainEvent for NodeEvent {
             Self::NodeBooted { kernel, .. } => format!("node booted under Linux {kernel}"),
             Self::DaemonStarted { berth } => format!("daemon {berth} started"),
             Self::DaemonStopped => "daemon stopped".to_owned(),
+            Self::HistoryAccepted { signed, events, .. } => {
+                format!("history of {events} events accepted in the place of {signed} that were signed")
+            }
             Self::IdRangesForbidden { ranges } => format!("{} ranges of ids belong to others", ranges.len()),
             Self::IdRangeClaimed { holder, base, count } => format!("ids {base}+{count} claimed by {holder}"),
             Self::AnnexRedacted { position } => format!("annex of event {position} redacted"),

@@ -88,9 +88,12 @@ fn told(report: &VerifyReport) -> Vec<AuditFinding> {
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(crate) fn look_through(store: &SqliteStore) -> std::io::Result<()> {
+pub(crate) fn look_through(store: &SqliteStore, keys: &Path) -> std::io::Result<()> {
     let reader = store.reader();
-    let look = move || match look(&reader, &Evidence::default()) {
+    // What was signed last is known beside the keys, where whoever changes the log's file may not reach.
+    let record = keys.join(reader.log().to_string()).join(storage::RECORD_FILE);
+    let evidence = Evidence { checkpoint: std::fs::read_to_string(record).ok(), key: None };
+    let look = move || match look(&reader, &evidence) {
         Ok(Looked { report, .. }) => {
             for AuditFinding { finding, mended_by } in told(&report) {
                 let next = mended_by.unwrap_or_else(|| "berth audit verify".to_owned());

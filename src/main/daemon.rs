@@ -20,9 +20,9 @@ use berth::effects::linux::paths::StatePaths;
 use berth::effects::linux::{HostOptions, LinuxHost};
 use berth::effects::steps::Immortal;
 use berth::kernel::cgroup::{Cgroup, Layout};
-use berth::projections::query::Query;
+use berth::projections::query::{Moment, Query};
 use berth::scheduler::ticker::Ticker;
-use berth::storage::{EventStore, Level, Options, SqliteStore};
+use berth::storage::{EventStore, Level, OpenError, Options, SpaceProbe, SqliteStore};
 use berth::types::{Clock, ClockWatch, Subnet, Timestamp};
 use tokio::sync::watch;
 
@@ -94,6 +94,7 @@ fn begin(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> Resul
         refuse_overcommit,
     };
     let store = open_log(&setup)?;
+    belongs_here(&setup, &Query::new(store.reader()))?;
     clock::judge(&setup.watch, &Query::new(store.reader()), &setup.boot)?;
     // What the host makes needs the log's own place for keys, so the log comes first.
     let parent = Layout::detect().ok().and_then(|layout| match Cgroup::make_room(&layout, "daemon") {
@@ -138,19 +139,50 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
-fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
-    let space = Arc::new(|path: &Path| {
+/// Asks for the free space of the file system that a path is on.
+pub(crate) fn space_probe() -> SpaceProbe {
+    Arc::new(|path: &Path| {
         let root = berth::sys::fs::open_root(path)?;
         berth::sys::fs::free_bytes(std::os::fd::AsFd::as_fd(&root))
-    });
-    let mut options = Options::new(Arc::clone(&setup.clock), &setup.keys, space);
+    })
+}
+
+/// Refuses the log of another instance: it speaks of containers that are not on this host.
+fn belongs_here(setup: &Setup, query: &Query) -> Result<(), Refused> {
+    let (own, state) = (&setup.identity.instance, setup.state.display());
+    match query.node(Moment::Now)? {
+        Some(row) if !row.instance.is_empty() && row.instance != *own => Err(Refused {
+            reason: format!(
+                "the log in {state} is that of instance {} of {}; this state directory is instance {own}",
+                row.instance, row.hostname
+            ),
+            hint: Some("put the log back that belongs to it, or the file node that belongs to the log".to_owned()),
+            code: 1,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Says what to type where a log is not the one that was signed.
+fn accept_hint(setup: &Setup) -> String {
+    let (state, keys) = (setup.state.display(), setup.keys.display());
+    format!(
+        "put the newer copy back, or go on with this one: berth --state {state} node accept-history --key-dir {keys}"
+    )
+}
+
+fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
+    let mut options = Options::new(Arc::clone(&setup.clock), &setup.keys, space_probe());
     options.projections = berth::projections::all();
     options.timekeeper = Some(clock::timekeeper(&setup.watch, setup.identity.node, &setup.boot));
     let opened = SqliteStore::open(&setup.state, options);
     opened.map(Arc::new).map_err(|error| {
-        let in_use = matches!(error, berth::storage::OpenError::InUse { .. });
-        let hint = in_use.then(|| "another daemon runs on it: berth node status".to_owned());
-        Refused { reason: error.to_string(), hint, code: if in_use { 6 } else { 1 } }
+        let (hint, code) = match error {
+            OpenError::InUse { .. } => (Some("another daemon runs on it: berth node status".to_owned()), 6),
+            OpenError::History(_) => (Some(accept_hint(setup)), 10),
+            _ => (None, 1),
+        };
+        Refused { reason: error.to_string(), hint, code }
     })
 }
 
@@ -190,7 +222,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let level = Arc::clone(&store);
     let room = Arc::new(move || level.level() < Level::Tight && level.read_only().is_none());
     let ticking = actix::spawn(Ticker::new(Arc::clone(&registry), query.clone(), room).run(ending.clone()));
-    let socket = setup.run.join("api.sock");
+    let (socket, keys) = (setup.run.join("api.sock"), setup.keys.clone());
     open_the_way(&setup.run)?;
     if let Err(error) = write_instance(&setup, &socket) {
         tracing::warn!(%error, "where the socket is cannot be written into the state directory");
@@ -201,7 +233,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     actix::spawn(end_on_signal(end));
     berth::sys::service::notify("READY=1")?;
     tracing::info!(socket = %socket.display(), "the daemon is ready");
-    audit::look_through(&store)?;
+    audit::look_through(&store, &keys)?;
     if begun {
         beginning.autostart(rebooted);
     } else {

@@ -37,7 +37,9 @@ impl Model for Node {
             NodeEvent::DaemonStopped => row.stopped_at = Some(event.recorded_at),
             NodeEvent::IdRangeClaimed { .. } => row.id_ranges += 1,
             NodeEvent::IdRangeReleased { .. } => row.id_ranges = row.id_ranges.saturating_sub(1),
-            NodeEvent::IdRangesForbidden { .. } | NodeEvent::AnnexRedacted { .. } => {}
+            NodeEvent::IdRangesForbidden { .. }
+            | NodeEvent::AnnexRedacted { .. }
+            | NodeEvent::HistoryAccepted { .. } => {}
         }
         row.position = event.position;
         Some(row)

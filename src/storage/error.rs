@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{ErrorCode, ffi};
 
 use super::database::cannot_write;
+use super::history::Divergence;
 use crate::types::{Position, StreamName, Version};
 
 /// Says why a commit was not appended; nothing of it is in the log then.
@@ -157,6 +158,9 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
+    /// The log is not the one that was signed.
+    #[error("the log {} is not as it was signed: {}; what was signed is in {}", .0.head.log, .0.reason, .0.path.display())]
+    History(Box<Divergence>),
     /// The log is there and cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

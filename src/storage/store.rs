@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::checkpoint::{SignedCheckpoint, Signer, VerifierKey, origin};
 use super::database::LOG_FILE;
 use super::error::{AppendError, OpenError, ReadError};
+use super::history::{self, Divergence};
 use super::keys::Keys;
 use super::ledger::Ledger;
 use super::projection::{InlineProjection, Slot};
@@ -44,6 +45,8 @@ pub struct Options {
     pub timekeeper: Option<Timekeeper>,
     /// Where keys live: outside of the state directory.
     pub key_dir: PathBuf,
+    /// Whether a log that is not the one that was signed is opened all the same, for somebody to accept it.
+    pub any_history: bool,
     /// Asks for free space.
     pub space: SpaceProbe,
     /// When to warn of little space.
@@ -66,6 +69,7 @@ impl Options {
             clock,
             timekeeper: None,
             key_dir: key_dir.into(),
+            any_history: false,
             space,
             watermarks: Watermarks::default(),
             reserve: 16 << 20,
@@ -94,6 +98,8 @@ pub struct SqliteStore {
     reader: Reader,
     keys: Arc<Mutex<Keys>>,
     key: VerifierKey,
+    divergence: Option<Divergence>,
+    key_folder: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
 }
@@ -121,7 +127,12 @@ impl SqliteStore {
         }
         check_belonging(state, &ledger)?;
         let signer = Signer::open(&options.key_dir, ledger.log)?;
-        check_exported(state, &ledger, signer.key())?;
+        let key_folder = options.key_dir.join(ledger.log.to_string());
+        let known_keys = history::Keys::of(key_folder.clone(), &signer);
+        let divergence = history::check(state, &ledger, &known_keys)?;
+        if let Some(found) = divergence.as_ref().filter(|_| !options.any_history) {
+            return Err(OpenError::History(Box::new(found.clone())));
+        }
         if known.is_none() {
             file::sync_parent(&ledger.path).map_err(OpenError::file(state))?;
             format::write(state)?;
@@ -136,13 +147,26 @@ impl SqliteStore {
         });
         let (requests, inbox) = sync_channel(options.queue);
         let seal = (options.seal_events.max(1), options.seal_interval);
-        let export = state.join(CHECKPOINT_FILE);
+        let exports = [state.join(CHECKPOINT_FILE), known_keys.record()];
         let time = Time { clock: options.clock, keeper: options.timekeeper };
-        let mut writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), export, seal);
+        let unaccepted = divergence.is_some();
+        let mut writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), (exports, unaccepted), seal);
         writer.look();
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
-        Ok(Self { requests, queue: options.queue, shared, level, reader, keys, key, thread, _lock: lock })
+        Ok(Self {
+            requests,
+            queue: options.queue,
+            shared,
+            level,
+            reader,
+            keys,
+            key,
+            divergence,
+            key_folder,
+            thread,
+            _lock: lock,
+        })
     }
 
     /// Returns a reader of the same log.
@@ -155,6 +179,20 @@ impl SqliteStore {
         &self.key
     }
 
+    /// Returns what was signed and is not in this log; only where [`Options::any_history`] let it be opened.
+    pub const fn divergence(&self) -> Option<&Divergence> {
+        self.divergence.as_ref()
+    }
+
+    /// Keeps what was signed beside the keys, before another history takes its place; returns where.
+    ///
+    /// # Errors
+    ///
+    /// The key directory cannot be written.
+    pub fn set_aside(&self, divergence: &Divergence) -> Result<PathBuf, OpenError> {
+        history::set_aside(divergence, &self.key_folder)
+    }
+
     /// Tells how much room is left; actors refuse by it.
     pub fn level(&self) -> Level {
         watermark::level_of(&self.level)
@@ -165,7 +203,8 @@ impl SqliteStore {
         self.shared.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Signs the present root and returns the newest checkpoint's note; nothing for an empty log.
+    /// Signs the present root and returns the newest checkpoint's note; nothing for an empty log. A log that differs from what
+    /// was signed is accepted by it.
     pub fn seal(&self) -> oneshot::Receiver<Result<Option<String>, AppendError>> {
         self.send(Request::Seal)
     }
@@ -315,24 +354,6 @@ fn check_belonging(state: &Path, ledger: &Ledger) -> Result<(), OpenError> {
     }
     let reason = format!(
         "it calls itself {own}, but {} seals {sealed}; if another log was put here on purpose, move that checkpoint away",
-        path.display()
-    );
-    Err(ReadError::Damaged { path: ledger.path.clone(), reason }.into())
-}
-
-/// Compares the log with the checkpoint beside it: a log that ends earlier was cut or put back.
-fn check_exported(state: &Path, ledger: &Ledger, key: &VerifierKey) -> Result<(), OpenError> {
-    let path = state.join(CHECKPOINT_FILE);
-    let Ok(note) = std::fs::read_to_string(&path) else { return Ok(()) };
-    let Ok(signed) = SignedCheckpoint::parse(&note) else { return Ok(()) };
-    let (sealed, head) = (signed.checkpoint.size, ledger.head().position.get());
-    if signed.verify(key).is_err() || sealed <= head {
-        return Ok(());
-    }
-    let reason = format!(
-        "it ends at event {head}, but event {sealed} was sealed at {} ({}); if an older copy was restored on purpose, \
-         move that checkpoint away",
-        signed.checkpoint.sealed_at,
         path.display()
     );
     Err(ReadError::Damaged { path: ledger.path.clone(), reason }.into())

@@ -122,7 +122,7 @@ pub(super) struct Writer {
     room: Room,
     time: Time,
     shared: Arc<Shared>,
-    export: PathBuf,
+    exports: [PathBuf; 2],
     seal: (u64, Duration),
     sealed_at: Instant,
     looked_at: Instant,
@@ -131,6 +131,8 @@ pub(super) struct Writer {
     gathered: usize,
     level: Level,
     broken: bool,
+    /// Whether another history was signed, and nobody has accepted this one yet: it is not signed by itself.
+    unaccepted: bool,
 }
 
 impl Writer {
@@ -140,7 +142,7 @@ impl Writer {
         room: Room,
         time: Time,
         shared: Arc<Shared>,
-        export: PathBuf,
+        (exports, unaccepted): ([PathBuf; 2], bool),
         seal: (u64, Duration),
     ) -> Self {
         let now = Instant::now();
@@ -153,7 +155,7 @@ impl Writer {
             room,
             time,
             shared,
-            export,
+            exports,
             seal,
             sealed_at,
             looked_at,
@@ -162,6 +164,7 @@ impl Writer {
             gathered,
             level,
             broken,
+            unaccepted,
         }
     }
 
@@ -329,7 +332,8 @@ impl Writer {
     }
 
     fn commit(&mut self, now: Timestamp, outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Undone> {
-        match self.ledger.commit(now, (&self.signer, self.seal.0)) {
+        let due = if self.unaccepted { u64::MAX } else { self.seal.0 };
+        match self.ledger.commit(now, (&self.signer, due)) {
             Ok(()) => Ok(outcomes),
             Err(BatchFailure::Before(source)) => self.undo(Fault::Sqlite(source)),
             Err(BatchFailure::AtCommit(source)) => {
@@ -391,6 +395,7 @@ impl Writer {
                 self.answer(batch);
             }
             Request::Seal(reply) => {
+                self.unaccepted = false;
                 let sealed = self.seal_now();
                 let note = sealed.and_then(|()| self.guard(Ledger::latest_note));
                 let _ = reply.send(note);
@@ -469,17 +474,23 @@ impl Writer {
         }
     }
 
-    /// Writes the newest note to the file beside the log; not more than once a tick, for it costs three syncs.
+    /// Writes the newest note beside the log and beside the keys; not more than once a tick, for each costs three syncs.
     fn export(&mut self) -> Result<(), AppendError> {
         let Some(note) = self.unexported.take() else { return Ok(()) };
         self.exported_at = Instant::now();
-        let exported = file::replace(&self.export, note.as_bytes());
-        exported.map_err(|e| AppendError::Unavailable { reason: format!("{}: {e}", self.export.display()) })
+        let failed =
+            |path: &PathBuf, error| AppendError::Unavailable { reason: format!("{}: {error}", path.display()) };
+        let write = |path: &PathBuf| file::replace(path, note.as_bytes()).map_err(|error| failed(path, error));
+        let written = self.exports.each_ref().map(write); // a place that cannot be written does not keep the other from it
+        written.into_iter().collect()
     }
 
     /// Signs the root if anything came since, and writes the note to the file beside the log.
     fn seal_now(&mut self) -> Result<(), AppendError> {
         self.sealed_at = Instant::now();
+        if self.unaccepted {
+            return Ok(());
+        }
         let now = self.time.clock.now();
         if self.broken {
             self.reopen()?;

@@ -17,6 +17,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a newer state directory is refused and stays as it is", newer),
     ("a log that was cut or changed is refused or told by the audit", damaged),
     ("read models that were forged are named, and made anew from the log", forged),
+    ("a log that was rolled back is refused until somebody accepts it, and that is recorded", rolled_back),
     ("without space nothing is lost and what frees space still works", full),
     ("a state directory of another user is refused", foreign),
     ("on a file system that no layer can lie on nothing starts, and the doctor says why", overlay),
@@ -86,6 +87,56 @@ fn finds(node: &Node, what: &str) -> Outcome {
     let told = node.berth(&["audit", "verify"])?;
     check!(told.code == 10 && told.out.contains('✗') && !told.out.contains(": whole"), "{what}: {told:?}");
     Ok(())
+}
+
+fn rolled_back() -> Outcome {
+    let mut node = Node::begin("rolled-back")?;
+    node.template()?;
+    node.stop()?;
+    let older = node.place.join("older");
+    let copied = Command::new("cp").arg("-a").arg(node.state()).arg(&older).status()?;
+    check!(copied.success(), "no copy");
+    node.start()?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk", "32M", "--disk-kind", "directory"])?;
+    node.stop()?;
+    // The state directory is put back as a whole: what was signed is known beside the keys alone.
+    let newer = node.place.join("newer");
+    fs::rename(node.state(), &newer)?;
+    fs::rename(&older, node.state())?;
+    let answer = daemon(&node)?;
+    check!(answer.code == 10 && answer.err.contains("not as it was signed: it ends at event"), "{answer:?}");
+    check!(answer.err.contains("node accept-history"), "{answer:?}");
+    node.must(&["ps"])?;
+    let keys = node.place.join("keys").to_string_lossy().into_owned();
+    let accept = ["node", "accept-history", "--key-dir", &keys];
+    let tried = node.must(&[&accept[..], &["--dry-run"]].concat())?;
+    check!(tried.out.starts_with("would accept the log of"), "{tried:?}");
+    check!(daemon(&node)?.code == 10, "a look at it accepted it");
+    let accepted = node.must(&[&accept[..], &["-y", "--reason", "the copy of Monday"]].concat())?;
+    check!(accepted.out.contains("what was signed is kept in"), "{accepted:?}");
+    node.refused(&[&accept[..], &["-y"]].concat(), 6, "node.history-is-whole")?;
+    node.start()?;
+    let told = node.must(&["event", "list", "--kind", "HistoryAccepted", "-o", "json"])?;
+    check!(told.out.contains("the copy of Monday") && told.out.contains("command line uid"), "{told:?}");
+    node.must(&["audit", "verify"])?;
+    // Another instance's log is nobody's here.
+    node.stop()?;
+    let mut other = Node::begin("other-log")?;
+    other.stop()?;
+    let own = node.state().join("log.db");
+    fs::copy(&own, node.place.join("kept.db"))?;
+    fs::copy(other.state().join("log.db"), &own)?;
+    let answer = daemon(&node)?;
+    check!(answer.code == 1 && answer.err.contains("seals berth-log/"), "{answer:?}");
+    fs::copy(other.state().join("checkpoint"), node.state().join("checkpoint"))?;
+    let answer = daemon(&node)?;
+    check!(answer.code == 1 && answer.err.contains("is that of instance"), "{answer:?}");
+    fs::remove_file(node.state().join("checkpoint"))?;
+    fs::copy(node.place.join("kept.db"), &own)?;
+    node.start()?;
+    other.start()?;
+    other.finish()?;
+    node.finish()
 }
 
 /// Changes the log's file as somebody with root would.

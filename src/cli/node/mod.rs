@@ -1,5 +1,6 @@
 //! `berth node`: this machine.
 
+mod accept_history;
 mod confirm_clock;
 mod rebuild;
 mod status;
@@ -14,5 +15,6 @@ verbs! {
         SweepLeftovers(sweep_leftovers),
         ConfirmClock(confirm_clock),
         Rebuild(rebuild),
+        AcceptHistory(accept_history),
     }
 }

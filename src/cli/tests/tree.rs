@@ -81,7 +81,7 @@ fn every_change_can_be_tried_and_explained_and_every_read_looks_back() {
             continue;
         }
         assert!(has(&command, "dry-run") && has(&command, "reason"), "{path}");
-        let waits = !["exec", "enter"].contains(&verb(&path));
+        let waits = !["exec", "enter", "accept-history"].contains(&verb(&path));
         assert_eq!(has(&command, "no-wait") && has(&command, "timeout"), waits, "{path}");
     }
 }

@@ -297,4 +297,84 @@ fn an_older_copy_put_back_is_noticed_at_the_start() {
     fs::write(home.log(), older).unwrap();
     let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
     assert!(error.contains("it ends at event 9, but event 10 was sealed"), "{error}");
+    // The file beside the log was put back along with it: the key directory was not.
+    fs::remove_file(home.state().join(CHECKPOINT_FILE)).unwrap();
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    assert!(error.contains("it ends at event 9") && error.contains(RECORD_FILE), "{error}");
+    let looked_at = || SqliteStore::open(&home.state(), Options { any_history: true, ..home.options() }).unwrap();
+    append(&looked_at(), commit("b", 3, &["not accepted yet"])).unwrap();
+    drop(looked_at());
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    assert!(error.contains("its first 10 events are not"), "to look at it signs nothing: {error}");
+    let store = looked_at();
+    let found = store.divergence().unwrap().clone();
+    assert_eq!((found.recorded.size, found.head.position.get()), (10, 10));
+    let kept = store.set_aside(&found).unwrap();
+    append(&store, commit("b", 4, &["accepted"])).unwrap();
+    wait(store.seal()).unwrap();
+    drop(store);
+    let given_up = fs::read_to_string(kept).unwrap();
+    assert_eq!(checkpoint::SignedCheckpoint::parse(&given_up).unwrap().checkpoint, found.recorded);
+    assert!(home.open().divergence().is_none(), "what was accepted goes on");
+}
+
+#[test]
+fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
+    let (older, mut both) = (tempfile::tempdir().unwrap(), Vec::new());
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    drop(store);
+    fs::copy(home.log(), older.path().join("log.db")).unwrap();
+    let keys = home.options().key_dir;
+    for more in [1, 4] {
+        fs::copy(older.path().join("log.db"), home.log()).unwrap();
+        fs::remove_dir_all(&keys).unwrap();
+        fs::remove_file(home.state().join(CHECKPOINT_FILE)).unwrap();
+        let store = home.open();
+        (0..more).for_each(|step| drop(append(&store, commit("d", step, &[&more.to_string()])).unwrap()));
+        let log = store.head().log.to_string();
+        drop(store);
+        both.push((fs::read(home.log()).unwrap(), fs::read(keys.join(log).join(RECORD_FILE)).unwrap()));
+    }
+    let record = keys.join(home_log(&home)).join(RECORD_FILE);
+    // The first history's record is signed by a key of which only the second's is left: both are put under one key.
+    let signer = Signer::open(&keys, Reader::open(&home.state()).unwrap().log()).unwrap();
+    let first = checkpoint::SignedCheckpoint::parse(std::str::from_utf8(&both[0].1).unwrap()).unwrap().checkpoint;
+    fs::write(&record, signer.sign(&first)).unwrap();
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    assert!(error.contains("its first 10 events are not those that were sealed"), "{error}");
+    // A checkpoint that somebody wrote into the log without the key does not make it the same.
+    fs::write(&record, &both[1].1).unwrap();
+    drop(home.open());
+    let forged = Signer::from_seed(signer.key().name().to_owned(), &[7; 32]).unwrap().sign(&first);
+    let change = format!("UPDATE checkpoints SET note = '{forged}' WHERE size = (SELECT max(size) FROM checkpoints)");
+    tampered_in_place(&home, &change);
+    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    assert!(error.contains("was signed by none of its keys"), "{error}");
+}
+
+fn home_log(home: &Home) -> String {
+    Reader::open(&home.state()).unwrap().log().to_string()
+}
+
+#[test]
+fn keys_that_are_lost_unreadable_or_of_another_machine_keep_nothing_from_starting() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    drop(store);
+    let folder = home.options().key_dir.join(home_log(&home));
+    fs::write(folder.join(RECORD_FILE), "no checkpoint").unwrap();
+    append(&home.open(), commit("d", 0, &["x"])).unwrap();
+    let whole = fs::read_to_string(folder.join(RECORD_FILE)).unwrap();
+    assert_eq!(checkpoint::SignedCheckpoint::parse(&whole).unwrap().checkpoint.size, 10, "it is written anew");
+    fs::remove_dir_all(home.options().key_dir).unwrap();
+    append(&home.open(), commit("d", 1, &["x"])).unwrap();
+    assert!(home.open().divergence().is_none());
+    // A record that cannot be replaced lags behind the log, and that is all.
+    fs::remove_file(folder.join(RECORD_FILE)).unwrap();
+    fs::create_dir(folder.join(format!("{RECORD_FILE}.new"))).unwrap();
+    append(&home.open(), commit("d", 2, &["x"])).unwrap();
+    assert_eq!(home.open().head().position.get(), 12);
 }
