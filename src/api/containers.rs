@@ -2,6 +2,7 @@
 
 mod bounds;
 mod create;
+pub(super) use create::NO_NETWORK;
 mod unrecorded;
 
 use std::collections::BTreeMap;
@@ -143,6 +144,13 @@ pub(super) async fn find(edge: &Edge, reference: web::Path<String>) -> ApiResult
     Ok((row, subject))
 }
 
+/// Finds the container in a grave that a request is about.
+async fn find_buried(edge: &Edge, reference: web::Path<String>) -> ApiResult<(ContainerRow, Subject)> {
+    let row = edge.ask(move |query| query.buried_container(&reference)).await?;
+    let subject = Subject::new(StreamName::new(Category::Container, row.id), Some(&row.name));
+    Ok((row, subject))
+}
+
 async fn command(edge: Edge, reference: web::Path<String>, room: Room, command: Command) -> ApiResult {
     edge.check_room(room)?;
     let (_, subject) = find(&edge, reference).await?;
@@ -234,13 +242,13 @@ async fn undelete(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let wish: UndeleteRequest = edge.body()?;
     let name: Option<Name> = read_some("name.invalid", wish.name.as_deref())?;
     edge.check_room(Room::Some)?;
-    let (row, subject) = find(&edge, reference).await?;
+    let (row, subject) = find_buried(&edge, reference).await?;
     edge.foresee_free(&subject.stream, name.as_ref().unwrap_or(&row.name)).await?;
     edge.perform::<Container>(subject, Command::Undelete { name }).await
 }
 
 async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {
-    let (row, subject) = find(&edge, reference).await?;
+    let (row, subject) = find_buried(&edge, reference).await?;
     match edge.give::<Container>(&subject, Command::Purge, None).await {
         Err(why) if why.is_of_the_log() => unrecorded::purge(&edge, &row, subject, why).await,
         given => edge.answer::<Container>(&subject, given?).await,

@@ -2,10 +2,10 @@
 
 use actix_web::web;
 
-use super::containers::{can_start, read};
+use super::containers::{NO_NETWORK, can_start, read};
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::{Look, block};
-use super::problem::ApiResult;
+use super::problem::{ApiError, ApiResult};
 use super::resources::CreateNetwork;
 use super::templates::All;
 use crate::domain::network::{Command, Network};
@@ -38,6 +38,10 @@ async fn create(edge: Edge) -> ApiResult {
     can_start(&edge).await?; // What a container needs of the host, its network needs too.
     let wish: CreateNetwork = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
+    if name.as_str() == NO_NETWORK {
+        let message = format!("a network cannot be called {NO_NETWORK}: containers ask for no network by that word");
+        return Err(ApiError::invalid("name.reserved", message));
+    }
     let subnet = match &wish.subnet {
         Some(text) => {
             let subnet = apart(&edge, read("subnet.invalid", text)?).await?;

@@ -8,6 +8,7 @@ use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{RestoreRequest, RestoreTo};
 use super::templates::absolute;
+use crate::domain::container::Rejection;
 use crate::domain::restore_job::{Command, Request, RestoreJob};
 use crate::domain::{Refusal, RefusalClass};
 use crate::effects::access::Access;
@@ -41,14 +42,20 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
     if wish.start == Some(true) {
         can_start(&edge).await?;
     }
-    let (backup, running) = edge
+    let (backup, source) = edge
         .ask(move |query| {
             let backup = query.backup(&reference, Moment::Now)?;
             let source = query.container_by_id(backup.container)?;
-            Ok((backup, source.is_some_and(|row| row.init.is_some())))
+            Ok((backup, source))
         })
         .await?;
     let in_place = wish.to == RestoreTo::InPlace;
+    let running = source.as_ref().is_some_and(|row| row.init.is_some());
+    // Before it is stopped for a restore that would be refused.
+    match source.as_ref().and_then(|row| row.holds.first()) {
+        Some(hold) if in_place => return Err(Refusal::from(Rejection::Held { operation: hold.operation }).into()),
+        _ => {}
+    }
     let id = RunId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::RestoreJob, id), Some(&backup.container_name));
     let request = Request {
@@ -144,5 +151,19 @@ async fn confirm(edge: Edge, reference: web::Path<String>) -> ApiResult {
 
 async fn roll_back(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
+    let text = reference.clone();
+    let running = edge.ask(move |query| {
+        let restore = query.restore(&text, Moment::Now)?;
+        let target = match restore.target {
+            RestoreTarget::InPlace { container } => query.container_by_id(container)?,
+            _ => None,
+        };
+        Ok(target.filter(|row| row.init.is_some()))
+    });
+    if let Some(row) = running.await? {
+        let message = format!("the container {} is running, and its files are to be exchanged", row.name);
+        let refusal = Refusal::new(RefusalClass::Conflict, "container.running", message);
+        return Err(refusal.hinted(format!("berth container stop {}", row.name)).into());
+    }
     command(edge, reference, Command::RollBack).await
 }

@@ -23,6 +23,8 @@ use crate::types::{Category, ContainerId, Fingerprint, HostName, Name, NetworkId
 const DISK_DEFAULT: Size = Size::from_mib(10 << 10);
 /// How many processes and threads if nobody says: plenty for a whole system, and a fork bomb leaves the host its own.
 const PIDS_DEFAULT: u64 = 4096;
+/// The word for no network.
+pub(in crate::api) const NO_NETWORK: &str = "none";
 /// The network that containers join if nobody says.
 const NETWORK_DEFAULT: &str = "default";
 
@@ -50,6 +52,10 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
     let (template, network) = edge.ask(move |query| origins(query, &reference, wanted.as_deref(), joins)).await?;
     if joins && network.is_none() && wish.network.is_none() {
         edge.warn([NO_DEFAULT.to_owned()]);
+    }
+    if wish.address.is_some() && wish.network.as_deref() == Some(NO_NETWORK) {
+        let message = "an address is one in a network, and the container is to have none; leave out one of the two";
+        return Err(ApiError::invalid("address.no-network", message));
     }
     if joins && wish.command.is_none() && !has_init(&template) {
         return Err(no_init(&template.name).into());
@@ -131,7 +137,7 @@ fn origins(
 ) -> Result<(TemplateRow, Option<NetworkId>), QueryError> {
     let template = query.usable_template(template)?;
     let network = match network {
-        Some("none") => None,
+        Some(NO_NETWORK) => None,
         Some(reference) => Some(query.usable_network(reference)?.id),
         None if joins => match query.usable_network(NETWORK_DEFAULT) {
             Ok(row) => Some(row.id),

@@ -6,6 +6,7 @@ mod backups;
 mod containers;
 mod daemon;
 mod events;
+mod mistakes;
 mod redaction;
 mod requests;
 mod schedules;

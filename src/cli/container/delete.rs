@@ -5,6 +5,7 @@ use clap::Args;
 use super::targets::{self, Names};
 use crate::api::resources::DeleteRequest;
 use crate::cli::change::{self, ChangeOptions};
+use crate::cli::confirm;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -14,7 +15,9 @@ use crate::types::Span;
 ///
 /// A deleted container keeps its files until its grave is over. Its history and its backups stay for good.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  berth container delete web1\n  berth container delete web1 --grave 30d")]
+#[command(
+    after_long_help = "Examples:\n  berth container delete web1\n  berth container delete 'web*' -y\n  berth container delete web1 --grave 30d"
+)]
 pub struct Arguments {
     #[command(flatten)]
     targets: Names,
@@ -28,6 +31,9 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let names = arguments.targets.resolved(context)?;
+    if names.len() > 1 && !arguments.options.is_dry_run() {
+        confirm::yes_or_no(context, &format!("Delete {} containers: {}?", names.len(), names.join(", ")))?;
+    }
     let body = DeleteRequest { grave: arguments.grave.map(|span| span.to_string()) };
     let change = |name: &String| {
         targets::change(name, "delete", "deleted").body(&body).undo(format!("container undelete {name}"))

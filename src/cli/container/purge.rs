@@ -25,12 +25,15 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    if let Some(pattern) = arguments.targets.names.iter().find(|name| name.contains(['*', '?'])) {
+        let message = format!("what is gone for good is named one by one, and {pattern:?} is a pattern");
+        return Err(Failure::usage("usage.pattern", message).hinted("berth ps --all"));
+    }
     if !arguments.options.is_dry_run() {
         for name in &arguments.targets.names {
             confirm::typed_name(context, &format!("The files of {name} will be gone for good."), name)?;
         }
     }
-    // No patterns: what is gone for good is named one by one.
     let change = |name: &String| targets::change(name, "purge", "purged");
     change::apply_all(context, &arguments.options, arguments.targets.names.iter().map(change).collect())
 }

@@ -145,7 +145,7 @@ impl From<Rejection> for Refusal {
                 (Conflict, "container.held", Some(format!("berth operation wait {}", operation.short())))
             }
             Rejection::Buried => (Conflict, "container.deleted", Some("berth container undelete NAME".to_owned())),
-            Rejection::NotBuried => (Conflict, "container.not-deleted", Some("berth container delete NAME".to_owned())),
+            Rejection::NotBuried => (Conflict, "container.not-deleted", Some("berth ps --all".to_owned())),
             Rejection::Purged => (NotFound, "container.purged", Some("berth container history NAME".to_owned())),
             Rejection::Stuck { .. } => (
                 Conflict,

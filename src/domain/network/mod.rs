@@ -36,6 +36,8 @@ use crate::types::{Category, Ipv4Subnet, MacAddress, Name, NetworkId, OperationI
 
 /// The longest name of a bridge in bytes: IFNAMSIZ less its closing zero (linux/if.h).
 pub const BRIDGE_LENGTH_MAX: usize = 15;
+/// The smallest subnet: one with an address of its own for the network, and one for all.
+const PREFIX_MAX: u8 = 30;
 
 /// "This network", loopback, link-local, and from multicast upward (RFC 6890): a host takes them for itself.
 const RESERVED: &[(Ipv4Addr, u8)] = &[
@@ -192,7 +194,7 @@ impl Network {
         if bridge.is_empty() || bridge.len() > BRIDGE_LENGTH_MAX {
             return Err(Rejection::BridgeName { bridge: bridge.to_owned() });
         }
-        if subnet.hosts().take(2).count() < 2 {
+        if subnet.hosts().take(2).count() < 2 || subnet.prefix() > PREFIX_MAX {
             return Err(Rejection::SubnetTooSmall { subnet });
         }
         let reserved = RESERVED.iter().filter_map(|(network, prefix)| Ipv4Subnet::around(*network, *prefix));

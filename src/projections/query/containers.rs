@@ -139,6 +139,18 @@ impl Query {
         self.find_among::<Containers>(reference, left)
     }
 
+    /// Finds a container that is to be taken back or removed for good: one in its grave, or else one that is there, which says
+    /// why it cannot be. What lives under the name now is not meant as long as something in a grave can be.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn buried_container(&self, reference: &str) -> Result<ContainerRow, QueryError> {
+        match self.find_among::<Containers>(reference, |row| row.rest == ContainerState::Deleted) {
+            Err(QueryError::NotFound { .. }) => self.usable_container(reference),
+            found => found,
+        }
+    }
+
     /// Returns one container by its id, without what belongs to other things.
     ///
     /// # Errors

@@ -1,0 +1,66 @@
+//! What is easily got wrong, and what the answer must not lead to.
+
+use serde_json::json;
+
+use super::run;
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        let refused = [
+            ("/v1/networks", json!({"name": "none"}), 400, "name.reserved"),
+            ("/v1/networks", json!({"name": "tiny", "subnet": "10.78.0.0/31"}), 400, "network.subnet-too-small"),
+            (
+                "/v1/containers",
+                json!({"name": "n1", "template": "tiny", "network": "none", "address": "10.77.0.3"}),
+                400,
+                "address.no-network",
+            ),
+        ];
+        for (path, wish, status, code) in refused {
+            let (told, problem) = daemon.post(path, wish).await;
+            assert_eq!((told, &problem["code"]), (status, &json!(code)), "{problem}");
+        }
+    });
+}
+
+#[test]
+fn what_is_taken_back_or_purged_lies_in_a_grave_whatever_lives_under_its_name() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        let old = daemon.get("/v1/containers/web").await.1["id"].clone();
+        daemon.done("/v1/containers/web/delete", json!({})).await;
+        daemon.done("/v1/containers", json!({"name": "web", "template": "tiny"})).await;
+        let (status, problem) = daemon.post("/v1/containers/web/undelete", json!({})).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("name.taken")), "{problem}");
+        let (_, outcome) = daemon.done("/v1/containers/web/undelete", json!({"name": "old"})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        assert_eq!(daemon.get("/v1/containers/old").await.1["id"], old);
+        let (status, problem) = daemon.post("/v1/containers/web/purge", json!({})).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("container.not-deleted")), "{problem}");
+        assert!(
+            !problem.to_string().contains("container delete"),
+            "a next command that takes the living one: {problem}"
+        );
+    });
+}
+
+#[test]
+fn a_restore_in_place_is_taken_back_of_what_stands_still() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+        daemon.done("/v1/containers/web/start", json!({})).await;
+        daemon.done("/v1/backups/web@latest/restore", json!({"to": "in-place"})).await;
+        let (_, restores) = daemon.get("/v1/restores").await;
+        let path = format!("/v1/restores/{}/roll-back", restores["items"][0]["id"].as_str().unwrap());
+        let (status, problem) = daemon.post(&path, json!({})).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("container.running")), "{problem}");
+        assert!(problem.to_string().contains("berth container stop web"), "{problem}");
+        daemon.done("/v1/containers/web/stop", json!({})).await;
+        let (_, outcome) = daemon.done(&path, json!({})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+    });
+}
