@@ -40,6 +40,13 @@ fn own() -> Outcome {
     let told = inside(&node, "n3", "cat /etc/hostname; tail -1 /etc/hosts")?;
     check!(told == "n3\n10.0.0.1 db\n", "{told}");
 
+    let set = node.must(&["container", "set", "n3", "--hostname", "b.example.org"])?;
+    check!(set.out.contains("Next: berth container restart n3") && set.out.contains("--hostname n3"), "{set:?}");
+    check!(inside(&node, "n3", "hostname")? == "n3\n", "it has another name while it runs");
+    node.must(&["container", "restart", "n3"])?;
+    let told = inside(&node, "n3", "hostname; cat /etc/hostname")?;
+    check!(told == "b.example.org\nb.example.org\n", "{told}");
+
     let set = node.must(&["container", "set", "n1", "--manage", "hosts"])?;
     check!(set.out.contains("--manage until-changed"), "{set:?}");
     node.must(&["container", "restart", "n1"])?;

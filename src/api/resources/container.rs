@@ -132,6 +132,9 @@ pub struct SetLimits {
     /// When it starts again by itself: `never`, `on-reboot` or `on-failure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
+    /// The host name inside, from the next start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
     /// Which of `hostname`, `hosts` and `resolv` are written into its `/etc` at each start, `none`, or `until-changed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,

@@ -10,14 +10,14 @@ use crate::cli::change::{self, Change, ChangeOptions};
 use crate::cli::context::{Context, shell_quoted};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::{output, read};
 use crate::events::RestartPolicy;
 use crate::projections::rows::ContainerRow;
 use crate::types::{Cpus, Label, Managed, Size};
 
-/// Change limits, autostart, restart policy and labels
+/// Change limits, autostart, restart policy, host name and labels
 ///
-/// Limits change while it runs. A disk only grows. The word none lifts a limit.
+/// Limits change while it runs, the host name and what is written into /etc at the next start. A disk only grows. The word none
+/// lifts a limit.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth container set web1 --memory 2G --reason 'OOM in php-fpm'\n  \
     berth container set web1 --cpus none --label tier=front --remove-label old")]
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// When it starts again by itself: never, on-reboot or on-failure
     #[arg(long, value_name = "POLICY")]
     restart: Option<RestartPolicy>,
+    /// The host name inside, also with a domain, from its next start on
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
     /// Which files of its /etc are written at each start: hostname,hosts,resolv, some of them, none, or until-changed
     #[arg(long, value_name = "FILES")]
     manage: Option<Managed>,
@@ -73,6 +76,7 @@ impl Arguments {
             disk: self.disk.map(change::size_flag),
             autostart: self.autostart,
             restart: self.restart.map(|policy| policy.word().to_owned()),
+            hostname: self.hostname.clone(),
             manage: self.manage.as_ref().map(ToString::to_string),
             labels_set: labels.collect::<BTreeMap<_, _>>(),
             labels_remove: self.remove_label.clone(),
@@ -99,6 +103,9 @@ impl Arguments {
         }
         if self.restart.is_some() {
             add("restart", now.configuration.restart.word().to_owned());
+        }
+        if self.hostname.is_some() {
+            add("hostname", now.configuration.hostname.to_string());
         }
         if self.manage.is_some() {
             add("manage", now.configuration.managed.to_string());
@@ -131,12 +138,13 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     change::apply_all(context, &arguments.options, changes)
 }
 
-/// The limits of now are only needed for the undo; whoever is not found is told of by the change itself.
+/// What is now is only needed for the undo and for what comes next (the host name and files of `/etc` change at a start); whoever is not found is told of by the change itself.
 fn change_of(context: &Context<'_>, arguments: &Arguments, body: &SetLimits, name: &str) -> Change {
     let change = targets::change(name, "set", "set").body(body);
-    let now = read::ask(context, &targets::one(name)).and_then(|now| output::row(read::item(&now).clone()));
-    match now.map(|row: ContainerRow| arguments.undo(&row)) {
-        Ok(options) if !options.is_empty() => change.undo(format!("container set {name} {options}")),
-        _ => change,
-    }
+    let now = targets::present(context, name);
+    let Ok(now) = now else { return change };
+    let options = arguments.undo(&now);
+    let change = if options.is_empty() { change } else { change.undo(format!("container set {name} {options}")) };
+    let at_start = arguments.hostname.is_some() || arguments.manage.is_some();
+    if at_start && now.init.is_some() { change.next(format!("container restart {name}")) } else { change }
 }

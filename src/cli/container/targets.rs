@@ -9,8 +9,9 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::name_of;
+use crate::cli::output::{self, name_of};
 use crate::cli::read;
+use crate::projections::rows::ContainerRow;
 
 /// Is one or more containers.
 #[derive(Debug, Clone, Default, Args)]
@@ -53,6 +54,14 @@ pub fn list() -> Target {
 /// Returns where one container is.
 pub fn one(name: &str) -> Target {
     list().segment(name)
+}
+
+/// Returns what a container is now.
+///
+/// # Errors
+/// Nobody can be asked, or there is none.
+pub fn present(context: &Context<'_>, name: &str) -> Result<ContainerRow, Failure> {
+    output::row(read::item(&read::ask(context, &one(name))?).clone())
 }
 
 /// Returns the change that a verb is to a container.

@@ -2,7 +2,7 @@
 
 use crate::domain::effect::{Ask, Asked, Report};
 use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity, RestartPolicy};
-use crate::types::{ContainerId, Hits, Managed, Name, OperationId, Size, Span, StreamName};
+use crate::types::{ContainerId, Hits, HostName, Managed, Name, OperationId, Size, Span, StreamName};
 
 /// How long a container that another operation stops may take to end by itself.
 pub const GRACE_OF_SAGAS: Span = Span::from_secs(30);
@@ -57,6 +57,8 @@ pub enum Command {
     SetAutostart(bool),
     /// Start it again by itself, or not.
     SetRestart(RestartPolicy),
+    /// Have this host name from the next start on.
+    SetHostName(HostName),
     /// Write these files of its `/etc`.
     SetManaged(Managed),
     /// Put a label on it.

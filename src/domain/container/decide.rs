@@ -5,7 +5,7 @@ use crate::domain::Given;
 use crate::events::{
     Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity, RestartPolicy,
 };
-use crate::types::{ContainerId, Hits, Managed, Name, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{ContainerId, Hits, HostName, Managed, Name, OperationId, Size, Span, StreamName, Timestamp};
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -24,6 +24,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Rename(name) => rename(state, name),
         Command::SetAutostart(autostart) => set_autostart(state, *autostart),
         Command::SetRestart(policy) => set_restart(state, *policy),
+        Command::SetHostName(hostname) => set_host_name(state, hostname),
         Command::SetManaged(managed) => set_managed(state, managed),
         Command::SetLabel { key, value } => set_label(state, key, value),
         Command::RemoveLabel { key } => remove_label(state, key),
@@ -271,6 +272,11 @@ fn set_autostart(state: &Container, autostart: bool) -> Decision {
 fn set_restart(state: &Container, policy: RestartPolicy) -> Decision {
     let present = made(state)?.configuration.restart;
     Ok(if present == policy { vec![] } else { vec![ContainerEvent::RestartPolicySet { policy }] })
+}
+
+fn set_host_name(state: &Container, hostname: &HostName) -> Decision {
+    let same = made(state)?.configuration.hostname == *hostname;
+    Ok(if same { vec![] } else { vec![ContainerEvent::HostNameSet { hostname: hostname.clone() }] })
 }
 
 fn set_managed(state: &Container, managed: &Managed) -> Decision {

@@ -262,6 +262,7 @@ fn record(state: &mut Container, event: &ContainerEvent) {
         ContainerEvent::ContainerRenamed { name } => record.name = name.clone(),
         ContainerEvent::AutostartSet { autostart } => record.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => record.configuration.restart = *policy,
+        ContainerEvent::HostNameSet { hostname } => record.configuration.hostname = hostname.clone(),
         ContainerEvent::ManagedFilesSet { managed } => record.configuration.managed = managed.clone(),
         ContainerEvent::LabelSet { key, value } => {
             record.configuration.labels.insert(key.clone(), value.clone());

@@ -10,7 +10,7 @@ use crate::events::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, LimitChange, Limits,
     ProcessIdentity, RestartPolicy, StopReason,
 };
-use crate::types::{ContainerId, Managed, Name, OperationId, Size, Span, TemplateId, Timestamp};
+use crate::types::{ContainerId, HostName, Managed, Name, OperationId, Size, Span, TemplateId, Timestamp};
 
 fn id() -> ContainerId {
     ContainerId::derived("web1")
@@ -357,6 +357,9 @@ fn it_should_start_again_by_itself_as_its_policy_says() {
             when(history, report("clear", Outcome::Done(Facts::None))).then([wanted]);
         }
     }
+    let hostname: HostName = "a.example".parse().unwrap();
+    when(running(), Command::SetHostName(name().into())).then_nothing();
+    when(running(), Command::SetHostName(hostname.clone())).then([ContainerEvent::HostNameSet { hostname }]);
     when(stopped(), Command::SetManaged(Managed::UntilChanged)).then_nothing();
     let managed: Managed = "hosts".parse().unwrap();
     when(stopped(), Command::SetManaged(managed.clone())).then([ContainerEvent::ManagedFilesSet { managed }]);

@@ -13,7 +13,9 @@ pub use init::{Exit, InitKind, ProcessIdentity, StopReason};
 pub use limits::{LimitChange, Limits};
 
 use super::{DomainEvent, Mark, kinds};
-use crate::types::{Category, ContainerId, Managed, ManagedFile, Name, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{
+    Category, ContainerId, HostName, Managed, ManagedFile, Name, OperationId, Size, Span, StreamName, Timestamp,
+};
 
 /// Is a fact about a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -269,6 +271,11 @@ pub enum ContainerEvent {
         /// When.
         policy: RestartPolicy,
     },
+    /// It has another host name from its next start on.
+    HostNameSet {
+        /// The new one.
+        hostname: HostName,
+    },
     /// Which files of its `/etc` are written at each start was decided.
     ManagedFilesSet {
         /// Which.
@@ -364,7 +371,7 @@ impl DomainEvent for ContainerEvent {
         ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
-        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, ManagedFilesSet, LabelSet, LabelRemoved,
+        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, ManagedFilesSet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 

@@ -31,6 +31,7 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::ProcessesRefused { count, limit, .. } => refused(*count, *limit),
         ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
+        ContainerEvent::HostNameSet { hostname } => format!("host name from the next start on: {hostname}"),
         ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
         ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
