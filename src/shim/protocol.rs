@@ -418,6 +418,15 @@ mod tests {
         assert_eq!(serde_json::from_str::<Request>(text).unwrap(), Request::Freeze { lease_ms: 5 });
     }
 
+    #[test]
+    fn the_order_of_an_older_daemon_is_read() {
+        let text = r#"{"hostname":"web1","ids":null,"lowers":[],"init":{"kind":"builtin","argv":["true"]},"network":"own",
+            "resolv_conf":"nameserver 192.0.2.1\n"}"#;
+        let container: Container = serde_json::from_str(text).unwrap();
+        assert_eq!((container.names.hostname.as_str(), container.renew), ("web1", false));
+        assert!(container.names.resolv_conf.is_some() && container.names.address.is_none());
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

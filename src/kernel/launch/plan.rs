@@ -40,6 +40,7 @@ pub enum Network {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Its host name, and what else the files say that are written into its `/etc`.
+    #[serde(flatten)]
     pub names: Names,
     /// The id range; none = privileged: root inside is root of the host.
     pub ids: Option<IdRange>,
