@@ -289,7 +289,7 @@ impl Guide {
         if self.can_start {
             self.show(&["container", "stop", "web1", "web2", "--grace", "5s", "-y"])?;
         }
-        self.show(&["container", "delete", "web1", "web2", "web3"])?;
+        self.show(&["container", "delete", "web1", "web2", "web3", "-y"])?;
         self.show(&["container", "purge", "web1", "web2", "web3", "-y"])?;
         self.made = false;
         if self.can_start {

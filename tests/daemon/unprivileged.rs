@@ -61,7 +61,7 @@ fn without_root() -> Outcome {
     node.kill()?;
     node.start()?;
     node.must(&["audit", "verify"])?;
-    node.must(&["container", "delete", "c1", "c2"])?;
+    node.must(&["container", "delete", "c1", "c2", "-y"])?;
     node.must(&["container", "purge", "c1", "c2", "-y"])?;
     node.finish()
 }

@@ -109,7 +109,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
 /// Returns what takes a restore in place back: the container must stand still, and it runs again after the restore.
 fn undo(backup: &str) -> String {
     match backup.split_once('@') {
-        Some((container, _)) => format!("container stop {container} && berth backup roll-back {{id}}"),
+        Some((container, _)) => format!("container stop {container} && backup roll-back {{id}}"),
         None => "backup roll-back {id}".to_owned(),
     }
 }

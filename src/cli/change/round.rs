@@ -172,8 +172,9 @@ impl<'a> Round<'a> {
     fn follow_up(context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {
         for (word, command) in [("Next", &change.next), ("Undo", &change.undo)] {
             if let Some(command) = command.as_ref().filter(|_| !context.screen.quiet) {
-                let line = format!("{word}: {}", context.command(&command.replace("{id}", &accepted.id)));
-                context.screen.line(&line)?;
+                let command = command.replace("{id}", &accepted.id);
+                let commands: Vec<String> = command.split(" && ").map(|one| context.command(one)).collect();
+                context.screen.line(&format!("{word}: {}", commands.join(" && ")))?;
             }
         }
         Ok(())

@@ -91,9 +91,13 @@ fn every_noun_lists_and_shows_what_the_daemon_has() {
                 assert!(!well(&state, &format!("{line} -o json")).is_empty(), "{line}");
             }
             let restored = well(&state, "backup restore web1@latest --in-place -y");
-            let undo = restored.split_once("Undo: berth --state ").unwrap().1.split_once(' ').unwrap().1.trim_end();
-            well(&state, "stop web1 --kill");
-            well(&state, &format!("{undo} -y"));
+            // As it is printed: it runs again after the restore.
+            well(&state, "container start web1");
+            let undo = restored.split_once("Undo: ").unwrap().1.trim_end();
+            for command in undo.split(" && ") {
+                let words = command.strip_prefix("berth --state ").unwrap().split_once(' ').unwrap().1;
+                well(&state, &format!("{words} -y"));
+            }
         })
         .await;
     });
