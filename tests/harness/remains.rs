@@ -147,6 +147,11 @@ pub fn sweep(instance: &str) {
         let words: Vec<&str> = ["delete", "table"].into_iter().chain(table.split(' ')).collect();
         quiet("nft", &words);
     }
+    for folder in ["/run/systemd/network", "/run/NetworkManager/conf.d"] {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        let own = files.filter(|file| file.file_name().to_string_lossy().contains(&format!("berth-{instance}.")));
+        own.for_each(|file| drop(fs::remove_file(file.path())));
+    }
     let _ = fs::remove_dir_all(Path::new("/run/berth").join(instance));
 }
 

@@ -265,6 +265,12 @@ impl Networks {
     }
 }
 
+/// Says whether a link is called as a bridge or a port of an instance is.
+fn is_name_of_berth(name: &str) -> bool {
+    let digits = name.get(1..9).unwrap_or_default();
+    name.len() == 15 && name.starts_with(['b', 'v']) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 /// Lists the bridges and ports of an instance, or of every one. What others named so by chance is no bridge, and carries no
 /// mark of ours.
 pub fn links_of(instance: Option<&str>) -> Vec<String> {
@@ -273,7 +279,7 @@ pub fn links_of(instance: Option<&str>) -> Vec<String> {
     let ours = |link: &Link| {
         let kind = link.name.get(..1);
         let fits = (kind == Some("b") && link.bridge) || (kind == Some("v") && marked(link));
-        fits && link.name.len() == 15 && instance.is_none_or(|instance| link.name.get(1..9) == Some(instance))
+        fits && is_name_of_berth(&link.name) && instance.is_none_or(|instance| link.name.get(1..9) == Some(instance))
     };
     links.into_iter().filter(ours).map(|link| link.name).collect()
 }

@@ -15,8 +15,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::is_name_of_berth;
 use crate::sys::lock;
-use crate::sys::netlink::Netlink;
+
+use crate::sys::netlink::{Link, Netlink};
 
 const GLOBAL: &str = "/proc/sys/net/ipv4/ip_forward";
 const RECORD: &str = "forwarding.json";
@@ -81,11 +83,13 @@ fn locked(runtime: &Path) -> io::Result<File> {
     Ok(folder)
 }
 
-/// Lists the links that IPv4 routes lead by. Ports of bridges carry none of their own.
+/// Lists the links that IPv4 routes lead by. Ports of bridges carry none of their own, and bridges of Berth, this instance's
+/// others and those of its neighbours, are no way out: each is seen to with its own network.
 fn carriers(netlink: &mut Netlink) -> io::Result<Vec<String>> {
     let routes = netlink.routes()?.into_iter().filter(|route| route.ipv4);
     let with_routes: BTreeSet<u32> = routes.filter_map(|route| route.index).collect();
-    let links = netlink.links()?.into_iter().filter(|link| with_routes.contains(&link.index) && link.name != "lo");
+    let is_way = |link: &Link| link.name != "lo" && !(link.bridge && is_name_of_berth(&link.name));
+    let links = netlink.links()?.into_iter().filter(|link| with_routes.contains(&link.index) && is_way(link));
     Ok(links.map(|link| link.name).collect())
 }
 

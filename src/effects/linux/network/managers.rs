@@ -3,8 +3,9 @@
 //!
 //! Drop-ins go below `/run`, so that they end with the boot, and only where the manager runs.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -76,8 +77,13 @@ fn put(run: &Path, manager: &Manager, instance: &str, kind: &str, text: &str) ->
     if !run.join(manager.runs).exists() || fs::read_to_string(&path).is_ok_and(|found| found == text) {
         return Ok(());
     }
-    fs::create_dir_all(&directory)?;
-    fs::write(path, text)?;
+    if !directory.exists() {
+        fs::create_dir_all(&directory)?;
+        fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
+    }
+    fs::write(&path, text)?;
+    // networkd is no root, and the daemon's file mode mask lets nobody else read.
+    fs::set_permissions(&path, Permissions::from_mode(0o644))?;
     reload(manager);
     Ok(())
 }
@@ -103,7 +109,8 @@ mod tests {
         let only_networkd = Manager { reload: &[], ..NETWORKD };
         put(place.path(), &only_networkd, "00c0ffee", "network", "text").unwrap();
         put(place.path(), &NETWORK_MANAGER, "00c0ffee", "conf", "text").unwrap();
-        assert!(place.path().join("systemd/network/05-berth-00c0ffee.network").exists());
+        let drop_in = place.path().join("systemd/network/05-berth-00c0ffee.network");
+        assert_eq!(fs::metadata(&drop_in).unwrap().permissions().mode() & 0o777, 0o644);
         assert!(!place.path().join("NetworkManager").exists());
     }
 }

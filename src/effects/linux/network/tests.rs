@@ -349,6 +349,10 @@ fn an_instance_that_goes_does_not_turn_off_what_another_needs() {
         fixture.on_host(|networks| {
             networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
             neighbour.ensure_network(NetworkId::from_bytes([9; 16]), other, range).unwrap();
+            assert!(networks.missing(network(), BRIDGE, subnet(), &[], false).unwrap().is_empty());
+            std::fs::write(format!("/proc/sys/net/ipv4/conf/{other}/forwarding"), "0").unwrap();
+            let missing = networks.missing(network(), BRIDGE, subnet(), &[], false).unwrap();
+            assert_eq!(missing, Vec::<String>::new(), "a neighbour's bridge is no way out");
             let (first, last) = ((networks, BRIDGE), (&neighbour, other));
             let (first, last) = if first_goes_first { (first, last) } else { (last, first) };
             first.0.ensure_network_gone(first.1).unwrap();
