@@ -109,7 +109,8 @@ async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configurati
     let run = backup.run;
     let found = edge.ask(move |query| {
         let Some(mut configuration) = query.backup_configuration(run)? else { return Ok(None) };
-        if let Some(network) = configuration.network {
+        let had = configuration.network;
+        if let Some(network) = had {
             match query.usable_network(&network.to_string()) {
                 Ok(_) => {}
                 Err(QueryError::NotFound { .. }) => configuration.network = None,
@@ -118,11 +119,14 @@ async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configurati
         }
         query.usable_template(&configuration.template.to_string())?;
         configuration.address = crate::events::AddressRequest::Auto;
-        Ok(Some(configuration))
+        Ok(Some((had.is_some(), configuration)))
     });
     let message = "the log does not tell what the container was when it was backed up";
     let unknown = || Refusal::new(RefusalClass::NotFound, "backup.no-configuration", message);
-    let configuration = found.await?.ok_or_else(unknown)?;
+    let (had_network, configuration) = found.await?.ok_or_else(unknown)?;
+    if had_network && configuration.network.is_none() {
+        edge.warn(["the network it was in is gone, so it has none".to_owned()]);
+    }
     if let Some(command) = configuration.command {
         require_command(edge, command).await?;
     }

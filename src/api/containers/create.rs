@@ -64,6 +64,10 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
     if wish.disk_kind == Some(DiskKind::Image) && !edge.ports.node.image_disks {
         return Err(no_images().into());
     }
+    if wish.disk.is_some() && wish.disk_kind == Some(DiskKind::Directory) {
+        let message = "a disk of the kind directory takes what the node's file system has; a size would not hold";
+        return Err(ApiError::invalid("disk.no-size", message));
+    }
     let mut configuration = Configuration {
         hostname,
         managed,

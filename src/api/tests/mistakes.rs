@@ -17,6 +17,12 @@ fn what_contradicts_itself_is_refused() {
                 400,
                 "address.no-network",
             ),
+            (
+                "/v1/containers",
+                json!({"name": "n1", "template": "tiny", "disk_kind": "directory", "disk": "5G"}),
+                400,
+                "disk.no-size",
+            ),
         ];
         for (path, wish, status, code) in refused {
             let (told, problem) = daemon.post(path, wish).await;
@@ -62,5 +68,28 @@ fn a_restore_in_place_is_taken_back_of_what_stands_still() {
         daemon.done("/v1/containers/web/stop", json!({})).await;
         let (_, outcome) = daemon.done(&path, json!({})).await;
         assert_eq!(outcome["state"], "done", "{outcome}");
+    });
+}
+
+#[test]
+fn a_restore_whose_network_is_gone_says_that_it_has_none() {
+    run(async |daemon| {
+        daemon.done("/v1/templates", json!({"name": "tiny", "source": {"from": "host"}})).await;
+        daemon.done("/v1/networks", json!({"name": "lab"})).await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        daemon.done("/v1/containers", json!({"name": "web", "template": "tiny", "network": "lab"})).await;
+        daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+        for verb in ["delete", "purge"] {
+            daemon.done(&format!("/v1/containers/web/{verb}"), json!({})).await;
+        }
+        let (_, outcome) = daemon.done("/v1/networks/lab/delete", json!({})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        let (_, backups) = daemon.get("/v1/backups").await;
+        let path = format!("/v1/backups/{}/restore", backups["items"][0]["id"].as_str().unwrap());
+        let (status, accepted) = daemon.post(&path, json!({"to": "new", "name": "again"})).await;
+        assert_eq!(status, 202, "{accepted}");
+        assert_eq!(accepted["warnings"], json!(["the network it was in is gone, so it has none"]));
+        daemon.wait(accepted["operation"].as_str().unwrap(), &[]).await;
+        assert_eq!(daemon.get("/v1/containers/again").await.1["state"], "stopped");
     });
 }

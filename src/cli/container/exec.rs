@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(short = 'w', long, visible_alias = "workdir", value_name = "DIR")]
     dir: Option<String>,
     /// A variable of its environment; may be given several times
-    #[arg(short, long, value_name = "KEY=VALUE")]
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = variable)]
     env: Vec<String>,
     /// Give it a terminal in any case
     #[arg(short = 't', long, conflicts_with = "no_tty")]
@@ -44,6 +44,14 @@ pub struct Arguments {
     command: Vec<String>,
     #[command(flatten)]
     record: RecordOptions,
+}
+
+/// Reads a variable with its value; one without a name or a value would be handed on as it is, which no program expects.
+fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("a variable is written KEY=VALUE".to_owned()),
+    }
 }
 
 /// Runs the verb.
