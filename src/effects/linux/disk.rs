@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::domain::effect::Failure;
 use crate::events::DiskKind;
@@ -28,6 +29,10 @@ use super::paths::{StatePaths, ensure_directory, sync_directory};
 
 /// Less holds no journal and nothing else of use.
 const SIZE_MIN: Size = Size::from_mib(16);
+/// How long a loop device that nobody needs may take to let go of its image.
+const LETTING_GO: Duration = Duration::from_secs(1);
+/// How often it is looked at meanwhile.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Below this the usual journal would take too much of the disk.
 const SMALL: Size = Size::from_mib(256);
 
@@ -131,7 +136,8 @@ pub fn ensure_disk_size(
         return Ok(());
     }
     set_length(&image, before.max(size.as_bytes()))?;
-    let grown = match attached(&image)? {
+    let device = if mounted.is_some() { attached(&image)? } else { attached_for_long(&image)? };
+    let grown = match device {
         Some(device) => grow_in_use(&device, mounted, size),
         None => grow_idle(&image),
     };
@@ -154,6 +160,18 @@ fn attached(image: &Path) -> Result<Option<LoopDevice>, Failure> {
     let failed = |error| cannot("look for the loop device of", image.display())(error);
     let found = Backing::of(image).and_then(loop_device::attached_to).map_err(failed)?;
     Ok(found.first().and_then(|path| LoopDevice::open(path).ok()))
+}
+
+/// Returns the device that holds an image which nobody is known to use. A program that was spawned while it was mounted has
+/// the device's descriptors until its exec, so it lets go a moment later.
+fn attached_for_long(image: &Path) -> Result<Option<LoopDevice>, Failure> {
+    let begun = Instant::now();
+    loop {
+        match attached(image)? {
+            Some(_) if begun.elapsed() < LETTING_GO => std::thread::sleep(PAUSE),
+            found => return Ok(found),
+        }
+    }
 }
 
 fn grow_in_use(device: &LoopDevice, mounted: Option<BorrowedFd<'_>>, size: Size) -> Result<(), Failure> {
@@ -192,7 +210,7 @@ fn grow_idle(image: &Path) -> Result<(), Failure> {
 pub fn ensure_disk_gone(paths: &StatePaths, container: ContainerId) -> Result<(), Failure> {
     let image = paths.disk_image(container);
     if image.exists()
-        && let Some(device) = attached(&image)?
+        && let Some(device) = attached_for_long(&image)?
     {
         return Err(Failure::transient(format!("the disk is still in use as {}", device.path.display())));
     }
@@ -218,7 +236,7 @@ pub fn disk_path(paths: &StatePaths, container: ContainerId, kind: DiskKind) -> 
 /// # Errors
 /// Refuses an image in use; what the kernel says, and what `work` says.
 pub fn mounted_apart<T>(image: &Path, work: impl FnOnce(BorrowedFd<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
-    if let Some(device) = attached(image)? {
+    if let Some(device) = attached_for_long(image)? {
         return Err(Failure::transient(format!("the disk is in use as {}", device.path.display())));
     }
     let device = loop_device::attach_until_closed(image, false).map_err(cannot("attach", image.display()))?;
