@@ -79,7 +79,11 @@ fn foreign_ranges(subuid: &str) -> Vec<(u32, u32)> {
 /// recorded, or redacted and purged since.
 pub(crate) async fn finish_redactions(store: &SqliteStore, query: &Query, registry: &Registry, access: &dyn Access) {
     match Replica::<node::Node>::read(store, &own_stream(registry)) {
-        Ok(replica) => drop(store.redact(replica.state.redacted().collect()).await),
+        Ok(replica) => {
+            if let Ok(Err(error)) = store.redact(replica.state.redacted().collect()).await {
+                tracing::error!(%error, "what was redacted may still be readable in the log's files");
+            }
+        }
         Err(error) => tracing::error!(%error, "redactions cannot be finished"),
     }
     let unneeded = query.needed_commands().map_err(|error| error.to_string()).and_then(|needed| {
