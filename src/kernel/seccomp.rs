@@ -7,7 +7,7 @@
 
 use crate::sys::seccomp::{
     CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction,
-    NATIVE_ARCHITECTURE, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
+    NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
 };
 
 const LOAD_WORD: u16 = 0x20;
@@ -20,6 +20,7 @@ const OFFSET_ARCHITECTURE: u32 = 4;
 /// Low halves of the first two arguments, on a little-endian machine.
 const OFFSET_ARGUMENT_0: u32 = 16;
 const OFFSET_ARGUMENT_1: u32 = 24;
+const OFFSET_ARGUMENT_2: u32 = 32;
 
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
@@ -99,6 +100,26 @@ fn only_known_families(number: u32) -> Vec<Instruction> {
     list
 }
 
+/// `SOL_PACKET` of linux/socket.h.
+const SOL_PACKET: u32 = 263;
+/// `PACKET_RX_RING` and `PACKET_TX_RING` of linux/if_packet.h.
+const RINGS: [u32; 2] = [5, 13];
+
+/// Refuses the rings of packet sockets: their memory is the kernel's own and counted for nobody, so that one container could
+/// take all there is. Leaves the number loaded again.
+fn refuse_packet_rings() -> [Instruction; 8] {
+    [
+        instruction(JUMP_EQUAL, 0, 7, SET_SOCKET_OPTION),
+        load(OFFSET_ARGUMENT_1),
+        instruction(JUMP_EQUAL, 0, 4, SOL_PACKET),
+        load(OFFSET_ARGUMENT_2),
+        instruction(JUMP_EQUAL, 1, 0, RINGS[0]),
+        instruction(JUMP_EQUAL, 0, 1, RINGS[1]),
+        answer(EPERM),
+        load(OFFSET_NUMBER),
+    ]
+}
+
 /// Builds the filter for this machine.
 pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     let mut program = vec![
@@ -123,6 +144,9 @@ pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCLINUX));
     program.extend(only_known_families(SOCKET));
     program.extend(only_known_families(SOCKET_PAIR));
+    if !options.host {
+        program.extend(refuse_packet_rings());
+    }
     program.push(answer(ALLOW));
     program
 }
@@ -132,7 +156,7 @@ mod tests {
     use super::*;
 
     /// Runs the filter as the kernel would, for one call.
-    fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+    fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
         let (mut at, mut word) = (0, 0);
         loop {
             let Instruction { code, jump_true, jump_false, operand } = program[at];
@@ -144,6 +168,7 @@ mod tests {
                         OFFSET_ARCHITECTURE => architecture,
                         OFFSET_ARGUMENT_0 => arguments[0],
                         OFFSET_ARGUMENT_1 => arguments[1],
+                        OFFSET_ARGUMENT_2 => arguments[2],
                         other => panic!("offset {other}"),
                     };
                     continue;
@@ -160,7 +185,19 @@ mod tests {
     const SYSTEM: FilterOptions = FilterOptions { nesting: false, host: false, command: false };
 
     fn call(options: FilterOptions, number: u32, arguments: [u32; 2]) -> u32 {
-        run(&filter(options), NATIVE_ARCHITECTURE, number, arguments)
+        run(&filter(options), NATIVE_ARCHITECTURE, number, [arguments[0], arguments[1], 0])
+    }
+
+    #[test]
+    fn packet_sockets_have_no_rings_but_everything_else() {
+        let set =
+            |options, level, option| run(&filter(options), NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, [3, level, option]);
+        for ring in RINGS {
+            assert_eq!(set(SYSTEM, SOL_PACKET, ring), EPERM);
+            assert_eq!(set(SYSTEM, 1, ring), ALLOW);
+        }
+        assert_eq!(set(SYSTEM, SOL_PACKET, 1), ALLOW);
+        assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW, "the number is loaded again");
     }
 
     #[test]
@@ -193,7 +230,7 @@ mod tests {
     fn terminals_cannot_be_fed_and_foreign_programs_find_no_calls() {
         assert_eq!(call(SYSTEM, IOCTL, [0, TIOCSTI]), EPERM);
         assert_eq!(call(SYSTEM, IOCTL, [0, TIOCLINUX]), EPERM);
-        assert_eq!(run(&filter(SYSTEM), 0x4000_0003, 1, [0, 0]), ENOSYS);
+        assert_eq!(run(&filter(SYSTEM), 0x4000_0003, 1, [0, 0, 0]), ENOSYS);
     }
 
     #[test]

@@ -18,7 +18,8 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    BridgeBooleanOptionFlags, BridgeBooleanOptions, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -97,6 +98,18 @@ impl Netlink {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
+    }
+
+    /// Has a bridge learn nothing from frames to the link-local group (01:80:c2:00:00:0X, kernel 4.20): they pass by its
+    /// filters, so anybody behind a port could speak as anybody else in them.
+    ///
+    /// # Errors
+    /// What rtnetlink(7) says.
+    pub fn ignore_link_local(&mut self, bridge: &str) -> io::Result<()> {
+        let value = BridgeBooleanOptionFlags::NoLinkLocalLearn;
+        let options = InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value, mask: value });
+        let message = new_link(bridge, InfoKind::Bridge, Some(InfoData::Bridge(vec![options])));
+        self.request(RouteNetlinkMessage::NewLink(message), 0)
     }
 
     /// Makes a pair of virtual Ethernet devices: `name` here, the peer where it says.

@@ -59,7 +59,7 @@ mod numbers {
 
     calls! {
         CLONE = SYS_clone, CLONE3 = SYS_clone3, UNSHARE = SYS_unshare, IOCTL = SYS_ioctl,
-        SOCKET = SYS_socket, SOCKET_PAIR = SYS_socketpair,
+        SOCKET = SYS_socket, SOCKET_PAIR = SYS_socketpair, SET_SOCKET_OPTION = SYS_setsockopt,
     }
 
     /// The socket families that there are in a container: Unix, the two of the Internet, netlink, and packets. Each has

@@ -227,6 +227,7 @@ impl Networks {
         let bridge = bridge.ok_or_else(|| Failure::transient(format!("the bridge {} is not there", lease.bridge)))?;
         let mut inside = Netlink::open_in(namespace.as_fd()).map_err(cannot("enter the network namespace of", port))?;
         let near = ensure_pair(&mut netlink, &mut inside, lease, namespace.as_fd(), port, bridge.mtu)?;
+        set_switches(port, CLOSED).map_err(cannot("close", port))?;
         let warnings = self.ensure_lease(lease, port)?;
         configure_inside(&mut inside, lease).map_err(cannot("set up eth0 behind", port))?;
         // Last, so that the first packet meets a lease and an address.
@@ -319,6 +320,28 @@ fn ensure_pair(
     Ok(near)
 }
 
+/// What keeps the host from listening at a port itself. Frames to the link-local group (01:80:c2:00:00:0X) are no bridge's
+/// business: the kernel takes them for the host's own, past every filter of the bridge. No IPv6, so no route that a container
+/// advertises; no source that is not reached by the port itself, and by a port none is; no answer to ARP.
+const CLOSED: &[(&str, &str, &str)] = &[
+    ("ipv6", "disable_ipv6", "1"),
+    ("ipv4", "rp_filter", "1"),
+    ("ipv4", "arp_ignore", "8"),
+    ("ipv4", "accept_redirects", "0"),
+];
+
+/// Sets switches of a link (ip-sysctl in the kernel's documentation); a kernel without the protocol has none.
+fn set_switches(link: &str, switches: &[(&str, &str, &str)]) -> std::io::Result<()> {
+    for (protocol, switch, value) in switches {
+        let path = format!("/proc/sys/net/{protocol}/conf/{link}/{switch}");
+        match std::fs::write(path, value) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn open() -> Result<Netlink, Failure> {
     Netlink::open().map_err(cannot("open", "a netlink socket"))
 }
@@ -326,7 +349,11 @@ fn open() -> Result<Netlink, Failure> {
 fn ensure_bridge(netlink: &mut Netlink, name: &str, mac: [u8; 6]) -> Result<Link, Failure> {
     netlink.create_bridge(name, mac).map_err(cannot("make the bridge", name))?;
     match netlink.link(name).map_err(cannot("look for", name))? {
-        Some(link) if link.bridge => Ok(link),
+        Some(link) if link.bridge => {
+            netlink.ignore_link_local(name).map_err(cannot("close the link-local group of", name))?;
+            set_switches(name, &[("ipv6", "disable_ipv6", "1")]).map_err(cannot("switch IPv6 off on", name))?;
+            Ok(link)
+        }
         Some(_) => Err(Failure::permanent(format!("the name {name} is taken by a link that is no bridge"))),
         None => Err(Failure::transient(format!("the bridge {name} vanished"))),
     }

@@ -201,6 +201,58 @@ fn one_container_does_not_take_every_connection_that_the_host_keeps() {
     assert_eq!(missing().len(), 1);
 }
 
+/// Sends, as root of a container can, frames to a link-local group: one that speaks as a neighbour, a router's advertisement,
+/// and a datagram from somewhere else.
+const PAST_THE_BRIDGE: &str = r#"
+import socket, struct, sys
+own, other = (bytes.fromhex(text.replace(":", "")) for text in sys.argv[1:3])
+group = bytes.fromhex("0180c200000e")
+def total(data):
+    data += b"\0" * (len(data) % 2)
+    number = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while number >> 16:
+        number = (number & 0xffff) + (number >> 16)
+    return ~number & 0xffff
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(("eth0", 0))
+wire.send(group + other + b"\x88\xcc" + bytes(46))
+source, all_nodes = socket.inet_pton(socket.AF_INET6, "fe80::1"), socket.inet_pton(socket.AF_INET6, "ff02::1")
+body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 120, 0, 0) + b"\x01\x01" + own
+body = body[:2] + struct.pack("!H", total(source + all_nodes + struct.pack("!II", len(body), 58) + body)) + body[4:]
+wire.send(group + own + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + all_nodes + body)
+datagram = struct.pack("!HHHH", 9, 5999, 9, 0) + b"x"
+head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0, socket.inet_aton("8.8.8.8"),
+                   socket.inet_aton("10.77.3.1"))
+head = head[:10] + struct.pack("!H", total(head)) + head[12:]
+wire.send(group + own + b"\x08\x00" + head + datagram)
+"#;
+
+#[test]
+fn frames_that_pass_by_the_bridge_reach_neither_its_table_nor_the_host() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    let ((attacker, own, _), (victim, other, port)) = (fixture.container(2), fixture.container(3));
+    let listener = fixture.on_host(|_| UdpSocket::bind("0.0.0.0:5999")).unwrap();
+    assert!(datagram_arrives(&victim, &fixture.outside, IpAddr::from([192, 0, 2, 2]), PATIENCE));
+    let (own, other) = (own.mac.to_string(), other.mac.to_string());
+    let sent = in_namespace(attacker.as_fd(), || {
+        std::process::Command::new("python3").args(["-c", PAST_THE_BRIDGE, &own, &other]).status()
+    });
+    let Ok(sent) = sent.unwrap() else { return println!("skipped: no python3") };
+    assert!(sent.success());
+    listener.set_read_timeout(Some(MOMENT)).unwrap();
+    assert!(listener.recv_from(&mut [0; 4]).is_err(), "a datagram from somewhere else reached the host");
+    fixture.on_host(|_| {
+        let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap();
+        let default = format!("{} 00 ", "0".repeat(32));
+        assert!(!routes.lines().any(|line| line.starts_with(&default) && !line.ends_with("lo")), "{routes}");
+        let table = std::process::Command::new("bridge").args(["fdb", "show", "br", BRIDGE]).output().unwrap();
+        let table = String::from_utf8(table.stdout).unwrap();
+        let lines: Vec<&str> = table.lines().filter(|line| line.starts_with(&other)).collect();
+        assert!(lines.iter().all(|line| line.contains(&port)) && !lines.is_empty(), "{table}");
+    });
+}
+
 #[test]
 fn two_networks_do_not_see_each_other() {
     let Some(fixture) = fixture() else { return };
