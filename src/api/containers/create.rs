@@ -65,8 +65,9 @@ pub(super) async fn create(mut edge: Edge) -> ApiResult {
         return Err(no_images().into());
     }
     if wish.disk.is_some() && wish.disk_kind == Some(DiskKind::Directory) {
-        let message = "a disk of the kind directory takes what the node's file system has; a size would not hold";
-        return Err(ApiError::invalid("disk.no-size", message));
+        edge.warn([
+            "a disk of the kind directory takes what the node's file system has; its size does not hold".to_owned()
+        ]);
     }
     let mut configuration = Configuration {
         hostname,

@@ -17,12 +17,6 @@ fn what_contradicts_itself_is_refused() {
                 400,
                 "address.no-network",
             ),
-            (
-                "/v1/containers",
-                json!({"name": "n1", "template": "tiny", "disk_kind": "directory", "disk": "5G"}),
-                400,
-                "disk.no-size",
-            ),
         ];
         for (path, wish, status, code) in refused {
             let (told, problem) = daemon.post(path, wish).await;
