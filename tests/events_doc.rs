@@ -394,7 +394,8 @@ fn titles() -> Vec<String> {
     let titles =
         read(kernel).split("(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect();
     let functions = read(source);
-    let functions = functions.split("\nfn ").skip(1).filter_map(|rest| Some(rest.split_once('(')?.0.replace('_', " ")));
+    let functions = functions.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
+    let functions = functions.filter_map(|rest| Some(rest.split_once('(')?.0.replace('_', " ")));
     [titles, functions.collect::<Vec<_>>()].concat()
 }
 
