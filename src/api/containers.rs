@@ -321,6 +321,7 @@ fn changes(wish: &SetLimits) -> ApiResult<Vec<Command>> {
     commands.extend(wish.autostart.map(Command::SetAutostart));
     commands.extend(read_some("restart.invalid", wish.restart.as_deref())?.map(Command::SetRestart));
     commands.extend(read_some("hostname.invalid", wish.hostname.as_deref())?.map(Command::SetHostName));
+    commands.extend(wish.nesting.map(Command::SetNesting));
     commands.extend(read_some("manage.invalid", wish.manage.as_deref())?.map(Command::SetManaged));
     let texts: Vec<String> = wish.labels_set.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let set = labels(texts.iter().map(String::as_str))?;

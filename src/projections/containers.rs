@@ -253,6 +253,7 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => row.configuration.restart = *policy,
         ContainerEvent::HostNameSet { hostname } => row.configuration.hostname = hostname.clone(),
+        ContainerEvent::NestingSet { nesting } => row.configuration.nesting = *nesting,
         ContainerEvent::ManagedFilesSet { managed } => row.configuration.managed = managed.clone(),
         ContainerEvent::LabelSet { key, value } => {
             row.configuration.labels.insert(key.clone(), value.clone());

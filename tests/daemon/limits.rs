@@ -16,6 +16,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("what the kernel counts is told, also what it counted while no daemon ran", hits_are_told),
     ("the end of an init says who brought it", who_ended_it),
     ("page cache is not memory in use", page_cache),
+    ("user namespaces are given and taken at the next start, which is told", nesting),
 ];
 
 fn node(name: &str, more: &[&str]) -> Result<Node, Stop> {
@@ -45,6 +46,29 @@ fn memory() -> Outcome {
     node.must(&["container", "set", "c1", "--memory", "none"])?;
     let fed = sh(&node, "head -c 50000000 /dev/zero | tail -c 40000000 | wc -c")?;
     check!(fed.out.trim() == "40000000", "{fed:?}");
+    node.finish()
+}
+
+fn nesting() -> Outcome {
+    let node = node("set-nesting", &["--disk-kind", "directory", "--network", "none"])?;
+    let may = || -> Result<bool, Stop> { Ok(sh(&node, "unshare -U true")?.code == 0) };
+    let shown = || -> Result<bool, Stop> { Ok(node.must(&["container", "show", "c1"])?.out.contains("nesting")) };
+    check!(!may()? && !shown()?, "it may from the start on");
+    let set = node.must(&["container", "set", "c1", "--nesting"])?;
+    let told = set.out.contains("Next: berth container restart c1") && set.out.contains("set c1 --no-nesting");
+    check!(told && shown()? && !may()?, "{set:?}");
+    node.must(&["container", "restart", "c1"])?;
+    check!(may()?, "it may not after its next start");
+    // What is so already is neither recorded nor something to wait for.
+    let events = |node: &Node| node.must(&["container", "history", "c1"]).map(|answer| answer.out);
+    let before = events(&node)?;
+    node.must(&["container", "set", "c1", "--nesting"])?;
+    check!(events(&node)? == before, "{}", events(&node)?);
+    node.must(&["container", "stop", "c1", "--kill"])?;
+    let set = node.must(&["container", "set", "c1", "--no-nesting"])?;
+    check!(!set.out.contains("Next:") && set.out.contains("set c1 --nesting"), "{set:?}");
+    node.must(&["container", "start", "c1"])?;
+    check!(!may()? && !shown()?, "it still may");
     node.finish()
 }
 

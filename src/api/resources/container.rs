@@ -135,6 +135,9 @@ pub struct SetLimits {
     /// The host name inside, from the next start on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Whether it may make user namespaces of its own, from the next start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nesting: Option<bool>,
     /// Which of `hostname`, `hosts` and `resolv` are written into its `/etc` at each start, `none`, or `until-changed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,

@@ -1,4 +1,4 @@
-//! `berth container set`: limits, autostart, restart policy and labels, while it runs.
+//! `berth container set`: what can be changed of a container that there is.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::events::RestartPolicy;
 use crate::projections::rows::ContainerRow;
 use crate::types::{Cpus, Label, Managed, Size};
 
-/// Change limits, autostart, restart policy, host name and labels
+/// Change limits, autostart, restart policy, host name, nesting and labels
 ///
-/// Limits change while it runs, the host name and what is written into /etc at the next start. A disk only grows. The word none
-/// lifts a limit.
+/// Limits change while it runs; the host name, nesting and what is written into /etc at the next start. A disk only grows. The word
+/// none lifts a limit.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth container set web1 --memory 2G --reason 'OOM in php-fpm'\n  \
     berth container set web1 --cpus none --label tier=front --remove-label old")]
@@ -45,6 +45,12 @@ pub struct Arguments {
     /// The host name inside, also with a domain, from its next start on
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
+    /// Let it make user namespaces of its own, from its next start on
+    #[arg(long, conflicts_with = "no_nesting")]
+    nesting: bool,
+    /// Let it make none any more, from its next start on
+    #[arg(long)]
+    no_nesting: bool,
     /// Which files of its /etc are written at each start: hostname,hosts,resolv, some of them, none, or until-changed
     #[arg(long, value_name = "FILES")]
     manage: Option<Managed>,
@@ -77,10 +83,20 @@ impl Arguments {
             autostart: self.autostart,
             restart: self.restart.map(|policy| policy.word().to_owned()),
             hostname: self.hostname.clone(),
+            nesting: self.nesting_wish(),
             manage: self.manage.as_ref().map(ToString::to_string),
             labels_set: labels.collect::<BTreeMap<_, _>>(),
             labels_remove: self.remove_label.clone(),
         }
+    }
+
+    fn nesting_wish(&self) -> Option<bool> {
+        (self.nesting || self.no_nesting).then_some(self.nesting)
+    }
+
+    /// Says whether something is set that a running container takes up at its next start only.
+    fn waits_for_a_start(&self) -> bool {
+        self.hostname.is_some() || self.manage.is_some() || self.nesting_wish().is_some()
     }
 
     /// Returns the options that bring back what is now; a disk cannot shrink, so it is left out.
@@ -117,6 +133,9 @@ impl Arguments {
                 None => add("remove-label", key),
             }
         }
+        if self.nesting_wish().is_some() {
+            options.push(if now.configuration.nesting { "--nesting" } else { "--no-nesting" }.to_owned());
+        }
         options.join(" ")
     }
 }
@@ -138,13 +157,16 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     change::apply_all(context, &arguments.options, changes)
 }
 
-/// What is now is only needed for the undo and for what comes next (the host name and files of `/etc` change at a start); whoever is not found is told of by the change itself.
+/// What is now is only needed for the undo and for what comes next; whoever is not found is told of by the change itself.
 fn change_of(context: &Context<'_>, arguments: &Arguments, body: &SetLimits, name: &str) -> Change {
     let change = targets::change(name, "set", "set").body(body);
     let now = targets::present(context, name);
     let Ok(now) = now else { return change };
     let options = arguments.undo(&now);
     let change = if options.is_empty() { change } else { change.undo(format!("container set {name} {options}")) };
-    let at_start = arguments.hostname.is_some() || arguments.manage.is_some();
-    if at_start && now.init.is_some() { change.next(format!("container restart {name}")) } else { change }
+    if arguments.waits_for_a_start() && now.init.is_some() {
+        change.next(format!("container restart {name}"))
+    } else {
+        change
+    }
 }

@@ -97,6 +97,9 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
     if configuration.privileged {
         pairs.push(("privileged", Cell::toned("yes: root inside is root outside", Tone::Warn)));
     }
+    if configuration.nesting {
+        pairs.push(("nesting", Cell::from("yes: it may make user namespaces of its own")));
+    }
     if !configuration.labels.is_empty() {
         let labels = configuration.labels.iter().map(|(key, value)| format!("{key}={value}"));
         pairs.push(("labels", Cell::from(labels.collect::<Vec<_>>().join(" "))));

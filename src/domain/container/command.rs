@@ -59,6 +59,8 @@ pub enum Command {
     SetRestart(RestartPolicy),
     /// Have this host name from the next start on.
     SetHostName(HostName),
+    /// Let it make user namespaces of its own from the next start on, or not.
+    SetNesting(bool),
     /// Write these files of its `/etc`.
     SetManaged(Managed),
     /// Put a label on it.

@@ -25,6 +25,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::SetAutostart(autostart) => set_autostart(state, *autostart),
         Command::SetRestart(policy) => set_restart(state, *policy),
         Command::SetHostName(hostname) => set_host_name(state, hostname),
+        Command::SetNesting(nesting) => set_nesting(state, *nesting),
         Command::SetManaged(managed) => set_managed(state, managed),
         Command::SetLabel { key, value } => set_label(state, key, value),
         Command::RemoveLabel { key } => remove_label(state, key),
@@ -277,6 +278,11 @@ fn set_restart(state: &Container, policy: RestartPolicy) -> Decision {
 fn set_host_name(state: &Container, hostname: &HostName) -> Decision {
     let same = made(state)?.configuration.hostname == *hostname;
     Ok(if same { vec![] } else { vec![ContainerEvent::HostNameSet { hostname: hostname.clone() }] })
+}
+
+fn set_nesting(state: &Container, nesting: bool) -> Decision {
+    let same = made(state)?.configuration.nesting == nesting;
+    Ok(if same { vec![] } else { vec![ContainerEvent::NestingSet { nesting }] })
 }
 
 fn set_managed(state: &Container, managed: &Managed) -> Decision {

@@ -360,6 +360,9 @@ fn it_should_start_again_by_itself_as_its_policy_says() {
     let hostname: HostName = "a.example".parse().unwrap();
     when(running(), Command::SetHostName(name().into())).then_nothing();
     when(running(), Command::SetHostName(hostname.clone())).then([ContainerEvent::HostNameSet { hostname }]);
+    when(running(), Command::SetNesting(false)).then_nothing();
+    when(running(), Command::SetNesting(true)).then([ContainerEvent::NestingSet { nesting: true }]);
+    when(with(stopped(), [ContainerEvent::NestingSet { nesting: true }]), Command::SetNesting(true)).then_nothing();
     when(stopped(), Command::SetManaged(Managed::UntilChanged)).then_nothing();
     let managed: Managed = "hosts".parse().unwrap();
     when(stopped(), Command::SetManaged(managed.clone())).then([ContainerEvent::ManagedFilesSet { managed }]);

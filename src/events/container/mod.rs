@@ -276,6 +276,11 @@ pub enum ContainerEvent {
         /// The new one.
         hostname: HostName,
     },
+    /// Whether it may make user namespaces of its own from its next start on was decided.
+    NestingSet {
+        /// Whether.
+        nesting: bool,
+    },
     /// Which files of its `/etc` are written at each start was decided.
     ManagedFilesSet {
         /// Which.
@@ -371,7 +376,7 @@ impl DomainEvent for ContainerEvent {
         ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
-        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, ManagedFilesSet, LabelSet, LabelRemoved,
+        LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, NestingSet, ManagedFilesSet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 

@@ -32,6 +32,8 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
         ContainerEvent::HostNameSet { hostname } => format!("host name from the next start on: {hostname}"),
+        ContainerEvent::NestingSet { nesting: true } => "may make user namespaces from the next start on".to_owned(),
+        ContainerEvent::NestingSet { nesting: false } => "makes no user namespaces from the next start on".to_owned(),
         ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
         ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),

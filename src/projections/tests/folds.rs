@@ -49,6 +49,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::StopAskedAgain { deadline: at },
         ContainerEvent::RestartPolicySet { policy: RestartPolicy::OnFailure },
         ContainerEvent::HostNameSet { hostname: "a.example".parse().unwrap() },
+        ContainerEvent::NestingSet { nesting: true },
         ContainerEvent::ManagedFilesSet { managed: "hosts".parse().unwrap() },
         ContainerEvent::ContainerInterrupted { boot: "b".to_owned() },
         ContainerEvent::StopStuck { reason: reason() },
