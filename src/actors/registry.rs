@@ -62,6 +62,11 @@ impl Registry {
         self.closing.load(Ordering::Acquire)
     }
 
+    /// Says whether actors may act on what the log says.
+    fn goes_on(&self) -> bool {
+        !self.is_closing() && self.house.store.refuses().is_none()
+    }
+
     /// Gives an order to the aggregate of a stream.
     ///
     /// # Errors
@@ -71,6 +76,9 @@ impl Registry {
         stream: &StreamName,
         order: Order<A::Command>,
     ) -> Result<Receipt<A::Event>, CommandError> {
+        if let Some(error) = self.house.store.refuses() {
+            return Err(CommandError::Log(error)); // an actor would go on with what this history says is open
+        }
         let (reply, answer) = oneshot::channel();
         let perform = Perform::<A> { order, reply };
         let sent = self.with_address(stream, |address: &Addr<Shell<A>>| {
@@ -85,7 +93,7 @@ impl Registry {
 
     /// Makes the actor of a stream look at what it owes.
     pub fn wake(self: &Arc<Self>, stream: &StreamName) {
-        if !self.is_closing() {
+        if self.goes_on() {
             kinds::wake(self, &self.resolve(stream));
         }
     }
@@ -93,7 +101,7 @@ impl Registry {
     /// Makes the actor of a stream take in what somebody else wrote there, before the commands that follow: the log itself
     /// records the steps of the clock.
     pub fn read_on(self: &Arc<Self>, stream: &StreamName) {
-        if !self.is_closing() {
+        if self.goes_on() {
             kinds::read_on(self, &self.resolve(stream));
         }
     }

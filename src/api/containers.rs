@@ -202,10 +202,7 @@ async fn stop(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let grace = if wish.kill { Span::default() } else { grace(wish.grace.as_deref())? };
     let (row, subject) = find(&edge, reference).await?;
     match edge.give::<Container>(&subject, Command::Stop { grace, parent: None }, None).await {
-        Err(why) if why.is_of_the_log() && grace == Span::default() => {
-            unrecorded::kill(&edge, &row, &subject, &why).await
-        }
-        Err(why) if why.is_of_the_log() => Err(unrecorded::only_kill(&why).named(subject.name.as_deref())),
+        Err(why) if why.is_of_the_log() => unrecorded::stop(&edge, &row, &subject, grace, why).await,
         given => edge.answer::<Container>(&subject, given?).await,
     }
 }
@@ -250,7 +247,9 @@ async fn undelete(edge: Edge, reference: web::Path<String>) -> ApiResult {
 async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {
     let (row, subject) = find_buried(&edge, reference).await?;
     match edge.give::<Container>(&subject, Command::Purge, None).await {
-        Err(why) if why.is_of_the_log() => unrecorded::purge(&edge, &row, subject, why).await,
+        Err(why) if why.is_of_the_log() && !why.is_of_the_history() => {
+            unrecorded::purge(&edge, &row, subject, why).await
+        }
         given => edge.answer::<Container>(&subject, given?).await,
     }
 }

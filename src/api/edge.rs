@@ -178,6 +178,9 @@ impl Edge {
 
     /// Refuses what the log has no room for.
     pub fn check_room(&self, room: Room) -> ApiResult<()> {
+        if let Some(error) = self.ports.registry.house().store.refuses() {
+            return Err(error.into());
+        }
         let level = (self.ports.log.level)();
         let refused = match room {
             Room::Much => level >= Level::Tight,
@@ -252,20 +255,30 @@ impl Edge {
         command: A::Command,
         part: Option<&str>,
     ) -> ApiResult<Receipt<A::Event>> {
-        let key = self.key.as_ref().map(|key| part.map_or_else(|| key.clone(), |part| format!("{key}#{part}")));
-        let annex = (!self.annex.is_empty()).then(|| serde_json::to_vec(&self.annex)).transpose();
-        let order = Order {
-            command,
-            given: Given { operation: self.operation, at: self.at },
-            principal: self.principal.clone(),
-            idempotency: key.map(|key| Idempotency { key, request: self.request }),
-            annex: annex.map_err(|error| ApiError::Internal(error.to_string()))?,
-            mode: self.mode,
-        };
+        let order = self.order(command, part)?;
         match self.ports.registry.perform::<A>(&subject.stream, order).await {
             Ok(receipt) => Ok(receipt),
             Err(error) => Err(self.by_name(ApiError::from(error).named(subject.name.as_deref())).await),
         }
+    }
+
+    /// Makes a command an order of the caller's; `part` tells the commands of one request apart.
+    pub fn order<C>(&self, command: C, part: Option<&str>) -> ApiResult<Order<C>> {
+        let key = self.key.as_ref().map(|key| part.map_or_else(|| key.clone(), |part| format!("{key}#{part}")));
+        Ok(Order {
+            command,
+            given: Given { operation: self.operation, at: self.at },
+            principal: self.principal.clone(),
+            idempotency: key.map(|key| Idempotency { key, request: self.request }),
+            annex: self.annex_bytes()?,
+            mode: self.mode,
+        })
+    }
+
+    /// Returns what stands beside the first event, as it is recorded.
+    pub fn annex_bytes(&self) -> ApiResult<Option<Vec<u8>>> {
+        let annex = (!self.annex.is_empty()).then(|| serde_json::to_vec(&self.annex)).transpose();
+        annex.map_err(|error| ApiError::Internal(error.to_string()))
     }
 
     /// Adds to what the answer warns of.

@@ -34,5 +34,5 @@ mod templates;
 pub(crate) mod tests;
 
 pub use peer::{group_id, own_principal};
-pub use ports::{Capacity, LogPorts, NodeFacts, Ports};
+pub use ports::{Acceptance, Capacity, LogPorts, NodeFacts, Ports};
 pub use server::serve;

@@ -7,6 +7,7 @@ use actix_web::{HttpResponse, web};
 use super::disks;
 use super::edge::{Edge, Room, Subject};
 use super::look::{Look, block};
+use super::ports::Acceptance;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{CheckpointNote, ClockStatus, NodeStatus};
 use super::schedules;
@@ -19,6 +20,7 @@ use crate::types::{Category, StreamName, Trust};
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/node", web::get().to(status))
+        .route("/node/accept-history", web::post().to(accept_history))
         .route("/node/confirm-clock", web::post().to(confirm_clock))
         .route("/doctor", web::get().to(doctor))
         .route("/coverage", web::get().to(coverage))
@@ -129,8 +131,22 @@ async fn checkpoint(edge: Edge) -> ApiResult {
     Ok(HttpResponse::Ok().json(CheckpointNote { note }))
 }
 
+/// Goes on with a log that is not the one that was signed.
+async fn accept_history(edge: Edge) -> ApiResult {
+    let (accept, dry_run) = (edge.ports.log.accept.clone(), edge.is_dry_run());
+    let (principal, operation, annex) = (edge.principal.clone(), edge.operation, edge.annex_bytes()?);
+    let word = Acceptance { principal, operation, annex, dry_run };
+    let accepted = block(move || accept(&word)).await?.map_err(ApiError::Log)?;
+    let accepted = accepted.ok_or_else(|| {
+        let message = "there is nothing to accept: the log is the one that was signed";
+        Refusal::new(RefusalClass::Conflict, "node.history-is-whole", message)
+    })?;
+    Ok(HttpResponse::Ok().json(accepted))
+}
+
 /// Makes everything anew that follows from the log.
 async fn rebuild(edge: Edge) -> ApiResult {
+    edge.check_room(Room::None)?;
     let rebuild = edge.ports.log.rebuild.clone();
     tracing::info!(who = %edge.principal.who, "everything that follows from the log is made anew");
     let rebuilt = block(move || rebuild()).await?.map_err(ApiError::Log)?;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use super::resources::{DoctorReport, Rebuilt};
+use super::resources::{AcceptedHistory, DoctorReport, Rebuilt};
 use crate::actors::Registry;
 use crate::domain::Failure;
 use crate::effects::access::Access;
 use crate::projections::query::Query;
 use crate::storage::{AppendError, Level};
-use crate::types::{Clock, NetworkId, NodeId, Position, Size, Subnet};
+use crate::types::{Clock, NetworkId, NodeId, OperationId, Position, Principal, Size, Subnet};
 
 /// Is everything that the handlers use.
 pub struct Ports {
@@ -38,6 +38,9 @@ pub type Sealing = oneshot::Receiver<Result<Option<String>, AppendError>>;
 /// Will be how many annexes are gone.
 pub type Redacting = oneshot::Receiver<Result<usize, AppendError>>;
 
+/// Goes on with a history at somebody's word; nothing where there was no question.
+pub type Accept = Arc<dyn Fn(&Acceptance) -> Result<Option<AcceptedHistory>, String> + Send + Sync>;
+
 /// Is what the embedded log tells beside its events.
 #[derive(Clone)]
 pub struct LogPorts {
@@ -51,6 +54,21 @@ pub struct LogPorts {
     pub checkpoint: Arc<dyn Fn() -> Sealing + Send + Sync>,
     /// Makes everything anew that follows from the log; may take a while.
     pub rebuild: Arc<dyn Fn() -> Result<Rebuilt, String> + Send + Sync>,
+    /// Goes on with a log that is not the one that was signed; nothing where none other was. May take a while.
+    pub accept: Accept,
+}
+
+/// Is somebody's word that a history is the true one.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// Who says so.
+    pub principal: Principal,
+    /// The operation that it is.
+    pub operation: OperationId,
+    /// Why, as it stands beside the event.
+    pub annex: Option<Vec<u8>>,
+    /// Whether it is only to be shown what would be accepted.
+    pub dry_run: bool,
 }
 
 /// Finds a range of addresses beside those that are taken.

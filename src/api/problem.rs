@@ -11,6 +11,8 @@ use crate::storage::AppendError;
 
 /// Is the code of what the log has no room for.
 const LOG_FULL: &str = "log.no-space";
+/// Is the code of what is not recorded in a history that nobody has accepted.
+const UNACCEPTED: &str = "log.unaccepted";
 
 /// Says why a request is not answered as wished, or that it was answered before.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +47,14 @@ impl ApiError {
     pub fn is_of_the_log(&self) -> bool {
         match self {
             Self::Log(_) => true,
-            Self::Refused(refusal) => refusal.code == LOG_FULL,
+            Self::Refused(refusal) => refusal.code == LOG_FULL || self.is_of_the_history(),
             _ => false,
         }
+    }
+
+    /// Says whether it is that another history was signed, and nobody has accepted this one.
+    pub fn is_of_the_history(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == UNACCEPTED)
     }
 
     /// Puts the name of the thing where a hint says `NAME`.
@@ -132,6 +139,10 @@ impl From<AppendError> for ApiError {
             AppendError::Busy { .. } | AppendError::Conflict { .. } => Self::Busy(message),
             AppendError::TooLarge { .. } => refused(RefusalClass::Invalid, "event.too-large"),
             AppendError::NoSpace { .. } => refused(RefusalClass::Limit, LOG_FULL),
+            AppendError::Unaccepted { .. } => {
+                let refusal = Refusal::new(RefusalClass::Conflict, UNACCEPTED, message);
+                refusal.hinted("stop the daemon and put the newer copy back, or: berth node accept-history").into()
+            }
             AppendError::ReadOnly { .. } | AppendError::Unavailable { .. } => Self::Log(message),
         }
     }

@@ -22,7 +22,10 @@ pub use container::{
 };
 pub use maintenance::RunMaintenance;
 pub use network::CreateNetwork;
-pub use node::{AuditFinding, CheckpointNote, ClockStatus, DiskRoom, DoctorFinding, DoctorReport, NodeStatus, Rebuilt};
+pub use node::{
+    AcceptedHistory, AuditFinding, CheckpointNote, ClockStatus, DiskRoom, DoctorFinding, DoctorReport, NodeStatus,
+    Rebuilt,
+};
 pub use schedule::{CreateSchedule, NextSlot};
 pub use store::{CreateStore, RecoveryKey};
 pub use template::ImportTemplate;

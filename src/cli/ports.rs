@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::api::resources::{AuditFinding, DoctorReport, Rebuilt};
+use crate::api::resources::{AcceptedHistory, AuditFinding, DoctorReport, Rebuilt};
 use crate::types::Clock;
 
 /// Is everything below the daemon that a command may run in this process.
@@ -28,7 +28,7 @@ pub struct Ports {
     /// Makes everything anew that follows from the log of a state directory, without a daemon.
     pub rebuild: fn(state: &Path) -> Result<Rebuilt, String>,
     /// Goes on with a log that is not the one that was signed, without a daemon; nothing where none other was.
-    pub accept_history: fn(&AcceptArguments) -> Result<Option<Accepted>, String>,
+    pub accept_history: fn(&AcceptArguments) -> Result<Option<AcceptedHistory>, String>,
     /// Shows in a state directory of its own what Berth does.
     pub tour: fn(&TourArguments) -> ExitCode,
 }
@@ -186,19 +186,4 @@ pub struct AcceptArguments {
     pub reason: Option<String>,
     /// Whether it is only shown.
     pub dry_run: bool,
-}
-
-/// Is a history that was, or would be, accepted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accepted {
-    /// What does not fit what was signed.
-    pub reason: String,
-    /// How many events had been signed.
-    pub signed: u64,
-    /// How many the log has.
-    pub events: u64,
-    /// The Merkle root over them, in hexadecimal.
-    pub root: String,
-    /// Where what was signed is kept; nothing if nothing was changed.
-    pub kept: Option<String>,
 }

@@ -9,8 +9,9 @@ mod whole;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::ports::{Accepted, AuditReport, Ports};
+use super::ports::{AuditReport, Ports};
 use super::screen::{Buffer, Screen};
+use crate::api::resources::AcceptedHistory;
 use crate::api::resources::{DoctorFinding, DoctorReport, Rebuilt};
 use crate::types::{Clock, Timestamp};
 
@@ -47,7 +48,8 @@ fn ports() -> Ports {
         sweep: |_, left| sweep::swept(left),
         accept_history: |arguments| {
             let kept = (!arguments.dry_run).then(|| "/keys/given-up".to_owned());
-            Ok(Some(Accepted { reason: "it ends at event 7".to_owned(), events: 7, kept, ..Accepted::default() }))
+            let reason = "it ends at event 7".to_owned();
+            Ok(Some(AcceptedHistory { reason, events: 7, kept, ..AcceptedHistory::default() }))
         },
         rebuild: |_| Ok(Rebuilt { events: 3, mended: vec!["a row".to_owned()], left: vec![] }),
         tour: |_| ExitCode::SUCCESS,

@@ -22,12 +22,12 @@ use berth::effects::steps::Immortal;
 use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::projections::query::{Moment, Query};
 use berth::scheduler::ticker::Ticker;
-use berth::storage::{EventStore, Level, OpenError, Options, SpaceProbe, SqliteStore};
+use berth::storage::{Divergence, EventStore, Level, OpenError, Options, SpaceProbe, SqliteStore};
 use berth::types::{Clock, ClockWatch, Subnet, Timestamp};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{audit, capacity, clock, doctor, neighbours, networks, space, start};
+use super::{audit, capacity, clock, doctor, history, neighbours, networks, space, start};
 
 /// How often it is looked whether a log that cannot be written can be.
 const LOG_PAUSE: Duration = Duration::from_millis(500);
@@ -163,12 +163,13 @@ fn belongs_here(setup: &Setup, query: &Query) -> Result<(), Refused> {
     }
 }
 
-/// Says what to type where a log is not the one that was signed.
-fn accept_hint(setup: &Setup) -> String {
-    let (state, keys) = (setup.state.display(), setup.keys.display());
-    format!(
-        "put the newer copy back, or go on with this one: berth --state {state} node accept-history --key-dir {keys}"
-    )
+/// Says that a log is not the one that was signed, and what to type.
+fn tell_divergence(setup: &Setup, found: &Divergence) {
+    let state = setup.state.display();
+    tracing::error!(
+        "{found}; nothing is recorded, and containers can only be stopped, until the daemon is stopped and the newer copy put \
+         back, or somebody goes on with this one: berth --state {state} node accept-history"
+    );
 }
 
 fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
@@ -179,7 +180,6 @@ fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
     opened.map(Arc::new).map_err(|error| {
         let (hint, code) = match error {
             OpenError::InUse { .. } => (Some("another daemon runs on it: berth node status".to_owned()), 6),
-            OpenError::History(_) => (Some(accept_hint(setup)), 10),
             _ => (None, 1),
         };
         Refused { reason: error.to_string(), hint, code }
@@ -214,6 +214,9 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
         ending: ending.clone(),
         alive: Arc::clone(&alive),
     };
+    if let Some(found) = store.divergence() {
+        tell_divergence(&setup, &found);
+    }
     let begun = store.read_only().is_none();
     let rebooted = begun && beginning.all().await?;
     if !begun {
@@ -231,7 +234,11 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
     let serving = berth::api::serve(ports, &socket);
     actix::spawn(end_on_signal(end));
-    berth::sys::service::notify("READY=1")?;
+    berth::sys::service::notify(if begun {
+        "READY=1"
+    } else {
+        "READY=1\nSTATUS=Nothing can be recorded: berth node status"
+    })?;
     tracing::info!(socket = %socket.display(), "the daemon is ready");
     audit::look_through(&store, &keys)?;
     if begun {
@@ -244,7 +251,8 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let _ = berth::sys::service::notify("STOPPING=1");
     ticking.await?;
     start::take_leave(&registry).await;
-    let empty = start::is_empty(&last_look);
+    // What a history says that nobody accepted is no reason to give anything up.
+    let empty = store.divergence().is_none() && start::is_empty(&last_look);
     host.close();
     registry.close().await;
     arbiter.stop();
@@ -326,7 +334,10 @@ async fn begin_once_written(log: Arc<SqliteStore>, beginning: Beginning) {
         }
     }
     match beginning.all().await {
-        Ok(rebooted) => beginning.autostart(rebooted),
+        Ok(rebooted) => {
+            let _ = berth::sys::service::notify("STATUS=");
+            beginning.autostart(rebooted);
+        }
         Err(refused) => tracing::error!(reason = refused.reason, "the daemon cannot begin; start it anew"),
     }
 }
@@ -387,6 +398,8 @@ fn ports(
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let redacting = Arc::clone(store);
     let (rebuilding, actors) = (Arc::clone(store), Arc::clone(&registry));
+    let (accepting, telling) = (Arc::clone(store), Arc::clone(store));
+    let (node, wall) = (setup.identity.node, Arc::clone(&setup.clock));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let disks = setup.state.clone();
     let (seed, state) = (setup.identity.instance.clone(), setup.state.clone());
@@ -399,6 +412,7 @@ fn ports(
         doctor: Arc::new(move || {
             let mut report = doctor::report(&state);
             report.findings.push(clock::finding(&watch, &recorded));
+            report.findings.push(history::finding(telling.divergence().as_ref()));
             report
         }),
         clock: Arc::clone(&setup.clock),
@@ -408,6 +422,9 @@ fn ports(
             redact: Arc::new(move |positions| redacting.redact(positions)),
             checkpoint: Arc::new(move || sealing.seal()),
             rebuild: Arc::new(move || audit::rebuild_live(&rebuilding, &actors)),
+            accept: Arc::new(move |word| {
+                history::accept_in(&accepting, node, &*wall, word).map_err(|error| error.to_string())
+            }),
         },
         node: NodeFacts {
             id: setup.identity.node,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::{ErrorCode, ffi};
 
 use super::database::cannot_write;
-use super::history::Divergence;
 use crate::types::{Position, StreamName, Version};
 
 /// Says why a commit was not appended; nothing of it is in the log then.
@@ -52,6 +51,12 @@ pub enum AppendError {
     #[error("the log is read-only: {reason}")]
     ReadOnly {
         /// Why.
+        reason: String,
+    },
+    /// Another history was signed, and nobody has accepted this one.
+    #[error("{reason}")]
+    Unaccepted {
+        /// What does not fit.
         reason: String,
     },
     /// The write failed; the log was opened again and does not have it.
@@ -158,9 +163,6 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
-    /// The log is not the one that was signed.
-    #[error("the log {} is not as it was signed: {}; what was signed is in {}", .0.head.log, .0.reason, .0.path.display())]
-    History(Box<Divergence>),
     /// The log is there and cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -21,7 +21,8 @@ use super::{Head, file, row};
 pub const RECORD_FILE: &str = "newest.checkpoint";
 
 /// Is what was signed once and is not in the log now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the log {} is not as it was signed: {reason}; what was signed is in {}", head.log, path.display())]
 pub struct Divergence {
     /// What was signed.
     pub recorded: Checkpoint,

@@ -147,6 +147,10 @@ pub trait EventStore: Send + Sync + 'static {
     fn subscribe(&self, after: Position) -> Subscription;
     /// Tells where the log ends.
     fn head(&self) -> Head;
+    /// Says why nothing is appended, whatever it is, until a person decides; nothing where appending is tried.
+    fn refuses(&self) -> Option<AppendError> {
+        None
+    }
     /// Returns the snapshot of a stream, if it has one that is whole and stands at an event of this log.
     fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError>;
     /// Keeps a snapshot in the place of the stream's last one. Nobody waits for it, and it may come to nothing.

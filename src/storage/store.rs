@@ -45,8 +45,6 @@ pub struct Options {
     pub timekeeper: Option<Timekeeper>,
     /// Where keys live: outside of the state directory.
     pub key_dir: PathBuf,
-    /// Whether a log that is not the one that was signed is opened all the same, for somebody to accept it.
-    pub any_history: bool,
     /// Asks for free space.
     pub space: SpaceProbe,
     /// When to warn of little space.
@@ -69,7 +67,6 @@ impl Options {
             clock,
             timekeeper: None,
             key_dir: key_dir.into(),
-            any_history: false,
             space,
             watermarks: Watermarks::default(),
             reserve: 16 << 20,
@@ -86,6 +83,8 @@ pub(super) struct Shared {
     pub(super) batches: Mutex<Option<broadcast::Sender<Batch>>>,
     /// Why the log cannot be written, if so.
     pub(super) read_only: Mutex<Option<String>>,
+    /// What was signed and is not in it, until somebody accepts it as it is.
+    pub(super) divergence: Mutex<Option<Divergence>>,
     pub(super) reader: Reader,
 }
 
@@ -98,7 +97,6 @@ pub struct SqliteStore {
     reader: Reader,
     keys: Arc<Mutex<Keys>>,
     key: VerifierKey,
-    divergence: Option<Divergence>,
     key_folder: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
@@ -109,7 +107,8 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// The directory is in use, of a newer format, or has lost its log; the log is damaged; a key cannot be used.
+    /// The directory is in use, of a newer format, or has lost its log; the log is damaged; a key cannot be used. One that is
+    /// not as it was signed is no error: it is read, and takes nothing until it is accepted.
     pub fn open(state: &Path, options: Options) -> Result<Self, OpenError> {
         file::private_directory(state).map_err(OpenError::file(state))?;
         let lock = lock(state)?;
@@ -130,43 +129,29 @@ impl SqliteStore {
         let key_folder = options.key_dir.join(ledger.log.to_string());
         let known_keys = history::Keys::of(key_folder.clone(), &signer);
         let divergence = history::check(state, &ledger, &known_keys)?;
-        if let Some(found) = divergence.as_ref().filter(|_| !options.any_history) {
-            return Err(OpenError::History(Box::new(found.clone())));
-        }
         if known.is_none() {
             file::sync_parent(&ledger.path).map_err(OpenError::file(state))?;
             format::write(state)?;
         }
         let (level, key, keys) = (room.level(), signer.key().clone(), Arc::clone(&ledger.keys));
         let reader = Reader::open(state)?;
+        let unaccepted = divergence.is_some();
         let shared = Arc::new(Shared {
             head: Mutex::new(ledger.head()),
             batches: Mutex::new(Some(broadcast::Sender::new(BATCHES_HELD))),
             read_only: Mutex::new(read_only),
+            divergence: Mutex::new(divergence),
             reader: reader.clone(),
         });
         let (requests, inbox) = sync_channel(options.queue);
         let seal = (options.seal_events.max(1), options.seal_interval);
         let exports = [state.join(CHECKPOINT_FILE), known_keys.record()];
         let time = Time { clock: options.clock, keeper: options.timekeeper };
-        let unaccepted = divergence.is_some();
         let mut writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), (exports, unaccepted), seal);
         writer.look();
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
-        Ok(Self {
-            requests,
-            queue: options.queue,
-            shared,
-            level,
-            reader,
-            keys,
-            key,
-            divergence,
-            key_folder,
-            thread,
-            _lock: lock,
-        })
+        Ok(Self { requests, queue: options.queue, shared, level, reader, keys, key, key_folder, thread, _lock: lock })
     }
 
     /// Returns a reader of the same log.
@@ -179,9 +164,9 @@ impl SqliteStore {
         &self.key
     }
 
-    /// Returns what was signed and is not in this log; only where [`Options::any_history`] let it be opened.
-    pub const fn divergence(&self) -> Option<&Divergence> {
-        self.divergence.as_ref()
+    /// Returns what was signed and is not in this log, until it is accepted as it is.
+    pub fn divergence(&self) -> Option<Divergence> {
+        self.shared.divergence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps what was signed beside the keys, before another history takes its place; returns where.
@@ -198,13 +183,20 @@ impl SqliteStore {
         watermark::level_of(&self.level)
     }
 
-    /// Tells why the log cannot be written, if so.
-    pub fn read_only(&self) -> Option<String> {
-        self.shared.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Goes on with a log that differs from what was signed: records `commit`, which says so, signs, and returns the note.
+    pub fn accept(&self, commit: Commit) -> oneshot::Receiver<Result<Option<String>, AppendError>> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_over(Request::Accept(Box::new(commit), reply));
+        answer
     }
 
-    /// Signs the present root and returns the newest checkpoint's note; nothing for an empty log. A log that differs from what
-    /// was signed is accepted by it.
+    /// Tells why the log cannot be written, if so.
+    pub fn read_only(&self) -> Option<String> {
+        let unaccepted = self.refuses().map(|error| error.to_string());
+        unaccepted.or_else(|| self.shared.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Signs the present root and returns the newest checkpoint's note; nothing for an empty log.
     pub fn seal(&self) -> oneshot::Receiver<Result<Option<String>, AppendError>> {
         self.send(Request::Seal)
     }
@@ -239,7 +231,15 @@ impl SqliteStore {
         request: impl FnOnce(oneshot::Sender<Result<T, AppendError>>) -> Request,
     ) -> oneshot::Receiver<Result<T, AppendError>> {
         let (reply, answer) = oneshot::channel();
-        if let Err(refused) = self.requests.try_send(request(reply)) {
+        match self.refuses() {
+            Some(error) => request(reply).refuse(error),
+            None => self.hand_over(request(reply)),
+        }
+        answer
+    }
+
+    fn hand_over(&self, request: Request) {
+        if let Err(refused) = self.requests.try_send(request) {
             let (request, error) = match refused {
                 TrySendError::Full(request) => (request, AppendError::Busy { waiting: self.queue }),
                 TrySendError::Disconnected(request) => {
@@ -248,7 +248,6 @@ impl SqliteStore {
             };
             request.refuse(error);
         }
-        answer
     }
 }
 
@@ -281,11 +280,18 @@ impl EventStore for SqliteStore {
         *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn refuses(&self) -> Option<AppendError> {
+        self.divergence().map(|found| AppendError::Unaccepted { reason: found.to_string() })
+    }
+
     fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError> {
         self.reader.snapshot(stream)
     }
 
     fn keep(&self, snapshot: Snapshot) {
+        if self.refuses().is_some() {
+            return;
+        }
         let _ = self.requests.try_send(Request::Snapshot(snapshot)); // a full queue has better things to do
     }
 }

@@ -78,6 +78,7 @@ impl From<AppendError> for Undone {
 /// Is what the writer can be asked for.
 pub(super) enum Request {
     Append(Box<Commit>, Reply<Committed>),
+    Accept(Box<Commit>, Reply<Option<String>>),
     Seal(Reply<Option<String>>),
     Snapshot(Snapshot),
     Redact(Vec<Position>, Reply<usize>),
@@ -91,7 +92,7 @@ impl Request {
     pub(super) fn refuse(self, error: AppendError) {
         match self {
             Self::Append(_, reply) => drop(reply.send(Err(error))),
-            Self::Seal(reply) => drop(reply.send(Err(error))),
+            Self::Seal(reply) | Self::Accept(_, reply) => drop(reply.send(Err(error))),
             Self::Redact(_, reply) | Self::Archive(_, reply) => drop(reply.send(Err(error))),
             Self::Rebuild(_, reply) => drop(reply.send(Err(error))),
             Self::Snapshot(_) | Self::Stop => {}
@@ -131,7 +132,7 @@ pub(super) struct Writer {
     gathered: usize,
     level: Level,
     broken: bool,
-    /// Whether another history was signed, and nobody has accepted this one yet: it is not signed by itself.
+    /// Whether another history was signed, and nobody has accepted this one yet: nothing is recorded or signed by itself.
     unaccepted: bool,
 }
 
@@ -233,6 +234,7 @@ impl Writer {
     fn begin_batch(&mut self) -> Batch {
         let (now, step) = self.time.look(self.ledger.recorded_at);
         let mut batch = Batch::at(now);
+        let step = step.filter(|_| !self.unaccepted);
         let told = step.and_then(|step| self.time.keeper.as_ref().map(|keeper| (keeper.told)(&step)));
         if let Some(commit) = told {
             batch.step = step;
@@ -394,8 +396,10 @@ impl Writer {
                 self.add(&mut batch, *commit, reply);
                 self.answer(batch);
             }
+            Request::Accept(commit, reply) => {
+                let _ = reply.send(self.accept(&commit));
+            }
             Request::Seal(reply) => {
-                self.unaccepted = false;
                 let sealed = self.seal_now();
                 let note = sealed.and_then(|()| self.guard(Ledger::latest_note));
                 let _ = reply.send(note);
@@ -415,6 +419,21 @@ impl Writer {
             Request::Stop => return false,
         }
         true
+    }
+
+    /// Records that this history is the true one, then signs it; what fails in between leaves the question open.
+    fn accept(&mut self, commit: &Commit) -> Result<Option<String>, AppendError> {
+        let outcomes = self.write_again(std::slice::from_ref(commit));
+        self.publish(&outcomes);
+        outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.unaccepted = false;
+        if let Err(error) = self.seal_now() {
+            self.unaccepted = true;
+            return Err(error);
+        }
+        let note = self.guard(Ledger::latest_note)?;
+        self.shared.divergence.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(note)
     }
 
     /// Runs something that writes; whatever fails makes the file be opened again.

@@ -17,7 +17,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a newer state directory is refused and stays as it is", newer),
     ("a log that was cut or changed is refused or told by the audit", damaged),
     ("read models that were forged are named, and made anew from the log", forged),
-    ("a log that was rolled back is refused until somebody accepts it, and that is recorded", rolled_back),
+    ("a log that was rolled back takes nothing until somebody accepts it, and that is recorded", rolled_back),
+    ("under a log that was rolled back containers can be stopped, and nothing else is changed", in_doubt),
     ("without space nothing is lost and what frees space still works", full),
     ("a state directory of another user is refused", foreign),
     ("on a file system that no layer can lie on nothing starts, and the doctor says why", overlay),
@@ -99,19 +100,23 @@ fn rolled_back() -> Outcome {
     node.start()?;
     node.must(&["container", "create", "c1", "--template", "bb", "--disk", "32M", "--disk-kind", "directory"])?;
     node.stop()?;
-    // The state directory is put back as a whole: what was signed is known beside the keys alone.
-    let newer = node.place.join("newer");
-    fs::rename(node.state(), &newer)?;
-    fs::rename(&older, node.state())?;
-    let answer = daemon(&node)?;
-    check!(answer.code == 10 && answer.err.contains("not as it was signed: it ends at event"), "{answer:?}");
-    check!(answer.err.contains("node accept-history"), "{answer:?}");
+    put_back(&node, &older)?;
+    node.start()?;
+    let words = node.words();
+    check!(
+        words.contains("not as it was signed: it ends at event") && words.contains("node accept-history"),
+        "{words}"
+    );
     node.must(&["ps"])?;
+    node.stop()?;
     let keys = node.place.join("keys").to_string_lossy().into_owned();
     let accept = ["node", "accept-history", "--key-dir", &keys];
     let tried = node.must(&[&accept[..], &["--dry-run"]].concat())?;
     check!(tried.out.starts_with("would accept the log of"), "{tried:?}");
-    check!(daemon(&node)?.code == 10, "a look at it accepted it");
+    node.start()?;
+    let told = node.must(&["node", "status"])?;
+    check!(told.out.contains("not as it was signed: it ends at event"), "a look at it accepted it: {told:?}");
+    node.stop()?;
     let accepted = node.must(&[&accept[..], &["-y", "--reason", "the copy of Monday"]].concat())?;
     check!(accepted.out.contains("what was signed is kept in"), "{accepted:?}");
     node.refused(&[&accept[..], &["-y"]].concat(), 6, "node.history-is-whole")?;
@@ -137,6 +142,106 @@ fn rolled_back() -> Outcome {
     other.start()?;
     other.finish()?;
     node.finish()
+}
+
+/// Puts an older copy of the state directory back as a whole: what was signed is known beside the keys alone.
+fn put_back(node: &Node, older: &Path) -> Outcome {
+    fs::rename(node.state(), node.place.join("newer"))?;
+    Ok(fs::rename(older, node.state())?)
+}
+
+/// Says whether the kernel has anything of a container.
+fn is_alive(node: &Node, id: &str) -> bool {
+    Path::new("/run/berth").join(node.instance()).join("containers").join(id).exists()
+}
+
+fn in_doubt() -> Outcome {
+    need(&["start-containers"])?;
+    let mut node = Node::begin("in-doubt")?;
+    node.template()?;
+    for name in ["c1", "c2"] {
+        node.running(name, &["--disk-kind", "directory", "--restart", "on-failure"])?;
+    }
+    for name in ["c3", "c4"] {
+        node.must(&["container", "create", name, "--template", "bb", "--disk-kind", "directory"])?;
+    }
+    node.must(&["container", "delete", "c4"])?;
+    let ids =
+        ["c1", "c2", "c3"].map(|name| node.container(name).map(|row| row["id"].as_str().unwrap_or("").to_owned()));
+    let [c1, c2, c3] = ids;
+    let (c1, c2, c3) = (c1?, c2?, c3?);
+    node.stop()?;
+    let older = node.place.join("older");
+    check!(Command::new("cp").arg("-a").arg(node.state()).arg(&older).status()?.success(), "no copy");
+    node.start()?;
+    node.must(&["container", "start", "c3"])?; // the copy does not know
+    node.stop()?;
+    put_back(&node, &older)?;
+    node.start()?;
+    let head = || node.api().get("/v1/node").map(|reply| reply.body["head"]["position"].clone());
+    let before = head()?;
+    nothing_is_changed(&node)?;
+    // Everything that runs can be stopped, also what the log does not know of.
+    for (words, id) in [(&["c1", "--grace", "20s"][..], &c1), (&["c2", "--kill"], &c2), (&["c3", "--kill"], &c3)] {
+        check!(is_alive(&node, id), "{words:?} does not run");
+        let stopped = node.must(&[&["container", "stop"], words].concat())?;
+        check!(stopped.err.contains("stopped, but not recorded: the log"), "{stopped:?}");
+        check!(!is_alive(&node, id), "{words:?} still runs: {stopped:?}");
+    }
+    check!(
+        node.words().contains("stopped without a record") && node.words().contains("container=c1"),
+        "{}",
+        node.words()
+    );
+    check!(head()? == before, "something was recorded: {}", head()?);
+    let accepted = node.must(&["node", "accept-history", "-y", "--reason", "the copy of Monday"])?;
+    check!(accepted.out.contains("what was signed is kept in"), "{accepted:?}");
+    node.refused(&["node", "accept-history", "-y"], 6, "node.history-is-whole")?;
+    let told = node.must(&["event", "list", "--kind", "HistoryAccepted", "-o", "json"])?;
+    check!(told.out.contains("the copy of Monday") && told.out.contains("root"), "{told:?}");
+    // It goes on without a restart, and what was stopped stays so.
+    for name in ["c1", "c2", "c3"] {
+        node.wait_for(name, |row| row["state"] == "stopped")?;
+    }
+    let history = node.must(&["container", "history", "c1"])?.out;
+    check!(history.contains("stop requested"), "{history}");
+    node.must(&["container", "start", "c1"])?;
+    check!(is_alive(&node, &c1) && !is_alive(&node, &c2), "{}", node.words());
+    node.must(&["audit", "verify"])?;
+    node.must(&["doctor"])?;
+    node.stop()?;
+    node.start()?;
+    node.finish()
+}
+
+/// Asks for everything but a stop under a log that nobody accepted; each is refused with the way out.
+fn nothing_is_changed(node: &Node) -> Outcome {
+    node.must(&["ps"])?;
+    node.must(&["container", "history", "c1"])?;
+    let status = node.must(&["node", "status"])?;
+    check!(status.out.contains("not as it was signed"), "{status:?}");
+    let doctor = node.berth(&["doctor"])?;
+    check!(doctor.code == 10 && doctor.out.contains("history: the log"), "{doctor:?}");
+    check!(doctor.out.contains("node accept-history"), "{doctor:?}");
+    let refused: [&[&str]; 12] = [
+        &["container", "create", "c9", "--template", "bb"],
+        &["container", "start", "c3"],
+        &["container", "restart", "c1"],
+        &["container", "set", "c1", "--memory", "64M"],
+        &["container", "delete", "c3"],
+        &["container", "purge", "c4", "-y"],
+        &["container", "undelete", "c4"],
+        &["exec", "c1", "true"],
+        &["network", "create", "n9"],
+        &["audit", "checkpoint"],
+        &["node", "rebuild"],
+        &["node", "confirm-clock"],
+    ];
+    for words in refused {
+        let answer = node.refused(words, 6, "log.unaccepted")?;
+        check!(answer.err.contains("node accept-history"), "{answer:?}");
+    }
+    Ok(())
 }
 
 /// Changes the log's file as somebody with root would.

@@ -9,13 +9,12 @@ use super::Stop;
 
 const UNIT: &str = include_str!("../../packaging/berth.service");
 /// Settings of a service that its process does not carry on.
-const NOT_CARRIED_ON: [&str; 15] = [
+const NOT_CARRIED_ON: [&str; 14] = [
     "Type",
     "NotifyAccess",
     "ExecStart",
     "Restart",
     "RestartSec",
-    "RestartPreventExitStatus",
     "Delegate",
     "KillMode",
     "TimeoutStopSec",

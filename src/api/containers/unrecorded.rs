@@ -1,35 +1,97 @@
 //! What still works where nothing can be recorded: ending what runs, and freeing what was given up.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::rt;
 
 use super::super::edge::{Edge, Subject};
 use super::super::problem::{ApiError, ApiResult};
-use crate::actors::at_once;
+use crate::actors::{CommandError, Order, Registry, at_once};
 use crate::domain::container::{Command, Container};
-use crate::domain::effect::HostEffect;
-use crate::domain::{Refusal, RefusalClass};
+use crate::domain::effect::{Failure, HostEffect, InitSignal};
+use crate::effects::Observation;
 use crate::projections::rows::{ContainerRow, ContainerState};
+use crate::types::{ContainerId, Span, StreamName};
 
 /// How long a log that could not be written is waited for once room was made.
 const LOG_PATIENCE: Duration = Duration::from_secs(3);
 const LOG_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is tried to record a stop that was not.
+const RECORD_PAUSE: Duration = Duration::from_millis(200);
+/// How often a container is looked at that was told to end.
+const END_PAUSE: Duration = Duration::from_millis(50);
 
-/// Kills a container whose stop cannot be recorded. Once it can, the end of its init is found and recorded.
-pub(super) async fn kill(edge: &Edge, row: &ContainerRow, subject: &Subject, why: &ApiError) -> ApiResult {
+/// Stops a container whose stop cannot be recorded, whether the log says that it runs or not. What is begun is ended, also
+/// when whoever asked has gone; once it can be recorded, it is.
+pub(super) async fn stop(edge: &Edge, row: &ContainerRow, subject: &Subject, grace: Span, why: ApiError) -> ApiResult {
     if edge.is_dry_run() {
-        return Err(ApiError::Log(why.to_string()));
+        return Err(why);
     }
-    let work = HostEffect::EnsureStopped { container: row.id };
-    at_once(edge.ports.registry.house(), &subject.stream, edge.operation, work).await?;
-    edge.warn([format!("killed, but not recorded yet: {why}")]);
+    let signal = match (&row.configuration.command, row.init_kind) {
+        (None, Some(init)) => InitSignal::Of(init),
+        _ => InitSignal::Terminate,
+    };
+    let end = End { registry: Arc::clone(&edge.ports.registry), stream: subject.stream.clone(), container: row.id };
+    let order = edge.order(Command::Stop { grace: Span::default(), parent: None }, None)?;
+    tracing::warn!(container = %row.name, who = %edge.principal.who, reason = %why, "stopped without a record");
+    let ended = rt::spawn(async move {
+        let ended = end.come(signal, grace, &order).await;
+        rt::spawn(end.record(order));
+        ended
+    });
+    ended.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    edge.warn([format!("stopped, but not recorded: {why}")]);
     edge.done_unrecorded(subject)
 }
 
-/// Says what is left where a stop cannot be recorded and nobody said that the container may be killed.
-pub(super) fn only_kill(why: &ApiError) -> ApiError {
-    let message = format!("nothing can be recorded, so nothing is waited for: {why}");
-    let refusal = Refusal::new(RefusalClass::Limit, "log.unwritable", message);
-    refusal.hinted("berth container stop NAME --kill").into()
+/// Is the end of a container that nobody has recorded yet.
+struct End {
+    registry: Arc<Registry>,
+    stream: StreamName,
+    container: ContainerId,
+}
+
+impl End {
+    /// Tells the init to end, gives it the time that it may take, and then takes away what is left.
+    async fn come(&self, signal: InitSignal, grace: Span, order: &Order<Command>) -> Result<(), Failure> {
+        let (house, container) = (self.registry.house(), self.container);
+        let deadline = Instant::now() + grace.as_duration();
+        let perform = |work| at_once(house, &self.stream, order.given.operation, work);
+        if grace != Span::default() && self.runs().await {
+            if let Err(failure) = perform(HostEffect::SignalInit { container, signal }).await {
+                tracing::warn!(%container, %failure, "the init is not told to end; it is killed when its time is over");
+            }
+            while Instant::now() < deadline && self.runs().await {
+                tokio::time::sleep(END_PAUSE).await;
+            }
+        }
+        perform(HostEffect::EnsureStopped { container }).await.map(drop)
+    }
+
+    async fn runs(&self) -> bool {
+        let (house, container) = (Arc::clone(self.registry.house()), self.container);
+        let seen = tokio::task::spawn_blocking(move || house.host.observe(container)).await;
+        matches!(seen, Ok(Observation::Running { .. }))
+    }
+
+    /// Records the stop as soon as it can be, so that nobody takes the container for one that ended by itself and starts it
+    /// again; not if it runs again by then.
+    async fn record(self, order: Order<Command>) {
+        while !self.registry.is_closing() {
+            tokio::time::sleep(RECORD_PAUSE).await;
+            if self.registry.house().store.refuses().is_some() {
+                continue;
+            }
+            if self.runs().await {
+                return;
+            }
+            match self.registry.perform::<Container>(&self.stream, order.clone()).await {
+                Ok(_) | Err(CommandError::Refused(_) | CommandError::Parked { .. }) => return,
+                Err(_) => {}
+            }
+        }
+    }
 }
 
 /// Frees what a deleted container still takes, and then records its purge.

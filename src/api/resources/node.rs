@@ -113,3 +113,18 @@ pub struct Rebuilt {
     /// What is still wrong.
     pub left: Vec<AuditFinding>,
 }
+
+/// Is the answer of `POST /v1/node/accept-history`: a history that was, or would be, accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedHistory {
+    /// What does not fit what was signed.
+    pub reason: String,
+    /// How many events had been signed.
+    pub signed: u64,
+    /// How many the log has.
+    pub events: u64,
+    /// The Merkle root over them, in hexadecimal.
+    pub root: String,
+    /// Where what was signed is kept; nothing if nothing was changed.
+    pub kept: Option<String>,
+}

@@ -85,6 +85,7 @@ impl Daemon {
                 redact: Arc::new(move |positions| redacting.redact(positions)),
                 checkpoint: Arc::new(move || sealed.seal()),
                 rebuild: Arc::new(|| Ok(crate::api::resources::Rebuilt::default())),
+                accept: Arc::new(|_| Ok(None)),
             },
             node: NodeFacts {
                 id: node,

@@ -295,27 +295,38 @@ fn an_older_copy_put_back_is_noticed_at_the_start() {
     append(&store, commit("a", 3, &["x"])).unwrap();
     drop(store);
     fs::write(home.log(), older).unwrap();
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
-    assert!(error.contains("it ends at event 9, but event 10 was sealed"), "{error}");
+    assert!(differs(&home).contains("it ends at event 9, but event 10 was sealed"), "{}", differs(&home));
     // The file beside the log was put back along with it: the key directory was not.
     fs::remove_file(home.state().join(CHECKPOINT_FILE)).unwrap();
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
-    assert!(error.contains("it ends at event 9") && error.contains(RECORD_FILE), "{error}");
-    let looked_at = || SqliteStore::open(&home.state(), Options { any_history: true, ..home.options() }).unwrap();
-    append(&looked_at(), commit("b", 3, &["not accepted yet"])).unwrap();
-    drop(looked_at());
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
-    assert!(error.contains("its first 10 events are not"), "to look at it signs nothing: {error}");
-    let store = looked_at();
-    let found = store.divergence().unwrap().clone();
-    assert_eq!((found.recorded.size, found.head.position.get()), (10, 10));
+    assert!(
+        differs(&home).contains("it ends at event 9") && differs(&home).contains(RECORD_FILE),
+        "{}",
+        differs(&home)
+    );
+    let store = home.open();
+    let found = store.divergence().unwrap();
+    assert_eq!((found.recorded.size, found.head.position.get()), (10, 9));
+    // Whatever comes, it records and signs nothing.
+    assert!(matches!(append(&store, commit("b", 3, &["no"])), Err(AppendError::Unaccepted { .. })));
+    assert!(matches!(wait(store.seal()), Err(AppendError::Unaccepted { .. })));
+    assert!(matches!(wait(store.rebuild(vec![])), Err(AppendError::Unaccepted { .. })));
+    assert!(store.read_only().unwrap().contains("it ends at event 9"));
+    drop(store);
+    let store = home.open();
+    assert_eq!((store.head().position, store.divergence()), (found.head.position, Some(found.clone())));
     let kept = store.set_aside(&found).unwrap();
-    append(&store, commit("b", 4, &["accepted"])).unwrap();
-    wait(store.seal()).unwrap();
+    wait(store.accept(commit("b", 3, &["accepted"]))).unwrap();
+    assert_eq!((store.divergence(), store.read_only()), (None, None));
+    append(&store, commit("b", 4, &["it goes on"])).unwrap();
     drop(store);
     let given_up = fs::read_to_string(kept).unwrap();
     assert_eq!(checkpoint::SignedCheckpoint::parse(&given_up).unwrap().checkpoint, found.recorded);
     assert!(home.open().divergence().is_none(), "what was accepted goes on");
+}
+
+/// Says in what the log differs from what was signed.
+fn differs(home: &Home) -> String {
+    home.open().divergence().unwrap().to_string()
 }
 
 #[test]
@@ -342,16 +353,16 @@ fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
     let signer = Signer::open(&keys, Reader::open(&home.state()).unwrap().log()).unwrap();
     let first = checkpoint::SignedCheckpoint::parse(std::str::from_utf8(&both[0].1).unwrap()).unwrap().checkpoint;
     fs::write(&record, signer.sign(&first)).unwrap();
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
-    assert!(error.contains("its first 10 events are not those that were sealed"), "{error}");
+    let told = differs(&home);
+    assert!(told.contains("its first 10 events are not those that were sealed"), "{told}");
     // A checkpoint that somebody wrote into the log without the key does not make it the same.
     fs::write(&record, &both[1].1).unwrap();
     drop(home.open());
     let forged = Signer::from_seed(signer.key().name().to_owned(), &[7; 32]).unwrap().sign(&first);
     let change = format!("UPDATE checkpoints SET note = '{forged}' WHERE size = (SELECT max(size) FROM checkpoints)");
     tampered_in_place(&home, &change);
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
-    assert!(error.contains("was signed by none of its keys"), "{error}");
+    let told = differs(&home);
+    assert!(told.contains("was signed by none of its keys"), "{told}");
 }
 
 fn home_log(home: &Home) -> String {
