@@ -14,6 +14,10 @@ use crate::types::{Position, Timestamp};
 /// Is how many bodies one segment packs.
 const SEGMENT_EVENTS: i64 = 4_096;
 
+/// Forgets what the request that an event came of was, in each commit of that request.
+const FORGET_REQUEST: &str = "UPDATE commits SET request_hash = zeroblob(32) WHERE request_hash =
+    (SELECT request_hash FROM commits WHERE first <= ?1 AND last >= ?1)";
+
 impl Ledger {
     /// Signs the present root, if anything came since the last time, and keeps the note.
     pub(super) fn seal(&mut self, signer: &Signer, now: Timestamp) -> rusqlite::Result<()> {
@@ -43,13 +47,16 @@ impl Ledger {
         self.connection.query_row(sql, [], |row| row.get(0)).optional()
     }
 
-    /// Deletes annexes for good: from the file, and from the write-ahead log.
+    /// Deletes annexes for good: from the file, and from the write-ahead log. What they were can be guessed from the hash of
+    /// the request that brought them, so that goes as well; the request is no longer known when it is repeated.
     pub(super) fn redact(&mut self, positions: &[Position]) -> rusqlite::Result<usize> {
         let transaction = self.connection.unchecked_transaction()?;
         let mut redacted = 0;
         for position in positions {
+            let position = position.get() as i64;
             let sql = "UPDATE events SET annex = NULL WHERE position = ?1 AND annex IS NOT NULL";
-            redacted += transaction.execute(sql, [position.get() as i64])?;
+            redacted += transaction.execute(sql, [position])?;
+            transaction.execute(FORGET_REQUEST, [position])?;
         }
         transaction.commit()?;
         self.settle()?;

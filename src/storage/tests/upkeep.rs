@@ -60,6 +60,24 @@ fn redaction_takes_the_bytes_and_leaves_the_proof() {
     assert!(!bytes_of(&home).windows(9).any(|window| window == b"secret of"), "no copy of the bytes is left");
 }
 
+#[test]
+fn redaction_leaves_no_hash_of_the_request_to_guess_from() {
+    let home = Home::new();
+    let store = home.open();
+    let hash = [7; 32];
+    for (stream, key) in [("a", "k"), ("b", "k#second")] {
+        let mut commit = commit(stream, 0, &["x"]);
+        commit.events[0].annex = Some(b"secret".to_vec());
+        append(&store, Commit { key: Some(key.to_owned()), request_hash: hash, ..commit }).unwrap();
+    }
+    append(&store, Commit { key: Some("other".to_owned()), request_hash: [8; 32], ..commit("c", 0, &["x"]) }).unwrap();
+    assert_eq!(wait(store.redact(vec![Position::new(1)])).unwrap(), 1);
+    assert!(store.recall("other", [8; 32]).unwrap().is_some(), "another request is still known");
+    assert!(matches!(store.recall("k", hash), Err(AppendError::KeyReused { .. })), "it is not carried out twice");
+    drop(store);
+    assert!(!bytes_of(&home).windows(32).any(|window| window == hash), "of no part of the request");
+}
+
 /// Reads every file of the log, the write-ahead log too.
 fn bytes_of(home: &Home) -> Vec<u8> {
     let files = fs::read_dir(home.state()).unwrap().map(|entry| entry.unwrap().path());
