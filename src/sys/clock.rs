@@ -23,6 +23,12 @@ pub fn since_boot() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Returns for how much of that time the machine slept.
+pub fn slept() -> Duration {
+    let awake = clock_gettime(ClockId::Monotonic);
+    since_boot().saturating_sub(Duration::new(awake.tv_sec.unsigned_abs(), u32::try_from(awake.tv_nsec).unwrap_or(0)))
+}
+
 /// Asks whether the wall clock is synchronised (adjtimex(2), the flag that `timedatectl` shows). Changes nothing.
 ///
 /// # Errors

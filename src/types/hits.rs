@@ -1,5 +1,21 @@
 //! How often a container ran into its limits.
 
+use serde::{Deserialize, Serialize};
+
+/// The bound on memory that a process fell to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryBound {
+    /// The container's own limit.
+    Own,
+    /// One that the container set itself, for a part of it.
+    Inside,
+    /// One that holds for more than this container: all of Berth's together, or the service.
+    Around,
+    /// The memory of the machine.
+    Machine,
+}
+
 /// Is what the kernel has counted since a container started, as one look shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -11,8 +27,8 @@ pub struct Hits {
     pub is_full: Option<bool>,
     /// The names of the processes that were ended, as far as its log still has them, the last one last.
     pub victims: Vec<String>,
-    /// Whether its log says that the last of them fell to the want of the whole machine, not to a limit.
-    pub whole_machine: bool,
+    /// What the last of them fell to; nothing where its log does not tell.
+    pub bound: Option<MemoryBound>,
     /// Whether its log says that init was one of them; nothing where it does not tell.
     pub init_killed: Option<bool>,
 }

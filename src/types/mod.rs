@@ -34,7 +34,7 @@ pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cpus::{Cpus, InvalidCpus};
 pub use cron::{CronExpression, InvalidCron};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
-pub use hits::Hits;
+pub use hits::{Hits, MemoryBound};
 pub use host_name::{HOST_NAME_LENGTH_MAX, HostName, InvalidHostName};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,

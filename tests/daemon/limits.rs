@@ -210,10 +210,10 @@ fn who_ended_it() -> Outcome {
         Ok((row["last_exit"].clone(), node.must(&["container", "show", name])?.out))
     };
     let (exit, shown) = told("eater", "sleep 1; exec tail -c 190000000 /dev/zero")?;
-    check!(exit == json!({ "out-of-memory": { "limit": 64 << 20 } }), "{exit}");
+    check!(exit == json!({ "out-of-memory": { "limit": 64 << 20, "bound": "own" } }), "{exit}");
     check!(shown.contains("killed by the out-of-memory killer (memory limit 64 MiB)"), "{shown}");
     let (exit, shown) = told("shell", "sleep 1; tail -c 190000000 /dev/zero; exit $?")?;
-    check!(exit == json!({ "out-of-memory": { "limit": 64 << 20 } }), "{exit}: {shown}");
+    check!(exit == json!({ "out-of-memory": { "limit": 64 << 20, "bound": "own" } }), "{exit}: {shown}");
     let (exit, shown) = told("inside", "sleep 1; kill -9 $$")?;
     check!(exit == json!({ "command-signal": 9 }) && shown.contains("killed by SIGKILL, not by Berth"), "{shown}");
     let (exit, _) = told("code", "sleep 1; exit 137")?;

@@ -313,6 +313,11 @@ fn dies_while_starting() -> Outcome {
             check!(matches!(facts, Facts::Started { init: told, .. } if told == init), "another init was told of");
             let (code, _) = inside(&next, place.container, "true")?;
             check!(code == 0, "it does not answer after a death at {step}");
+            // A daemon that dies right after init went on has not written down which one it is.
+            let written = place.folder.join("run/containers").join(place.container.to_string()).join("started.json");
+            std::fs::remove_file(&written)?;
+            perform(&next, &effect)?;
+            check!(written.exists(), "not written down after a death at {step}");
             perform(&next, &HostEffect::EnsureStopped { container: place.container })?;
             check!(next.observe(place.container) == Observation::Absent, "remains after {step}, {moment:?}");
         }

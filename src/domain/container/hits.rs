@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Container, Work};
 use crate::domain::Given;
 use crate::events::{ContainerEvent, Exit, ProcessIdentity, StopReason};
-use crate::types::{Hits, Span, Timestamp};
+use crate::types::{Hits, MemoryBound, Size, Span, Timestamp};
 
 /// How long after it told that processes were killed the end of a command counts as one of those kills.
 const JUST_NOW: Span = Span::from_secs(10);
@@ -58,7 +58,8 @@ fn news(state: &Container, hits: &Hits) -> Vec<ContainerEvent> {
             count,
             total: hits.kills,
             victims: hits.victims[newest..].to_vec(),
-            limit: limits.memory.filter(|_| !hits.whole_machine),
+            limit: own_limit(hits.bound, limits.memory),
+            bound: hits.bound,
         });
     }
     if hits.refused > told.refused {
@@ -73,6 +74,11 @@ fn news(state: &Container, hits: &Hits) -> Vec<ContainerEvent> {
         _ => {}
     }
     facts
+}
+
+/// Returns the limit if it was what counted; where nobody says it was, it is what is most likely.
+fn own_limit(bound: Option<MemoryBound>, limit: Option<Size>) -> Option<Size> {
+    limit.filter(|_| matches!(bound, None | Some(MemoryBound::Own)))
 }
 
 /// Nothing inside can kill an init: it was the kernel for want of memory, Berth, or somebody outside.
@@ -90,7 +96,7 @@ fn judge(state: &Container, exit: Exit, hits: &Hits, given: Given) -> Exit {
     let by_count = !by_berth && (hits.kills > state.told.kills || (!is_init && just_now));
     if by_log.unwrap_or(by_count) {
         let limit = state.record.as_ref().and_then(|record| record.configuration.limits.memory);
-        return Exit::OutOfMemory { limit: limit.filter(|_| !hits.whole_machine) };
+        return Exit::OutOfMemory { limit: own_limit(hits.bound, limit), bound: hits.bound };
     }
     if by_berth { Exit::Killed } else { exit }
 }
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
     use crate::domain::testing::{configuration, given};
     use crate::events::Limits;
-    use crate::types::{ContainerId, Size};
+    use crate::types::ContainerId;
 
     const LIMIT: Option<Size> = Some(Size::from_mib(256));
 
@@ -138,7 +144,7 @@ mod tests {
     }
 
     fn killed(count: u64, total: u64, victims: &[&str]) -> ContainerEvent {
-        ContainerEvent::ProcessesKilled { count, total, victims: names(victims), limit: LIMIT }
+        ContainerEvent::ProcessesKilled { count, total, victims: names(victims), limit: LIMIT, bound: None }
     }
 
     #[test]
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn it_should_say_who_ended_its_init() {
         let hits = |kills, init_killed| Hits { kills, init_killed, ..Hits::default() };
-        let out_of_memory = Exit::OutOfMemory { limit: LIMIT };
+        let out_of_memory = Exit::OutOfMemory { limit: LIMIT, bound: None };
         for (exit, hits, told) in [
             (Exit::Signal(9), hits(1, Some(true)), out_of_memory),
             (Exit::Signal(9), hits(1, None), out_of_memory),
@@ -199,9 +205,13 @@ mod tests {
             let facts = end_of(running(), exit, hits);
             assert_eq!(facts.last(), Some(&ContainerEvent::InitExited { exit: told }), "{exit:?}");
         }
-        let machine = Hits { kills: 1, init_killed: Some(true), whole_machine: true, ..Hits::default() };
-        let facts = end_of(running(), Exit::Signal(9), machine);
-        assert_eq!(facts.last(), Some(&ContainerEvent::InitExited { exit: Exit::OutOfMemory { limit: None } }));
+        for (bound, limit) in [(MemoryBound::Own, LIMIT), (MemoryBound::Around, None), (MemoryBound::Machine, None)] {
+            let bound = Some(bound);
+            let hits = Hits { kills: 1, init_killed: Some(true), bound, ..Hits::default() };
+            let facts = end_of(running(), Exit::Signal(9), hits);
+            let exit = Exit::OutOfMemory { limit, bound };
+            assert_eq!(facts.last(), Some(&ContainerEvent::InitExited { exit }));
+        }
     }
 
     #[test]
@@ -228,7 +238,10 @@ mod tests {
         }
         let hits = Hits { kills: 1, ..Hits::default() };
         let told = |second| end(&state, Exit::CommandSignal(9), &hits, at(second)).pop();
-        assert_eq!(told(101), Some(ContainerEvent::InitExited { exit: Exit::OutOfMemory { limit: LIMIT } }));
+        assert_eq!(
+            told(101),
+            Some(ContainerEvent::InitExited { exit: Exit::OutOfMemory { limit: LIMIT, bound: None } })
+        );
         assert_eq!(told(200), Some(ContainerEvent::InitExited { exit: Exit::CommandSignal(9) }));
     }
 

@@ -7,7 +7,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::observe::{STARTED_FILE, Started};
 use super::out_of_memory::{self, Found};
 use crate::effects::Change;
 use crate::events::ProcessIdentity;
@@ -33,25 +32,22 @@ pub(super) struct Watched {
     container: ContainerId,
     init: ProcessIdentity,
     group: Cgroup,
-    name: String,
     disk: Option<PathBuf>,
     bounds: Bounds,
     next: Instant,
 }
 
 impl Watched {
-    /// Finds what there is to look at; nothing without a first process.
-    pub(super) fn find(container: ContainerId, directory: &Path) -> Option<Self> {
-        let started: Started = record::read(directory, STARTED_FILE).ok()??;
+    /// Finds what there is to look at while this first process runs.
+    pub(super) fn find(container: ContainerId, directory: &Path, init: ProcessIdentity) -> Option<Self> {
         let spec = Spec::load(directory).ok()?;
-        let place = spec.cgroup?;
-        let group = place.group(&Layout::detect().ok()?).ok()?;
+        let group = group_of(&spec)?;
         let disk = match spec.disk {
             Disk::Directory { .. } => None,
             Disk::Image { .. } | Disk::Device { .. } => mounted_disk(directory),
         };
         let (bounds, next) = (Bounds::default(), Instant::now());
-        Some(Self { container, init: started.init, group, name: place.name, disk, bounds, next })
+        Some(Self { container, init, group, disk, bounds, next })
     }
 
     /// Returns how long there is to wait until the next look.
@@ -69,22 +65,27 @@ impl Watched {
         let is_full = self.disk.as_deref().and_then(fullness);
         let seen = Seen { kills: kills.unwrap_or(0), refused: refused.unwrap_or(0), is_full };
         let told = self.bounds.pass(seen, now)?;
-        let hits = hits_of(told.kills, told.refused, told.is_full, &self.name, &self.init);
+        let hits = hits_of(told.kills, told.refused, told.is_full, Some(&self.group), &self.init);
         Some(Change::Counted { container: self.container, init: self.init.clone(), hits: Box::new(hits) })
     }
 }
 
 /// Returns what was counted until a container ended.
 pub(super) fn at_the_end(directory: &Path, exit: &ExitRecord, init: &ProcessIdentity) -> Hits {
-    let name = Spec::load(directory).ok().and_then(|spec| spec.cgroup).map(|place| place.name).unwrap_or_default();
+    let group = Spec::load(directory).ok().as_ref().and_then(group_of);
     let statistics = &exit.statistics;
-    hits_of(statistics.oom_kills.unwrap_or(0), statistics.pids_refused.unwrap_or(0), None, &name, init)
+    hits_of(statistics.oom_kills.unwrap_or(0), statistics.pids_refused.unwrap_or(0), None, group.as_ref(), init)
 }
 
-fn hits_of(kills: u64, refused: u64, is_full: Option<bool>, group: &str, init: &ProcessIdentity) -> Hits {
-    let found = if kills == 0 { Found::default() } else { out_of_memory::find(group, init) };
-    let Found { victims, whole_machine, init_killed } = found;
-    Hits { kills, refused, is_full, victims, whole_machine, init_killed }
+fn group_of(spec: &Spec) -> Option<Cgroup> {
+    spec.cgroup.as_ref()?.group(&Layout::detect().ok()?).ok()
+}
+
+fn hits_of(kills: u64, refused: u64, is_full: Option<bool>, group: Option<&Cgroup>, init: &ProcessIdentity) -> Hits {
+    let path = group.filter(|_| kills > 0).and_then(Cgroup::memory_path);
+    let Found { victims, bound, init_killed } =
+        path.map_or_else(Found::default, |path| out_of_memory::find(&path, init));
+    Hits { kills, refused, is_full, victims, bound, init_killed }
 }
 
 /// The disk as the container's supervisor has it mounted: a path that nothing of the container can lead elsewhere.

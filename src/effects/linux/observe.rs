@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::cannot;
 use super::hits;
 use super::host::LinuxHost;
 use super::supervisor::connect;
-use crate::domain::effect::Facts;
+use crate::domain::effect::{Facts, Failure};
 use crate::effects::Observation;
 use crate::events::{Exit, ProcessIdentity};
 use crate::shim::protocol::{self, ExitRecord, Phase, Status};
@@ -74,13 +75,19 @@ pub(super) fn ended(directory: &Path, exit: &ExitRecord) -> Observation {
     Observation::Exited { init, exit: exit_of(exit.exit), hits: Box::new(hits) }
 }
 
-/// Tells again of a start that was made before.
-pub(super) fn started(directory: &Path) -> Option<Facts> {
-    let Observation::Running { init, .. } = look_into(directory) else { return None };
+/// Tells again of a start that was made before. The daemon that made it may have died before it could write that down.
+///
+/// # Errors
+/// It cannot be written down now.
+pub(super) fn started(directory: &Path) -> Result<Option<Facts>, Failure> {
+    let Observation::Running { init, .. } = look_into(directory) else { return Ok(None) };
     let known = record::read::<Started>(directory, STARTED_FILE).ok().flatten();
-    let (took, warnings, kept) =
-        known.map_or_else(Default::default, |started| (started.took, started.warnings, started.kept));
-    Some(Facts::Started { init, took, warnings, kept })
+    if let Some(Started { init, took, warnings, kept }) = known.filter(|known| known.init == init) {
+        return Ok(Some(Facts::Started { init, took, warnings, kept }));
+    }
+    let started = Started { init: init.clone(), took: Span::default(), warnings: vec![], kept: vec![] };
+    record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
+    Ok(Some(Facts::Started { init, took: started.took, warnings: vec![], kept: vec![] }))
 }
 
 pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {

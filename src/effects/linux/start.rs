@@ -54,7 +54,7 @@ impl LinuxHost {
         }
         // What this very start has made by now need not be looked at before each of its steps.
         let under_way = lock(&self.starting).contains_key(&container);
-        if !under_way && let Some(facts) = started(&directory) {
+        if !under_way && let Some(facts) = started(&directory)? {
             return Ok(facts);
         }
         match step {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::Size;
+use crate::types::{MemoryBound, Size};
 
 /// The signal that nothing can catch.
 const SIGKILL: i32 = 9;
@@ -50,8 +50,11 @@ pub enum Exit {
     CommandSignal(i32),
     /// The kernel ended it for want of memory.
     OutOfMemory {
-        /// The limit that it ran into; nothing if the whole machine had no more.
+        /// The container's limit, where it was that.
         limit: Option<Size>,
+        /// What it fell to, as far as the kernel's log tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<MemoryBound>,
     },
     /// Berth killed it: its time to stop was over, or nobody wanted to wait.
     Killed,
@@ -77,11 +80,8 @@ impl Exit {
             Self::Signal(signal) => format!("ended by {}, a fault of its own", signal_name(signal)),
             Self::CommandSignal(SIGKILL) => "killed by SIGKILL, not by Berth".to_owned(),
             Self::CommandSignal(signal) => format!("ended by {}", signal_name(signal)),
-            Self::OutOfMemory { limit: Some(limit) } => {
-                format!("killed by the out-of-memory killer (memory limit {limit})")
-            }
-            Self::OutOfMemory { limit: None } => {
-                "killed by the out-of-memory killer (the machine had no memory left)".to_owned()
+            Self::OutOfMemory { limit, bound } => {
+                format!("killed by the out-of-memory killer ({})", want_of_memory(bound, limit))
             }
             Self::Killed => "killed by Berth".to_owned(),
             Self::Reboot => "reboot".to_owned(),
@@ -89,6 +89,19 @@ impl Exit {
             Self::Unknown => "exit unknown".to_owned(),
         }
     }
+}
+
+/// Returns what a process fell to that was ended for want of memory, in words.
+pub(super) fn want_of_memory(bound: Option<MemoryBound>, limit: Option<Size>) -> String {
+    let words = match (bound, limit) {
+        (Some(MemoryBound::Machine), _) => "the machine had no memory left",
+        (Some(MemoryBound::Around), _) => "the bound of all containers together",
+        (Some(MemoryBound::Inside), _) => "a memory limit that was set inside",
+        (Some(MemoryBound::Own) | None, Some(limit)) => return format!("memory limit {limit}"),
+        (Some(MemoryBound::Own), None) => "a memory limit",
+        (None, None) => "no memory left",
+    };
+    words.to_owned()
 }
 
 /// Says why a container does not run any more.
@@ -135,12 +148,19 @@ mod tests {
 
     #[test]
     fn an_end_says_who_brought_it() {
+        let out_of_memory = |bound, limit| Exit::OutOfMemory { limit, bound };
+        let limit = Some(Size::from_mib(256));
         for (exit, words) in [
+            (out_of_memory(None, limit), "killed by the out-of-memory killer (memory limit 256 MiB)"),
+            (out_of_memory(None, None), "killed by the out-of-memory killer (no memory left)"),
             (
-                Exit::OutOfMemory { limit: Some(Size::from_mib(256)) },
-                "killed by the out-of-memory killer (memory limit 256 MiB)",
+                out_of_memory(Some(MemoryBound::Inside), None),
+                "killed by the out-of-memory killer (a memory limit that was set inside)",
             ),
-            (Exit::OutOfMemory { limit: None }, "killed by the out-of-memory killer (the machine had no memory left)"),
+            (
+                out_of_memory(Some(MemoryBound::Machine), None),
+                "killed by the out-of-memory killer (the machine had no memory left)",
+            ),
             (Exit::Signal(9), "killed by SIGKILL from outside Berth"),
             (Exit::Signal(11), "ended by SIGSEGV, a fault of its own"),
             (Exit::CommandSignal(9), "killed by SIGKILL, not by Berth"),

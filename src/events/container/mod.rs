@@ -14,7 +14,8 @@ pub use limits::{LimitChange, Limits};
 
 use super::{DomainEvent, Mark, kinds};
 use crate::types::{
-    Category, ContainerId, HostName, Managed, ManagedFile, Name, OperationId, Size, Span, StreamName, Timestamp,
+    Category, ContainerId, HostName, Managed, ManagedFile, MemoryBound, Name, OperationId, Size, Span, StreamName,
+    Timestamp,
 };
 
 /// Is a fact about a container.
@@ -167,8 +168,11 @@ pub enum ContainerEvent {
         /// The names of some of them, as far as the kernel's log tells.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<String>,
-        /// Its limit; nothing if the whole machine had no memory left.
+        /// Its limit, where it was that.
         limit: Option<Size>,
+        /// What the last of them fell to, as far as the kernel's log tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<MemoryBound>,
     },
     /// The kernel refused it new processes and threads.
     ProcessesRefused {

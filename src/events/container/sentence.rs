@@ -1,7 +1,7 @@
 //! What each fact says, in words an operator could read aloud.
 
+use super::init::want_of_memory;
 use super::{ContainerEvent, HoldKind, StopReason};
-use crate::types::Size;
 
 /// Returns a fact in words.
 pub fn of(event: &ContainerEvent) -> String {
@@ -27,7 +27,9 @@ pub fn of(event: &ContainerEvent) -> String {
             let times = if *restarts == 1 { "first time".to_owned() } else { format!("{restarts} times in a row") };
             format!("halted, starting again in {delay}: {}, {times}", exit.words())
         }
-        ContainerEvent::ProcessesKilled { count, victims, limit, .. } => killed(*count, victims, *limit),
+        ContainerEvent::ProcessesKilled { count, victims, limit, bound, .. } => {
+            killed(*count, victims, &want_of_memory(*bound, *limit))
+        }
         ContainerEvent::ProcessesRefused { count, limit, .. } => refused(*count, *limit),
         ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
@@ -60,11 +62,9 @@ pub fn of(event: &ContainerEvent) -> String {
     }
 }
 
-fn killed(count: u64, victims: &[String], limit: Option<Size>) -> String {
+fn killed(count: u64, victims: &[String], want: &str) -> String {
     let names = if victims.is_empty() { String::new() } else { format!(" ({})", victims.join(", ")) };
     let processes = if count == 1 { "process" } else { "processes" };
-    let want =
-        limit.map_or_else(|| "the machine had no memory left".to_owned(), |limit| format!("memory limit {limit}"));
     format!("{count} {processes}{names} killed by the out-of-memory killer: {want}")
 }
 

@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// The cgroup of one container (or another named one), in every hierarchy of the host.
 #[derive(Debug, Clone)]
 pub struct Cgroup {
+    /// The mount point of the unified tree.
+    root: PathBuf,
     unified: PathBuf,
     v1: Vec<(Hierarchy, PathBuf)>,
 }
@@ -58,12 +60,20 @@ impl Cgroup {
             root.join(below.trim_start_matches('/')).join(name)
         };
         let v1 = layout.v1.iter().map(|one| (one.clone(), place(&one.name, &one.root))).collect();
-        Self { unified: place("", &layout.unified), v1 }
+        Self { root: layout.unified.clone(), unified: place("", &layout.unified), v1 }
     }
 
     /// Returns the directory in the unified tree.
     pub fn unified_path(&self) -> &Path {
         &self.unified
+    }
+
+    /// Returns its path in the hierarchy that counts memory, as the kernel names it in its log; nothing where that is not
+    /// counted by a group of this hierarchy.
+    pub fn memory_path(&self) -> Option<String> {
+        let v1 = self.v1.iter().find(|(hierarchy, _)| hierarchy.has("memory"));
+        let (root, path) = v1.map_or((&self.root, &self.unified), |(hierarchy, path)| (&hierarchy.root, path));
+        Some(format!("/{}", path.strip_prefix(root).ok()?.display()))
     }
 
     /// Tells whether limits are v1's here.
