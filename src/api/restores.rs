@@ -155,19 +155,5 @@ async fn confirm(edge: Edge, reference: web::Path<String>) -> ApiResult {
 
 async fn roll_back(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
-    let text = reference.clone();
-    let running = edge.ask(move |query| {
-        let restore = query.restore(&text, Moment::Now)?;
-        let target = match restore.target {
-            RestoreTarget::InPlace { container } => query.container_by_id(container)?,
-            _ => None,
-        };
-        Ok(target.filter(|row| row.init.is_some()))
-    });
-    if let Some(row) = running.await? {
-        let message = format!("the container {} is running, and its files are to be exchanged", row.name);
-        let refusal = Refusal::new(RefusalClass::Conflict, "container.running", message);
-        return Err(refusal.hinted(format!("berth container stop {}", row.name)).into());
-    }
     command(edge, reference, Command::RollBack).await
 }

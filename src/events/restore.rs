@@ -58,22 +58,17 @@ pub enum RestoreEvent {
     },
     /// The backup stays while it is read.
     BackupPinned,
-    /// The target is there, and nobody deletes it while this runs.
-    TargetFound {
-        /// Whether it runs.
-        running: bool,
-    },
     /// The target took the request; its end is awaited.
     TargetAsked,
     /// The new container is there, empty.
     TargetCreated,
-    /// The target stood still before its files are replaced.
-    TargetStopped {
-        /// Whether it ran before.
-        was_running: bool,
+    /// Nobody else touches the target's files, or starts it.
+    TargetHeld {
+        /// Whether it runs.
+        running: bool,
     },
-    /// Nobody else touches the target.
-    TargetHeld,
+    /// The target stands still, and its files may change places.
+    TargetStopped,
     /// The files are there, beside the present ones where there are any.
     FilesRestored {
         /// How many entries.
@@ -145,8 +140,11 @@ pub enum RestoreEvent {
     },
     /// Somebody wants the old files back.
     RollBackRequested,
-    /// Nobody else touches the container while its files change places.
-    RollBackHeld,
+    /// Nobody else touches the container's files, or starts it.
+    RollBackHeld {
+        /// Whether it runs.
+        running: bool,
+    },
     /// The old files are the container's files again.
     RootReverted,
     /// The old files cannot be put back.
@@ -156,6 +154,11 @@ pub enum RestoreEvent {
     },
     /// The container is what it was before the restore.
     RestoreRolledBack,
+    /// The container has the files of before the restore, but does not run.
+    RestoreRolledBackWithExceptions {
+        /// Why.
+        reason: String,
+    },
     /// The container is still what the restore made of it.
     RollBackFailed {
         /// Why.
@@ -165,9 +168,9 @@ pub enum RestoreEvent {
 
 impl DomainEvent for RestoreEvent {
     const CATEGORY: Category = Category::RestoreJob;
-    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetFound,
-        TargetAsked, TargetStartFailed, RestoreCancelRequested, RestoreCompletedWithExceptions, RollBackRequested,
-        RollBackHeld, RootReverted, RollBackFailing, RestoreRolledBack, RollBackFailed, TargetCreated,
+    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetAsked, TargetStartFailed, RestoreCancelRequested, RestoreCompletedWithExceptions, RollBackRequested,
+        RollBackHeld, RootReverted, RollBackFailing, RestoreRolledBack,
+        RestoreRolledBackWithExceptions, RollBackFailed, TargetCreated,
         TargetStopped, TargetHeld, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
         TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
         ConfirmRequested, RestoreConfirmed, ConfirmFailed, GroupTold, FilesLeft);
@@ -178,14 +181,14 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreRequested { .. } => Mark::Opened { verb: "restore" },
             Self::ConfirmRequested => Mark::Opened { verb: "restore confirm" },
             Self::RollBackRequested => Mark::Opened { verb: "restore roll-back" },
-            Self::RollBackHeld => Mark::Phase { name: "putting back" },
-            Self::TargetHeld => Mark::Phase { name: "restoring files" },
+            Self::RollBackHeld { .. } => Mark::Phase { name: "putting back" },
+            Self::TargetHeld { .. } => Mark::Phase { name: "restoring files" },
             Self::FilesRestored { .. } => Mark::Phase { name: "finishing" },
             Self::RestoreFailing { .. } | Self::RestoreCancelRequested | Self::RollBackFailing { .. } => {
                 Mark::Phase { name: "undoing" }
             }
             Self::RestoreCompleted | Self::RestoreConfirmed | Self::RestoreRolledBack => closed(Closing::Done),
-            Self::RestoreCompletedWithExceptions { reason } => {
+            Self::RestoreCompletedWithExceptions { reason } | Self::RestoreRolledBackWithExceptions { reason } => {
                 closed(Closing::DoneWithExceptions { reason: reason.clone() })
             }
             Self::RestoreFailed { reason } | Self::ConfirmFailed { reason } | Self::RollBackFailed { reason } => {
@@ -194,14 +197,13 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreStuck { reason } => closed(Closing::Stuck { reason: reason.clone() }),
             Self::RestoreCancelled => closed(Closing::Cancelled),
             Self::BackupPinned
-            | Self::TargetFound { .. }
             | Self::TargetAsked
             | Self::TargetStartFailed { .. }
             | Self::RootReverted
             | Self::GroupTold
             | Self::FilesLeft { .. }
             | Self::TargetCreated
-            | Self::TargetStopped { .. }
+            | Self::TargetStopped
             | Self::RootExchanged
             | Self::FilesRemoved
             | Self::TargetUnheld
@@ -215,21 +217,22 @@ impl DomainEvent for RestoreEvent {
         match self {
             Self::RestoreRequested { backup, .. } => format!("restore of backup {} requested", backup.short()),
             Self::BackupPinned => "backup pinned".to_owned(),
-            Self::TargetFound { running: true } => "container found running".to_owned(),
-            Self::TargetFound { running: false } => "container found stopped".to_owned(),
             Self::TargetAsked => "waiting for the container".to_owned(),
             Self::TargetStartFailed { reason } => format!("container could not be started: {reason}"),
             Self::RestoreCancelRequested => "called off".to_owned(),
             Self::RestoreCompletedWithExceptions { reason } => format!("restore completed, but {reason}"),
             Self::RollBackRequested => "roll-back requested".to_owned(),
-            Self::RollBackHeld => "container held for the roll-back".to_owned(),
+            Self::RollBackHeld { running: true } => "container held for the roll-back, running".to_owned(),
+            Self::RollBackHeld { running: false } => "container held for the roll-back".to_owned(),
             Self::RootReverted => "old files put back in place".to_owned(),
             Self::RollBackFailing { reason } => format!("roll-back failing: {reason}"),
             Self::RestoreRolledBack => "restore rolled back".to_owned(),
+            Self::RestoreRolledBackWithExceptions { reason } => format!("restore rolled back, but {reason}"),
             Self::RollBackFailed { reason } => format!("roll-back failed: {reason}"),
             Self::TargetCreated => "new container made".to_owned(),
-            Self::TargetStopped { .. } => "container stopped".to_owned(),
-            Self::TargetHeld => "container held".to_owned(),
+            Self::TargetStopped => "container stopped".to_owned(),
+            Self::TargetHeld { running: true } => "container held, running".to_owned(),
+            Self::TargetHeld { running: false } => "container held".to_owned(),
             Self::FilesRestored { entries, written, left_out } if left_out.is_empty() => {
                 format!("{entries} entries restored, {written}")
             }

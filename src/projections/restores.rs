@@ -33,7 +33,7 @@ impl Model for Restores {
             }
             RestoreEvent::RootExchanged => row.old_files_kept = matches!(row.target, RestoreTarget::InPlace { .. }),
             RestoreEvent::FilesRemoved => row.old_files_kept = false,
-            RestoreEvent::RestoreRolledBack => {
+            RestoreEvent::RestoreRolledBack | RestoreEvent::RestoreRolledBackWithExceptions { .. } => {
                 row.old_files_kept = false;
                 row.rolled_back = true;
             }

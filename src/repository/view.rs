@@ -80,6 +80,18 @@ impl View {
         }
     }
 
+    /// Counts the bytes of data in the container's own layer.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn layer_bytes(&self) -> Result<u64> {
+        let of = |entry: Entry| match (&entry.hard_link, entry.file()) {
+            (None, Some(content)) => content.data_length(),
+            _ => 0,
+        };
+        self.own.entries().map(|entry| entry.map(of)).sum()
+    }
+
     /// Restores the container's own layer, whiteouts and all, into an empty directory.
     ///
     /// # Errors

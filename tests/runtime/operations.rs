@@ -107,12 +107,12 @@ impl Kind {
         use Ground::{Absent, Buried, Paused, Running, Stopped};
         match self {
             Self::Create => &[Absent],
-            Self::Start | Self::Delete | Self::Restore => &[Stopped],
+            Self::Start | Self::Delete => &[Stopped],
             Self::Restart | Self::Stop => &[Running, Paused],
             Self::Pause => &[Running],
             Self::Resume => &[Paused],
             Self::Set => &[Running, Paused],
-            Self::Grow | Self::Rename | Self::Backup | Self::Defragment | Self::UpdateCheck => {
+            Self::Grow | Self::Rename | Self::Backup | Self::Restore | Self::Defragment | Self::UpdateCheck => {
                 &[Stopped, Running, Paused]
             }
             Self::Undelete | Self::Purge => &[Buried],
@@ -264,7 +264,7 @@ fn cell(starting: Kind, during: Kind) -> String {
     match found.iter().any(|verdict| verdict == "yes") {
         true if others.is_empty() => "allowed".to_owned(),
         true => format!("allowed, or {}", others.join(", ")),
-        false if found.iter().all(|verdict| waits(verdict)) => format!("later: {}", others.join(", ")),
+        false if found.iter().any(|verdict| waits(verdict)) => format!("later: {}", others.join(", ")),
         false if found == ["already so"] => "already so".to_owned(),
         false => format!("refused: {}", others.join(", ")),
     }

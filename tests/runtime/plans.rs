@@ -313,6 +313,7 @@ impl Plan {
                 | Self::BackupRunning
                 | Self::BackupPaused
                 | Self::RestoreInPlace
+                | Self::RollBack
                 | Self::Defragment
                 | Self::UpdateCheck
                 | Self::RunBatch
@@ -321,7 +322,10 @@ impl Plan {
 
     /// Says whether the container's init is another one afterwards, or none.
     pub fn ends_init(self) -> bool {
-        matches!(self, Self::Stop | Self::StopOfADeafInit | Self::Kill | Self::Restart | Self::RestoreInPlace)
+        matches!(
+            self,
+            Self::Stop | Self::StopOfADeafInit | Self::Kill | Self::Restart | Self::RestoreInPlace | Self::RollBack
+        )
     }
 
     /// Gives the order.

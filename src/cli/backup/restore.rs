@@ -86,7 +86,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let body = arguments.body()?;
     if body.to == RestoreTo::InPlace && !arguments.options.is_dry_run() {
         let question = format!(
-            "Restore {backup} over the container it is of? It stops meanwhile, and its files of now are kept until confirmed."
+            "Restore {backup} over the container it is of? It stops for a moment, and its files of now are kept until confirmed."
         );
         confirm::yes_or_no(context, &question)?;
     }
@@ -100,18 +100,10 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let change = match (&body.to, &body.name) {
         (RestoreTo::New, Some(name)) => change.undo(format!("container delete {name}")),
         (RestoreTo::Directory, _) => change.result("/v1/restores", left_out),
-        (RestoreTo::InPlace, _) => change.next("backup confirm {id}").undo(undo(backup)),
+        (RestoreTo::InPlace, _) => change.next("backup confirm {id}").undo("backup roll-back {id}".to_owned()),
         _ => change,
     };
     change::apply(context, &arguments.options, change)
-}
-
-/// Returns what takes a restore in place back: the container must stand still, and it runs again after the restore.
-fn undo(backup: &str) -> String {
-    match backup.split_once('@') {
-        Some((container, _)) => format!("container stop {container} && backup roll-back {{id}}"),
-        None => "backup roll-back {id}".to_owned(),
-    }
 }
 
 /// Says what did not go along.

@@ -11,8 +11,8 @@ use crate::cli::failure::Failure;
 
 /// Take a restore in place back, or one that is stuck
 ///
-/// The files of before the restore come back, what was written since is lost. The container has to be stopped. A container
-/// that a stuck restore made is removed.
+/// The files of before the restore come back, what was written since is lost. A container that runs is stopped
+/// for it and started again. A container that a stuck restore made is removed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth backup roll-back 7q2mabcd")]
 pub struct Arguments {

@@ -316,12 +316,12 @@ fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
                 return Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation });
             }
         }
+        // It may run: whoever holds it stops it before the files change places, and nothing starts it meanwhile.
         HoldKind::Writing => {
-            not_busy(state)?;
-            not_held(state, READING_OR_WRITING, Some(operation))?;
-            if state.init().is_some() {
-                return Err(Rejection::Running);
+            if !matches!(&state.open, Some(Open { work: Work::Wait { .. }, .. })) {
+                not_busy(state)?;
             }
+            not_held(state, READING_OR_WRITING, Some(operation))?;
         }
     }
     Ok(vec![ContainerEvent::HoldPlaced { operation, kind }])

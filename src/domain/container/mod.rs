@@ -241,6 +241,10 @@ impl Container {
         self.beside.as_ref().or(self.open.as_ref())
     }
 
+    fn works_on(&self, operation: OperationId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.operation == operation)
+    }
+
     fn holder_name(id: ContainerId) -> StreamName {
         StreamName::new(Category::Container, id)
     }
@@ -281,7 +285,7 @@ impl Aggregate for Container {
                 template_digest: record.template.as_ref().map(|(digest, _)| digest.clone()).unwrap_or_default(),
                 running: self.init().is_some(),
             },
-            (Ask::StopContainer, _) if self.open.is_none() && self.init().is_none() => Answer::AlreadySo,
+            (Ask::StopContainer, _) if !self.works_on(asked.operation) && self.init().is_none() => Answer::AlreadySo,
             (Ask::StartContainer, _) if self.open.is_none() && self.init().is_some() => Answer::AlreadySo,
             (Ask::RemoveContainer, _) if self.life == Life::Purged || self.record.is_none() => Answer::AlreadySo,
             (Ask::CreateContainer { .. }, _) if self.open.is_none() && self.life == Life::Stopped => Answer::AlreadySo,

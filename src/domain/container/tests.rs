@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{Command, Container, Rejection};
-use crate::domain::effect::{Action, Answer, Due, Facts, Failure, HostEffect, Outcome, Report};
-use crate::domain::testing::{Decided, given};
+use crate::domain::effect::{Action, Answer, Ask, Asked, Due, Facts, Failure, HostEffect, Outcome, Report};
+use crate::domain::testing::{Decided, asked, given};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, LimitChange, Limits,
     ProcessIdentity, RestartPolicy, StopReason,
 };
-use crate::types::{ContainerId, HostName, Managed, Name, OperationId, Size, Span, TemplateId, Timestamp};
+use crate::types::{
+    Category, ContainerId, HostName, Managed, Name, OperationId, Size, Span, StreamName, TemplateId, Timestamp,
+};
 
 fn id() -> ContainerId {
     ContainerId::derived("web1")
@@ -534,7 +536,21 @@ fn it_should_not_start_while_its_files_are_replaced() {
     history.push(ContainerEvent::HoldPlaced { operation: OperationId::derived("restore"), kind: HoldKind::Writing });
     when(history.clone(), Command::Start { parent: None }).then_refused("container.held");
     when(history, Command::Hold(HoldKind::Reading)).then_refused("container.held");
-    when(running(), Command::Hold(HoldKind::Writing)).then_refused("container.running");
+    let held = ContainerEvent::HoldPlaced { operation: operation(), kind: HoldKind::Writing };
+    when(running(), Command::Hold(HoldKind::Writing)).then([held.clone()]);
+    let mut history = running();
+    history.push(held);
+    when(history.clone(), Command::Restart { grace: Span::default() }).then_refused("container.held");
+}
+
+#[test]
+fn it_should_tell_who_asks_for_a_stop_that_it_stands_still_though_something_else_is_under_way() {
+    let mut history = stopped();
+    let asked = asked(Ask::StopContainer, StreamName::new(Category::RestoreJob, "r"));
+    history.push(ContainerEvent::RenameRequested { name: "shop".parse().unwrap() });
+    let other = Asked { operation: OperationId::derived("other"), ..asked.clone() };
+    assert_eq!(given::<Container>(history.clone()).state().answer(&other), Answer::AlreadySo);
+    assert_eq!(given::<Container>(running()).state().answer(&asked), Answer::Accepted);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Folds facts into the state. Judges nothing.
 
-use super::{Life, Open, Progress, Request, RestoreJob, Work};
+use super::{Life, Open, Progress, Request, RestoreJob, RollBack, Work};
 use crate::domain::Given;
 use crate::events::{DomainEvent, Mark, RestoreEvent};
 
@@ -9,9 +9,7 @@ pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given)
     match event {
         RestoreEvent::RestoreRequested { .. } => begin(Work::Restore),
         RestoreEvent::ConfirmRequested => begin(Work::Confirm),
-        RestoreEvent::RollBackRequested => {
-            begin(Work::RollBack { held: false, reverted: false, unheld: false, failing: None });
-        }
+        RestoreEvent::RollBackRequested => begin(Work::RollBack(RollBack::default())),
         _ => {}
     }
     if let RestoreEvent::RestoreRequested { id, backup, source, store, target, start } = event {
@@ -19,15 +17,17 @@ pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given)
         state.request = Some(Request { id, backup, source, store, target: target.clone(), start });
     }
     progress(&mut state.progress, event);
-    if let Some(open) = &mut state.open {
-        rolling_back(&mut open.work, event);
+    if let Some(Open { work: Work::RollBack(back), .. }) = &mut state.open {
+        rolling_back(back, event);
     }
     match event {
         RestoreEvent::RestoreCompleted | RestoreEvent::RestoreCompletedWithExceptions { .. } => {
             state.life = Life::Completed;
         }
         RestoreEvent::RestoreConfirmed => state.life = Life::Confirmed,
-        RestoreEvent::RestoreRolledBack => state.life = Life::RolledBack,
+        RestoreEvent::RestoreRolledBack | RestoreEvent::RestoreRolledBackWithExceptions { .. } => {
+            state.life = Life::RolledBack;
+        }
         RestoreEvent::RestoreFailed { .. } | RestoreEvent::RestoreCancelled => state.life = Life::Failed,
         RestoreEvent::RestoreStuck { .. } => state.life = Life::Stuck,
         _ => {}
@@ -46,10 +46,9 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
     };
     match event {
         RestoreEvent::BackupPinned => progress.pinned = true,
-        RestoreEvent::TargetFound { running } => progress.was_running = Some(*running),
         RestoreEvent::TargetCreated => progress.created = true,
-        RestoreEvent::TargetStopped { .. } => progress.stopped = true,
-        RestoreEvent::TargetHeld => progress.held = true,
+        RestoreEvent::TargetStopped => progress.stopped = true,
+        RestoreEvent::TargetHeld { running } => (progress.held, progress.was_running) = (true, *running),
         RestoreEvent::FilesRestored { .. } => progress.files = true,
         RestoreEvent::RootExchanged => progress.exchanged = true,
         RestoreEvent::RestoreFailing { reason } => progress.failing = Some(reason.clone()),
@@ -65,13 +64,15 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
     }
 }
 
-fn rolling_back(work: &mut Work, event: &RestoreEvent) {
-    let Work::RollBack { held, reverted, unheld, failing } = work else { return };
+fn rolling_back(back: &mut RollBack, event: &RestoreEvent) {
     match event {
-        RestoreEvent::RollBackHeld => *held = true,
-        RestoreEvent::RootReverted => *reverted = true,
-        RestoreEvent::TargetUnheld => *unheld = true,
-        RestoreEvent::RollBackFailing { reason } => *failing = Some(reason.clone()),
+        RestoreEvent::RollBackHeld { running } => (back.held, back.was_running) = (true, *running),
+        RestoreEvent::TargetStopped => back.stopped = true,
+        RestoreEvent::RootReverted => back.reverted = true,
+        RestoreEvent::TargetUnheld => back.unheld = true,
+        RestoreEvent::TargetStarted => back.started = true,
+        RestoreEvent::TargetStartFailed { reason } => back.start_failure = Some(reason.clone()),
+        RestoreEvent::RollBackFailing { reason } => back.failing = Some(reason.clone()),
         _ => {}
     }
 }

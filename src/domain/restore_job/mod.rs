@@ -1,19 +1,21 @@
 //! The rules of one run of a restore, and of what may follow it.
 //!
 //! ```text
-//!   new         pin ▸ create … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ tell-group ▸ unpin ▸ completed
-//!                   failure: revert ▸ unhold ▸ remove ▸ unpin ▸ failed, or stuck
-//!   in place    pin ▸ look ▸ stop … ▸ hold ▸ restore ▸ exchange ▸ unhold ▸ [start …] ▸ tell-group ▸ unpin ▸ completed
-//!                   failure: revert ▸ unhold ▸ [start again …] ▸ unpin ▸ failed, or stuck
+//!   container   pin ▸ [create …] ▸ hold ▸ restore ▸ stop … ▸ exchange ▸ unhold ▸ [start …] ▸ tell-group ▸ unpin ▸ completed
+//!                   failure: revert ▸ unhold ▸ [remove] ▸ [start again …] ▸ unpin ▸ failed, or stuck
 //!   directory   pin ▸ extract ▸ unpin ▸ completed
-//!   afterwards  confirm: discard-old        roll-back: hold-again ▸ put-back ▸ unhold-again
-//!   stuck       roll-back: hold-again ▸ put-back ▸ unhold-again ▸ [remove-again]
+//!   afterwards  confirm: discard-old
+//!               roll-back, also when stuck: hold-again ▸ stop-again … ▸ put-back ▸ unhold-again ▸ [remove-again] ▸ [start-again …] ▸ [close]
 //! ```
 //!
 //! At `…` the container works on an operation of its own and tells its end. Its answer is recorded, so that nothing is
 //! asked twice while it works; each ask is an operation of its own, named after its step. An end that comes before the answer
-//! counts, one that is told again does not, and an ask repeated after a crash is answered and begins nothing. Whether the container ran is recorded before it is stopped: afterwards nobody could tell. Once the
-//! files have changed places the way is only forward, and a container that does not start is no failed restore.
+//! counts, one that is told again does not, and an ask repeated after a crash is answered and begins nothing.
+//!
+//! The container stops last: the files are written beside its own while it runs, under a hold that keeps backups and starts
+//! away, so that whatever stands against the restore is found before. Whether it ran is recorded with the hold: afterwards
+//! nobody could tell. Once the files have changed places the way is only forward, and a container that does not start is
+//! no failed restore.
 
 mod evolve;
 mod plan;
@@ -82,20 +84,33 @@ struct Open {
 enum Work {
     Restore,
     Confirm,
-    RollBack { held: bool, reverted: bool, unheld: bool, failing: Option<String> },
+    RollBack(RollBack),
+}
+
+/// Says how far a roll-back is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct RollBack {
+    held: bool,
+    was_running: bool,
+    stopped: bool,
+    reverted: bool,
+    failing: Option<String>,
+    unheld: bool,
+    started: bool,
+    start_failure: Option<String>,
 }
 
 /// Says how far the run is; a step back undoes nothing here, it is a fact of its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Progress {
     pinned: bool,
-    was_running: Option<bool>,
     /// The container works on what it was asked, and will tell its end.
     waiting: bool,
     created: bool,
-    stopped: bool,
     held: bool,
+    was_running: bool,
     files: bool,
+    stopped: bool,
     exchanged: bool,
     cancelled: bool,
     failing: Option<String>,
@@ -172,13 +187,16 @@ impl Request {
 impl Progress {
     /// Says whether the run turns back. One that was called off first waits for what the container was asked.
     fn is_turning_back(&self, target: &RestoreTarget) -> bool {
-        let asked = self.pinned
-            && match target {
-                RestoreTarget::New { .. } => !self.created,
-                RestoreTarget::InPlace { .. } => self.was_running.is_some() && !self.stopped,
-                RestoreTarget::Directory { .. } => false,
-            };
-        self.failing.is_some() || (self.cancelled && !asked)
+        let creating = matches!(target, RestoreTarget::New { .. }) && self.pinned && !self.created;
+        let stopping = self.held && self.files && !self.stopped;
+        self.failing.is_some() || (self.cancelled && !creating && !stopping)
+    }
+}
+
+impl RollBack {
+    /// Says whether the old files are in place.
+    fn is_whole(&self) -> bool {
+        self.reverted && self.failing.is_none()
     }
 }
 
@@ -221,7 +239,7 @@ impl RestoreJob {
     }
 
     fn roll_back(&self) -> Decision {
-        let rolling = matches!(&self.open, Some(Open { work: Work::RollBack { .. }, .. }));
+        let rolling = matches!(&self.open, Some(Open { work: Work::RollBack(_), .. }));
         if rolling || self.life == Life::RolledBack {
             return Ok(vec![]);
         }

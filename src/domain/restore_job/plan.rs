@@ -1,17 +1,16 @@
 //! The saga of a restore: what the open operation owes next, and what reports and ends mean.
 
-use super::{Life, Open, Progress, Request, RestoreJob, Work};
-use crate::domain::effect::{Action, Answer, Ask, Effect, Facts, HostEffect, Outcome, Report, Step};
+use super::{Life, Open, Progress, Request, RestoreJob, RollBack, Work};
+use crate::domain::effect::{Action, Answer, Ask, Due, Effect, Facts, HostEffect, Outcome, Report, Step};
 use crate::domain::{Refusal, backup_group};
 use crate::events::{Closing, HoldKind, RestoreEvent, RestoreTarget};
 use crate::types::{Category, ContainerId, OperationId, StreamName};
 
 const PIN: Step = "pin";
 const CREATE: Step = "create";
-const LOOK: Step = "look";
-const STOP: Step = "stop";
 const HOLD: Step = "hold";
 const RESTORE: Step = "restore";
+const STOP: Step = "stop";
 const EXTRACT: Step = "extract";
 const EXCHANGE: Step = "exchange";
 const REVERT: Step = "revert";
@@ -22,9 +21,12 @@ const TELL_GROUP: Step = "tell-group";
 const UNPIN: Step = "unpin";
 const DISCARD_OLD: Step = "discard-old";
 const HOLD_AGAIN: Step = "hold-again";
+const STOP_AGAIN: Step = "stop-again";
 const PUT_BACK: Step = "put-back";
 const UNHOLD_AGAIN: Step = "unhold-again";
 const REMOVE_AGAIN: Step = "remove-again";
+const START_AGAIN: Step = "start-again";
+const CLOSE: Step = "close";
 
 /// The refusals of a hold that say that no files of the run are left.
 const GONE: &[&str] = &["container.not-found", "container.purged"];
@@ -48,13 +50,8 @@ fn owed(state: &RestoreJob) -> Option<Effect> {
             let work = HostEffect::DiscardOldRoot { run: request.id, container };
             Some(Effect::host(open.operation, DISCARD_OLD, work))
         }
-        (Work::RollBack { unheld: true, .. }, Some(container)) => {
-            Some(steps.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing())
-        }
-        (Work::RollBack { held, reverted, failing, .. }, Some(container)) => {
-            Some(steps.roll_back(container, *held, *reverted || failing.is_some()))
-        }
-        (Work::Confirm | Work::RollBack { .. }, None) => None,
+        (Work::RollBack(back), Some(container)) => Some(steps.roll_back(back, container)),
+        (Work::Confirm | Work::RollBack(_), None) => None,
     }
 }
 
@@ -86,8 +83,11 @@ impl Steps<'_> {
         if !progress.pinned {
             return self.pin();
         }
-        if let Some(effect) = self.readiness(progress, container) {
-            return effect;
+        if let RestoreTarget::New { name, configuration, .. } = &self.request.target
+            && !progress.created
+        {
+            let (name, configuration) = (name.clone(), configuration.clone());
+            return self.ask(CREATE, container, Ask::CreateContainer { id: container, name, configuration });
         }
         if !progress.held {
             return self.ask(HOLD, container, Ask::Hold(HoldKind::Writing));
@@ -95,32 +95,20 @@ impl Steps<'_> {
         if !progress.files {
             return self.host(RESTORE, HostEffect::RestoreFiles { run, backup, store, container });
         }
+        if !progress.stopped {
+            return self.ask(STOP, container, Ask::StopContainer);
+        }
         if !progress.exchanged {
             return self.host(EXCHANGE, HostEffect::ExchangeRoot { run, container });
         }
         if !progress.unheld {
             return self.ask(UNHOLD, container, Ask::Unhold).undoing();
         }
-        let wanted = self.request.start || progress.was_running == Some(true);
+        let wanted = self.request.start || progress.was_running;
         if wanted && !progress.started && progress.start_failure.is_none() {
             return self.ask(START, container, Ask::StartContainer);
         }
         if progress.told { self.unpin() } else { self.tell_group() }
-    }
-
-    /// Returns what is missing until the target is there and stands still.
-    fn readiness(&self, progress: &Progress, container: ContainerId) -> Option<Effect> {
-        match &self.request.target {
-            RestoreTarget::New { name, configuration, .. } if !progress.created => {
-                let (name, configuration) = (name.clone(), configuration.clone());
-                Some(self.ask(CREATE, container, Ask::CreateContainer { id: container, name, configuration }))
-            }
-            RestoreTarget::InPlace { .. } if progress.was_running.is_none() => {
-                Some(self.ask(LOOK, container, Ask::Hold(HoldKind::Reading)))
-            }
-            RestoreTarget::InPlace { .. } if !progress.stopped => Some(self.ask(STOP, container, Ask::StopContainer)),
-            _ => None,
-        }
     }
 
     fn back(&self, progress: &Progress, container: ContainerId) -> Effect {
@@ -134,23 +122,43 @@ impl Steps<'_> {
         if !progress.unheld {
             return self.ask(UNHOLD, container, Ask::Unhold).undoing();
         }
-        let made_for_it = matches!(self.request.target, RestoreTarget::New { .. });
-        if made_for_it && !progress.removed {
+        if self.made_for_it() && !progress.removed {
             return self.ask(REMOVE, container, Ask::RemoveContainer).undoing();
         }
         let tried = progress.started || progress.start_failure.is_some();
-        let again = progress.was_running == Some(true) && progress.left.is_none() && !tried;
+        let again = progress.was_running && progress.stopped && progress.left.is_none() && !tried;
         if again { self.ask(START, container, Ask::StartContainer).undoing() } else { self.unpin() }
     }
 
-    fn roll_back(&self, container: ContainerId, held: bool, settled: bool) -> Effect {
-        if settled {
+    fn roll_back(&self, back: &RollBack, container: ContainerId) -> Effect {
+        if back.unheld {
+            return self.settle(back, container);
+        }
+        if back.is_whole() || back.failing.is_some() {
             return self.ask(UNHOLD_AGAIN, container, Ask::Unhold).undoing();
         }
-        if !held {
+        if !back.held {
             return self.ask(HOLD_AGAIN, container, Ask::Hold(HoldKind::Writing));
         }
+        if !back.stopped {
+            return self.ask(STOP_AGAIN, container, Ask::StopContainer);
+        }
         self.host(PUT_BACK, HostEffect::RevertRoot { run: self.request.id, container })
+    }
+
+    /// What was made for the restore goes, too, and what ran runs again.
+    fn settle(&self, back: &RollBack, container: ContainerId) -> Effect {
+        if back.is_whole() && self.made_for_it() {
+            return self.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing();
+        }
+        if !back.started && back.start_failure.is_none() {
+            return self.ask(START_AGAIN, container, Ask::StartContainer).undoing();
+        }
+        Effect::wake(self.operation, CLOSE, Due::Now)
+    }
+
+    fn made_for_it(&self) -> bool {
+        matches!(self.request.target, RestoreTarget::New { .. })
     }
 
     fn pin(&self) -> Effect {
@@ -192,7 +200,7 @@ pub(super) fn decide_end(
     let ours = container.is_some_and(|id| StreamName::new(Category::Container, id) == *child);
     let owed = owed(state).filter(|owed| ours && asked_operation(owed) == Some(operation));
     let failure = if outcome.is_success() { None } else { Some(outcome.words()) };
-    owed.map(|owed| ended(state, owed.step, failure)).unwrap_or_default()
+    owed.map(|owed| ended(owed.step, failure)).unwrap_or_default()
 }
 
 /// Returns the operation that the container works under when it does what this effect asks.
@@ -203,13 +211,13 @@ fn asked_operation(effect: &Effect) -> Option<OperationId> {
     }
 }
 
-fn ended(state: &RestoreJob, step: Step, failure: Option<String>) -> Vec<RestoreEvent> {
-    let was_running = state.progress.was_running.unwrap_or_default();
+fn ended(step: Step, failure: Option<String>) -> Vec<RestoreEvent> {
     match (step, failure) {
         (CREATE, None) => vec![RestoreEvent::TargetCreated],
-        (STOP, None) => vec![RestoreEvent::TargetStopped { was_running }],
-        (START, None) => vec![RestoreEvent::TargetStarted],
-        (START, Some(reason)) => vec![RestoreEvent::TargetStartFailed { reason }],
+        (STOP | STOP_AGAIN, None) => vec![RestoreEvent::TargetStopped],
+        (STOP_AGAIN, Some(reason)) => vec![RestoreEvent::RollBackFailing { reason }],
+        (START | START_AGAIN, None) => vec![RestoreEvent::TargetStarted],
+        (START | START_AGAIN, Some(reason)) => vec![RestoreEvent::TargetStartFailed { reason }],
         (CREATE | STOP, Some(reason)) => vec![RestoreEvent::RestoreFailing { reason }],
         _ => vec![],
     }
@@ -228,8 +236,10 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
             vec![RestoreEvent::RestoreRolledBack]
         }
         (UNHOLD, Outcome::Refused(_)) => vec![RestoreEvent::TargetUnheld], // it knows of no hold
-        (CREATE | STOP | START, Outcome::Answered(Answer::AlreadySo)) => ended(state, report.step, None),
-        (CREATE | STOP | START, Outcome::Answered(_)) => vec![RestoreEvent::TargetAsked],
+        (CREATE | STOP | START | STOP_AGAIN | START_AGAIN, Outcome::Answered(Answer::AlreadySo)) => {
+            ended(report.step, None)
+        }
+        (CREATE | STOP | START | STOP_AGAIN | START_AGAIN, Outcome::Answered(_)) => vec![RestoreEvent::TargetAsked],
         (CREATE, Outcome::Refused(refusal)) => {
             // Nothing was made, so nothing of that id is ours to remove.
             vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreFailing { reason: refusal.message.clone() }]
@@ -238,16 +248,15 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
         (step, Outcome::Done(facts)) => done(step, facts),
         (step, Outcome::Refused(refusal)) => failed(state, step, refusal.message.clone()),
         (step, Outcome::Failed(failure)) => failed(state, step, failure.reason.clone()),
-        (_, Outcome::Woken) => vec![],
+        (_, Outcome::Woken) => vec![rolled_back(state)],
     }
 }
 
 fn answered(step: Step, answer: &Answer) -> Vec<RestoreEvent> {
     match (step, answer) {
         (PIN, _) => vec![RestoreEvent::BackupPinned],
-        (LOOK, Answer::Held { running, .. }) => vec![RestoreEvent::TargetFound { running: *running }],
-        (HOLD, _) => vec![RestoreEvent::TargetHeld],
-        (HOLD_AGAIN, _) => vec![RestoreEvent::RollBackHeld],
+        (HOLD, Answer::Held { running, .. }) => vec![RestoreEvent::TargetHeld { running: *running }],
+        (HOLD_AGAIN, Answer::Held { running, .. }) => vec![RestoreEvent::RollBackHeld { running: *running }],
         (UNHOLD, _) => vec![RestoreEvent::TargetUnheld],
         (REMOVE, _) => vec![RestoreEvent::TargetRemoved],
         (REMOVE_AGAIN, _) => vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreRolledBack],
@@ -270,12 +279,12 @@ fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
 
 fn failed(state: &RestoreJob, step: Step, reason: String) -> Vec<RestoreEvent> {
     vec![match step {
-        START => RestoreEvent::TargetStartFailed { reason },
+        START | START_AGAIN => RestoreEvent::TargetStartFailed { reason },
         REVERT => RestoreEvent::FilesLeft { reason },
         UNHOLD | REMOVE => stuck(state, &reason),
         REMOVE_AGAIN => RestoreEvent::RollBackFailed { reason },
         DISCARD_OLD => RestoreEvent::ConfirmFailed { reason },
-        HOLD_AGAIN | PUT_BACK => RestoreEvent::RollBackFailing { reason },
+        HOLD_AGAIN | STOP_AGAIN | PUT_BACK => RestoreEvent::RollBackFailing { reason },
         _ => RestoreEvent::RestoreFailing { reason },
     }]
 }
@@ -290,18 +299,32 @@ fn is_gone(refusal: &Refusal) -> bool {
     GONE.contains(&refusal.code.as_str())
 }
 
+/// This is the end, unless what was made for the restore is to go, or what ran is to run again.
 fn unheld_again(state: &RestoreJob, open: &Open, outcome: &Outcome) -> Vec<RestoreEvent> {
-    let made = matches!(&state.request, Some(Request { target: RestoreTarget::New { .. }, .. }));
-    let reverted = matches!(&open.work, Work::RollBack { failing: None, .. });
-    if made && reverted && !matches!(outcome, Outcome::Failed(_)) {
-        return vec![RestoreEvent::TargetUnheld]; // what was made for it goes, too
-    }
-    let over = match &open.work {
-        Work::RollBack { failing: Some(reason), .. } => RestoreEvent::RollBackFailed { reason: reason.clone() },
-        Work::RollBack { .. } | Work::Restore | Work::Confirm => RestoreEvent::RestoreRolledBack,
-    };
     // A hold that cannot be let go is left to the sweep of the container.
-    if let Outcome::Failed(_) = outcome { vec![over] } else { vec![RestoreEvent::TargetUnheld, over] }
+    if let Outcome::Failed(_) = outcome {
+        return vec![rolled_back(state)];
+    }
+    let Work::RollBack(back) = &open.work else { return vec![] };
+    let made = matches!(&state.request, Some(Request { target: RestoreTarget::New { .. }, .. }));
+    if (made && back.is_whole()) || (back.was_running && back.stopped) {
+        return vec![RestoreEvent::TargetUnheld];
+    }
+    vec![RestoreEvent::TargetUnheld, rolled_back(state)]
+}
+
+fn rolled_back(state: &RestoreJob) -> RestoreEvent {
+    let Some(Open { work: Work::RollBack(back), .. }) = &state.open else { return RestoreEvent::RestoreRolledBack };
+    match (back.failing.clone(), back.start_failure.as_deref().map(not_started)) {
+        (None, None) => RestoreEvent::RestoreRolledBack,
+        (None, Some(reason)) => RestoreEvent::RestoreRolledBackWithExceptions { reason },
+        (Some(reason), None) => RestoreEvent::RollBackFailed { reason },
+        (Some(reason), Some(too)) => RestoreEvent::RollBackFailed { reason: format!("{reason}; {too}") },
+    }
+}
+
+fn not_started(why: &str) -> String {
+    format!("the container could not be started: {why}")
 }
 
 fn over(state: &RestoreJob) -> RestoreEvent {
@@ -309,8 +332,7 @@ fn over(state: &RestoreJob) -> RestoreEvent {
     if let Some(reason) = progress.left.as_ref().filter(|_| !progress.removed) {
         return stuck(state, reason);
     }
-    let not_started = progress.start_failure.as_ref().map(|why| format!("the container could not be started: {why}"));
-    match (&progress.failing, not_started) {
+    match (&progress.failing, progress.start_failure.as_deref().map(not_started)) {
         _ if progress.cancelled => RestoreEvent::RestoreCancelled,
         (Some(reason), None) => RestoreEvent::RestoreFailed { reason: reason.clone() },
         (Some(reason), Some(too)) => RestoreEvent::RestoreFailed { reason: format!("{reason}; {too}") },

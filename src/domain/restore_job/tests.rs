@@ -41,6 +41,10 @@ fn accepted(step: &'static str) -> Command {
     report(step, Outcome::Answered(Answer::Accepted))
 }
 
+fn already(step: &'static str) -> Command {
+    report(step, Outcome::Answered(Answer::AlreadySo))
+}
+
 fn done(step: &'static str) -> Command {
     report(step, Outcome::Done(Facts::None))
 }
@@ -70,16 +74,17 @@ fn restored(step: &'static str) -> Command {
     )
 }
 
-fn found(running: bool) -> Command {
+fn held(step: &'static str, running: bool) -> Command {
     let (name, configuration) = ("web1".parse().unwrap(), Box::new(configuration()));
     let answer = Answer::Held { name, configuration, template_digest: "d".to_owned(), running };
-    report("look", Outcome::Answered(answer))
+    report(step, Outcome::Answered(answer))
 }
 
 fn writing() -> Way {
     vec![
-        ("hold", accepted("hold"), RestoreEvent::TargetHeld),
         ("restore", restored("restore"), files()),
+        ("stop", accepted("stop"), RestoreEvent::TargetAsked),
+        ("", ended("stop", Closing::Done), RestoreEvent::TargetStopped),
         ("exchange", done("exchange"), RestoreEvent::RootExchanged),
         ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
         ("start", accepted("start"), RestoreEvent::TargetAsked),
@@ -91,9 +96,7 @@ fn writing() -> Way {
 fn in_place_way() -> Way {
     let mut way = vec![
         ("pin", accepted("pin"), RestoreEvent::BackupPinned),
-        ("look", found(true), RestoreEvent::TargetFound { running: true }),
-        ("stop", accepted("stop"), RestoreEvent::TargetAsked),
-        ("", ended("stop", Closing::Done), RestoreEvent::TargetStopped { was_running: true }),
+        ("hold", held("hold", true), RestoreEvent::TargetHeld { running: true }),
     ];
     way.extend(writing());
     way
@@ -104,6 +107,7 @@ fn new_way() -> Way {
         ("pin", accepted("pin"), RestoreEvent::BackupPinned),
         ("create", accepted("create"), RestoreEvent::TargetAsked),
         ("", ended("create", Closing::Done), RestoreEvent::TargetCreated),
+        ("hold", held("hold", false), RestoreEvent::TargetHeld { running: false }),
     ];
     way.extend(writing());
     way
@@ -187,17 +191,29 @@ fn it_should_restore_into_a_directory() {
 }
 
 #[test]
-fn it_should_put_everything_back_and_start_again_what_ran() {
+fn it_should_put_everything_back_and_leave_running_what_runs() {
     let over = RestoreEvent::RestoreFailed { reason: "why".to_owned() };
     let way = [
         ("restore", failed("restore"), vec![failing()]),
+        ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
+        ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
+        ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
+    ];
+    walk(before_in_place("restore"), &way);
+}
+
+#[test]
+fn it_should_put_everything_back_and_start_again_what_ran() {
+    let over = RestoreEvent::RestoreFailed { reason: "why".to_owned() };
+    let way = [
+        ("exchange", failed("exchange"), vec![failing()]),
         ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
         ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
         ("start", accepted("start"), vec![RestoreEvent::TargetAsked]),
         ("", ended("start", Closing::Done), vec![RestoreEvent::TargetStarted]),
         ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
     ];
-    walk(before_in_place("restore"), &way);
+    walk(before_in_place("exchange"), &way);
 }
 
 #[test]
@@ -221,11 +237,9 @@ fn it_should_turn_back_when_the_container_cannot_do_its_part() {
     let words = RestoreEvent::RestoreFailing { reason: "failed: why".to_owned() };
     let failure = |step| ended(step, Closing::Failed { reason: "why".to_owned() });
     let waiting = |history| after(history, [RestoreEvent::TargetAsked]);
-    when(waiting(before_in_place("stop")), failure("stop")).then([words.clone()]).owing(Some("unhold"));
+    when(waiting(before_in_place("stop")), failure("stop")).then([words.clone()]).owing(Some("revert"));
     when(waiting(before(new(), new_way(), "create")), failure("create")).then([words]).owing(Some("unhold"));
-    for step in ["look", "stop"] {
-        when(before_in_place(step), refused(step)).then([failing()]).owing(Some("unhold"));
-    }
+    when(before_in_place("stop"), refused("stop")).then([failing()]).owing(Some("revert"));
     when(before_in_place("hold"), refused("hold")).then([failing()]).owing(Some("unhold"));
     when(before_in_place("pin"), refused("pin")).then([failing()]).owing(Some("unpin"));
 }
@@ -246,9 +260,9 @@ fn it_should_be_complete_though_the_container_does_not_start() {
 #[test]
 fn it_should_not_wait_for_what_is_so_already_or_was_told_before_the_answer() {
     let already = report("stop", Outcome::Answered(Answer::AlreadySo));
-    let stopped = RestoreEvent::TargetStopped { was_running: true };
-    when(before_in_place("stop"), already).then([stopped.clone()]).owing(Some("hold"));
-    when(before_in_place("stop"), ended("stop", Closing::Done)).then([stopped.clone()]).owing(Some("hold"));
+    let stopped = RestoreEvent::TargetStopped;
+    when(before_in_place("stop"), already).then([stopped.clone()]).owing(Some("exchange"));
+    when(before_in_place("stop"), ended("stop", Closing::Done)).then([stopped.clone()]).owing(Some("exchange"));
     let history = after(before_in_place("stop"), [stopped]);
     when(history.clone(), accepted("stop")).then_nothing();
     when(history, ended("stop", Closing::Done)).then_nothing();
@@ -300,7 +314,8 @@ fn it_should_get_out_of_being_stuck_by_a_roll_back() {
     let rolling = after(history, [RestoreEvent::RollBackRequested]);
     let back = vec![RestoreEvent::TargetUnheld, RestoreEvent::RestoreRolledBack];
     let way = [
-        ("hold-again", accepted("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("hold-again", held("hold-again", false), vec![RestoreEvent::RollBackHeld { running: false }]),
+        ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
         ("unhold-again", accepted("unhold-again"), back),
     ];
@@ -313,7 +328,8 @@ fn it_should_get_out_of_being_stuck_by_a_roll_back() {
 fn it_should_remove_what_a_stuck_restore_made() {
     let rolling = || after(before(new(), new_way(), "exchange"), [failing(), stuck(), RestoreEvent::RollBackRequested]);
     let way = [
-        ("hold-again", accepted("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("hold-again", held("hold-again", false), vec![RestoreEvent::RollBackHeld { running: false }]),
+        ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
         ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
         ("remove-again", accepted("remove-again"), vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreRolledBack]),
@@ -331,7 +347,7 @@ fn it_should_be_called_off_until_the_files_are_in_place() {
     when(before_in_place("unhold"), cancel.clone()).then_refused("operation.too-late");
     let history = after(before_in_place("restore"), [called_off]);
     when(history.clone(), cancel.clone()).then_nothing();
-    let back = [RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld, RestoreEvent::TargetStarted];
+    let back = [RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld];
     when(after(history, back), accepted("unpin"))
         .then([RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCancelled])
         .owing(None);
@@ -345,9 +361,7 @@ fn it_should_wait_for_the_container_before_it_turns_back() {
     let waiting = after(before_in_place("stop"), [RestoreEvent::TargetAsked]);
     when(waiting.clone(), cancel).then([RestoreEvent::RestoreCancelRequested]).owing(None);
     let history = after(waiting, [RestoreEvent::RestoreCancelRequested]);
-    when(history, ended("stop", Closing::Done))
-        .then([RestoreEvent::TargetStopped { was_running: true }])
-        .owing(Some("unhold"));
+    when(history, ended("stop", Closing::Done)).then([RestoreEvent::TargetStopped]).owing(Some("revert"));
 }
 
 #[test]
@@ -368,7 +382,8 @@ fn it_should_keep_the_old_files_until_confirmed() {
 #[test]
 fn it_should_roll_back_under_a_hold() {
     let way = [
-        ("hold-again", accepted("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("hold-again", held("hold-again", false), vec![RestoreEvent::RollBackHeld { running: false }]),
+        ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
         ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld, RestoreEvent::RestoreRolledBack]),
     ];
@@ -377,6 +392,50 @@ fn it_should_roll_back_under_a_hold() {
     let back = after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RestoreRolledBack]);
     when(back.clone(), Command::RollBack).then_nothing();
     when(back, Command::Confirm).then_refused("restore.rolled-back");
+}
+
+/// Returns the way of a roll-back until the container is not held any more.
+fn rolling_back_what_runs() -> Vec<(&'static str, Command, Vec<RestoreEvent>)> {
+    vec![
+        ("hold-again", held("hold-again", true), vec![RestoreEvent::RollBackHeld { running: true }]),
+        ("stop-again", accepted("stop-again"), vec![RestoreEvent::TargetAsked]),
+        ("", ended("stop-again", Closing::Done), vec![RestoreEvent::TargetStopped]),
+        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
+        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
+        ("start-again", accepted("start-again"), vec![RestoreEvent::TargetAsked]),
+    ]
+}
+
+#[test]
+fn it_should_stop_what_runs_for_a_roll_back_and_start_it_again() {
+    let requested = || after(completed(), [RestoreEvent::RollBackRequested]);
+    let mut way = rolling_back_what_runs();
+    way.push(("", ended("start-again", Closing::Done), vec![RestoreEvent::TargetStarted]));
+    way.push(("close", report("close", Outcome::Woken), vec![RestoreEvent::RestoreRolledBack]));
+    walk(requested(), &way);
+    let mut way = rolling_back_what_runs();
+    let reason = "the container could not be started: failed: why".to_owned();
+    let failed = RestoreEvent::TargetStartFailed { reason: "failed: why".to_owned() };
+    way.push(("", ended("start-again", Closing::Failed { reason: "why".to_owned() }), vec![failed]));
+    let over = RestoreEvent::RestoreRolledBackWithExceptions { reason };
+    way.push(("close", report("close", Outcome::Woken), vec![over]));
+    walk(requested(), &way);
+}
+
+#[test]
+fn it_should_start_again_what_it_stopped_for_a_roll_back_that_failed() {
+    let failing_back = RestoreEvent::RollBackFailing { reason: "why".to_owned() };
+    let over = RestoreEvent::RollBackFailed { reason: "why".to_owned() };
+    let mut way = rolling_back_what_runs();
+    way[3] = ("put-back", failed("put-back"), vec![failing_back.clone()]);
+    way.push(("", ended("start-again", Closing::Done), vec![RestoreEvent::TargetStarted]));
+    way.push(("close", report("close", Outcome::Woken), vec![over.clone()]));
+    walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
+    let mut way = rolling_back_what_runs();
+    way.truncate(1);
+    way.push(("stop-again", refused("stop-again"), vec![failing_back]));
+    way.push(("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld, over]));
+    walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
 }
 
 #[test]
@@ -403,7 +462,7 @@ fn it_should_refuse_what_makes_no_sense_afterwards() {
 #[test]
 fn every_command_has_an_answer_in_every_state() {
     let histories = [
-        after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RollBackHeld]),
+        after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RollBackHeld { running: true }]),
         after(before(new(), new_way(), "exchange"), [failing(), RestoreEvent::FilesRemoved]),
         vec![directory().event(), RestoreEvent::BackupPinned, files()],
     ];

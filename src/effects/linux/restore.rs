@@ -1,6 +1,6 @@
 //! Restores on this host: files written beside the container's own, the exchange of the two, and its way back.
 //!
-//! On the disk, `upper` is what the container sees. A run writes `restore-RUN`, the exchange moves `upper` to
+//! On the disk, `upper` is what the container sees. A run writes `restore-RUN` beside, while it runs; the exchange moves `upper` to
 //! `before-RUN` and `restore-RUN` to `upper`. Every step finds by these names how far an earlier try got.
 
 use std::io;
@@ -79,6 +79,7 @@ impl LinuxHost {
         remove(reached.disk(), &name)?; // what an earlier try left is not trusted
         sysfs::make_directory(reached.disk(), &name, 0o755).map_err(cannot("make", "the restored root"))?;
         let target = reached.open(&name)?;
+        room(target.as_fd(), view.layer_bytes().map_err(repository_failure)?)?;
         let options = options(None);
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.restore_layer(target.as_fd(), &options, &mut |counters| {
@@ -114,6 +115,16 @@ impl LinuxHost {
         }
         finished(&report)
     }
+}
+
+/// Refuses what cannot fit, before the container that runs beside finds its disk full.
+fn room(disk: BorrowedFd<'_>, wanted: u64) -> Result<(), Failure> {
+    let free = sysfs::free_bytes(disk).map_err(cannot("look at", "the disk"))?;
+    if wanted <= free {
+        return Ok(());
+    }
+    let (wanted, free) = (Size::from_bytes(wanted), Size::from_bytes(free));
+    Err(Failure::permanent(format!("the backup has {wanted} of files, the disk has {free} free")))
 }
 
 fn options(overwrite: Option<Vec<u8>>) -> RestoreOptions {
@@ -202,4 +213,18 @@ fn revert(reached: &Reached, run: RunId) -> Result<Facts, Failure> {
     remove(disk, &restored(run))?;
     sysfs::sync(disk).map_err(cannot("sync", "the disk"))?;
     Ok(Facts::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_fit_on_a_disk_is_refused_before_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = sysfs::open_root(folder.path()).unwrap();
+        room(disk.as_fd(), 1).unwrap();
+        let failure = room(disk.as_fd(), 1 << 62).unwrap_err();
+        assert!(failure.reason.contains("the backup has") && failure.reason.contains("free"), "{failure}");
+    }
 }
