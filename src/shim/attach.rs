@@ -5,10 +5,14 @@ pub mod relay;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use super::message::{self, Packed};
 use super::protocol::{Failure, SessionReply, SessionRequest, VERSION, WindowSize};
 use crate::sys::socket;
+
+/// How long the shim may take to let somebody in.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a session did not come about or broke.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +55,7 @@ pub struct Session {
 /// # Errors
 /// See [`AttachError`].
 pub fn attach(path: &Path, token: &str) -> Result<(Session, SessionStreams), AttachError> {
-    let session = Session { socket: socket::connect(path)? };
+    let session = Session { socket: socket::connect(path, PATIENCE)? };
     session.send(&SessionRequest::Attach { version: VERSION, token: token.to_owned() })?;
     let (reply, descriptors) = session.receive()?;
     let streams = match (reply, descriptors) {

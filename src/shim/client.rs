@@ -85,7 +85,10 @@ impl Client {
     /// Nobody listens, or no common version.
     pub fn connect(path: &Path, limit: Duration) -> Result<Self, ClientError> {
         let text = path.display().to_string();
-        let socket = socket::connect(path).map_err(|source| ClientError::Unreachable { path: text.clone(), source })?;
+        let socket = socket::connect(path, limit).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => ClientError::TimedOut { path: text.clone(), limit },
+            _ => ClientError::Unreachable { path: text.clone(), source },
+        })?;
         Self::greet(socket, text, limit)
     }
 

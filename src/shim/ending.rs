@@ -7,7 +7,7 @@ use super::record;
 use super::supervisor::{Life, Supervisor};
 use super::unheard::{self, Unheard};
 use crate::kernel::cgroup::Cgroup;
-use crate::kernel::launch::SIGNALED;
+use crate::kernel::launch::{Init, SIGNALED};
 use crate::sys::process::{self, Child, WaitStatus};
 use crate::sys::signal;
 
@@ -26,7 +26,6 @@ impl Supervisor {
     }
 
     fn ask_init_to_stop(&mut self) {
-        use crate::kernel::launch::Init;
         let stop = match self.spec.container.as_ref().map(|container| &container.init) {
             Some(Init::Own { stop_signal, .. }) => *stop_signal,
             _ => signal::TERMINATE,
@@ -71,9 +70,11 @@ impl Supervisor {
         // Its last word may have come with its end.
         self.take_notification();
         let Some((init, _)) = self.life.init() else { return };
+        // Only the built-in init has a command; of another one it would be a program of the container that says so.
+        let is_builtin = matches!(self.spec.container.as_ref().map(|one| &one.init), Some(Init::Builtin { .. }));
         let mut record = ExitRecord {
             init: init.clone(),
-            exit: exit_of(status, self.command_signal),
+            exit: exit_of(status, self.command_signal.filter(|_| is_builtin)),
             statistics: self.cgroup.as_ref().map(Cgroup::statistics).unwrap_or_default(),
             leftover: None,
         };
@@ -142,8 +143,24 @@ fn exit_of(status: WaitStatus, command_signal: Option<i32>) -> Exit {
         WaitStatus::Signaled(signal::INTERRUPT) => Exit::PowerOff,
         WaitStatus::Signaled(number) => Exit::Signaled { number },
         WaitStatus::Exited(code) => match command_signal {
-            Some(number) if code == SIGNALED + number => Exit::CommandSignaled { number },
+            Some(number) if code.checked_sub(number) == Some(SIGNALED) => Exit::CommandSignaled { number },
             _ => Exit::Exited { code },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_is_a_signal_only_where_it_fits_what_was_said() {
+        let ended = |code, said| exit_of(WaitStatus::Exited(code), said);
+        assert_eq!(ended(137, Some(9)), Exit::CommandSignaled { number: 9 });
+        for (code, said) in [(0, Some(-128)), (0, Some(i32::MAX)), (255, Some(i32::MIN)), (137, Some(15)), (137, None)]
+        {
+            let plain = if said == Some(-128) { ended(1, said) } else { ended(code, said) };
+            assert!(matches!(plain, Exit::Exited { .. }), "{code} {said:?}");
+        }
     }
 }

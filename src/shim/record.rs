@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub const FAILURE: &str = "failure.json";
 pub const CONTROL: &str = "control";
 /// What the console said.
 pub const LOG: &str = "console.log";
+
+/// How long one that listens may take to let somebody in.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The running shim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,17 +73,26 @@ pub fn read_if_whole<T: DeserializeOwned>(directory: &Path, name: &str) -> Optio
 /// taken for dead, it would keep the container's disk for ever.
 ///
 /// # Errors
-/// There is a record, it cannot be read, and nobody listens.
+/// There is no record that says it, and whether somebody listens cannot be found out.
 pub fn living_shim(directory: &Path) -> io::Result<Option<ShimRecord>> {
-    let recorded = read::<ShimRecord>(directory, SHIM);
-    if let Ok(Some(record)) = recorded {
+    if let Some(record) = read_if_whole::<ShimRecord>(directory, SHIM) {
         return Ok(Some(record).filter(|record| record.process.is_alive()));
     }
-    let listens = socket::connect(&directory.join(CONTROL)).and_then(|there| socket::peer(&there));
-    match listens.and_then(|peer| ProcessIdentity::of(peer.pid)) {
+    let there = match socket::connect(&directory.join(CONTROL), PATIENCE) {
+        Err(error) if is_nobody(&error) => return Ok(None),
+        other => other?,
+    };
+    let pid = socket::peer(&there)?.pid;
+    match ProcessIdentity::of(pid) {
         Ok(process) => Ok(Some(ShimRecord { process, version: VERSION_OLDEST })),
-        Err(_) => recorded,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Tells whether a connection was refused since nobody listens: what refused it otherwise says nothing about that.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Returns the exit that waits to be acknowledged, whether the shim still runs or not.

@@ -177,9 +177,13 @@ impl Supervisor {
 
     /// Waits in one poll for everything there is; returns what is ready.
     fn wait(&self) -> Result<Vec<Source>, Failure> {
-        let mut sources = vec![Source::Signals, Source::Control, Source::SessionListener, Source::Notify];
+        let mut sources = vec![Source::Signals, Source::Control, Source::SessionListener];
         let fixed = [self.signals.as_fd(), self.control_listener.as_fd(), self.session_listener.as_fd()];
-        let mut interests: Vec<_> = fixed.into_iter().chain([self.notify.as_fd()]).map(Interest::read).collect();
+        let mut interests: Vec<_> = fixed.into_iter().map(Interest::read).collect();
+        if let Some(notify) = self.notify.open() {
+            sources.push(Source::Notify);
+            interests.push(Interest::read(notify));
+        }
         if let Some(console) = &self.console {
             sources.push(Source::Console);
             interests.push(Interest::read(console.as_fd()));

@@ -42,9 +42,15 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Connects to a packet listener.
-pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+/// Connects to a packet listener. As long as its queue is full this waits, and no longer than `limit`; neither does any
+/// send afterwards.
+///
+/// # Errors
+/// `WouldBlock` when the limit has passed, and what connect(2) says.
+pub fn connect(path: &Path, limit: Duration) -> io::Result<OwnedFd> {
+    use rustix::net::sockopt::{Timeout, set_socket_timeout};
     let socket = new_socket(SocketType::SEQPACKET)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
 }
@@ -111,7 +117,8 @@ pub struct Message {
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// Receives one message of at most `limit` bytes.
+/// Receives one message of at most `limit` bytes, with the descriptors that come along: only for senders that are trusted
+/// ([`Waiting::has_descriptors`] says why).
 ///
 /// # Errors
 /// `WouldBlock` when there is nothing now (non-blocking socket, or the time limit passed); `InvalidData` for a
@@ -133,6 +140,42 @@ pub fn receive(socket: impl AsFd, limit: usize) -> io::Result<Message> {
     }
     bytes.truncate(received.bytes);
     Ok(Message { bytes, descriptors })
+}
+
+/// A message that still waits to be received.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Its bytes, of a longer one the first.
+    pub bytes: Vec<u8>,
+    /// Whether descriptors come along. Whoever receives it closes the last copy of each, and that can take as long as the
+    /// sender wants: a file system of its own is asked first, a connection lingers (socket(7), `SO_LINGER`).
+    pub has_descriptors: bool,
+}
+
+/// Looks at the next message and leaves it where it is.
+///
+/// # Errors
+/// `WouldBlock` when there is nothing now.
+pub fn peek(socket: impl AsFd, limit: usize) -> io::Result<Waiting> {
+    let mut bytes = vec![0; limit];
+    let mut nothing = RecvAncillaryBuffer::default();
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut nothing, RecvFlags::PEEK)?;
+    bytes.truncate(received.bytes);
+    Ok(Waiting { bytes, has_descriptors: received.flags.contains(rustix::net::ReturnFlags::CTRUNC) })
+}
+
+/// Takes the next message and forgets it.
+///
+/// # Errors
+/// `WouldBlock` when there is nothing now.
+pub fn discard(socket: impl AsFd) -> io::Result<()> {
+    rustix::net::recv(socket, &mut [0_u8; 1][..], RecvFlags::TRUNC)?;
+    Ok(())
+}
+
+/// Refuses all further messages (`EPIPE`); what waits stays where it is until the socket is closed.
+pub fn stop_receiving(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Read)?)
 }
 
 /// Who is at the other end of a connection (`SO_PEERCRED`), as of its connect.
