@@ -4,18 +4,15 @@
 //! a child is in the pid namespace). That one is the shim's own child (`CLONE_PARENT`), so that the shim reaps it; it
 //! enters the same security profile as the init and becomes the command.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
-use super::cgroup::{Doors, Layout, parse_paths};
+use super::cgroup::{Cgroup, Doors, Layout};
 use super::failure::{Failure, Step as _};
 use super::launch::{self, Word, words};
 use super::program;
@@ -94,13 +91,13 @@ pub struct Entered {
 ///
 /// # Errors
 /// Names the step in helper or command that failed; what was forked ends by itself and is to be reaped.
-pub fn enter(target: Target<'_>, layout: &Layout, command: &Command) -> Result<Entered, Failure> {
+pub fn enter(target: Target<'_>, cgroup: &Cgroup, layout: &Layout, command: &Command) -> Result<Entered, Failure> {
     let (ours, theirs) = socket::pair().step("make the helper's socket")?;
     let terminal = command.terminal.map(|size| terminal::open(target.terminals, target.root, size)).transpose()?;
-    let groups = Groups::of(target.init, layout)?;
-    let options = ForkOptions { cgroup: groups.birthplace.as_ref().map(AsFd::as_fd), ..ForkOptions::default() };
+    let (birthplace, doors) = (cgroup.open_group_of(target.init, layout)?, cgroup.open_v1()?);
+    let options = ForkOptions { cgroup: Some(birthplace.as_fd()), ..ForkOptions::default() };
     match process::fork(options).step("fork the helper")? {
-        Forked::Child => help(target, groups.doors, command, theirs),
+        Forked::Child => help(target, doors, command, theirs),
         Forked::Parent(helper) => {
             drop(theirs);
             take_over(&ours, terminal).inspect_err(|_| {
@@ -128,25 +125,6 @@ fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>) -> Result<Enter
         None => Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?),
     };
     Ok(Entered { child: Child { pid, pidfd }, streams })
-}
-
-/// The groups that the helper joins: those of the init, as the host sees them.
-struct Groups {
-    /// The unified one is the init's own leaf, since a group that passes controllers on takes no processes.
-    birthplace: Option<OwnedFd>,
-    doors: Doors,
-}
-
-impl Groups {
-    fn of(init: i32, layout: &Layout) -> Result<Self, Failure> {
-        let text = fs::read_to_string(format!("/proc/{init}/cgroup")).step("read the cgroups of the init")?;
-        let paths: BTreeMap<String, String> = parse_paths(&text);
-        let place = |root: &Path, name: &str| Some(root.join(paths.get(name)?.trim_start_matches('/')));
-        let v1: Vec<PathBuf> = layout.v1.iter().filter_map(|one| place(&one.root, &one.name)).collect();
-        let open = |leaf: PathBuf| descriptor::open_directory(&leaf).step("open the cgroup of the init");
-        let birthplace = place(&layout.unified, "").map(open).transpose()?;
-        Ok(Self { birthplace, doors: Doors::open(v1.iter().map(PathBuf::as_path))? })
-    }
 }
 
 /// The helper's part; never returns.

@@ -329,8 +329,8 @@ impl Supervisor {
 
     fn enter(&self, command: &Command) -> Result<Option<Entered>, Failure> {
         // Before its first program begins a container can be entered, too: its programs prepare its root then.
-        let (Some((init, child)), Some(container), Some(console)) =
-            (self.life.init(), &self.spec.container, &self.console)
+        let (Some((init, child)), Some(container), Some(console), Some(cgroup)) =
+            (self.life.init(), &self.spec.container, &self.console, &self.cgroup)
         else {
             return Ok(None);
         };
@@ -343,7 +343,8 @@ impl Supervisor {
             network_namespace: container.network == Network::Own,
             profile: container.profile(),
         };
-        enter::enter(target, &self.layout, command).map(Some).map_err(|failure| self.by_limit(failure))
+        let entered = enter::enter(target, cgroup, &self.layout, command);
+        entered.map(Some).map_err(|failure| self.by_limit(failure))
     }
 
     /// Names the limit where the kernel says only that it makes no process.

@@ -27,7 +27,7 @@ pub use change::{
 pub use control::{
     FLAG_APPEND, FLAG_IMMUTABLE, flags, freeze, project, set_flags, set_project, thaw, trim, user_settable_flags,
 };
-pub use tree::{DirectoryStack, remove_tree};
+pub use tree::{DirectoryStack, directories, remove_tree};
 pub use within::resolve;
 
 /// Is a moment of a file's inode: seconds before or after the epoch, and nanoseconds after that second.

@@ -11,14 +11,17 @@ mod freeze;
 mod harness;
 mod heritage;
 mod host;
+mod inside;
 mod limits;
 mod pools;
 mod recovery;
 mod session;
 mod traps;
+mod wedge;
 
 fn main() {
     drain::run_if_asked();
+    inside::run_if_asked();
     harness::remains::remember(&fixture::instance());
     harness::main(&[
         boot::TESTS,
@@ -28,6 +31,7 @@ fn main() {
         recovery::TESTS,
         attack::TESTS,
         traps::TESTS,
+        wedge::TESTS,
         pools::TESTS,
         heritage::TESTS,
         host::TESTS,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::firewall;
 use super::network::{Networks, drop_ins, links_of};
+use crate::kernel::cgroup::{self, Walk};
 use crate::sys::loop_device::LoopDevice;
 use crate::sys::{mount, process, signal};
 
@@ -49,10 +50,9 @@ pub fn instances() -> BTreeSet<String> {
         let rest = name.strip_prefix("berth-")?;
         digits_of(rest).or_else(|| digits_of(rest.get(1..9)?))
     }));
-    let mut groups = vec![];
-    groups_below(Path::new(CGROUPS), None, &mut groups);
-    let name = |path: &PathBuf| digits_of(path.file_name()?.to_str()?.strip_prefix("berth-")?);
-    found.extend(groups.iter().filter_map(name));
+    let digits = |name: &str| digits_of(name.strip_prefix("berth-")?);
+    let groups = topmost_groups(&|name| digits(name).is_some());
+    found.extend(groups.iter().filter_map(|path| digits(path.file_name()?.to_str()?)));
     found
 }
 
@@ -85,7 +85,7 @@ impl Instance<'_> {
         let forwarding = self.networks().forwarding_changed();
         let runtime = vec![self.runtime()].into_iter().filter(|path| path.exists()).collect();
         let mut found: Vec<Leftover> = vec![];
-        found.extend(of("control group", shown(self.top_groups())));
+        found.extend(of("control group", shown(self.groups())));
         found.extend(of("supervisor", self.supervisors().iter().map(|pid| format!("process {pid}")).collect()));
         found.extend(of("mount", shown(self.mounts())));
         found.extend(of(
@@ -131,10 +131,10 @@ impl Instance<'_> {
             }
             supervisors.into_iter().for_each(end);
             for group in &groups {
-                empty(group);
+                empty(group)?;
+                // It goes when nothing in it runs any more.
+                let _ = cgroup::remove(group);
             }
-            // The lowest first: a group goes when none is below it.
-            groups.iter().rev().for_each(|group| drop(fs::remove_dir(group)));
             if begun.elapsed() > PATIENCE {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "they do not end"));
             }
@@ -142,17 +142,10 @@ impl Instance<'_> {
         }
     }
 
-    /// Lists its control groups in every hierarchy, those above before those below.
+    /// Lists its control group in every hierarchy; those below lie in them.
     fn groups(&self) -> Vec<PathBuf> {
-        let mut found = vec![];
-        groups_below(Path::new(CGROUPS), Some(&format!("berth-{}", self.digits)), &mut found);
-        found
-    }
-
-    /// Lists its control group in every hierarchy, without those below.
-    fn top_groups(&self) -> Vec<PathBuf> {
         let own = format!("berth-{}", self.digits);
-        self.groups().into_iter().filter(|group| group.ends_with(&own)).collect()
+        topmost_groups(&|name| name == own)
     }
 
     /// Lists its supervisors: each has the directory it works for on its command line.
@@ -201,40 +194,32 @@ fn is_below(word: &[u8], folder: &Path) -> bool {
     std::str::from_utf8(word).is_ok_and(|word| Path::new(word).starts_with(folder))
 }
 
-/// Finds control groups of that name and all below them, or, without a name, the topmost group of every instance.
-fn groups_below(folder: &Path, name: Option<&str>, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        let own = entry.file_name();
-        let fits = match name {
-            Some(name) => own.to_str() == Some(name),
-            None => own.to_str().and_then(|own| digits_of(own.strip_prefix("berth-")?)).is_some(),
-        };
-        match (fits, name) {
-            (true, Some(_)) => all_below(entry.path(), found),
-            (true, None) => found.push(entry.path()),
-            (false, _) => groups_below(&entry.path(), name, found),
+/// Finds the groups whose name fits, in every hierarchy and not below one that fits: there a container may have made some.
+fn topmost_groups(fits: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (vec![], vec![PathBuf::from(CGROUPS)]);
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let is_one = entry.file_name().to_str().is_some_and(fits);
+            if is_one { &mut found } else { &mut folders }.push(entry.path());
         }
     }
+    found
 }
 
-fn all_below(group: PathBuf, found: &mut Vec<PathBuf>) {
-    let entries: Vec<_> = fs::read_dir(&group).into_iter().flatten().flatten().collect();
-    found.push(group);
-    for entry in entries.into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        all_below(entry.path(), found);
-    }
-}
-
-/// Thaws and kills what is in one group; each hierarchy is told in its own words, and one has no word for it.
-fn empty(group: &Path) {
+/// Thaws and kills what is in a group and below; each hierarchy is told in its own words, and one has no word for it.
+fn empty(group: &Path) -> io::Result<()> {
     let _ = fs::write(group.join("cgroup.kill"), "1");
     let _ = fs::write(group.join("cgroup.freeze"), "0");
-    let _ = fs::write(group.join("freezer.state"), "THAWED");
-    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).for_each(end);
+    let Some(mut walk) = Walk::at(group, usize::MAX)? else { return Ok(()) };
+    loop {
+        walk.write("freezer.state", "THAWED");
+        let text = walk.read("cgroup.procs").unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).for_each(end);
+        if walk.down()?.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 fn end(pid: i32) {

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use crate::kernel::cgroup::Walk;
 use crate::sys::fs::{Access, open_beneath, stat};
 
 /// Returns the inodes, in the tree at `upper`, of files mapped shared and writable by a process below a control group.
@@ -27,14 +28,12 @@ pub(super) fn shared_mappings(cgroup: &Path, upper: BorrowedFd<'_>) -> HashSet<u
 
 fn processes(cgroup: &Path) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    let mut folders = vec![cgroup.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        let listed = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let Ok(Some(mut walk)) = Walk::at(cgroup, usize::MAX) else { return found };
+    loop {
+        let listed = walk.read("cgroup.procs").unwrap_or_default();
         found.extend(listed.lines().map(str::to_owned));
-        let below = fs::read_dir(&folder).into_iter().flatten().flatten();
-        folders.extend(below.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        let Ok(Some(())) = walk.down() else { return found };
     }
-    found
 }
 
 /// Returns the path of a line whose permissions are writable and shared, relative to the root of the mount.

@@ -10,7 +10,9 @@ use super::tree;
 use crate::kernel::failure::Failure;
 
 /// Groups that a container may have below its own. The kernel counts 65,535 memory groups for the whole machine.
-const GROUPS_MAX: u64 = 2048;
+pub(super) const GROUPS_MAX: usize = 2048;
+/// How many levels deep they may lie: a container of containers with a system in each needs ten.
+pub(super) const DEPTH_MAX: usize = 32;
 /// What stays with the host of its processes: one in so many.
 const PROCESSES_SHARE: u64 = 4;
 /// What stays with the host of its memory: one byte in so many, between these bounds.
@@ -21,7 +23,8 @@ const NO_LIMIT_V1: u64 = 1 << 60;
 
 /// Bounds the groups inside a container; a hybrid host has no other tree that a container may make groups in.
 pub(super) fn bound_groups(container: &Path) -> Result<(), Failure> {
-    tree::write(container, "cgroup.max.descendants", &GROUPS_MAX.to_string())
+    tree::write(container, "cgroup.max.descendants", &GROUPS_MAX.to_string())?;
+    tree::write(container, "cgroup.max.depth", &DEPTH_MAX.to_string())
 }
 
 /// Bounds what all containers of an instance have together in this group of it, where it has the file.

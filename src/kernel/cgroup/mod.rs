@@ -14,6 +14,7 @@ mod limits;
 mod statistics;
 mod tree;
 mod unified;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,9 +24,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use door::Doors;
-pub use layout::{Hierarchy, Layout, own_paths, parse_paths};
+use layout::parse_paths;
+pub use layout::{Hierarchy, Layout, own_paths};
 pub use limits::Limits;
 pub use statistics::Statistics;
+pub use walk::{Walk, remove};
 
 use super::failure::{Failure, Step as _};
 use crate::sys::descriptor;
@@ -194,6 +197,34 @@ impl Cgroup {
         descriptor::open_directory(&self.unified).step("open the cgroup")
     }
 
+    /// Opens the unified group that a process of the container is in: one below this, since a group that passes controllers
+    /// on takes no processes.
+    ///
+    /// # Errors
+    /// It is in none of them.
+    pub fn open_group_of(&self, pid: i32, layout: &Layout) -> Result<OwnedFd, Failure> {
+        let told = fs::read_to_string(format!("/proc/{pid}/cgroup"));
+        let path = told.ok().and_then(|text| parse_paths(&text).remove(""));
+        let named = path.map(|path| descriptor::open_directory(&layout.unified.join(path.trim_start_matches('/'))));
+        match named {
+            Some(Ok(group)) => Ok(group),
+            // The kernel tells no path that is longer than 4096 bytes, and takes none.
+            _ => self.find_group_of(pid).step("find the cgroup of the process"),
+        }
+    }
+
+    fn find_group_of(&self, pid: i32) -> io::Result<OwnedFd> {
+        let pid = pid.to_string();
+        let mut walk = Walk::at(&self.unified, guard::DEPTH_MAX)?.ok_or(io::ErrorKind::NotFound)?;
+        loop {
+            let processes = walk.read("cgroup.procs").unwrap_or_default();
+            if processes.lines().any(|line| line == pid) {
+                return walk.here()?.try_clone_to_owned();
+            }
+            walk.down()?.ok_or(io::ErrorKind::NotFound)?;
+        }
+    }
+
     /// Opens the way into every v1 hierarchy of the group, for a child that is about to be born; the unified one is
     /// joined at birth.
     ///
@@ -308,7 +339,7 @@ impl Cgroup {
         let deadline = Instant::now() + REMOVE_PATIENCE;
         let paths = self.v1.iter().map(|(_, path)| path).chain([&self.unified]);
         for path in paths {
-            while let Err(error) = tree::remove(path) {
+            while let Err(error) = walk::remove(path) {
                 if error.kind() != io::ErrorKind::ResourceBusy || Instant::now() > deadline {
                     return Err(error).step(&format!("remove the cgroup {}", path.display()));
                 }

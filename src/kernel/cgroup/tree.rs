@@ -105,22 +105,3 @@ pub(super) fn delegate(group: &Path, files: &[&str], owner: u32) -> Result<(), F
     }
     Ok(())
 }
-
-/// Removes a group and all below it, deepest first; one that is gone is no error.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    let gone_is_fine = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove(&entry.path())?;
-        }
-    }
-    gone_is_fine(fs::remove_dir(path))
-}

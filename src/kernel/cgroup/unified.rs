@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::limits::{Limits, in_use};
 use super::statistics::{Statistics, field, without_cache};
-use super::tree;
+use super::walk::Walk;
+use super::{guard, tree};
 use crate::kernel::failure::Failure;
 
 /// Files that the container's root may write (cgroups kernel doc, "Delegation").
@@ -118,13 +119,41 @@ pub(super) fn oom_kills(group: &Path) -> Option<u64> {
 }
 
 /// Returns how often the group's own limit refused a process. A kernel before 6.11 counts that with the group of the
-/// process that wanted one, so there those below are added up.
+/// process that wanted one, so there those below are added up, as many as a container may have.
 pub(super) fn pids_refused(group: &Path) -> Option<u64> {
     if let Ok(own) = tree::read(group, "pids.events.local") {
         return field(&own, "max");
     }
-    let own = field(&tree::read(group, "pids.events").ok()?, "max")?;
-    let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
-    let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    Some(below.filter_map(|entry| pids_refused(&entry.path())).fold(own, u64::saturating_add))
+    let mut sum = field(&tree::read(group, "pids.events").ok()?, "max")?;
+    let mut walk = Walk::at(group, guard::DEPTH_MAX).ok()??;
+    for _ in 0..guard::GROUPS_MAX {
+        let Ok(Some(())) = walk.down() else { break };
+        let below = walk.read("pids.events").and_then(|text| field(&text, "max"));
+        sum = sum.saturating_add(below.unwrap_or(0));
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+    use crate::sys::fs::{DirectoryStack, create_file, make_directory, open_root, write_at};
+
+    #[test]
+    fn refusals_in_groups_that_a_container_nests_deeper_than_a_stack_are_added_up_within_bounds() {
+        let place = tempfile::tempdir().unwrap();
+        let mut stack = DirectoryStack::new(open_root(place.path()).unwrap().as_fd(), false).unwrap();
+        for _ in 0..3000 {
+            let file = create_file(stack.top().unwrap(), b"pids.events", 0o600).unwrap();
+            write_at(file.as_fd(), b"max 1\n", 0).unwrap();
+            make_directory(stack.top().unwrap(), b"deeper", 0o755).unwrap();
+            stack.push(b"deeper").unwrap();
+        }
+        let path = place.path().to_owned();
+        let counted = std::thread::Builder::new().stack_size(128 << 10).spawn(move || pids_refused(&path));
+        assert_eq!(counted.unwrap().join().unwrap(), Some(1 + guard::DEPTH_MAX as u64));
+        crate::sys::fs::remove_tree(open_root(place.path()).unwrap().as_fd(), b"deeper").unwrap();
+    }
 }

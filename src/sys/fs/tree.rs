@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::fs::{Dir, FileType, Mode, OFlags};
+
 use super::{
     Access, AsFd, BorrowedFd, FLAG_APPEND, FLAG_IMMUTABLE, FileKind, OwnedFd, flags, names, open_beneath,
     open_same_mount, rename, set_flags, stat, stat_at, unlink, unlink_directory,
@@ -20,8 +22,8 @@ struct Level {
 
 /// Holds the directories from a root down to the present one, open by descriptor.
 ///
-/// Beyond 128 levels the upper ones are closed, and found again from the root by name; a directory that is another one
-/// by then is refused.
+/// Beyond 128 levels the upper ones are closed. On the way back each is found as the one above the present, or, where that
+/// is another one by then, from the root by name; a directory that was replaced is refused.
 pub struct DirectoryStack {
     root: OwnedFd,
     levels: Vec<Level>,
@@ -94,10 +96,45 @@ impl DirectoryStack {
         Ok(())
     }
 
-    /// Goes back up one directory.
-    pub fn pop(&mut self) {
-        self.levels.pop();
+    /// Goes back up one directory; returns the name of the one that is left.
+    pub fn pop(&mut self) -> Option<Vec<u8>> {
+        let left = self.levels.pop()?;
+        if let (Some(below), Some(level)) = (left.directory, self.levels.last_mut())
+            && level.directory.is_none()
+        {
+            level.directory = parent_of(below.as_fd(), level.inode);
+        }
+        Some(left.name)
     }
+}
+
+/// Opens the directory above, if it is the one that it was.
+fn parent_of(directory: BorrowedFd<'_>, wanted: (u64, (u32, u32))) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let above = rustix::fs::openat(directory, c"..", flags, Mode::empty()).ok()?;
+    let found = stat(above.as_fd()).ok()?;
+    ((found.inode, found.device) == wanted).then_some(above)
+}
+
+/// Lists the names of the directories in a directory, in no order.
+///
+/// # Errors
+/// What getdents64(2) says.
+pub fn directories(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        let is_directory = match entry.file_type() {
+            FileType::Directory => true,
+            FileType::Unknown => stat_at(directory, name).is_ok_and(|found| found.kind == FileKind::Directory),
+            _ => false,
+        };
+        if is_directory && name != b"." && name != b".." {
+            found.push(name.to_vec());
+        }
+    }
+    Ok(found)
 }
 
 /// Removes `name` below `directory` with all that is in it, never following a link and never entering another mount.

@@ -1,0 +1,150 @@
+//! What a container's root does to hold others up: this test binary again, put into containers as `drain` is.
+//!
+//! `act DEED` does it, prints `done WHAT` and stays.
+
+#![allow(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixDatagram;
+
+use berth::sys::socket;
+
+/// How long a group's name is here: seventeen of them are longer than any path.
+const NAME: usize = 250;
+
+/// Does what the arguments say if they are for a deed; never returns then.
+pub fn run_if_asked() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [word, deed] = arguments.as_slice() else { return };
+    if word != "act" {
+        return;
+    }
+    let what = match deed.as_str() {
+        "nest" => nest(),
+        "send-file" => send_file(),
+        "hold-file" => hold_file(),
+        "send-connection" => send_connection(),
+        _ => return,
+    };
+    println!("done {}", what.unwrap_or_else(|error| error.to_string()));
+    io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Makes groups one in another until it is refused, and moves the first process to the twentieth.
+fn nest() -> io::Result<String> {
+    std::env::set_current_dir("/sys/fs/cgroup")?;
+    let name = "x".repeat(NAME);
+    let mut depth = 0;
+    let refused = loop {
+        match fs::create_dir(&name).and_then(|()| std::env::set_current_dir(&name)) {
+            Ok(()) if depth < 5000 => depth += 1,
+            Ok(()) => return Err(io::Error::other("there is no bound")),
+            Err(error) => break error,
+        }
+    };
+    for _ in 20..depth {
+        std::env::set_current_dir("..")?;
+    }
+    fs::write("cgroup.procs", "1")?;
+    Ok(format!("{depth}, {}", refused.raw_os_error().unwrap_or(0)))
+}
+
+fn tell(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let sender = UnixDatagram::unbound()?;
+    sender.connect("/run/host/ctl/notify")?;
+    socket::send(&sender, b"STATUS=with a gift", &[descriptor])
+}
+
+/// Sends a file of a file system that answers everything but that the file is closed. Its server is another process, since
+/// one that serves itself never ends.
+fn send_file() -> io::Result<String> {
+    let device = mount()?;
+    // SAFETY: there is one thread, and the child goes on as any program does.
+    match unsafe { libc::fork() } {
+        0 => {
+            serve(device);
+            std::process::exit(0);
+        }
+        _ => drop(device),
+    }
+    let file = open_place()?;
+    tell(file.as_fd())?;
+    std::mem::forget(file);
+    Ok("sent".to_owned())
+}
+
+/// Opens a file of a file system that it serves itself.
+fn hold_file() -> io::Result<String> {
+    let device = mount()?;
+    std::thread::spawn(move || serve(device));
+    std::mem::forget(open_place()?);
+    Ok("open".to_owned())
+}
+
+fn mount() -> io::Result<File> {
+    let device = File::options().read(true).write(true).open("/dev/fuse")?;
+    fs::write("/place", "")?;
+    let options = format!("fd={},rootmode=100000,user_id=0,group_id=0\0", device.as_raw_fd());
+    let (none, kind) = (c"none".as_ptr(), c"fuse".as_ptr());
+    // SAFETY: strings that live across the call.
+    let mounted = unsafe { libc::mount(none, c"/place".as_ptr(), kind, 0, options.as_ptr().cast()) };
+    if mounted < 0 { Err(io::Error::last_os_error()) } else { Ok(device) }
+}
+
+fn open_place() -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/place")
+}
+
+/// The least that a server of linux/fuse.h has to say.
+fn serve(mut device: File) {
+    const INITIALIZE: u32 = 26;
+    const OPEN: u32 = 14;
+    const FLUSH: u32 = 25;
+    let mut request = vec![0_u8; 1 << 18];
+    while let Ok(length) = device.read(&mut request) {
+        let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
+        let operation = word(4);
+        let body: Vec<u32> = match operation {
+            FLUSH => continue,
+            // Version 7.31 and no feature; all else zero, as long as the kernel wants it.
+            INITIALIZE => [7, 31, 0, 0, 0, 1 << 16, 1].into_iter().chain([0; 9]).collect(),
+            // A handle, and that the kernel is to keep no page of it.
+            OPEN => vec![1, 0, 1, 0],
+            _ => vec![],
+        };
+        let error = if body.is_empty() { -libc::ENOSYS } else { 0 };
+        let mut answer = Vec::from(((16 + 4 * body.len()) as u32).to_ne_bytes());
+        answer.extend(error.to_ne_bytes());
+        answer.extend(&request[8..16]);
+        answer.extend(body.iter().flat_map(|word| word.to_ne_bytes()));
+        if length < 40 || device.write_all(&answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends a connection that lingers: nobody reads what is on the way in it.
+fn send_connection() -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut connection = TcpStream::connect(listener.local_addr()?)?;
+    connection.set_nonblocking(true)?;
+    while connection.write(&[0; 1 << 14]).is_ok() {}
+    let linger = libc::linger { l_onoff: 1, l_linger: 3600 };
+    let length = size_of_val(&linger) as libc::socklen_t;
+    // SAFETY: one structure with its length, which lives across the call.
+    unsafe {
+        let number = connection.as_raw_fd();
+        libc::setsockopt(number, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), length);
+    }
+    tell(connection.as_fd())?;
+    drop(connection);
+    std::mem::forget(listener);
+    Ok("sent".to_owned())
+}

@@ -1,0 +1,77 @@
+//! What a container does so that nobody else gets on: its supervisor, its daemon, its stop.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use berth::shim::client::Client;
+use berth::sys::fs::{DirectoryStack, make_directory, open_root};
+
+use crate::check;
+use crate::drain;
+use crate::fixture::{Plan, TestContainer};
+use crate::harness::{Outcome, Stop};
+
+pub const TESTS: &[crate::harness::Test] = &[
+    ("groups nested beyond every path are bounded, entered, and taken away", nested_groups),
+    ("a group of an old hierarchy goes, however deep others lie in it", deep_groups),
+    ("a file whose close never ends holds no supervisor up", file_without_end),
+    ("a connection that lingers holds no supervisor up", lingering_connection),
+];
+
+/// Longer than anything takes, and much shorter than what would hold it up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A container in which somebody does it; returns what came of it.
+fn container_with(deed: &str) -> Result<(TestContainer, String), Stop> {
+    let test = TestContainer::start(Plan::busybox()?.with_layer(drain::lower()?))?;
+    let inside = drain::INSIDE;
+    let (code, text) = test.shell(&format!(
+        "setsid {inside} act {deed} < /dev/null > /said 2>&1 & while ! grep -qs done /said; do sleep 0.1; done; cat /said"
+    ))?;
+    check!(code == 0, "{code} {text}");
+    Ok((test, text.trim().to_owned()))
+}
+
+/// Everything that is asked of a supervisor still works, and nothing is left of its container.
+fn goes_on_and_ends(test: TestContainer) -> Outcome {
+    let client = Client::connect(&test.spec.control_socket, PATIENCE)?;
+    check!(client.status()?.init.is_some(), "it does not run");
+    drop(client);
+    let (code, text) = test.shell("echo in")?;
+    check!(code == 0 && text == "in\n", "{code} {text}");
+    let cgroup = test.cgroup()?;
+    test.finish()?;
+    check!(cgroup.directories().is_empty(), "{:?} is left", cgroup.directories());
+    Ok(())
+}
+
+fn nested_groups() -> Outcome {
+    let (test, said) = container_with("nest")?;
+    check!(said == format!("done 32, {}", libc::EAGAIN), "{said}");
+    goes_on_and_ends(test)
+}
+
+fn deep_groups() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    for group in test.cgroup()?.directories() {
+        let mut stack = DirectoryStack::new(open_root(&group)?.as_fd(), false)?;
+        // The unified one has the bound of containers.
+        while stack.depth() < 300 && make_directory(stack.top()?, &[b'x'; 250], 0o755).is_ok() {
+            stack.push(&[b'x'; 250])?;
+        }
+        check!(stack.depth() >= 32, "no groups in {}", group.display());
+    }
+    goes_on_and_ends(test)
+}
+
+fn file_without_end() -> Outcome {
+    let (test, said) = container_with("send-file")?;
+    check!(said == "done sent", "{said}");
+    goes_on_and_ends(test)
+}
+
+fn lingering_connection() -> Outcome {
+    let (test, said) = container_with("send-connection")?;
+    check!(said == "done sent", "{said}");
+    goes_on_and_ends(test)
+}
