@@ -18,6 +18,7 @@ pub mod probe;
 pub mod program;
 pub mod seccomp;
 pub mod security;
+pub mod served;
 pub mod stage;
 mod terminal;
 pub mod unshared;

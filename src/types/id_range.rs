@@ -10,3 +10,10 @@ pub struct IdRange {
     /// How many ids.
     pub count: u32,
 }
+
+impl IdRange {
+    /// Tells whether an id is in it.
+    pub const fn contains(&self, id: u32) -> bool {
+        id >= self.base && id - self.base < self.count
+    }
+}

@@ -20,17 +20,21 @@ use berth::events::{
 };
 use berth::shim::attach::{self, SessionStreams};
 use berth::shim::record;
-use berth::sys::capability;
+use berth::sys::{capability, process};
 use berth::types::{
     BackupId, Category, ContainerId, NodeId, OperationId, RunId, SessionId, Size, StoreId, StreamName, TemplateId,
 };
 
 use crate::check;
+use crate::drain;
 use crate::fixture::{instance, parent};
 use crate::harness::{Outcome, Stop, Test, gone as law, need, roots, scratch};
 
 /// Of capabilities(7).
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
+
+/// SIGSTOP (signal(7)).
+const STOP: i32 = 19;
 
 pub const TESTS: &[Test] = &[
     ("a container lives, is backed up while it runs, and comes back from the backup", whole_life),
@@ -40,6 +44,8 @@ pub const TESTS: &[Test] = &[
     ("a package manager that never ends, or says too much, holds nobody up", odd_package_manager),
     ("a disk in use grows where the kernel lets it, and is as it was where not", grows),
     ("what is gone already is taken away with success at every step", gone),
+    ("a process that waits for itself keeps nobody from ending its container", self_served),
+    ("a supervisor that stands still keeps nobody from ending its container", silent_supervisor),
 ];
 
 struct Place {
@@ -74,7 +80,10 @@ impl Place {
     }
 
     fn prepare(&self, host: &LinuxHost, kind: DiskKind) -> Outcome {
-        let root = roots::busybox()?;
+        self.prepare_from(host, kind, roots::busybox()?)
+    }
+
+    fn prepare_from(&self, host: &LinuxHost, kind: DiskKind, root: PathBuf) -> Outcome {
         let source = TemplateSource::Directory { path: root.display().to_string() };
         perform(host, &HostEffect::EnsureTemplate { template: self.template, source })?;
         let (container, size) = (self.container, Size::from_mib(128));
@@ -149,6 +158,42 @@ fn inside(host: &LinuxHost, container: ContainerId, script: &str) -> Result<(i32
     let SessionStreams::Pipes { output, .. } = streams else { return Err(Stop::Failed("no pipes".to_owned())) };
     let printed = std::io::read_to_string(std::fs::File::from(output))?;
     Ok((session.wait()?, printed))
+}
+
+fn self_served() -> Outcome {
+    let place = Place::new("self-served")?;
+    let host = place.host(Arc::new(Immortal))?;
+    let (root, layer) = (place.folder.join("root"), drain::lower()?);
+    for from in [roots::busybox()?, layer] {
+        roots::run(std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(&root))?;
+    }
+    place.prepare_from(&host, DiskKind::Directory, root)?;
+    perform(&host, &place.running(DiskKind::Directory))?;
+    let line = format!("setsid {} act hold-file > /said 2>&1 < /dev/null & ", drain::INSIDE);
+    let wait = "while ! grep -qs done /said; do sleep 0.1; done; cat /said";
+    let (code, said) = inside(&host, place.container, &(line + wait))?;
+    check!(code == 0 && said == "done open\n", "{code} {said}");
+    let begun = Instant::now();
+    perform(&host, &HostEffect::EnsureStopped { container: place.container })?;
+    check!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+    check!(host.observe(place.container) == Observation::Absent, "{:?}", host.observe(place.container));
+    place.remove(&host)
+}
+
+fn silent_supervisor() -> Outcome {
+    let place = Place::new("silent")?;
+    let host = place.host(Arc::new(Immortal))?;
+    place.prepare(&host, DiskKind::Directory)?;
+    perform(&host, &place.running(DiskKind::Directory))?;
+    let paths = StatePaths::with_runtime(place.folder.join("state"), place.folder.join("run"));
+    let shim = record::living_shim(&paths.container_runtime(place.container))?.ok_or("no supervisor")?;
+    process::kill(shim.process.pid, STOP)?;
+    let begun = Instant::now();
+    perform(&host, &HostEffect::EnsureStopped { container: place.container })?;
+    check!(begun.elapsed() < Duration::from_mins(2), "it took {:?}", begun.elapsed());
+    check!(host.observe(place.container) == Observation::Absent, "{:?}", host.observe(place.container));
+    check!(!shim.process.is_alive(), "the supervisor lives");
+    place.remove(&host)
 }
 
 fn asks_the_package_manager() -> Outcome {

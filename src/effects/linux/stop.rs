@@ -1,18 +1,26 @@
 //! The steps of a stop: whatever a container left on this host is taken away.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::failure::cannot;
 use super::host::LinuxHost;
-use super::supervisor::{PATIENCE, connect, shim_failure};
+use super::supervisor::{PATIENCE, connect, control_socket, shim_failure};
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{StepName, steps_of};
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::served;
 use crate::shim::client::{Client, ClientError};
-use crate::shim::protocol::{self, Event, Phase};
+use crate::shim::protocol::{Event, Phase, ProcessIdentity, SPEC_FILE, Spec};
 use crate::shim::record;
+use crate::sys::{poll, process, signal};
 use crate::types::ContainerId;
+
+/// How long a supervisor whose container was killed may be silent before the kernel is asked instead.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long between two looks at a group whose processes end.
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl LinuxHost {
     /// Goes through all steps of a stop.
@@ -24,7 +32,7 @@ impl LinuxHost {
     pub(super) fn stop_step(&self, container: ContainerId, step: StepName) -> Result<Facts, Failure> {
         let directory = self.runtime_of(container);
         match step {
-            "kill" => kill(&directory)?,
+            "kill" => self.kill(container, &directory)?,
             "link" => self.remove_link(container)?,
             "supervisor" => dismiss(&directory)?,
             "control-group" => self.remove_cgroup(container)?,
@@ -39,6 +47,24 @@ impl LinuxHost {
         Ok(Facts::None)
     }
 
+    /// Kills whatever runs. The kernel does it, whatever its supervisor is about: one that hangs in something of the
+    /// container's may go on only then.
+    fn kill(&self, container: ContainerId, directory: &Path) -> Result<(), Failure> {
+        if !directory.exists() {
+            return Ok(());
+        }
+        let cgroup = self.cgroup(container)?;
+        if let Some(cgroup) = &cgroup {
+            kill_group(cgroup)?;
+        }
+        end_file_systems(directory);
+        match (hear_of_end(directory), &cgroup) {
+            (Err(error), Some(cgroup)) if !becomes_empty(cgroup) => Err(shim_failure(error)),
+            (Err(error @ ClientError::TimedOut { .. }), None) => Err(shim_failure(error)),
+            _ => Ok(()),
+        }
+    }
+
     fn remove_cgroup(&self, container: ContainerId) -> Result<(), Failure> {
         if !self.runtime_of(container).exists() {
             return Ok(());
@@ -47,71 +73,82 @@ impl LinuxHost {
         if !cgroup.exists() {
             return Ok(());
         }
-        match cgroup.kill() {
-            Err(failure) if cgroup.exists() => return Err(Failure::transient(failure.to_string())),
-            _ => {} // its supervisor may have removed it just now
-        }
+        kill_group(&cgroup)?;
         cgroup.remove().map_err(|failure| Failure::transient(failure.to_string()))?;
         cgroup.remove_empty_parent();
         Ok(())
     }
 }
 
-/// Kills whatever runs. What has ended by now, or whose supervisor has, is as it is wanted: at each word with the
-/// supervisor it may be so.
-fn kill(directory: &Path) -> Result<(), Failure> {
-    match end_processes(directory) {
-        Err(failure) if lives(directory) => Err(failure),
-        _ => Ok(()),
+fn kill_group(cgroup: &Cgroup) -> Result<(), Failure> {
+    match cgroup.kill() {
+        Err(failure) if cgroup.exists() => Err(Failure::transient(failure.to_string())),
+        _ => Ok(()), // its supervisor may have removed it just now
     }
 }
 
-/// Says whether something may still run; a supervisor that is there and does not answer in time may have it.
-fn lives(directory: &Path) -> bool {
-    match connect(directory).and_then(|client| client.status()) {
-        Ok(status) => matches!(status.phase, Phase::Running | Phase::Created),
-        Err(error) => matches!(error, ClientError::TimedOut { .. }),
+/// Takes the file systems that the container serves itself from it: what was killed may wait for them. Those of a privileged
+/// one belong to the host's root as others do, and cannot be told from them.
+fn end_file_systems(directory: &Path) {
+    let ordered = record::read_if_whole::<Spec>(directory, SPEC_FILE);
+    let Some(range) = ordered.and_then(|spec| spec.container?.ids) else { return };
+    if let Err(error) = served::end_all_of(range) {
+        tracing::warn!(%error, "file systems that a container serves itself may hold up its end");
     }
 }
 
-fn end_processes(directory: &Path) -> Result<(), Failure> {
-    let Ok(events) = connect(directory).and_then(Client::subscribe) else { return Ok(()) };
-    let client = connect(directory).map_err(shim_failure)?;
-    match client.status().map_err(shim_failure)?.phase {
-        Phase::Exited | Phase::New => return Ok(()),
-        Phase::Running => client.kill().map_err(shim_failure)?,
-        Phase::Created => {} // undone, or begun, by whoever created it
+/// Waits until the supervisor has seen the end of what runs; what has ended by now, or whose supervisor has, is as it is
+/// wanted: at each word with the supervisor it may be so.
+fn hear_of_end(directory: &Path) -> Result<(), ClientError> {
+    let connect = || Client::connect(&control_socket(directory), ANSWER);
+    let events = connect()?.subscribe()?;
+    if let Phase::Exited | Phase::New = connect()?.status()?.phase {
+        return Ok(());
     }
     let patience = Instant::now() + PATIENCE;
     loop {
         let left = patience.saturating_duration_since(Instant::now());
-        match events.next(left).map_err(shim_failure)? {
+        match events.next(left)? {
             Some(Event::Exited(_) | Event::CreationUndone) => return Ok(()),
-            None => return Err(Failure::transient("the container's processes do not end")),
+            None => return Err(ClientError::TimedOut { path: directory.display().to_string(), limit: PATIENCE }),
             Some(_) => {}
         }
     }
 }
 
-/// Lets the supervisor go; one that does not answer is ended.
-pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
-    let Ok(Some(shim)) = record::living_shim(directory) else { return Ok(()) };
-    let asked = connect(directory).and_then(|client| client.acknowledge_exit());
-    if asked.is_err() {
-        let _ = crate::sys::process::kill(shim.process.pid, 9);
+/// Waits until no process is left in a group, or it is gone; tells whether that was in time.
+fn becomes_empty(group: &Cgroup) -> bool {
+    let patience = Instant::now() + PATIENCE;
+    while group.is_populated().unwrap_or(false) {
+        if Instant::now() > patience {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
     }
-    let ended = wait_for_end(&shim.process).map_err(cannot("wait for", "the supervisor"))?;
-    if ended {
-        return Ok(());
-    }
-    Err(Failure::transient(format!("the supervisor, process {}, does not end", shim.process.pid)))
+    true
 }
 
-/// Waits until exactly this process has ended; tells whether it did in time.
-fn wait_for_end(process: &protocol::ProcessIdentity) -> std::io::Result<bool> {
-    // Opened first, looked at second: the number may have gone to another process before.
-    let Ok(pidfd) = crate::sys::process::open_pidfd(process.pid) else { return Ok(!process.is_alive()) };
-    Ok(!process.is_alive() || crate::sys::poll::wait_readable(pidfd.as_fd(), PATIENCE)?)
+/// Lets the supervisor go; one that does not answer is ended.
+pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
+    let found = record::living_shim(directory).map_err(cannot("find", "the supervisor"))?;
+    let Some(pidfd) = found.as_ref().map_or(Ok(None), |shim| hold(&shim.process))? else { return Ok(()) };
+    let asked = connect(directory).and_then(|client| client.acknowledge_exit());
+    if asked.is_err() {
+        let _ = process::signal_pidfd(&pidfd, signal::KILL);
+    }
+    if poll::wait_readable(pidfd.as_fd(), PATIENCE).map_err(cannot("wait for", "the supervisor"))? {
+        return Ok(());
+    }
+    Err(Failure::transient(format!("the supervisor in {} does not end", directory.display())))
+}
+
+/// Opens exactly this process; nothing if it has ended.
+fn hold(process: &ProcessIdentity) -> Result<Option<OwnedFd>, Failure> {
+    // Opened first, looked at second: the number may go to another process at any moment.
+    match process::open_pidfd(process.pid) {
+        Err(error) if process.is_alive() => Err(cannot("open", "the supervisor")(error)),
+        opened => Ok(opened.ok().filter(|_| process.is_alive())),
+    }
 }
 
 fn remove_file(path: &Path) -> Result<(), Failure> {
