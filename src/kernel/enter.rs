@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{self, Account};
 use super::cgroup::{Cgroup, Doors, Layout};
 use super::failure::{Failure, Step as _};
+use super::launch::words::Told;
 use super::launch::{self, Word, words};
 use super::program;
 use super::security::{self, Profile};
@@ -85,6 +86,8 @@ pub struct Entered {
     pub child: Child,
     /// Input and output.
     pub streams: Streams,
+    /// Where its system call filter asks, if it does.
+    pub listener: Option<OwnedFd>,
 }
 
 /// Starts the command and returns when exec has taken place.
@@ -113,18 +116,18 @@ fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>) -> Result<Enter
     if let Some(pair) = &terminal {
         Word::Terminal.send(socket, &[pair.slave.as_fd()])?;
     }
-    let (pid, mut descriptors) = words::expect_entered(socket, PATIENCE)?;
+    let Told { pid, mut descriptors, listener } = words::expect_entered(socket, PATIENCE)?;
     let missing = || Failure::new("enter the container", "the helper sent other descriptors than were asked for");
     let pidfd = if descriptors.is_empty() { return Err(missing()) } else { descriptors.remove(0) };
-    if let Err(failure) = words::wait_for_end(socket, deadline.saturating_duration_since(Instant::now())) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let later = words::wait_for_end(socket, left).inspect_err(|_| {
         let _ = process::signal_pidfd(&pidfd, signal::KILL);
-        return Err(failure);
-    }
+    })?;
     let streams = match terminal {
         Some(pair) => Streams::Terminal(pair.master),
         None => Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?),
     };
-    Ok(Entered { child: Child { pid, pidfd }, streams })
+    Ok(Entered { child: Child { pid, pidfd }, streams, listener: listener.or(later) })
 }
 
 /// The helper's part; never returns.
@@ -157,7 +160,7 @@ fn fork_command(profile: Profile, command: &Command, socket: &OwnedFd) -> Result
     };
     match process::fork(ForkOptions { as_sibling: true, ..ForkOptions::default() }).step("fork the command")? {
         Forked::Child => {
-            let Err(failure) = become_command(profile, command, &account, inner);
+            let Err(failure) = become_command(profile, command, &account, inner, socket);
             let _ = Word::Failed(failure).send(socket, &[]);
             process::exit_now(EXIT_FAILED)
         }
@@ -219,6 +222,7 @@ fn become_command(
     command: &Command,
     account: &Account,
     streams: [OwnedFd; 3],
+    socket: &OwnedFd,
 ) -> Result<Infallible, Failure> {
     process::new_session().step("start a session")?;
     if command.terminal.is_some() {
@@ -227,9 +231,11 @@ fn become_command(
     take_streams(streams)?;
     signal::restore_defaults().step("restore signals")?;
     process::set_file_mode_mask(0o022);
-    launch::forget_supervisor()?;
+    launch::join_new_keyring();
     descriptor::close_all_but_kept().step("close descriptors")?;
-    security::enter(profile)?;
+    words::hand_over(security::enter(profile)?, socket)?;
+    // Not before: the kernel lets a process pass on no descriptor when the container has more of them in flight than its limit.
+    launch::lower_descriptor_limit()?;
     process::become_user(account.user, account.group, &account.groups).step("become the user")?;
     go_to(command, account)?;
     let environment = environment(command, account);

@@ -12,6 +12,7 @@ pub mod enter;
 pub mod etc;
 pub mod failure;
 pub mod identity;
+pub mod inner;
 pub mod launch;
 
 pub mod probe;

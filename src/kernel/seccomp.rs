@@ -2,11 +2,11 @@
 //!
 //! A deny list that answers with an error number: a program that probes for a call finds it missing and goes on,
 //! where a kill would end it. Own code and not a crate, because the answers differ (`EPERM` for most, `ENOSYS` for
-//! clone3, whose flags a filter cannot read, so that libc falls back to clone) and a foreign architecture must be
-//! told "not there" and not be killed.
+//! clone3, whose flags a filter cannot read, so that libc falls back to clone, and for what a kernel may lack; the
+//! supervisor is asked about new user namespaces) and a foreign architecture must be told "not there" and not be killed.
 
 use crate::sys::seccomp::{
-    CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction,
+    CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction, MISSING,
     NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
 };
 
@@ -25,6 +25,8 @@ const OFFSET_ARGUMENT_2: u32 = 32;
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const EPERM: u32 = ERRNO | 1;
+/// The supervisor is asked (`SECCOMP_RET_USER_NOTIF`).
+const ASK: u32 = 0x7fc0_0000;
 const ENOSYS: u32 = ERRNO | 0x26;
 const EAFNOSUPPORT: u32 = ERRNO | 0x61;
 
@@ -39,12 +41,19 @@ const X32_BIT: u32 = 0x4000_0000;
 /// What the filter is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterOptions {
-    /// New user namespaces (and with them containers inside) are allowed.
+    /// New user namespaces (and with them containers inside) are allowed. A system without asks its supervisor about each.
     pub nesting: bool,
     /// It limits the devices of containers inside, which takes programs in the kernel.
     pub host: bool,
     /// A single command, which needs no mounts, rather than an init.
     pub command: bool,
+}
+
+impl FilterOptions {
+    /// Tells whether the filter asks about some calls, so that it needs somebody who listens.
+    pub fn asks(self) -> bool {
+        !self.nesting && !self.command
+    }
 }
 
 const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
@@ -64,13 +73,13 @@ const fn refuse(number: u32, action: u32) -> [Instruction; 2] {
     [instruction(JUMP_EQUAL, 0, 1, number), answer(action)]
 }
 
-/// Refuses a call when one of `bits` is set in the word at `offset`; leaves the number loaded again.
-fn refuse_with_bits(number: u32, offset: u32, bits: u32) -> [Instruction; 5] {
+/// Returns `action` for a call when one of `bits` is set in the word at `offset`; leaves the number loaded again.
+fn answer_with_bits(number: u32, offset: u32, bits: u32, action: u32) -> [Instruction; 5] {
     [
         instruction(JUMP_EQUAL, 0, 4, number),
         load(offset),
         instruction(JUMP_ANY_BIT, 0, 1, bits),
-        answer(EPERM),
+        answer(action),
         load(OFFSET_NUMBER),
     ]
 }
@@ -135,10 +144,14 @@ pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     for (_, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(but_to_hosts).chain(for_commands) {
         program.extend(refuse(*number, EPERM));
     }
+    for (_, number) in MISSING {
+        program.extend(refuse(*number, ENOSYS));
+    }
     if !options.nesting {
+        let action = if options.asks() { ASK } else { EPERM };
         program.extend(refuse(CLONE3, ENOSYS));
-        program.extend(refuse_with_bits(CLONE, OFFSET_ARGUMENT_0, CLONE_NEWUSER));
-        program.extend(refuse_with_bits(UNSHARE, OFFSET_ARGUMENT_0, CLONE_NEWUSER));
+        program.extend(answer_with_bits(CLONE, OFFSET_ARGUMENT_0, CLONE_NEWUSER, action));
+        program.extend(answer_with_bits(UNSHARE, OFFSET_ARGUMENT_0, CLONE_NEWUSER, action));
     }
     program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCSTI));
     program.extend(refuse_with_value(IOCTL, OFFSET_ARGUMENT_1, TIOCLINUX));
@@ -205,16 +218,24 @@ mod tests {
         for (name, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(DENIED_BUT_TO_HOSTS) {
             assert_eq!(call(SYSTEM, *number, [0, 0]), EPERM, "{name}");
         }
+        for (name, number) in MISSING {
+            assert_eq!(call(SYSTEM, *number, [0, 0]), ENOSYS, "{name}");
+        }
         assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW);
         assert_eq!(call(SYSTEM, CLONE, [17, 0]), ALLOW);
     }
 
     #[test]
-    fn new_user_namespaces_need_the_nesting_switch() {
+    fn new_user_namespaces_need_a_yes_or_the_nesting_switch() {
         let nesting = FilterOptions { nesting: true, ..SYSTEM };
-        assert_eq!(call(SYSTEM, CLONE3, [0, 0]), ENOSYS);
-        assert_eq!(call(SYSTEM, CLONE, [CLONE_NEWUSER | 0x11, 0]), EPERM);
-        assert_eq!(call(SYSTEM, UNSHARE, [CLONE_NEWUSER, 0]), EPERM);
+        let command = FilterOptions { command: true, ..SYSTEM };
+        assert!(SYSTEM.asks() && !nesting.asks() && !command.asks());
+        for (options, action) in [(SYSTEM, ASK), (command, EPERM)] {
+            assert_eq!(call(options, CLONE3, [0, 0]), ENOSYS);
+            assert_eq!(call(options, CLONE, [CLONE_NEWUSER | 0x11, 0]), action);
+        }
+        assert_eq!(call(SYSTEM, UNSHARE, [CLONE_NEWUSER, 0]), ASK);
+        assert_eq!(call(command, UNSHARE, [CLONE_NEWUSER, 0]), EPERM);
         assert_eq!(call(nesting, CLONE3, [0, 0]), ALLOW);
         assert_eq!(call(nesting, UNSHARE, [CLONE_NEWUSER, 0]), ALLOW);
     }

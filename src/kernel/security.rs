@@ -3,6 +3,8 @@
 //! What protects is the id mapping, the kernel's own checks, the device list and these; masks over /proc are not
 //! used, because root inside a user namespace can take them away.
 
+use std::os::fd::OwnedFd;
+
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step as _};
@@ -12,8 +14,9 @@ use crate::sys::{capability, process, seccomp};
 /// Everything but linux_immutable, sys_module, sys_rawio, sys_pacct, sys_time, mknod, audit_control and all numbers
 /// from 32 on. A systemd boots to `running` with it; with sys_rawio two of its units fail.
 const SYSTEM_CAPABILITIES: u64 = 0xb5ec_fdff;
-/// What a container that is a host of containers has beside that: device nodes for the loop devices it opens.
-const HOST_CAPABILITIES: u64 = 1 << 27;
+/// What one that may nest has beside that: mknod. A host of containers makes nodes for the loop devices it opens; in a user
+/// namespace it gives nothing, but runtimes such as docker end when they cannot pass it on.
+const NESTING_CAPABILITIES: u64 = 1 << 27;
 /// What single commands get elsewhere too: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
 /// net_bind_service, net_raw, sys_chroot, audit_write, setfcap.
 const COMMAND_CAPABILITIES: u64 = 0xa004_25fb;
@@ -44,7 +47,7 @@ impl Profile {
     /// Returns the capabilities that are kept, as a bit set.
     pub fn capabilities(self) -> u64 {
         match self.kind {
-            Kind::System if self.host => SYSTEM_CAPABILITIES | HOST_CAPABILITIES,
+            Kind::System if self.nesting => SYSTEM_CAPABILITIES | NESTING_CAPABILITIES,
             Kind::System => SYSTEM_CAPABILITIES,
             Kind::Command => COMMAND_CAPABILITIES,
         }
@@ -64,12 +67,35 @@ impl Profile {
 /// Puts the profile on the calling process for good. The filter goes on before the capabilities go, since without
 /// no_new_privs it needs `CAP_SYS_ADMIN` inside; the calls made afterwards are not on its list.
 ///
+/// Returns the listener of a filter that asks; the supervisor is to have it before anything of the container's runs.
+///
 /// # Errors
 /// Names the step that the kernel refused; the process must end then.
-pub fn enter(profile: Profile) -> Result<(), Failure> {
+pub fn enter(profile: Profile) -> Result<Option<OwnedFd>, Failure> {
     if profile.no_new_privileges() {
         process::set_no_new_privileges().step("set no_new_privs")?;
     }
-    seccomp::install(&filter(profile.filter_options())).step("install the system call filter")?;
-    capability::keep_only(profile.capabilities()).step("drop capabilities")
+    let options = profile.filter_options();
+    let listener = if options.asks() {
+        seccomp::install_with_listener(&filter(options)).map(Some)
+    } else {
+        seccomp::install(&filter(options)).map(|()| None)
+    };
+    let listener = listener.step("install the system call filter")?;
+    capability::keep_only(profile.capabilities()).step("drop capabilities")?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_nest_can_pass_on_what_docker_gives_its_containers() {
+        // Its fourteen, as in the containers of most runtimes.
+        const DOCKER: u64 = 0xa804_25fb;
+        let profile = |nesting| Profile { kind: Kind::System, nesting, host: false };
+        assert_eq!(profile(true).capabilities() & DOCKER, DOCKER);
+        assert_eq!(profile(false).capabilities(), SYSTEM_CAPABILITIES);
+    }
 }

@@ -153,10 +153,8 @@ impl Supervisor {
             return Ok(refuse("the container is not created"));
         };
         let opened = gate.take().map_or_else(|| Err(Failure::new("start", "it was tried before")), launch::Gate::open);
-        if let Err(failure) = opened {
-            self.undo_creation();
-            return Err(failure);
-        }
+        let listener = opened.inspect_err(|_| self.undo_creation())?;
+        self.questions.add(listener);
         if let Life::Created { init, child, .. } = std::mem::replace(&mut self.life, Life::New) {
             self.life = Life::Running { init, child };
         }

@@ -16,6 +16,7 @@ mod message;
 mod notify;
 mod order;
 pub mod protocol;
+mod questions;
 pub mod record;
 mod sealed;
 mod session;

@@ -321,7 +321,10 @@ impl Supervisor {
 
     fn begin_command(&mut self, number: u64, token: String, command: &Command) {
         match self.enter(command) {
-            Ok(Some(Entered { child, streams })) => self.run_session(number, token, child, streams),
+            Ok(Some(Entered { child, streams, listener })) => {
+                self.questions.add(listener);
+                self.run_session(number, token, child, streams);
+            }
             Ok(None) => self.refuse_session(number, refused("the container does not run")),
             Err(failure) => self.refuse_session(number, SessionReply::Failed(failure)),
         }

@@ -18,6 +18,7 @@ use super::console::{Console, ConsoleLog};
 use super::freezer::{Freezer, Lease};
 use super::notify::NotifySocket;
 use super::protocol::{Event, ExitRecord, Failure, Phase, ProcessIdentity, Readiness, Reply, Spec, Step as _, VERSION};
+use super::questions::Questions;
 use super::record::{self, ShimRecord};
 use super::session::{Ended, Sessions};
 use super::unheard::Unheard;
@@ -80,6 +81,7 @@ pub(super) struct Supervisor {
     pub(super) command_signal: Option<i32>,
     pub(super) console: Option<Console>,
     pub(super) sessions: Sessions,
+    pub(super) questions: Questions,
     pub(super) connections: Vec<Connection>,
     pub(super) ending: bool,
     pub(super) log: ConsoleLog,
@@ -108,6 +110,7 @@ enum Source {
     Notify,
     Console,
     Viewer(usize),
+    Questions,
     Connection(u64),
     Session(u64),
 }
@@ -148,6 +151,7 @@ impl Supervisor {
             command_signal: None,
             console: None,
             sessions: Sessions::default(),
+            questions: Questions::new(Instant::now()),
             connections: first.into_iter().map(|socket| Connection::new(0, socket)).collect(),
             ending: false,
             log,
@@ -201,7 +205,11 @@ impl Supervisor {
             interests.push(Interest::read(connection.as_fd()));
         }
         let now = Instant::now();
-        let timeout = self.next_deadline().map(|deadline| deadline.saturating_duration_since(now));
+        for listener in self.questions.listeners(now) {
+            sources.push(Source::Questions);
+            interests.push(Interest::read(listener));
+        }
+        let timeout = self.next_deadline(now).map(|deadline| deadline.saturating_duration_since(now));
         poll::wait(&mut interests, timeout).step("wait")?;
         Ok(sources.into_iter().zip(interests).filter(|(_, one)| one.readable).map(|(source, _)| source).collect())
     }
@@ -222,19 +230,23 @@ impl Supervisor {
                     console.type_from(index);
                 }
             }
+            Source::Questions => {
+                self.questions.answer(self.life.init().map(|(init, _)| init.pid), Instant::now());
+            }
             Source::Connection(number) => self.serve_connection(number),
             Source::Session(number) => self.serve_session(number),
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let creation = match &self.life {
             Life::Created { until, .. } => Some(*until),
             _ => None,
         };
         let alone = self.is_unused().then(|| self.alone_since + PATIENCE);
         let unheard = self.unheard.map(|unheard| unheard.next);
-        [creation, alone, unheard, self.freezer.next_expiry(), self.sessions.next_expiry()].into_iter().flatten().min()
+        let others = [self.freezer.next_expiry(), self.sessions.next_expiry(), self.questions.goes_on(now)];
+        [creation, alone, unheard].into_iter().chain(others).flatten().min()
     }
 
     fn keep_deadlines(&mut self, now: Instant) {

@@ -1,8 +1,10 @@
-//! Installs system call filters (seccomp(2)). What they say is built in `kernel::seccomp`.
+//! Installs system call filters (seccomp(2)) and hears what they ask. What they say is built in `kernel::seccomp`.
 
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::check;
 
@@ -24,14 +26,84 @@ pub struct Instruction {
 
 /// Puts the filter on the calling process for good. Needs no_new_privs or `CAP_SYS_ADMIN` in its user namespace.
 pub fn install(filter: &[Instruction]) -> io::Result<()> {
+    put_on(filter, 0).map(drop)
+}
+
+/// The same for a filter that asks about some calls; returns the listener on which it does (seccomp_unotify(2)).
+pub fn install_with_listener(filter: &[Instruction]) -> io::Result<OwnedFd> {
+    // Once a question is heard, only a deadly signal ends the wait for the answer.
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let number = put_on(filter, flags)?;
+    // SAFETY: with this flag a call that succeeds returns a new descriptor, which nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn put_on(filter: &[Instruction], flags: libc::c_ulong) -> io::Result<i32> {
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
         filter: filter.as_ptr().cast_mut().cast(),
     };
     // SAFETY: `Instruction` has the layout of sock_filter; the kernel copies `len` of them during the call and does
     // not write to them.
-    check::long(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
-        .map(drop)
+    let number = check::long(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })?;
+    Ok(number as i32)
+}
+
+/// A call of a thread that waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    id: u64,
+    /// The thread, as the listener's holder numbers it; zero if it cannot see it.
+    pub thread: i32,
+}
+
+/// What a listener has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A call waits.
+    Question(Question),
+    /// Nothing; who asked has gone.
+    Nothing,
+    /// Nobody is left who could ask.
+    End,
+}
+
+/// Hears the next question without waiting for one.
+pub fn hear(listener: BorrowedFd<'_>) -> io::Result<Heard> {
+    let mut poll = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd that lives across the call.
+    check::int(unsafe { libc::poll(&raw mut poll, 1, 0) })?;
+    if poll.revents & libc::POLLIN == 0 {
+        return Ok(if poll.revents == 0 { Heard::Nothing } else { Heard::End });
+    }
+    let mut asked = MaybeUninit::<libc::seccomp_notif>::zeroed();
+    // SAFETY: the call fills a struct of zeroes, which is what it wants to be given.
+    match check::int(unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, asked.as_mut_ptr()) }) {
+        Ok(_) => {
+            // SAFETY: plain numbers, all of them set.
+            let asked = unsafe { asked.assume_init() };
+            Ok(Heard::Question(Question { id: asked.id, thread: asked.pid as i32 }))
+        }
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => Ok(Heard::Nothing),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether who asked still waits; if so, what was read under its number before was its own.
+pub fn still_waits(listener: BorrowedFd<'_>, question: Question) -> bool {
+    // SAFETY: reads one u64 that lives across the call.
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const question.id) == 0 }
+}
+
+/// Lets the call go on, or has it fail with `EPERM`. Who has gone meanwhile needs no answer.
+pub fn reply(listener: BorrowedFd<'_>, question: Question, granted: bool) {
+    let flags = if granted { libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32 } else { 0 };
+    let error = if granted { 0 } else { -libc::EPERM };
+    let answer = libc::seccomp_notif_resp { id: question.id, val: 0, error, flags };
+    // SAFETY: reads one struct that lives across the call.
+    let _ = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
 }
 
 /// Tells whether the kernel knows filters that answer with an error number.
@@ -86,9 +158,6 @@ mod numbers {
         SYS_open_by_handle_at,
         SYS_perf_event_open,
         SYS_userfaultfd,
-        SYS_keyctl,
-        SYS_add_key,
-        SYS_request_key,
         SYS_acct,
         SYS_swapon,
         SYS_swapoff,
@@ -119,6 +188,10 @@ mod numbers {
     /// The same, for calls that only this architecture has.
     #[cfg(target_arch = "aarch64")]
     pub const DENIED_HERE: &[(&str, u32)] = &[];
+
+    /// Calls that a kernel can lack, and is said to lack: those of keyrings. Runtimes of containers go on without them then,
+    /// and give up where they are forbidden.
+    pub const MISSING: &[(&str, u32)] = named![SYS_keyctl, SYS_add_key, SYS_request_key,];
 
     /// Calls that only a host of containers needs.
     pub const DENIED_BUT_TO_HOSTS: &[(&str, u32)] = named![SYS_bpf,];

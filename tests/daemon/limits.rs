@@ -51,7 +51,7 @@ fn memory() -> Outcome {
 
 fn nesting() -> Outcome {
     let node = node("set-nesting", &["--disk-kind", "directory", "--network", "none"])?;
-    let may = || -> Result<bool, Stop> { Ok(sh(&node, "unshare -U true")?.code == 0) };
+    let may = || -> Result<bool, Stop> { Ok(sh(&node, "unshare -U -r unshare -U true")?.code == 0) };
     let shown = || -> Result<bool, Stop> { Ok(node.must(&["container", "show", "c1"])?.out.contains("nesting")) };
     check!(!may()? && !shown()?, "it may from the start on");
     let set = node.must(&["container", "set", "c1", "--nesting"])?;

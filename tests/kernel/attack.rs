@@ -1,5 +1,7 @@
 //! What root inside a container tries against its host, and how it ends.
 
+use std::time::{Duration, Instant};
+
 use berth::types::ManagedFile;
 
 use crate::check;
@@ -14,7 +16,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("devices, modules, clocks and foreign mounts are refused", kernel),
     ("links in the root do not lead a start out of it", links),
     ("the host's binary cannot be reached through proc", binary),
-    ("nested user namespaces need the nesting switch", nesting),
+    ("user namespaces inside are root's, one level deep, without the nesting switch", nesting),
+    ("whoever asks for user namespaces without end is answered ever more slowly", asking),
 ];
 
 fn processes() -> Outcome {
@@ -185,13 +188,37 @@ fn binary() -> Outcome {
 
 fn nesting() -> Outcome {
     let test = TestContainer::start(Plan::busybox()?)?;
-    let (code, text) = test.shell("unshare -U true")?;
-    check!(code != 0 && text.contains("not permitted"), "{text}");
+    let (code, text) = test.shell("unshare -U -r id -u")?;
+    check!(code == 0 && text.trim() == "0", "{code} {text}");
+    for attempt in [
+        "unshare -U -r unshare -U true",
+        "su ann -c 'unshare -U true'",
+        "su ann -c 'unshare -U -m -n true'",
+        // All capabilities that it has there are for what is in there.
+        "unshare -U -r -m mknod /tmp/disk b 7 0",
+        "unshare -U -r -m mount -t ext4 /dev/loop0 /tmp",
+        "unshare -U -r hostname other",
+        "unshare -U -r date -s 2001-01-01 2>&1 | grep 'not permitted'; false",
+    ] {
+        let (code, text) = test.shell(attempt)?;
+        let refused = text.contains("not permitted") || text.contains("denied");
+        check!(code != 0 && refused, "{attempt}: {code} {text}");
+    }
     test.finish()?;
     let mut plan = Plan::busybox()?;
     plan.nesting = true;
     let test = TestContainer::start(plan)?;
-    let (code, text) = test.shell("unshare -U -r id -u")?;
+    let (code, text) = test.shell("su ann -c 'unshare -U -r unshare -U -r id -u'")?;
     check!(code == 0 && text.trim() == "0", "{code} {text}");
+    test.finish().map(drop)
+}
+
+fn asking() -> Outcome {
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let begun = Instant::now();
+    let (_, text) = test
+        .shell("i=0; while [ $i -lt 250 ]; do su ann -c 'unshare -U true'; i=$((i+1)); done 2>&1 | sort | uniq -c")?;
+    check!(text.contains("250 unshare: unshare(0x10000000): Operation not permitted"), "{text}");
+    check!(begun.elapsed() > Duration::from_secs(2), "all were answered within {:?}", begun.elapsed());
     test.finish().map(drop)
 }

@@ -17,6 +17,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("ten starts in a row, timed", timed),
     ("where a container starts, the probe misses nothing that is required", probed),
     ("a Debian systemd root boots to running without failed units and halts", debian),
+    ("units start with the options that confine them, user namespaces among them", confined),
+    ("one tree of control groups is seen inside, the unified one", unified),
     ("a command runs under the built-in init and its exit code is told", command),
     ("a program that is not there fails the start and leaves nothing", missing_program),
     ("a privileged container runs with the host's ids and its network switched off", privileged),
@@ -70,6 +72,38 @@ fn debian() -> Outcome {
     let exit = test.wait_exit()?;
     check!(matches!(exit.exit, Exit::PowerOff), "{exit:?} {}", test.words());
     check!(test.finish()?, "the disk is still held");
+    Ok(())
+}
+
+/// What stock units of servers have: redis-server asks for a user namespace, most for the others.
+fn confined() -> Outcome {
+    let test = TestContainer::start(Plan::debian()?)?;
+    test.wait_ready()?;
+    for options in [
+        "PrivateUsers=yes",
+        "PrivateUsers=yes User=daemon PrivateTmp=yes PrivateDevices=yes ProtectSystem=strict RestrictNamespaces=yes",
+        "DynamicUser=yes PrivateUsers=yes ProtectKernelTunables=yes ProtectControlGroups=yes SystemCallFilter=@system-service",
+        "NoNewPrivileges=yes MemoryDenyWriteExecute=yes LockPersonality=yes RestrictRealtime=yes ProtectProc=invisible",
+        "KeyringMode=private LimitMEMLOCK=64M OOMScoreAdjust=-900 Nice=-5 PrivateNetwork=yes PrivateIPC=yes",
+    ] {
+        let words = options.replace(' ', " -p ");
+        let (code, text) = test.shell(&format!("systemd-run --quiet --wait --collect -p {words} true"))?;
+        check!(code == 0, "{options}: {code} {text}");
+    }
+    test.finish().map(drop)
+}
+
+/// systemd 258 and newer know no other, and end where they see one.
+fn unified() -> Outcome {
+    let privileged = Plan { privileged: true, ..Plan::busybox()? };
+    for plan in [Plan::busybox()?, privileged] {
+        let test = TestContainer::start(plan)?;
+        let (_, text) =
+            test.shell("grep cgroup /proc/mounts; stat -f -c %t /sys/fs/cgroup; cat /proc/1/cgroup | head -1")?;
+        let lines: Vec<&str> = text.lines().collect();
+        check!(lines.len() == 3 && lines[0].contains(" /sys/fs/cgroup cgroup2 ") && lines[1] == "63677270", "{text}");
+        test.finish()?;
+    }
     Ok(())
 }
 

@@ -45,7 +45,8 @@ fn become_init(container: &Container, kept: &[ManagedFile], socket: &OwnedFd) ->
     let mut layers = words::expect(socket, &Word::Layers, super::PATIENCE)?;
     let console = layers.pop().ok_or_else(|| Failure::new("take the console", "none was sent"))?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
-    forget_supervisor()?;
+    lower_descriptor_limit()?;
+    join_new_keyring();
     // After the change of ids, which would forget it.
     process::die_with_parent().step("tie the first process to the shim")?;
     process::new_session().step("start a session")?;
@@ -66,12 +67,14 @@ fn become_init(container: &Container, kept: &[ManagedFile], socket: &OwnedFd) ->
     become_first_program(container, socket)
 }
 
-/// Takes off what a supervisor has and no program of a container.
-pub(in crate::kernel) fn forget_supervisor() -> Result<(), Failure> {
-    heritage::lower_descriptor_limit().step("set the limit of descriptors")?;
-    // A kernel without keyrings has nothing to pass on.
+/// Takes off a supervisor's limit of descriptors.
+pub(in crate::kernel) fn lower_descriptor_limit() -> Result<(), Failure> {
+    heritage::lower_descriptor_limit().step("set the limit of descriptors")
+}
+
+/// Leaves a supervisor's keyring; a kernel without keyrings has nothing to pass on.
+pub(in crate::kernel) fn join_new_keyring() {
     let _ = heritage::join_new_keyring();
-    Ok(())
 }
 
 /// Waits for as long as it takes; a parent that dies or undoes closes the socket.
@@ -139,7 +142,7 @@ fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infal
     match &container.init {
         Init::Own { argv, .. } => {
             descriptor::close_all_but_kept().step("close descriptors")?;
-            security::enter(container.profile())?;
+            words::hand_over(security::enter(container.profile())?, socket)?;
             program::become_program(argv, &environment).step(&program::step(argv))
         }
         Init::Builtin { argv } => builtin_init::run(argv, &environment, container.profile(), socket),

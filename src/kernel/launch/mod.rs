@@ -29,7 +29,7 @@ use crate::sys::process::{self, Child, ForkOptions, Forked};
 use crate::sys::tty::PseudoTerminal;
 use crate::sys::{descriptor, heritage, signal, socket};
 use crate::types::{HostName, IdRange, Managed};
-pub(super) use child::forget_supervisor;
+pub(super) use child::{join_new_keyring, lower_descriptor_limit};
 pub use words::Prepared;
 pub(super) use words::Word;
 
@@ -66,11 +66,11 @@ pub struct Created {
 pub struct Gate(OwnedFd);
 
 impl Gate {
-    /// Lets the process become its program and returns when it has.
+    /// Lets the process become its program and returns when it has: the listener of its system call filter, if that asks.
     ///
     /// # Errors
     /// Names the step in the child that failed (security profile, exec).
-    pub fn open(self) -> Result<(), Failure> {
+    pub fn open(self) -> Result<Option<OwnedFd>, Failure> {
         Word::Go.send(&self.0, &[])?;
         words::wait_for_end(&self.0, PATIENCE)
     }
@@ -220,5 +220,5 @@ pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Resul
     write_id_maps(child.pid, range)?;
     let layers = copy_layers(&container, child.pid)?;
     Word::Layers.send(&ours, &layers.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-    words::wait_for_end(&ours, PATIENCE)
+    words::wait_for_end(&ours, PATIENCE).map(drop)
 }

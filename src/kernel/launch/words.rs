@@ -28,6 +28,8 @@ pub enum Word {
     Terminal,
     /// From a helper: this process is the command; its pidfd comes along, then the outer ends of its pipes if it has some.
     Entered(i32),
+    /// From whoever becomes a program: the listener of its system call filter comes along.
+    Listener,
     /// From the child: it gives up.
     Failed(Failure),
 }
@@ -119,19 +121,36 @@ pub fn expect_prepared(socket: &OwnedFd, patience: Duration) -> Result<(Prepared
     }
 }
 
-/// Waits until exec has closed the other end without a word.
-pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<(), Failure> {
+/// Gives the listener of a filter that asks to the supervisor; the own descriptor is closed.
+pub fn hand_over(listener: Option<OwnedFd>, socket: &OwnedFd) -> Result<(), Failure> {
+    listener.map_or(Ok(()), |listener| Word::Listener.send(socket, &[listener.as_fd()]))
+}
+
+/// Waits until exec has closed the other end, and returns the listener if one came before.
+pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<Option<OwnedFd>, Failure> {
     match receive_within(socket, patience)? {
-        None => Ok(()),
+        None => Ok(None),
+        Some((Word::Listener, mut descriptors)) => wait_for_end(socket, patience).map(|_| descriptors.pop()),
         Some((Word::Failed(failure), _)) => Err(failure),
         Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
     }
 }
 
-/// Waits for the helper's word that the command runs, and returns its pid and what came along.
-pub fn expect_entered(socket: &OwnedFd, patience: Duration) -> Result<(i32, Vec<OwnedFd>), Failure> {
+/// What a helper has said of a command that runs.
+#[derive(Debug)]
+pub struct Told {
+    pub pid: i32,
+    /// The command's pidfd, then the outer ends of its pipes if it has some.
+    pub descriptors: Vec<OwnedFd>,
+    /// The listener, if the command was quicker than the helper that made it.
+    pub listener: Option<OwnedFd>,
+}
+
+/// Waits for the helper's word that the command runs.
+pub fn expect_entered(socket: &OwnedFd, patience: Duration) -> Result<Told, Failure> {
     match receive_within(socket, patience)? {
-        Some((Word::Entered(pid), descriptors)) => Ok((pid, descriptors)),
+        Some((Word::Entered(pid), descriptors)) => Ok(Told { pid, descriptors, listener: None }),
+        Some((Word::Listener, mut first)) => Ok(Told { listener: first.pop(), ..expect_entered(socket, patience)? }),
         Some((Word::Failed(failure), _)) => Err(failure),
         Some((word, _)) => Err(Failure::new("enter the container", format!("the helper said {word:?}"))),
         None => Err(Failure::new("enter the container", "the helper died")),

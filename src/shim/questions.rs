@@ -1,0 +1,82 @@
+//! What programs inside ask before they go on: whether they may have a user namespace of their own.
+//!
+//! The container's root may, one level deep: systemd makes them for services with `PrivateUsers=`. It gains nothing by that, for
+//! it has every capability in the container's own; a program without privilege would gain all of them, and may not.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crate::kernel::inner;
+use crate::sys::seccomp::{self, Heard};
+
+/// The most answers in a second: whoever asks without end waits, and does not have the shim work outside the container's quota.
+const ANSWERS_MAX: u32 = 100;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The listeners of all system call filters inside, one for the first process and one for each command beside it.
+#[derive(Debug)]
+pub(super) struct Questions {
+    listeners: Vec<OwnedFd>,
+    begun: Instant,
+    answered: u32,
+}
+
+impl Questions {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { listeners: Vec::new(), begun: now, answered: 0 }
+    }
+
+    pub(super) fn add(&mut self, listener: Option<OwnedFd>) {
+        self.listeners.extend(listener);
+    }
+
+    /// Returns what to listen to: nothing for the rest of a second in which enough was answered.
+    pub(super) fn listeners(&self, now: Instant) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.listeners.iter().filter(move |_| self.goes_on(now).is_none()).map(OwnedFd::as_fd)
+    }
+
+    /// Returns when it goes on, where enough was answered.
+    pub(super) fn goes_on(&self, now: Instant) -> Option<Instant> {
+        let next = self.begun + SECOND;
+        (self.answered >= ANSWERS_MAX && now < next).then_some(next)
+    }
+
+    /// Answers one question of each listener that has one, and lets go of those that can have none any more.
+    pub(super) fn answer(&mut self, init: Option<i32>, now: Instant) {
+        if self.begun + SECOND <= now {
+            (self.begun, self.answered) = (now, 0);
+        }
+        let mut answered = 0;
+        self.listeners.retain(|listener| match seccomp::hear(listener.as_fd()) {
+            Ok(Heard::Question(question)) => {
+                answered += 1;
+                let may = init.is_some_and(|init| inner::may_have_user_namespace(question.thread, init));
+                // Its number may be another thread's by now, if it has gone.
+                let granted = may && seccomp::still_waits(listener.as_fd(), question);
+                seccomp::reply(listener.as_fd(), question, granted);
+                true
+            }
+            Ok(Heard::Nothing) => true,
+            Ok(Heard::End) | Err(_) => false,
+        });
+        self.answered += answered;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_listened_to_for_the_rest_of_a_second_that_had_enough() {
+        let begun = Instant::now();
+        let mut questions = Questions::new(begun);
+        questions.add(Some(std::fs::File::open("/dev/null").unwrap().into()));
+        assert_eq!(questions.listeners(begun).count(), 1);
+        questions.answered = ANSWERS_MAX;
+        assert_eq!((questions.listeners(begun).count(), questions.goes_on(begun)), (0, Some(begun + SECOND)));
+        assert_eq!((questions.listeners(begun + SECOND).count(), questions.goes_on(begun + SECOND)), (1, None));
+        questions.answer(None, begun + SECOND);
+        assert_eq!(questions.answered, 0);
+    }
+}
