@@ -1,13 +1,19 @@
 //! The SQLite file: how it is created and opened, for the writer and for readers.
 
+use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, ffi};
 
 use super::error::{OpenError, ReadError, foreign};
-use super::reserve::Reserve;
+use super::reserve::{Reserve, SPARE, index_of};
+use super::store::LOCK_FILE;
+use crate::sys::fs::{free_bytes, open_root};
+use crate::sys::lock::try_exclusive;
 use crate::types::LogId;
 
 /// Is the name of the log's file in the state directory.
@@ -125,16 +131,51 @@ fn create_log(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn open_reader(path: &Path) -> Result<(Connection, LogId), ReadError> {
     check_whole(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if is_short_of_room(path) && is_at_rest(path) {
+        return open_fixed(path, flags);
+    }
     let plain = Connection::open_with_flags(path, flags).map_err(|source| ReadError::of(path, source))?;
     match prepare_reader(plain, path) {
-        Err(ReadError::Sqlite { source, .. }) if cannot_write(&source) => {
-            let how = if has_pending(path) { "readonly_shm=1" } else { "immutable=1" };
-            let uri = format!("file:{}?{how}", escape(path));
-            let fixed = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI);
-            prepare_reader(fixed.map_err(|source| ReadError::of(path, source))?, path)
-        }
+        Err(ReadError::Sqlite { source, .. }) if cannot_write(&source) => open_fixed(path, flags),
         opened => opened,
     }
+}
+
+/// Opens it as a file that does not change, or with an index of its write-ahead log in memory.
+fn open_fixed(path: &Path, flags: OpenFlags) -> Result<(Connection, LogId), ReadError> {
+    let pending = has_pending(path);
+    let how = if pending { "readonly_shm=1" } else { "immutable=1" };
+    if pending {
+        // SQLite makes the index in memory where there is an empty file for it, and fails where there is none. One that is
+        // there is not opened: to close it would give up the locks that this process may have on it.
+        let _ = File::options().write(true).create_new(true).mode(0o600).open(index_of(path));
+    }
+    let uri = format!("file:{}?{how}", escape(path));
+    let fixed = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI);
+    prepare_reader(fixed.map_err(|source| ReadError::of(path, source))?, path)
+}
+
+/// Says whether there is no room for the index of a write-ahead log. SQLite maps it into memory, and one byte of each page has a
+/// block first: where blocks are smaller than pages, touching the rest of a page ends the process.
+fn is_short_of_room(path: &Path) -> bool {
+    let free = |directory| free_bytes(open_root(directory)?.as_fd());
+    path.parent().is_some_and(|directory| free(directory).is_ok_and(|free| free < SPARE))
+}
+
+/// Says whether no daemon is at work there, which has room for that index and shares it.
+fn is_at_rest(path: &Path) -> bool {
+    let lock = File::open(path.with_file_name(LOCK_FILE));
+    lock.and_then(|lock| try_exclusive(lock.as_fd())).unwrap_or(true)
+}
+
+/// Moves everything from the write-ahead log into the file, so that the file alone is the log. A reader of what was there before
+/// keeps it from that, which SQLite tells in a row and not as an error.
+pub(super) fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    if !connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
+        return Ok(());
+    }
+    let reason = "somebody reads the log, so its write-ahead log cannot be emptied now; try again";
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), Some(reason.to_owned())))
 }
 
 /// Tells what SQLite says where the file system takes nothing: full, read-only, failing.

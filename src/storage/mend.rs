@@ -48,7 +48,7 @@ pub fn rebuild(
         mended.map_err(|source| OpenError::Read(row::read_error(&path, source)))?;
         Ok(ledger)
     });
-    let mut ledger = match mended {
+    let ledger = match mended {
         Err(OpenError::Read(error)) if error.is_damage() && !slots.is_empty() => {
             salvage(&path)?;
             let mut ledger = open(slots)?;
@@ -57,7 +57,7 @@ pub fn rebuild(
         }
         mended => mended?,
     };
-    ledger.settle().map_err(|source| OpenError::Read(row::read_error(&path, source)))?;
+    let _ = database::settle(&ledger.connection); // what waits in the write-ahead log is mended there as well
     Ok(ledger.head().position)
 }
 
@@ -81,7 +81,7 @@ fn salvage(path: &Path) -> Result<(), OpenError> {
 fn copy_log(from: &Path, to: &Path) -> rusqlite::Result<()> {
     let (damaged, log) = (Connection::open(from)?, Connection::open(to)?);
     // Whatever is only in the write-ahead log goes into the file first: that log must not be taken for the new file's.
-    damaged.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    database::settle(&damaged)?;
     damaged.pragma_update(None, "journal_mode", "DELETE")?;
     drop(damaged);
     database::prepare_file(&log)?;

@@ -127,7 +127,8 @@ pub(super) const fn may_take(bytes: u64, free: u64) -> bool {
     bytes > 0 && bytes <= free / 2
 }
 
-fn index_of(database: &Path) -> PathBuf {
+/// Returns where the index of the write-ahead log is, which others map.
+pub(super) fn index_of(database: &Path) -> PathBuf {
     database.with_file_name(format!("{LOG_FILE}-shm"))
 }
 

@@ -31,7 +31,8 @@ use crate::types::{Clock, Position, StreamName, Version};
 
 /// Is the name of the newest checkpoint's file in the state directory.
 pub const CHECKPOINT_FILE: &str = "checkpoint";
-const LOCK_FILE: &str = "log.lock";
+/// Is the name of the file that whoever writes the log holds locked.
+pub(super) const LOCK_FILE: &str = "log.lock";
 /// Is how many batches a subscription may lag before it pages from disk.
 const BATCHES_HELD: usize = 64;
 

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Head;
 use super::checkpoint::{Checkpoint, Signer, origin};
-use super::database::PAGE_SIZE;
+use super::database::{self, PAGE_SIZE};
 use super::error::foreign;
 use super::leaf::{Salt, commitment};
 use super::ledger::Ledger;
@@ -59,13 +59,8 @@ impl Ledger {
             transaction.execute(FORGET_REQUEST, [position])?;
         }
         transaction.commit()?;
-        self.settle()?;
+        database::settle(&self.connection)?;
         Ok(redacted)
-    }
-
-    /// Moves everything from the write-ahead log into the file, so that the file alone is the log.
-    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Copies the write-ahead log into the file, so that it is filled from its beginning again; false if a reader was in
@@ -81,7 +76,7 @@ impl Ledger {
     /// Closes the file, so that it alone is the log; the room of its write-ahead log is kept.
     pub(super) fn put_away(mut self) -> rusqlite::Result<()> {
         if !self.reserve.is_wanted() {
-            return self.settle();
+            return database::settle(&self.connection);
         }
         let (whole, reserve) = (self.begin_wal_anew()?, self.reserve.clone());
         drop(self);

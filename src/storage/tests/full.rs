@@ -190,3 +190,33 @@ fn a_log_on_a_read_only_file_system_is_read_and_written_once_it_can_be() {
     append_many(&store, version, 1);
     is_whole(&store, version + 1);
 }
+
+#[test]
+fn a_log_is_read_with_no_daemon_however_little_room_there_is() {
+    let Some(small) = Small::make("ext4", "200m") else { return };
+    let home = Home::new();
+    let store = small.open(&home, 1 << 20);
+    let version = append_many(&store, 0, 300);
+    // Its daemon was killed: the write-ahead log has what the database has not.
+    let (ended, killed) = (small.place().join("state"), small.place().join("killed"));
+    let copied = Command::new("cp").arg("-a").arg(&ended).arg(&killed).status().unwrap();
+    assert!(copied.success());
+    drop(store);
+    for state in [&ended, &killed] {
+        let _ = fs::remove_file(state.join("log.db-shm")); // its blocks would be room
+    }
+    small.fill();
+    let filler = fs::OpenOptions::new().write(true).open(small.filler()).unwrap();
+    let length = filler.metadata().unwrap().len();
+    for kib in 0..48 {
+        filler.set_len(length - (kib << 10)).unwrap();
+        filler.sync_all().unwrap();
+        for state in [&ended, &killed] {
+            let reader = Reader::open(state).unwrap();
+            assert_eq!(reader.position().unwrap().get(), version, "{kib} KiB are free");
+            assert_eq!(reader.read_all(Position::default(), 1_000).unwrap().len() as u64, version);
+            drop(reader);
+            let _ = fs::remove_file(state.join("log.db-shm"));
+        }
+    }
+}

@@ -78,6 +78,23 @@ fn redaction_leaves_no_hash_of_the_request_to_guess_from() {
     assert!(!bytes_of(&home).windows(32).any(|window| window == hash), "of no part of the request");
 }
 
+#[test]
+fn a_redaction_that_a_reader_keeps_from_the_files_says_so_and_is_finished_later() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 20);
+    let has_secret = || bytes_of(&home).windows(9).any(|window| window == b"secret of");
+    let reader = rusqlite::Connection::open(home.log()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    let all = || (1..=60).map(Position::new).collect();
+    let error = wait(store.redact(all())).unwrap_err().to_string();
+    assert!(error.contains("somebody reads the log") && has_secret(), "{error}");
+    drop(reader);
+    assert_eq!(wait(store.redact(all())).unwrap(), 0);
+    assert!(!has_secret(), "the second time finishes the first");
+    append(&store, commit("a", 20, &["it goes on"])).unwrap();
+}
+
 /// Reads every file of the log, the write-ahead log too.
 fn bytes_of(home: &Home) -> Vec<u8> {
     let files = fs::read_dir(home.state()).unwrap().map(|entry| entry.unwrap().path());
