@@ -6,7 +6,7 @@ use super::problem::ApiResult;
 use super::resources::DiskRoom;
 use crate::domain::{Refusal, RefusalClass};
 use crate::effects::access::Access;
-use crate::events::DiskKind;
+use crate::events::{DiskKind, RestoreTarget};
 use crate::projections::query::{ContainerFilter, Moment, Query, QueryError};
 use crate::projections::rows::{ContainerRow, ContainerState};
 use crate::types::Size;
@@ -34,6 +34,26 @@ fn has_disk(row: &ContainerRow) -> bool {
 }
 
 impl Edge {
+    /// Looks whether a restore takes room that was promised. A new container's disk is one more promise; what goes into a disk,
+    /// or beside them, takes of what the disks that are there may still grow by.
+    ///
+    /// # Errors
+    /// As of [`Edge::promise`].
+    pub async fn promise_restored(&self, target: &RestoreTarget, source: Option<&ContainerRow>) -> ApiResult<()> {
+        let beside = match target {
+            RestoreTarget::New { configuration, .. } if configuration.disk == DiskKind::Image => {
+                return self.promise(configuration.limits.disk.as_bytes()).await;
+            }
+            RestoreTarget::New { .. } => false,
+            RestoreTarget::InPlace { .. } => source.is_some_and(has_disk),
+            RestoreTarget::Directory { into, .. } => {
+                let (access, into) = (self.ports.access.clone(), into.clone());
+                block(move || access.shares_disk_space(&into)).await?
+            }
+        };
+        if beside { self.promise(0).await } else { Ok(()) }
+    }
+
     /// Looks whether so many more bytes can be promised to disks: where there is less than was promised, that is told
     /// with the answer, or refused if the daemon was told to.
     ///
@@ -47,11 +67,11 @@ impl Edge {
             return Ok(());
         }
         let (to_come, free) = (Size::from_bytes(to_come), Size::from_bytes(room.free));
-        let told =
-            format!("disks may still grow by {to_come}, this one included, but their file system has {free} free");
+        let included = if bytes > 0 { ", this one included" } else { "" };
+        let told = format!("disks may still grow by {to_come}{included}, but their file system has {free} free");
         if self.ports.node.refuse_overcommit {
             let refusal = Refusal::new(RefusalClass::Limit, "disk.overcommit", told);
-            return Err(refusal.hinted("a smaller --disk, or make room: berth node status").into());
+            return Err(refusal.hinted("make room, or promise less: berth node status").into());
         }
         if bytes <= room.free {
             self.warn([told]); // a disk that is larger than what is free is warned of for itself

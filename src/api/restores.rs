@@ -58,13 +58,15 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
     }
     let id = RunId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::RestoreJob, id), Some(&backup.container_name));
+    let target = target(&edge, &wish, &backup).await?;
+    edge.promise_restored(&target, source.as_ref()).await?;
     let request = Request {
         id,
         backup: backup.id,
         source: backup.container,
         store: backup.store,
         start: wish.start.unwrap_or(in_place && running),
-        target: target(&edge, &wish, &backup).await?,
+        target,
     };
     edge.perform::<RestoreJob>(subject, Command::Request(request)).await
 }

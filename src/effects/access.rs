@@ -86,6 +86,9 @@ pub trait Access: Send + Sync + 'static {
     /// Returns the bytes that are free where the disks of containers lie.
     fn disk_space(&self) -> Option<u64>;
 
+    /// Says whether what is written below a path takes of that room.
+    fn shares_disk_space(&self, path: &str) -> bool;
+
     /// Returns the bytes that a container's disk takes there.
     fn disk_allocated(&self, container: ContainerId) -> u64;
 

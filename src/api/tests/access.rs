@@ -52,6 +52,10 @@ impl Access for Simulated {
         1 << 30
     }
 
+    fn shares_disk_space(&self, _: &str) -> bool {
+        false
+    }
+
     fn unwritten(&self, _: &[ContainerId]) -> u64 {
         0
     }

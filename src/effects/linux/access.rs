@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -73,6 +74,12 @@ impl Access for LinuxHost {
     fn disk_space(&self) -> Option<u64> {
         let root = crate::sys::fs::open_root(&self.options.paths.containers()).ok()?;
         crate::sys::fs::free_bytes(root.as_fd()).ok()
+    }
+
+    fn shares_disk_space(&self, path: &str) -> bool {
+        let device = |path: &Path| std::fs::metadata(path).ok().map(|place| place.dev());
+        let there = Path::new(path).ancestors().find_map(device); // it may have to be made
+        there.is_some() && there == device(&self.options.paths.containers())
     }
 
     fn disk_allocated(&self, container: ContainerId) -> u64 {
@@ -153,8 +160,7 @@ fn draw() -> Result<[u8; 16], Failure> {
 }
 
 /// Returns the bytes a file takes on the host.
-fn allocated(path: &std::path::Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
+fn allocated(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|metadata| metadata.blocks() * 512)
 }
 
