@@ -8,6 +8,7 @@ mod chaos;
 mod clocks;
 mod exec;
 mod fixture;
+mod full;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod heritage;
@@ -21,6 +22,7 @@ mod networks;
 mod outward;
 mod redaction;
 mod restart;
+mod room;
 mod sessions;
 mod state_directory;
 mod stop;
@@ -44,6 +46,8 @@ fn main() {
         boot::TESTS,
         heritage::TESTS,
         state_directory::TESTS,
+        full::TESTS,
+        room::TESTS,
         stores::TESTS,
         unprivileged::TESTS,
         identity::TESTS,
