@@ -80,9 +80,9 @@ fn probe(state: &Path) -> Result<Vec<Feature>, String> {
 fn sweep(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(PLACE_PREFIX));
-        if process
-            .and_then(|pid| pid.parse::<u32>().ok())
+        let rest = name.to_str().and_then(|name| name.strip_prefix(PLACE_PREFIX));
+        if rest
+            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
             .is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
         {
             let _ = std::fs::remove_dir_all(entry.path());

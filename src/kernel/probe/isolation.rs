@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use super::{Feature, Weight};
 use crate::kernel::cgroup::{Cgroup, Layout};
@@ -11,10 +12,10 @@ use crate::kernel::failure::{Failure, Step as _};
 use crate::kernel::{launch, stage};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, ForkOptions, Forked};
-use crate::sys::{poll, signal};
+use crate::sys::{poll, random, signal};
 use crate::types::IdRange;
 
-/// What the folder that layers are tried in is called; its process's id follows.
+/// What the folder that layers are tried in is called; its process's id follows, and what nobody can foresee.
 pub const PLACE_PREFIX: &str = "berth-probe-";
 
 const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user namespace"];
@@ -77,11 +78,9 @@ fn birth_in_cgroup() -> Result<(), Failure> {
 
 /// Rehearses the layers of a start in `TMPDIR`, in a child whose mounts end with it. A full disk says nothing of them.
 fn overlay() -> Result<String, Failure> {
-    let place = std::env::temp_dir().join(format!("{PLACE_PREFIX}{}", process::own_pid()));
-    if !has_room(&place) {
-        let _ = std::fs::remove_dir_all(&place);
+    let Some(place) = make_place(&std::env::temp_dir())? else {
         return Ok("not tried: the file system is full".to_owned());
-    }
+    };
     let (lower, disk) = (place.join("lower"), place.join("disk"));
     for folder in [&lower, &disk] {
         std::fs::create_dir_all(folder).step("make a directory for the probe")?;
@@ -97,12 +96,21 @@ fn overlay() -> Result<String, Failure> {
     told.map_or(tried, Err).map(|()| String::new())
 }
 
-/// Says whether what the probe makes has room; another failure is told by the probe itself.
-fn has_room(place: &Path) -> bool {
+/// Makes the folder, or nothing if what the probe makes has no room. Others may write where it is made (`/tmp`): it is
+/// new, or the probe fails, and nobody else may enter it.
+fn make_place(above: &Path) -> Result<Option<PathBuf>, Failure> {
+    let chance = u128::from_ne_bytes(random::bytes().step("draw a name for the probe")?);
+    let place = above.join(format!("{PLACE_PREFIX}{}-{chance:032x}", process::own_pid()));
     let trial = place.join("room");
-    let tried = std::fs::create_dir_all(place).and_then(|()| std::fs::write(&trial, vec![1; ROOM]));
-    let _ = std::fs::remove_file(&trial);
-    !tried.is_err_and(|error| crate::sys::fs::is_full(&error))
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&place);
+    let tried = made.and_then(|()| std::fs::write(&trial, vec![1; ROOM])).and_then(|()| std::fs::remove_file(&trial));
+    match tried {
+        Err(error) if crate::sys::fs::is_full(&error) => {
+            let _ = std::fs::remove_dir_all(&place);
+            Ok(None)
+        }
+        other => other.step("make a directory for the probe").map(|()| Some(place)),
+    }
 }
 
 fn rehearse(place: &Path, lower: &Path, folder: &Path) -> Result<(), Failure> {
@@ -110,4 +118,20 @@ fn rehearse(place: &Path, lower: &Path, folder: &Path) -> Result<(), Failure> {
     stage::enter(&place.join("stage"), &BTreeSet::from([place.to_owned()]))?;
     disk::mount_disk(&directory)?;
     launch::rehearse_overlay(lower, IdRange { base: 1_000_000_000, count: 65_536 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_the_probe_is_new_and_its_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let above = tempfile::tempdir().unwrap();
+        let [first, second] = [0, 1].map(|_| make_place(above.path()).unwrap().unwrap());
+        assert_ne!(first, second, "nobody can stand there first");
+        assert_eq!(first.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(&first).unwrap().count(), 0);
+        assert!(make_place(&above.path().join("not-there")).is_err());
+    }
 }
