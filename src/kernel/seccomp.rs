@@ -114,16 +114,20 @@ const SOL_PACKET: u32 = 263;
 /// `PACKET_RX_RING` and `PACKET_TX_RING` of linux/if_packet.h.
 const RINGS: [u32; 2] = [5, 13];
 
-/// Refuses the rings of packet sockets: their memory is the kernel's own and counted for nobody, so that one container could
-/// take all there is. Leaves the number loaded again.
-fn refuse_packet_rings() -> [Instruction; 8] {
+/// `SOL_SOCKET` of asm-generic/socket.h.
+const SOL_SOCKET: u32 = 1;
+/// `SO_SNDBUFFORCE` and `SO_RCVBUFFORCE` of asm-generic/socket.h.
+const FORCED_BUFFERS: [u32; 2] = [32, 33];
+
+/// Refuses two options of sockets of one level. Leaves the number loaded again.
+fn refuse_options(level: u32, options: [u32; 2]) -> [Instruction; 8] {
     [
         instruction(JUMP_EQUAL, 0, 7, SET_SOCKET_OPTION),
         load(OFFSET_ARGUMENT_1),
-        instruction(JUMP_EQUAL, 0, 4, SOL_PACKET),
+        instruction(JUMP_EQUAL, 0, 4, level),
         load(OFFSET_ARGUMENT_2),
-        instruction(JUMP_EQUAL, 1, 0, RINGS[0]),
-        instruction(JUMP_EQUAL, 0, 1, RINGS[1]),
+        instruction(JUMP_EQUAL, 1, 0, options[0]),
+        instruction(JUMP_EQUAL, 0, 1, options[1]),
         answer(EPERM),
         load(OFFSET_NUMBER),
     ]
@@ -158,7 +162,10 @@ pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     program.extend(only_known_families(SOCKET));
     program.extend(only_known_families(SOCKET_PAIR));
     if !options.host {
-        program.extend(refuse_packet_rings());
+        // Memory that the kernel counts for nobody: one container could take all there is.
+        program.extend(refuse_options(SOL_PACKET, RINGS));
+        // Root inside may have buffers beyond what the host allows everybody, and those of netlink are counted for nobody.
+        program.extend(refuse_options(SOL_SOCKET, FORCED_BUFFERS));
     }
     program.push(answer(ALLOW));
     program
@@ -202,14 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn packet_sockets_have_no_rings_but_everything_else() {
+    fn sockets_have_no_rings_and_no_forced_buffers_but_everything_else() {
         let set =
             |options, level, option| run(&filter(options), NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, [3, level, option]);
-        for ring in RINGS {
-            assert_eq!(set(SYSTEM, SOL_PACKET, ring), EPERM);
-            assert_eq!(set(SYSTEM, 1, ring), ALLOW);
+        for (level, refused) in [(SOL_PACKET, RINGS), (SOL_SOCKET, FORCED_BUFFERS)] {
+            for option in refused {
+                assert_eq!(set(SYSTEM, level, option), EPERM);
+                assert_eq!(set(SYSTEM, 6, option), ALLOW);
+                assert_eq!(set(FilterOptions { host: true, ..SYSTEM }, level, option), ALLOW);
+            }
+            assert_eq!(set(SYSTEM, level, 2), ALLOW);
         }
-        assert_eq!(set(SYSTEM, SOL_PACKET, 1), ALLOW);
         assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW, "the number is loaded again");
     }
 

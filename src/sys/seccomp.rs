@@ -47,8 +47,11 @@ fn put_on(filter: &[Instruction], flags: libc::c_ulong) -> io::Result<i32> {
     // not write to them.
     let number = check::long(unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-    })?;
-    Ok(number as i32)
+    });
+    let named = |error: io::Error| {
+        if error.raw_os_error() == Some(NOT_COMPILED) { io::Error::other(NO_ROOM) } else { error }
+    };
+    Ok(number.map_err(named)? as i32)
 }
 
 /// A call of a thread that waits for an answer.
@@ -105,6 +108,11 @@ pub fn reply(listener: BorrowedFd<'_>, question: Question, granted: bool) {
     // SAFETY: reads one struct that lives across the call.
     let _ = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
 }
+
+/// What the kernel answers when it has no room left to compile the filter (`ENOTSUPP` of its include/linux/errno.h).
+const NOT_COMPILED: i32 = 524;
+const NO_ROOM: &str = "the kernel has no room left for compiled filters, which all users of the machine share: raise \
+                       net.core.bpf_jit_limit (sysctl), or stop what takes so many";
 
 /// Tells whether the kernel knows filters that answer with an error number.
 pub fn is_available() -> bool {

@@ -92,6 +92,8 @@ fn take(pool: &str, number: usize) -> io::Result<()> {
             done(unsafe { libc::mlock(place, 1 << 20) }.into())
         }
         "in-flight" => send_in_flight(),
+        "tcp" => fill_connection(),
+        "device-locks" => lock_device(number),
         "files" => fs::File::open(std::env::current_exe()?).map(std::mem::forget),
         "names" => fs::File::create(format!("/dev/shm/drain-{number}")).map(drop),
         "names-that-are-not" => done(i64::from(Path::new(&format!("/drain-{number}-is-not")).exists())),
@@ -132,6 +134,45 @@ fn send_in_flight() -> io::Result<()> {
         done(libc::sendmsg(pair.0.as_raw_fd(), &raw const message, 0) as i64)?;
     }
     std::mem::forget(pair);
+    Ok(())
+}
+
+/// Makes a connection to itself and writes until nobody takes more. What more than 64 MiB lie in is too much.
+fn fill_connection() -> io::Result<()> {
+    use std::net::{TcpListener, TcpStream};
+    static FILLED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut sender = TcpStream::connect(listener.local_addr()?)?;
+    let (receiver, _) = listener.accept()?;
+    let large: libc::c_int = 4 << 20;
+    for (socket, option) in [(receiver.as_raw_fd(), libc::SO_RCVBUF), (sender.as_raw_fd(), libc::SO_SNDBUF)] {
+        // SAFETY: one number that lives across the call.
+        done(unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, option, (&raw const large).cast(), 4) }.into())?;
+    }
+    sender.set_nonblocking(true)?;
+    let (mut stuck, block) = (0, vec![7; 1 << 16]);
+    while stuck < 20 {
+        let Ok(count) = sender.write(&block) else {
+            stuck += 1;
+            std::thread::sleep(std::time::Duration::from_micros(200));
+            continue;
+        };
+        stuck = 0;
+        let filled = FILLED.fetch_add(count, std::sync::atomic::Ordering::Relaxed) + count;
+        if filled > 64 << 20 {
+            return Err(io::Error::from_raw_os_error(libc::EFBIG));
+        }
+    }
+    std::mem::forget((sender, receiver));
+    Ok(())
+}
+
+/// Locks a device that everybody has, for itself alone: a lock is of the node.
+fn lock_device(number: usize) -> io::Result<()> {
+    let node = fs::File::open(format!("/dev/{}", ["null", "zero", "full", "random", "urandom"][number]))?;
+    // SAFETY: a plain number; the descriptor is kept on purpose.
+    done(unsafe { libc::flock(node.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }.into())?;
+    std::mem::forget(node);
     Ok(())
 }
 

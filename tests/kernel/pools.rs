@@ -21,6 +21,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a full tmpfs is the container's own memory", memory),
     ("watches, files, names and mounts end with the container's own memory", counted_as_memory),
     ("locked memory and descriptors in flight are bounded, and the container's own", per_user),
+    ("locks on devices are the container's own", device_locks),
+    ("buffers of connections end with the container's memory", connections),
     ("sockets that reach past the namespaces are not there", sockets),
     ("keys, fanotify and the kernel's log are refused", refused),
 ];
@@ -216,6 +218,28 @@ fn per_user() -> Outcome {
     drain_inside(&greedy, "in-flight", 10_000)?;
     let (code, text) = greedy.shell("echo in")?;
     check!(code == 0 && text == "in\n", "{text}");
+    greedy.finish().map(drop)
+}
+
+fn device_locks() -> Outcome {
+    let taken = drained("device-locks", 5)?;
+    check!(taken == Taken { count: 5, errno: 0 }, "{taken:?}");
+    Ok(())
+}
+
+/// They have a limit beside the one of memory where that does not count them (v1).
+fn connections() -> Outcome {
+    const LIMIT: u64 = 48 << 20;
+    let mut plan = Plan::busybox()?.with_layer(drain::lower()?);
+    plan.limits = Limits { memory: Some(LIMIT), memory_and_swap: Some(LIMIT), ..Limits::default() };
+    let greedy = TestContainer::start(plan)?;
+    greedy.shell("ip link set lo up")?;
+    let taken = drain_inside(&greedy, "tcp", 400)?;
+    check!(taken == Taken { count: 400, errno: 0 }, "more than its memory: {taken:?}");
+    let neighbour = container()?;
+    neighbour.shell("ip link set lo up")?;
+    check!(few_inside(&neighbour, "tcp")? == FEW, "the neighbour has none");
+    neighbour.finish()?;
     greedy.finish().map(drop)
 }
 

@@ -18,8 +18,10 @@ const PROCESSES_SHARE: u64 = 4;
 /// What stays with the host of its memory: one byte in so many, between these bounds.
 const MEMORY_SHARE: u64 = 10;
 const MEMORY_KEPT: (u64, u64) = (256 << 20, 4 << 30);
+/// Where the buffers of TCP are not in that sum (v1), they may take one byte of it in so many.
+const SOCKETS_SHARE: u64 = 4;
 /// A v1 limit from here on is none: the kernel says "unlimited" by a number near the largest that it can count pages of.
-const NO_LIMIT_V1: u64 = 1 << 60;
+pub(super) const NO_LIMIT_V1: u64 = 1 << 60;
 
 /// Bounds the groups inside a container; a hybrid host has no other tree that a container may make groups in.
 pub(super) fn bound_groups(container: &Path) -> Result<(), Failure> {
@@ -32,7 +34,8 @@ pub(super) fn bound_instance(group: &Path) -> Result<(), Failure> {
     let (processes, memory) = (processes_for_all(), memory_for_all());
     bound(group, "pids.max", processes)?;
     bound(group, "memory.max", memory)?;
-    bound(group, "memory.limit_in_bytes", memory)
+    bound(group, "memory.limit_in_bytes", memory)?;
+    bound(group, "memory.kmem.tcp.limit_in_bytes", memory.map(|bytes| bytes / SOCKETS_SHARE))
 }
 
 /// Sets a limit where there is none yet; what the host does not tell has no bound.

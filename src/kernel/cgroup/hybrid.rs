@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::guard::NO_LIMIT_V1;
 use super::layout::Hierarchy;
 use super::limits::{Limits, in_use};
 use super::statistics::{Statistics, field, without_cache};
@@ -10,6 +11,9 @@ use crate::kernel::failure::Failure;
 
 /// EBUSY: more is in use than the new limit, and the kernel could not free enough (errno(3)).
 const BUSY: i32 = 16;
+
+/// The limit on the buffers of TCP.
+const SOCKETS: &str = "memory.kmem.tcp.limit_in_bytes";
 
 /// Makes the directory and those above it. A cpuset is empty at birth and refuses processes until it has processors
 /// and memory nodes, which are the parent's (cpuset(7)).
@@ -48,6 +52,7 @@ type Find<'a> = dyn Fn(&str) -> Option<&'a Path> + 'a;
 
 pub(super) fn set_limits(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
     set_memory(find, limits)?;
+    set_sockets(find, limits)?;
     set_cpu(find, limits)?;
     let pids = limits.pids.map_or_else(|| "max".to_owned(), |count| count.to_string());
     set(find, "pids", "pids.max", &pids, limits.pids.is_some())
@@ -86,6 +91,18 @@ fn set_memory(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
             sum().map_err(|failure| by_use(failure, limits.memory_and_swap, usage()))?;
             memory()
         }
+    }
+}
+
+/// The buffers of TCP are not in the sum here, as they are on v2: they have a limit of the same size beside it, which the
+/// kernel counts only once it is set.
+fn set_sockets(find: &Find<'_>, limits: &Limits) -> Result<(), Failure> {
+    let text = limits.memory.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+    match find("memory").filter(|path| path.join(SOCKETS).exists()) {
+        Some(path) if limits.memory.is_some() || tree::number(path, SOCKETS).is_some_and(|now| now < NO_LIMIT_V1) => {
+            tree::write(path, SOCKETS, &text)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -43,8 +43,18 @@ pub const COMMAND_SIGNAL: &str = "X_BERTH_COMMAND_SIGNAL=";
 pub const SIGNALED: i32 = 128;
 /// The folder of the stage with device nodes of the container's own.
 const NODES: &str = "nodes";
-/// The character devices that the host's own nodes would refuse to an id of the range: name, major, minor.
-const OWN_NODES: [(&str, u32, u32); 2] = [("fuse", 10, 229), ("tun", 10, 200)];
+/// The character devices of a container: where in /dev, name, major, minor. Nodes of its own and not the host's: locks
+/// and watches are of a node, so that those of one container would be everybody's.
+const DEVICES: [(&str, &str, u32, u32); 8] = [
+    ("null", "null", 1, 3),
+    ("zero", "zero", 1, 5),
+    ("full", "full", 1, 7),
+    ("random", "random", 1, 8),
+    ("urandom", "urandom", 1, 9),
+    ("tty", "tty", 5, 0),
+    ("fuse", "fuse", 10, 229),
+    ("net/tun", "tun", 10, 200),
+];
 
 /// A container whose first process waits for the word to begin.
 #[derive(Debug)]
@@ -154,10 +164,10 @@ fn make_stage(container: &Container) -> Result<(), Failure> {
         disk::make_open_directory(name)?;
     }
     let owner = container.root();
-    for (name, major, minor) in OWN_NODES {
+    for (_, name, major, minor) in DEVICES {
         let path = std::path::Path::new(NODES).join(name);
         let _ = fs::remove_file(&path);
-        // Without CAP_MKNOD the container has neither fuse nor tun, and all else.
+        // Without CAP_MKNOD the container has those of the host, and neither fuse nor tun.
         let _ = descriptor::make_character_device(&path, major, minor, owner);
     }
     Ok(())

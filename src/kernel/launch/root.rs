@@ -9,7 +9,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{CONTROL, NODES, OWN_NODES};
+use super::{CONTROL, DEVICES, NODES};
 use crate::kernel::disk::UPPER;
 use crate::kernel::failure::{Failure, Step as _};
 use crate::kernel::terminal;
@@ -22,8 +22,8 @@ pub const UPPER_DISK: &str = "upper-disk";
 /// Mount point of the assembled root.
 pub const ROOT: &str = "root";
 const WORK: &str = "work";
-/// Nodes of the host that every container has.
-const HOST_NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The major number of what the host's own nodes refuse to an id of the range (misc devices).
+const MISCELLANEOUS: u32 = 10;
 const LINKS: [(&str, &str); 6] = [
     ("dev/ptmx", "pts/ptmx"),
     ("dev/fd", "/proc/self/fd"),
@@ -124,13 +124,12 @@ fn mount_devices(place: &mut Place<'_>) -> Result<(), Failure> {
     place.mount("dev/pts", "devpts", &pts, Safety::NoSetUserId)?;
     place.mount("dev/shm", "tmpfs", &[("mode", "1777")], Safety::NoDevices)?;
     place.mount("dev/mqueue", "mqueue", &[], Safety::DataOnly)?;
-    for name in HOST_NODES {
-        bind_node(&Path::new("/dev").join(name), &format!("{ROOT}/dev/{name}"))?;
-    }
-    for (name, ..) in OWN_NODES {
-        let node = Path::new(NODES).join(name);
-        if node.exists() {
-            bind_node(&node, &format!("{ROOT}/dev/{}", if name == "tun" { "net/tun" } else { name }))?;
+    for (place, name, major, _) in DEVICES {
+        let own = Path::new(NODES).join(name);
+        if own.exists() {
+            bind_node(&own, &format!("{ROOT}/dev/{place}"))?;
+        } else if major != MISCELLANEOUS {
+            bind_node(&Path::new("/dev").join(name), &format!("{ROOT}/dev/{place}"))?;
         }
     }
     for (link, target) in LINKS {
