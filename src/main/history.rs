@@ -11,7 +11,7 @@ use berth::domain::{Aggregate, Given};
 use berth::effects::clock::SystemClock;
 use berth::events::{self, Context, NewEvent};
 use berth::projections;
-use berth::storage::{Commit, Divergence, Expected, Options, SqliteStore, merkle};
+use berth::storage::{Commit, Divergence, Expected, Options, Purpose, SqliteStore, merkle};
 use berth::types::{Category, Clock, NodeId, OperationId, StreamName};
 
 use super::identity;
@@ -30,6 +30,7 @@ fn accept_alone(arguments: &AcceptArguments) -> Result<Option<AcceptedHistory>, 
     let keys = arguments.key_dir.clone().unwrap_or_else(identity::key_directory);
     let mut options = Options::new(Arc::clone(&clock), &keys, super::daemon::space_probe());
     options.projections = projections::all();
+    options.purpose = if arguments.dry_run { Purpose::Look } else { Purpose::Amend };
     let store = SqliteStore::open(&arguments.state, options)?;
     let reason = arguments.reason.as_deref().map(|reason| serde_json::to_vec(&serde_json::json!({ "reason": reason })));
     let word = Acceptance {

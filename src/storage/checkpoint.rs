@@ -194,11 +194,15 @@ impl Signer {
         Some(Self { pair, key: VerifierKey::new(name, public) })
     }
 
-    /// Reads the key of `log` under `key_dir`, or makes one when there is none.
-    pub fn open(key_dir: &Path, log: LogId) -> Result<Self, OpenError> {
+    /// Reads the key of `log` under `key_dir`; where there is none it makes one, if it may.
+    pub fn open(key_dir: &Path, log: LogId, make: bool) -> Result<Self, OpenError> {
         let directory = key_dir.join(log.to_string());
         let path = directory.join(KEY_FILE);
         if !path.exists() {
+            if !make {
+                let reason = "there is no key of this log; name the directory of its keys: --key-dir DIR".to_owned();
+                return Err(OpenError::Key { path, reason });
+            }
             file::private_directory(&directory).map_err(OpenError::file(&directory))?;
             Self::create(&path, &origin(log))?;
         }
@@ -296,8 +300,8 @@ mod tests {
     fn the_key_is_made_once_and_only_its_owner_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let log = LogId::from_bytes([1; 16]);
-        let first = Signer::open(directory.path(), log).unwrap();
-        let again = Signer::open(directory.path(), log).unwrap();
+        let first = Signer::open(directory.path(), log, true).unwrap();
+        let again = Signer::open(directory.path(), log, true).unwrap();
         assert_eq!(first.key(), again.key());
         let path = directory.path().join(log.to_string()).join(KEY_FILE);
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -309,10 +313,10 @@ mod tests {
     fn the_public_half_is_that_of_the_key_and_the_one_of_a_lost_key_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let log = LogId::from_bytes([1; 16]);
-        let lost = Signer::open(directory.path(), log).unwrap();
+        let lost = Signer::open(directory.path(), log, true).unwrap();
         let folder = directory.path().join(log.to_string());
         fs::remove_file(folder.join(KEY_FILE)).unwrap();
-        let now = Signer::open(directory.path(), log).unwrap();
+        let now = Signer::open(directory.path(), log, true).unwrap();
         assert_ne!(lost.key(), now.key());
         let read = |path: &Path| VerifierKey::parse(&fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(&read(&vkey_path(directory.path(), log)), now.key());

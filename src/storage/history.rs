@@ -83,8 +83,15 @@ fn difference(recorded: &Checkpoint, ledger: &Ledger, keys: &Keys) -> rusqlite::
         .query_row(newest, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, String>(1)?)))
         .optional()?;
     let Some((size, note)) = newest else { return Ok(None) };
-    let own = SignedCheckpoint::parse(&note).is_ok_and(|signed| signed.checkpoint.size == size && keys.signed(&signed));
-    Ok((!own).then(|| format!("its checkpoint of {size} events was signed by none of its keys")))
+    let own =
+        SignedCheckpoint::parse(&note).ok().filter(|signed| signed.checkpoint.size == size && keys.signed(signed));
+    let Some(own) = own else {
+        return Ok(Some(format!("its checkpoint of {size} events was signed by none of its keys")));
+    };
+    // What is signed next goes on from there.
+    let is_so = has_root(&ledger.connection, size, own.checkpoint.root)?;
+    Ok((!is_so)
+        .then(|| format!("its first {size} events are not those that were sealed at {}", own.checkpoint.sealed_at)))
 }
 
 /// Says whether the first events have this root: by the table of checkpoints, or, where that is damaged, by their leaves.

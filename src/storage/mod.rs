@@ -48,7 +48,7 @@ pub use projection::{InlineProjection, ProjectionStatus, UNIFORM_SCHEMA, fold_ev
 pub use reader::{PAGE, Reader};
 pub use report::{Evidence, Finding, Told, VerifyReport};
 pub use snapshot::{Kept, Snapshot};
-pub use store::{CHECKPOINT_FILE, Options, SqliteStore};
+pub use store::{CHECKPOINT_FILE, Options, Purpose, SqliteStore};
 pub use subscription::{Pages, Subscription, SubscriptionError};
 pub use verify::verify;
 pub use watermark::{Level, SpaceProbe, Watermarks};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::checkpoint::SignedCheckpoint;
 use super::database::{self, LOG_FILE};
 use super::error::{AppendError, OpenError, ReadError};
 use super::merkle::{Frontier, Hash};
@@ -347,13 +348,16 @@ impl Reader {
 
 /// Continues the tree from the last checkpoint's frontier, and returns the moment of the last event.
 ///
-/// A frontier that is not of the checkpoint's root is not gone on from: each root that is signed after it would be wrong.
+/// A frontier that is not of the root in the checkpoint's note is not gone on from: each root that is signed after it would be
+/// wrong.
 pub(super) fn load_tree(connection: &Connection) -> rusqlite::Result<(Frontier, Timestamp)> {
-    let sql = "SELECT size, frontier, root FROM checkpoints ORDER BY size DESC LIMIT 1";
-    let sealed = |row: &Row<'_>| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Vec<u8>>(1)?, row.get::<_, Hash>(2)?));
+    let sql = "SELECT size, frontier, note FROM checkpoints ORDER BY size DESC LIMIT 1";
+    let sealed =
+        |row: &Row<'_>| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Vec<u8>>(1)?, row.get::<_, String>(2)?));
     let sealed = connection.query_row(sql, [], sealed).optional()?;
-    let whole = |(size, bytes, root): (u64, Vec<u8>, Hash)| {
-        Frontier::from_bytes(size, &bytes).filter(|frontier| frontier.root() == root)
+    let whole = |(size, bytes, note): (u64, Vec<u8>, String)| {
+        let signed = SignedCheckpoint::parse(&note).ok()?.checkpoint;
+        Frontier::from_bytes(size, &bytes).filter(|frontier| (signed.size, signed.root) == (size, frontier.root()))
     };
     let mut tree = sealed.and_then(whole).unwrap_or_default();
     let mut recorded_at = last_moment(connection, tree.size())?;

@@ -36,8 +36,22 @@ pub(super) const LOCK_FILE: &str = "log.lock";
 /// Is how many batches a subscription may lag before it pages from disk.
 const BATCHES_HELD: usize = 64;
 
+/// Is what a log is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To work with it; a log without a key gets one.
+    #[default]
+    Work,
+    /// To record what somebody says of it, with the key that it has.
+    Amend,
+    /// To look at it: nothing is signed, and no key is made.
+    Look,
+}
+
 /// Is what a log needs to know to be opened.
 pub struct Options {
+    /// What it is opened for.
+    pub purpose: Purpose,
     /// The read models kept in the append transaction.
     pub projections: Vec<Box<dyn InlineProjection>>,
     /// Tells the time of recording.
@@ -64,6 +78,7 @@ impl Options {
     /// Returns the usual options.
     pub fn new(clock: Arc<dyn Clock>, key_dir: impl Into<PathBuf>, space: SpaceProbe) -> Self {
         Self {
+            purpose: Purpose::default(),
             projections: Vec::new(),
             clock,
             timekeeper: None,
@@ -126,7 +141,7 @@ impl SqliteStore {
             file::restrict(&ledger.path).map_err(OpenError::file(&ledger.path))?;
         }
         check_belonging(state, &ledger)?;
-        let signer = Signer::open(&options.key_dir, ledger.log)?;
+        let signer = Signer::open(&options.key_dir, ledger.log, options.purpose == Purpose::Work)?;
         let key_folder = options.key_dir.join(ledger.log.to_string());
         let known_keys = history::Keys::of(key_folder.clone(), &signer);
         let divergence = history::check(state, &ledger, &known_keys)?;
@@ -136,7 +151,7 @@ impl SqliteStore {
         }
         let (level, key, keys) = (room.level(), signer.key().clone(), Arc::clone(&ledger.keys));
         let reader = Reader::open(state)?;
-        let unaccepted = divergence.is_some();
+        let unsigned = divergence.is_some() || options.purpose == Purpose::Look;
         let shared = Arc::new(Shared {
             head: Mutex::new(ledger.head()),
             batches: Mutex::new(Some(broadcast::Sender::new(BATCHES_HELD))),
@@ -148,7 +163,7 @@ impl SqliteStore {
         let seal = (options.seal_events.max(1), options.seal_interval);
         let exports = [state.join(CHECKPOINT_FILE), known_keys.record()];
         let time = Time { clock: options.clock, keeper: options.timekeeper };
-        let mut writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), (exports, unaccepted), seal);
+        let mut writer = Writer::new(ledger, signer, room, time, Arc::clone(&shared), (exports, unsigned), seal);
         writer.look();
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));

@@ -107,6 +107,11 @@ fn rolled_back() -> Outcome {
     );
     node.must(&["ps"])?;
     node.stop()?;
+    // A look with other keys makes none and says nothing of the history.
+    let other = node.place.join("other-keys").to_string_lossy().into_owned();
+    let strange = node.berth(&["node", "accept-history", "--key-dir", &other, "--dry-run"])?;
+    check!(strange.code != 0 && strange.err.contains("no key of this log"), "{strange:?}");
+    check!(!std::path::Path::new(&other).exists(), "a look made keys");
     let keys = node.place.join("keys").to_string_lossy().into_owned();
     let accept = ["node", "accept-history", "--key-dir", &keys];
     let tried = node.must(&[&accept[..], &["--dry-run"]].concat())?;

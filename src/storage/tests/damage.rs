@@ -350,7 +350,7 @@ fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
     }
     let record = keys.join(home_log(&home)).join(RECORD_FILE);
     // The first history's record is signed by a key of which only the second's is left: both are put under one key.
-    let signer = Signer::open(&keys, Reader::open(&home.state()).unwrap().log()).unwrap();
+    let signer = Signer::open(&keys, Reader::open(&home.state()).unwrap().log(), false).unwrap();
     let first = checkpoint::SignedCheckpoint::parse(std::str::from_utf8(&both[0].1).unwrap()).unwrap().checkpoint;
     fs::write(&record, signer.sign(&first)).unwrap();
     let told = differs(&home);
@@ -363,6 +363,58 @@ fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
     tampered_in_place(&home, &change);
     let told = differs(&home);
     assert!(told.contains("was signed by none of its keys"), "{told}");
+}
+
+#[test]
+fn a_tree_that_does_not_follow_from_what_was_signed_is_not_gone_on_with() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 2);
+    wait(store.seal()).unwrap();
+    let note = fs::read_to_string(home.state().join(CHECKPOINT_FILE)).unwrap();
+    append(&store, commit("a", 2, &["x"])).unwrap();
+    drop(store);
+    // The record beside the keys lags: a daemon died before it wrote it. The newest note is the key's own; what the tree
+    // goes on from is another one, consistent with itself.
+    fs::write(home.options().key_dir.join(home_log(&home)).join(RECORD_FILE), &note).unwrap();
+    fs::write(home.state().join(CHECKPOINT_FILE), &note).unwrap();
+    let mut forged = merkle::Frontier::default();
+    (0..7).for_each(|leaf| forged.push([leaf; 32]));
+    let (root, frontier) = (merkle::hex(&forged.root()), merkle::hex(&forged.to_bytes()));
+    let leaf = merkle::hex(&[6; 32]);
+    tampered_in_place(
+        &home,
+        &format!(
+            "DROP TRIGGER IF EXISTS events_update; UPDATE events SET leaf = x'{leaf}' WHERE position = 7;
+             UPDATE checkpoints SET root = x'{root}', frontier = x'{frontier}' WHERE size = 7"
+        ),
+    );
+    let told = differs(&home);
+    assert!(told.contains("its first 7 events are not those that were sealed"), "{told}");
+}
+
+#[test]
+fn who_only_looks_signs_nothing_and_makes_no_key() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    drop(store);
+    tampered_in_place(&home, "DROP TRIGGER checkpoints_delete; DELETE FROM checkpoints");
+    let look = |keys: &std::path::Path, purpose| {
+        let options = Options { purpose, key_dir: keys.to_owned(), ..home.options() };
+        SqliteStore::open(&home.state(), options).map(|store| store.divergence())
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    for purpose in [Purpose::Look, Purpose::Amend] {
+        let error = look(elsewhere.path(), purpose).unwrap_err();
+        assert!(error.to_string().contains("--key-dir"), "{error}");
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "no key was made");
+    let signed = || Reader::open(&home.state()).unwrap().checkpoints().unwrap().len();
+    assert_eq!(look(&home.options().key_dir, Purpose::Look).unwrap(), None);
+    assert_eq!(signed(), 0);
+    look(&home.options().key_dir, Purpose::Work).unwrap();
+    assert_eq!(signed(), 1);
 }
 
 fn home_log(home: &Home) -> String {
