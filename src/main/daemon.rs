@@ -24,6 +24,7 @@ use berth::projections::query::{Moment, Query};
 use berth::scheduler::ticker::Ticker;
 use berth::storage::{Divergence, EventStore, Level, OpenError, Options, SpaceProbe, SqliteStore};
 use berth::types::{Clock, ClockWatch, Subnet, Timestamp};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
@@ -233,7 +234,9 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     let last_look = query.clone();
     let ports = ports(&setup, &store, &host, (Arc::clone(&registry), query.clone()), (findings, ending));
     let serving = berth::api::serve(ports, &socket);
-    actix::spawn(end_on_signal(end));
+    // Listened for before anybody is told that all is ready: one that came earlier than that would end the process.
+    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    actix::spawn(end_on_signal(signals, end));
     berth::sys::service::notify(if begun {
         "READY=1"
     } else {
@@ -463,13 +466,7 @@ fn unseen(error: io::Error) -> berth::domain::Failure {
 }
 
 /// Ends the daemon at SIGTERM or SIGINT; containers go on.
-async fn end_on_signal(end: watch::Sender<bool>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received");
-        return;
-    };
+async fn end_on_signal([mut terminate, mut interrupt]: [Signal; 2], end: watch::Sender<bool>) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

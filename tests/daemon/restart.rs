@@ -1,7 +1,9 @@
 //! The daemon ends in order, is replaced by another program, and finds what became of containers without it.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use crate::harness::{Outcome, Stop, need, remains};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("containers outlive a daemon that ends in order", outlive),
+    ("a daemon that is told to end as soon as it is ready ends in order", at_once),
     ("a daemon of another path takes over what runs", upgrade),
     ("what ends while no daemon runs is found at the next start", unseen),
     ("a daemon of another control group still reaches what an earlier one started", elsewhere),
@@ -31,6 +34,27 @@ fn node(name: &str) -> Result<Node, Stop> {
 
 fn pid_of(row: &Value) -> i32 {
     row["init"]["pid"].as_i64().unwrap_or_default() as i32
+}
+
+fn at_once() -> Outcome {
+    let mut node = Node::begin("at-once")?;
+    node.stop()?;
+    let (socket, log) = (node.place.join("notify"), node.place.join("daemon.log"));
+    let manager = UnixDatagram::bind(&socket)?;
+    manager.set_read_timeout(Some(PATIENCE))?;
+    for round in 0..3 {
+        let words = fs::File::options().append(true).open(&log)?;
+        let mut daemon = node.command().env("NOTIFY_SOCKET", &socket).stdout(Stdio::null()).stderr(words).spawn()?;
+        let mut told = [0; 256];
+        while !told.starts_with(b"READY=1") {
+            manager.recv(&mut told)?;
+        }
+        berth::sys::process::kill(daemon.id() as i32, 15)?;
+        let status = daemon.wait()?;
+        check!(status.success(), "round {round}: it ended with {status}: {}", node.words());
+    }
+    node.start()?;
+    node.finish()
 }
 
 const PLAIN: &[&str] = &["--disk-kind", "directory"];
