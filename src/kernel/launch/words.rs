@@ -10,7 +10,7 @@ use crate::sys::{poll, socket};
 use crate::types::ManagedFile;
 
 const LENGTH_MAX: usize = 16 * 1024;
-/// More characters of a failure's words than these are not passed on: they may name what the caller gave.
+/// What a failure's words may take as JSON: they may name what the caller gave.
 const WORDS_MAX: usize = 1000;
 /// More warnings than these are counted only.
 const WARNINGS_MAX: usize = 10;
@@ -83,10 +83,24 @@ impl Word {
     }
 }
 
+/// As much of a text as takes no more than its share of a message.
 fn short(text: &str) -> String {
-    match text.char_indices().nth(WORDS_MAX) {
-        Some((end, _)) => format!("{} …", &text[..end]),
-        None => text.to_owned(),
+    let mut length = 0;
+    for (at, character) in text.char_indices() {
+        length += written(character);
+        if length > WORDS_MAX {
+            return format!("{} …", &text[..at]);
+        }
+    }
+    text.to_owned()
+}
+
+/// Says how many bytes a character takes in JSON.
+fn written(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
     }
 }
 
@@ -154,5 +168,39 @@ pub fn expect_entered(socket: &OwnedFd, patience: Duration) -> Result<Told, Fail
         Some((Word::Failed(failure), _)) => Err(failure),
         Some((word, _)) => Err(Failure::new("enter the container", format!("the helper said {word:?}"))),
         None => Err(Failure::new("enter the container", "the helper died")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrives(word: &Word) -> Word {
+        let (one, other) = socket::pair().unwrap();
+        word.send(&one, &[]).unwrap();
+        Word::receive(&other).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn what_names_files_of_the_container_fits_into_a_message_whatever_their_names_are() {
+        for name in ["\u{1}", "\u{7f}", "\"", "\\", "ä", "😀", "\n", "x"] {
+            let long = name.repeat(5000);
+            let prepared = Prepared { warnings: vec![long.clone(); 50], ..Prepared::default() };
+            let Word::Prepared(told) = arrives(&Word::Prepared(prepared)) else { panic!("another word") };
+            assert_eq!(told.warnings.len(), WARNINGS_MAX + 1, "{name:?}");
+            assert!(told.warnings[0].ends_with('…') && told.warnings[10].starts_with("40 more"), "{name:?}");
+            let failure = Failure { step: long.clone(), reason: long, errno: Some(1) };
+            assert!(matches!(arrives(&Word::Failed(failure)), Word::Failed(_)), "{name:?}");
+        }
+        let plain = Word::Prepared(Prepared { warnings: vec!["ä\n".to_owned()], ..Prepared::default() });
+        assert_eq!(arrives(&plain), plain);
+    }
+
+    #[test]
+    fn a_character_takes_in_json_what_is_said() {
+        for character in ('\0'..'\u{3000}').chain(['😀']) {
+            let text = serde_json::to_string(&character.to_string()).unwrap();
+            assert_eq!(text.len() - 2, written(character), "{character:?}");
+        }
     }
 }
