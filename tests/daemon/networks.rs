@@ -1,5 +1,6 @@
 //! Networks that somebody else takes parts of away.
 
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -78,9 +79,16 @@ fn removed() -> Outcome {
     run(&["ip", "link", "delete", &port])?;
     made_again(&node, 4, &format!("the port {port}"))?;
     talk(&node)?;
+    // The record by which it is known is damaged as well.
+    let record = Path::new("/run/berth").join(&instance).join("containers").join(&id).join("link.json");
+    std::fs::write(&record, "{")?;
+    run(&["ip", "link", "delete", &port])?;
+    made_again(&node, 5, &format!("the port {port}"))?;
+    talk(&node)?;
+    check!(std::fs::read_to_string(&record)?.contains(&port), "the record is as it was");
     node.must(&["container", "stop", "c1", "--kill"])?;
     thread::sleep(Duration::from_millis(500));
-    made_again(&node, 4, "")?; // a port that goes with its container is not missed
+    made_again(&node, 5, "")?; // a port that goes with its container is not missed
     node.finish()
 }
 

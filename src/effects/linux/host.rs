@@ -129,7 +129,9 @@ impl LinuxHost {
                 }
                 return Ok(Facts::Network { shortcomings });
             }
-            HostEffect::EnsureNetwork { bridge, .. } if step == "ports" => self.ensure_ports(bridge),
+            HostEffect::EnsureNetwork { network, bridge, subnet } if step == "ports" => {
+                self.ensure_ports(*network, bridge, *subnet);
+            }
             HostEffect::EnsureNetworkGone { bridge, .. } if step == "bridge" => {
                 self.networks.ensure_network_gone(bridge)?;
             }

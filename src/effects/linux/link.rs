@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::failure::cannot;
 use super::host::LinuxHost;
 use crate::domain::effect::{Failure, RunSpecification};
+use crate::domain::network::link_address;
 use crate::effects::{Host as _, Observation};
 use crate::events::Lease;
+use crate::shim::protocol::{SPEC_FILE, Spec};
 use crate::shim::record;
 use crate::types::{ContainerId, NetworkId, Subnet};
 
@@ -48,8 +50,8 @@ impl LinuxHost {
 
     /// Connects the running containers of a network again: with their bridge their ports were lost, with its rules their
     /// leases. One that ends meanwhile is nobody's loss.
-    pub(super) fn ensure_ports(&self, bridge: &str) {
-        for (container, link) in self.links_of(bridge) {
+    pub(super) fn ensure_ports(&self, network: NetworkId, bridge: &str, subnet: Subnet) {
+        for (container, link) in self.links_of(network, bridge, subnet) {
             let Observation::Running { init, .. } = self.look(container) else { continue };
             match self.networks.ensure_link(&link.lease, init.pid, &link.port) {
                 Ok(warnings) => {
@@ -74,7 +76,7 @@ impl LinuxHost {
         rules: bool,
     ) -> Result<Vec<String>, Failure> {
         let running = |container| matches!(self.look(container), Observation::Running { .. });
-        let links = self.links_of(bridge).into_iter().filter(|(container, _)| running(*container));
+        let links = self.links_of(network, bridge, subnet).into_iter().filter(|(container, _)| running(*container));
         let ports: Vec<String> = links.map(|(_, link)| link.port).collect();
         self.networks.missing(network, bridge, subnet, &ports, rules)
     }
@@ -87,9 +89,34 @@ impl LinuxHost {
         self.networks.shortcomings(bridge, subnet)
     }
 
-    fn links_of(&self, bridge: &str) -> Vec<(ContainerId, Link)> {
-        let link = |container| record::read::<Link>(&self.runtime_of(container), LINK_FILE).ok().flatten();
-        let links = self.observed().into_iter().filter_map(|container| Some((container, link(container)?)));
-        links.filter(|(_, link)| link.lease.bridge == bridge).collect()
+    fn links_of(&self, network: NetworkId, bridge: &str, subnet: Subnet) -> Vec<(ContainerId, Link)> {
+        let link = |container| match record::read::<Link>(&self.runtime_of(container), LINK_FILE) {
+            Ok(link) => link.filter(|link| link.lease.bridge == bridge),
+            Err(error) => {
+                tracing::warn!(%container, %error, "the record of its link is damaged; it is made anew from the order");
+                self.link_as_ordered(container, network, bridge, subnet)
+            }
+        };
+        self.observed().into_iter().filter_map(|container| Some((container, link(container)?))).collect()
+    }
+
+    /// Makes the record of a link anew, for a container of this network: all of it follows from its address.
+    fn link_as_ordered(
+        &self,
+        container: ContainerId,
+        network: NetworkId,
+        bridge: &str,
+        subnet: Subnet,
+    ) -> Option<Link> {
+        let directory = self.runtime_of(container);
+        let ordered = record::read_if_whole::<Spec>(&directory, SPEC_FILE)?.container?;
+        let address = ordered.names.address.filter(|address| subnet.contains(*address))?;
+        let (bridge, gateway, mac) = (bridge.to_owned(), subnet.first_host(), link_address(network, address));
+        let lease = Lease { network, bridge, subnet, address, gateway, mac };
+        let link = Link { lease, port: self.networks.port_name(container) };
+        if let Err(error) = record::write(&directory, LINK_FILE, &link) {
+            tracing::warn!(%container, %error, "the record of its link cannot be written");
+        }
+        Some(link)
     }
 }
