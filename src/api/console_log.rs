@@ -160,10 +160,13 @@ impl Reading {
 
     /// Goes on with what came after the file that was read to its end; false if something between is lost.
     fn go_on(&mut self) -> io::Result<bool> {
-        let done = self.files.pop_front().map(|file| identity(&file)).transpose()?;
+        // Open until it is compared: the number of a file that is closed can be another one's at once.
+        let done = self.files.pop_front();
         let (older, newer) = halves(&self.path)?;
         let of = |file: &Option<File>| file.as_ref().map(identity).transpose();
-        let follows = older.is_none() || of(&older)? == done || of(&newer)? == done;
+        let was = of(&done)?;
+        let follows = older.is_none() || of(&older)? == was || of(&newer)? == was;
+        drop(done);
         let skipped = if follows { None } else { older };
         self.files.extend(skipped.into_iter().chain(newer));
         Ok(follows)

@@ -32,8 +32,12 @@ impl ConsoleLog {
 
     /// Appends; a full disk loses output rather than stopping the container.
     pub fn append(&mut self, bytes: &[u8]) {
-        if self.length + bytes.len() as u64 > self.half {
-            let _ = self.rotate();
+        if self.length + bytes.len() as u64 > self.half && self.rotate().is_err() {
+            // Where there is no room for another file, what was printed before gives way.
+            if self.file.set_len(0).is_err() {
+                return;
+            }
+            self.length = 0;
         }
         if self.file.write_all(bytes).is_ok() {
             self.length += bytes.len() as u64;
@@ -41,9 +45,16 @@ impl ConsoleLog {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        fs::rename(&self.path, self.path.with_extension("log.1"))?;
-        self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        self.length = 0;
+        // The new one is there before the old one loses its name: there may be no room for it.
+        let new = self.path.with_extension("log.new");
+        let _ = fs::remove_file(&new);
+        let file = OpenOptions::new().create_new(true).append(true).open(&new)?;
+        match fs::rename(&self.path, self.path.with_extension("log.1")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {} // one that is gone already left room
+        }
+        fs::rename(&new, &self.path)?;
+        (self.file, self.length) = (file, 0);
         Ok(())
     }
 }
@@ -155,5 +166,29 @@ mod tests {
         let length = |name: &str| fs::metadata(directory.path().join(name)).unwrap().len();
         assert!(length("console.log") + length("console.log.1") <= 64 * 1024);
         assert_eq!(fs::read(directory.path().join(LOG)).unwrap().last(), Some(&99));
+    }
+
+    #[test]
+    fn without_room_for_another_file_the_log_keeps_its_limit_and_its_last_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let obstacle = directory.path().join("console.log.new");
+        fs::create_dir(&obstacle).unwrap();
+        let mut log = ConsoleLog::open(directory.path(), 64 * 1024).unwrap();
+        let mut print = |numbers: std::ops::Range<u8>| {
+            for number in numbers {
+                log.append(&[number; 4096]);
+            }
+        };
+        let read = |name: &str| fs::read(directory.path().join(name)).unwrap_or_default();
+        print(0..100);
+        assert!(read(LOG).len() <= 32 * 1024 && read("console.log.1").is_empty());
+        assert_eq!(read(LOG).last(), Some(&99));
+        fs::remove_dir(&obstacle).unwrap();
+        print(100..200);
+        assert_eq!((read(LOG).last(), read("console.log.1").len()), (Some(&199), 32 * 1024));
+        // Somebody took the file away.
+        fs::remove_file(directory.path().join(LOG)).unwrap();
+        print(200..220);
+        assert_eq!(read(LOG).last(), Some(&219));
     }
 }
