@@ -225,11 +225,6 @@ impl Supervisor {
             descriptors.push(upper);
             directories.push(Directory::Upper);
         }
-        if let Life::Running { init, .. } = &self.life {
-            let root = format!("/proc/{}/root", init.pid);
-            descriptors.push(descriptor::open_directory(root.as_ref()).step("open the container's root")?);
-            directories.push(Directory::Merged);
-        }
         Ok((Reply::Disk { directories }, descriptors))
     }
 

@@ -333,8 +333,6 @@ pub enum Directory {
     Disk,
     /// The overlay's upper layer: the container's own files.
     Upper,
-    /// The container's root as it sees it (while it runs).
-    Merged,
 }
 
 /// What subscribers are told.

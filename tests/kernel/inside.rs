@@ -27,6 +27,7 @@ pub fn run_if_asked() {
         "nest" => nest(),
         "send-file" => send_file(),
         "hold-file" => hold_file(),
+        "live-elsewhere" => live_elsewhere(),
         "send-connection" => send_connection(),
         _ => return,
     };
@@ -88,10 +89,30 @@ fn hold_file() -> io::Result<String> {
     Ok("open".to_owned())
 }
 
+/// Takes a file system of its own, which never opens a directory, for its root.
+fn live_elsewhere() -> io::Result<String> {
+    fs::create_dir("/place")?;
+    let device = mount_as(0o040_755)?;
+    // SAFETY: there is one thread, and the child goes on as any program does.
+    match unsafe { libc::fork() } {
+        0 => {
+            serve(device);
+            std::process::exit(0);
+        }
+        _ => drop(device),
+    }
+    std::os::unix::fs::chroot("/place")?;
+    Ok("gone".to_owned())
+}
+
 fn mount() -> io::Result<File> {
-    let device = File::options().read(true).write(true).open("/dev/fuse")?;
     fs::write("/place", "")?;
-    let options = format!("fd={},rootmode=100000,user_id=0,group_id=0\0", device.as_raw_fd());
+    mount_as(0o100_000)
+}
+
+fn mount_as(mode: u32) -> io::Result<File> {
+    let device = File::options().read(true).write(true).open("/dev/fuse")?;
+    let options = format!("fd={},rootmode={mode:o},user_id=0,group_id=0\0", device.as_raw_fd());
     let (none, kind) = (c"none".as_ptr(), c"fuse".as_ptr());
     // SAFETY: strings that live across the call.
     let mounted = unsafe { libc::mount(none, c"/place".as_ptr(), kind, 0, options.as_ptr().cast()) };
@@ -107,12 +128,13 @@ fn serve(mut device: File) {
     const INITIALIZE: u32 = 26;
     const OPEN: u32 = 14;
     const FLUSH: u32 = 25;
+    const OPEN_DIRECTORY: u32 = 27;
     let mut request = vec![0_u8; 1 << 18];
     while let Ok(length) = device.read(&mut request) {
         let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
         let operation = word(4);
         let body: Vec<u32> = match operation {
-            FLUSH => continue,
+            FLUSH | OPEN_DIRECTORY => continue,
             // Version 7.31 and no feature; all else zero, as long as the kernel wants it.
             INITIALIZE => [7, 31, 0, 0, 0, 1 << 16, 1].into_iter().chain([0; 9]).collect(),
             // A handle, and that the kernel is to keep no page of it.

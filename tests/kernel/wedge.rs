@@ -4,7 +4,9 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use berth::shim::client::Client;
+use berth::shim::protocol::{Directory, Init};
 use berth::sys::fs::{DirectoryStack, make_directory, open_root};
+use berth::sys::signal;
 
 use crate::check;
 use crate::drain;
@@ -15,6 +17,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("groups nested beyond every path are bounded, entered, and taken away", nested_groups),
     ("a group of an old hierarchy goes, however deep others lie in it", deep_groups),
     ("a file whose close never ends holds no supervisor up", file_without_end),
+    ("a first process that lives in a file system of its own keeps nobody from its disk", lives_elsewhere),
     ("a connection that lingers holds no supervisor up", lingering_connection),
 ];
 
@@ -74,4 +77,16 @@ fn lingering_connection() -> Outcome {
     let (test, said) = container_with("send-connection")?;
     check!(said == "done sent", "{said}");
     goes_on_and_ends(test)
+}
+
+fn lives_elsewhere() -> Outcome {
+    let mut plan = Plan::busybox()?.with_layer(drain::lower()?);
+    let argv = [drain::INSIDE, "act", "live-elsewhere"].map(str::to_owned).to_vec();
+    plan.init = Init::Own { argv, stop_signal: signal::TERMINATE };
+    let test = TestContainer::start(plan)?;
+    test.wait_console("done gone")?;
+    let client = Client::connect(&test.spec.control_socket, PATIENCE)?;
+    let kinds: Vec<_> = client.open_disk()?.into_iter().map(|(kind, _)| kind).collect();
+    check!(kinds == [Directory::Disk, Directory::Upper], "{kinds:?}");
+    test.finish().map(drop)
 }
