@@ -30,11 +30,7 @@ pub fn keep_only(keep: u64) -> io::Result<()> {
             break;
         }
     }
-    let ambient = libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong;
-    // SAFETY: plain numbers.
-    check::int(unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, ambient, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong)
-    })?;
+    clear_ambient()?;
     set(keep & permitted()?)
 }
 
@@ -72,6 +68,20 @@ pub fn raise_permitted() -> io::Result<()> {
     let raised = halves()?.map(|half| Half { effective: half.permitted, ..half });
     // SAFETY: header and two data halves are what version 3 of capset(2) reads.
     check::long(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, raised.as_ptr()) }).map(drop)
+}
+
+/// Takes off what goes on to the next program beside what its file and user give (inheritable and ambient set), and makes
+/// every permitted capability effective.
+pub fn forget_inherited() -> io::Result<()> {
+    clear_ambient()?;
+    set(permitted()?)
+}
+
+fn clear_ambient() -> io::Result<()> {
+    let ambient = libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong;
+    let zero: libc::c_ulong = 0;
+    // SAFETY: plain numbers.
+    check::int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, ambient, zero, zero, zero) }).map(drop)
 }
 
 fn set(bits: u64) -> io::Result<()> {

@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 
-use super::check;
+use super::{capability, check};
 
 /// Nanoseconds by which the kernel may be late with a timer: its own first value.
 const TIMER_SLACK: libc::c_ulong = 50_000;
@@ -18,6 +18,12 @@ const CORE_DUMP_FILTER: &str = "0x33";
 const IO_PRIORITY_OF_PROCESS: libc::c_int = 1;
 /// `KEYCTL_JOIN_SESSION_KEYRING` of linux/keyctl.h.
 const JOIN_SESSION_KEYRING: libc::c_int = 1;
+/// `PR_SET_IO_FLUSHER` of linux/prctl.h.
+const SET_IO_FLUSHER: libc::c_int = 57;
+/// `PR_SET_SPECULATION_CTRL` of linux/prctl.h, and its kinds with the kernel's own first values: `PR_SPEC_STORE_BYPASS` and
+/// `PR_SPEC_INDIRECT_BRANCH` are `PR_SPEC_ENABLE`, `PR_SPEC_L1D_FLUSH` is `PR_SPEC_DISABLE`.
+const SET_SPECULATION: libc::c_int = 53;
+const SPECULATION: [(libc::c_ulong, libc::c_ulong); 3] = [(0, 1 << 1), (1, 1 << 1), (2, 1 << 2)];
 /// "Nobody logged in" of audit(7).
 const NO_LOGIN: &str = "4294967295";
 /// The limits of descriptors of a program, as systemd gives them; the soft one is so low since some cannot have more
@@ -31,8 +37,10 @@ const NO_LIMIT: u64 = libc::RLIM_INFINITY;
 /// Sets everything that is passed on to the kernel's own first values, but what [`set_oom_score`] sets.
 pub fn forget() {
     be_scheduled_plainly();
+    forget_utilisation();
     set_limits();
     set_marks();
+    let _ = capability::forget_inherited();
     let _ = join_new_keyring();
     let _ = fs::write("/proc/self/coredump_filter", CORE_DUMP_FILTER);
     let _ = fs::write("/proc/self/loginuid", NO_LOGIN);
@@ -52,6 +60,38 @@ fn be_scheduled_plainly() {
         // MPOL_DEFAULT: memory of the nearest node.
         libc::syscall(libc::SYS_set_mempolicy, 0, std::ptr::null::<libc::c_ulong>(), 0);
     }
+}
+
+/// `sched_attr` of linux/sched/types.h.
+#[repr(C)]
+#[derive(Default)]
+struct SchedulingAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+    utilisation_min: u32,
+    utilisation_max: u32,
+}
+
+/// Takes off the clamps of utilisation, by which the kernel chooses processors and their speed; it may have none.
+fn forget_utilisation() {
+    /// `SCHED_FLAG_KEEP_ALL`, `_UTIL_CLAMP_MIN` and `_UTIL_CLAMP_MAX` of linux/sched.h.
+    const KEEP_ALL_BUT_CLAMPS: u64 = 0x08 | 0x10 | 0x20 | 0x40;
+    let attributes = SchedulingAttributes {
+        size: size_of::<SchedulingAttributes>() as u32,
+        flags: KEEP_ALL_BUT_CLAMPS,
+        // -1 is "as the kernel has it".
+        utilisation_min: u32::MAX,
+        utilisation_max: u32::MAX,
+        ..SchedulingAttributes::default()
+    };
+    // SAFETY: the structure is what version 1 of sched_setattr(2) reads; it lives across the call.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
 }
 
 /// Sets the limits of getrlimit(2). What may run and what lies in memory is bounded by the control group.
@@ -123,11 +163,16 @@ fn set_marks() {
         (libc::PR_SET_SECUREBITS, 0),
         (libc::PR_SET_MEMORY_MERGE, 0),
         (libc::PR_MCE_KILL, libc::PR_MCE_KILL_CLEAR as libc::c_ulong),
+        (SET_IO_FLUSHER, 0),
+        (libc::PR_SET_TSC, libc::PR_TSC_ENABLE as libc::c_ulong),
     ];
     // SAFETY: only options that take plain numbers, and a plain number.
     unsafe {
         for (mark, value) in marks {
             libc::prctl(mark, value, zero, zero, zero);
+        }
+        for (kind, value) in SPECULATION {
+            libc::prctl(SET_SPECULATION, kind, value, zero, zero);
         }
         libc::personality(0);
         libc::setgroups(0, std::ptr::null());

@@ -55,10 +55,36 @@ fn be_odd() -> std::io::Result<()> {
             libc::setrlimit(resource, &raw const limit);
         }
         libc::dup2(0, 77);
+        be_odd_in_privileges();
     }
     let _ = fs::write("/proc/self/coredump_filter", "0x7f");
     // With the privilege the one of the packaged unit, otherwise one that needs none.
     fs::write("/proc/self/oom_score_adj", "-500").or_else(|_| fs::write("/proc/self/oom_score_adj", "300"))
+}
+
+/// What the kernel has no name for in the C library: capabilities beside those of the user, clamps, mitigations.
+unsafe fn be_odd_in_privileges() {
+    /// `CAP_NET_BIND_SERVICE` and `CAP_NET_RAW`.
+    const TWO: u32 = 1 << 10 | 1 << 13;
+    let header = [0x2008_0522_u32, 0];
+    let (mut data, zero) = ([0_u32; 6], 0 as libc::c_ulong);
+    // SAFETY: the header and the two halves that capget(2) and capset(2) of version 3 take; else plain numbers.
+    unsafe {
+        libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr());
+        data[2] = TWO;
+        libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr());
+        for capability in [10, 13] {
+            libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability, zero, zero);
+        }
+        // PR_SET_IO_FLUSHER, and PR_SET_SPECULATION_CTRL with PR_SPEC_DISABLE.
+        libc::prctl(57, 1 as libc::c_ulong, zero, zero, zero);
+        for kind in [0, 1] {
+            libc::prctl(53, kind as libc::c_ulong, 4 as libc::c_ulong, zero, zero);
+        }
+        // sched_setattr(2) with both clamps, all else kept.
+        let clamped: [u32; 14] = [56, 0, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0, 512, 768];
+        libc::syscall(libc::SYS_sched_setattr, 0, clamped.as_ptr(), 0);
+    }
 }
 
 fn spawned(adjust: impl FnOnce(&mut Command)) -> Result<TestContainer, Stop> {
@@ -70,8 +96,22 @@ fn spawned(adjust: impl FnOnce(&mut Command)) -> Result<TestContainer, Stop> {
 
 /// Tells what a process has of what is passed on, as far as it is to be seen in its folder of /proc.
 fn told(read: impl Fn(&str) -> Result<String, Stop>) -> Result<String, Stop> {
-    const LINES: [&str; 7] =
-        ["Umask:", "Groups:", "SigBlk:", "SigIgn:", "Cpus_allowed:", "THP_enabled:", "NoNewPrivs:"];
+    const LINES: [&str; 14] = [
+        "Umask:",
+        "Groups:",
+        "SigBlk:",
+        "SigIgn:",
+        "Cpus_allowed:",
+        "THP_enabled:",
+        "NoNewPrivs:",
+        "CapInh:",
+        "CapPrm:",
+        "CapEff:",
+        "CapBnd:",
+        "CapAmb:",
+        "Speculation_Store_Bypass:",
+        "SpeculationIndirectBranch:",
+    ];
     let status = read("status")?;
     let wanted = |line: &&str| LINES.iter().any(|start| line.starts_with(start));
     let mut all: Vec<String> = status.lines().filter(wanted).map(str::to_owned).collect();
@@ -82,6 +122,12 @@ fn told(read: impl Fn(&str) -> Result<String, Stop>) -> Result<String, Stop> {
     let stat = read("stat")?;
     let fields: Vec<&str> = stat.rsplit_once(") ").ok_or("no name in stat")?.1.split(' ').collect();
     all.push(format!("scheduling: {:?}", [15, 16, 37, 38].map(|index| fields.get(index))));
+    // PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE: writes back for others.
+    let flags: u64 = fields.get(6).and_then(|text| text.parse().ok()).ok_or("no flags in stat")?;
+    all.push(format!("flusher: {}", flags & 0x18_0000 != 0));
+    let scheduling = read("sched")?;
+    let clamps = scheduling.lines().filter(|line| line.contains("uclamp") && !line.starts_with("effective"));
+    all.extend(clamps.map(str::to_owned));
     all.push(format!("descriptor 77: {}", read("fdinfo/77")?.contains("pos:")));
     Ok(all.join("\n"))
 }
