@@ -202,6 +202,22 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     Ok(Peer { pid: credentials.pid, user: credentials.uid, group: credentials.gid })
 }
 
+/// Sends a whole frame by a link of the caller's network namespace, given by its number.
+#[cfg(test)]
+pub fn send_frame(link: u32, frame: &[u8]) -> io::Result<()> {
+    let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: sockaddr_ll is plain data, all-zero is valid.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    (to.sll_family, to.sll_ifindex) = (libc::AF_PACKET as u16, link as i32);
+    let length = size_of_val(&to) as libc::socklen_t;
+    // SAFETY: frame and address live across the call and are given with their lengths.
+    let sent = unsafe {
+        let (bytes, address) = (frame.as_ptr().cast(), (&raw const to).cast());
+        libc::sendto(socket.as_raw_fd(), bytes, frame.len(), 0, address, length)
+    };
+    check::long(sent as i64).map(drop)
+}
+
 /// Makes a connected pair of stream sockets.
 pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)

@@ -26,6 +26,8 @@ pub use foreign::{Way, obstacles};
 const LEASES: &str = "leases";
 /// The chain and the set that bound how many connections a container has in the host's table of them.
 const CONNECTIONS: &str = "connections";
+/// The empty chain that says that this kernel cannot bound them.
+const UNCOUNTED: &str = "uncounted";
 /// One container has at most one in so many of the connections that the host can keep.
 const CONNECTIONS_SHARE: u64 = 4;
 /// What the host can keep; there once connections are tracked (nf_conntrack-sysctl in the kernel's documentation).
@@ -46,15 +48,23 @@ pub enum Applied {
 /// What nft says, in its own words.
 pub fn ensure_network_rules(instance: &str, bridge: &str, subnet: Ipv4Subnet) -> Result<Applied, Failure> {
     let applied = apply(&network_rules(instance, bridge, subnet))?;
-    if let Some(all) =
-        std::fs::read_to_string(CONNECTIONS_OF_HOST).ok().and_then(|text| text.trim().parse::<u64>().ok())
-    {
-        // A kernel without nft_connlimit refuses it; the network goes on without.
-        if let Err(failure) = bound_connections(bridge, all / CONNECTIONS_SHARE) {
-            tracing::warn!(bridge, %failure, "a container can take every connection that the host keeps");
-        }
+    if applied == Applied::NoProgram {
+        return Ok(applied);
+    }
+    let bounded = match connections_of_host() {
+        Some(all) => bound_connections(bridge, all / CONNECTIONS_SHARE),
+        None => Err(Failure::permanent("the kernel does not say how many connections it keeps")),
+    };
+    // A kernel without nft_connlimit refuses it; the network goes on without, and says so where the rules are.
+    if let Err(failure) = bounded {
+        tracing::warn!(bridge, %failure, "a container can take every connection that the host keeps");
+        apply(&format!("add chain inet berth-{bridge} {UNCOUNTED}\n"))?;
     }
     Ok(applied)
+}
+
+fn connections_of_host() -> Option<u64> {
+    std::fs::read_to_string(CONNECTIONS_OF_HOST).ok()?.trim().parse().ok()
 }
 
 /// Bounds the connections of each address of a network: the table of them is one for the whole host, whoever opens them.
@@ -114,22 +124,30 @@ pub fn missing_rules(instance: &str, bridge: &str) -> Result<Vec<String>, Failur
     let mut missing = vec![];
     for (family, table, rules) in tables {
         let Some((_, json, _)) = run_nft(&["-j", "list", "table", family, &table], "")? else { return Ok(vec![]) };
-        let (own, bounds) = rules_in(&json);
-        if own < rules || bounds == Some(0) {
+        let found = rules_in(&json);
+        if found.own < rules || (family == "inet" && !found.bounds) {
             missing.push(format!("filter rules of the table {family} {table}"));
         }
     }
     Ok(missing)
 }
 
-/// Counts the rules of a table: those that every network has, and, where it has such a chain, those that bound connections.
-fn rules_in(json: &str) -> (usize, Option<usize>) {
+/// Is what a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rules {
+    /// How many rules there are of those that every network has.
+    own: usize,
+    /// Whether the connections are bounded, or the kernel cannot do it.
+    bounds: bool,
+}
+
+fn rules_in(json: &str) -> Rules {
     let listed = serde_json::from_str::<Value>(json).unwrap_or_default();
     let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let bounded = objects.iter().any(|object| object["chain"]["name"] == CONNECTIONS);
+    let uncounted = objects.iter().any(|object| object["chain"]["name"] == UNCOUNTED);
     let rules = objects.iter().filter_map(|object| object.get("rule"));
     let (bounds, own): (Vec<_>, Vec<_>) = rules.partition(|rule| rule["chain"] == CONNECTIONS);
-    (own.len(), bounded.then_some(bounds.len()))
+    Rules { own: own.len(), bounds: uncounted || !bounds.is_empty() }
 }
 
 /// Lets `port` send as this link address and this address, and as nothing else; in the thread's network namespace.

@@ -168,8 +168,8 @@ impl Networks {
         managers::ensure_gone(&self.run, &self.instance).map_err(cannot("remove drop-ins of", &self.instance))
     }
 
-    /// Names what is missing of a network: bridge, addresses, forwarding, the ports that are in use, and, if asked, filter
-    /// rules.
+    /// Names what is missing of a network: bridge, addresses, forwarding, the ports that are in use, the switches that close
+    /// these, and, if asked, filter rules.
     ///
     /// # Errors
     /// What the kernel or nft says.
@@ -202,6 +202,8 @@ impl Networks {
         missing.extend(forwarding::missing(&mut netlink, bridge).map_err(cannot("look at forwarding of", bridge))?);
         let connected = |port: &&String| links.iter().any(|link| link.name == **port && link.master == Some(index));
         missing.extend(ports.iter().filter(|port| !connected(port)).map(|port| format!("the port {port}")));
+        missing.extend(changed_switches(bridge, CLOSED_BRIDGE));
+        missing.extend(ports.iter().filter(connected).flat_map(|port| changed_switches(port, CLOSED)));
         if rules {
             missing.extend(firewall::missing_rules(&self.instance, bridge)?);
         }
@@ -330,11 +332,25 @@ const CLOSED: &[(&str, &str, &str)] = &[
     ("ipv4", "accept_redirects", "0"),
 ];
 
+/// The bridge carries IPv4 alone.
+const CLOSED_BRIDGE: &[(&str, &str, &str)] = &[("ipv6", "disable_ipv6", "1")];
+
+/// Names the switches of a link that somebody has changed; a kernel without the protocol has none.
+fn changed_switches(link: &str, switches: &[(&str, &str, &str)]) -> Vec<String> {
+    let is_other = |(protocol, switch, value): &&(&str, &str, &str)| {
+        std::fs::read_to_string(switch_of(link, protocol, switch)).is_ok_and(|now| now.trim() != *value)
+    };
+    switches.iter().filter(is_other).map(|(_, switch, _)| format!("the switch {switch} of {link}")).collect()
+}
+
+fn switch_of(link: &str, protocol: &str, switch: &str) -> String {
+    format!("/proc/sys/net/{protocol}/conf/{link}/{switch}")
+}
+
 /// Sets switches of a link (ip-sysctl in the kernel's documentation); a kernel without the protocol has none.
 fn set_switches(link: &str, switches: &[(&str, &str, &str)]) -> std::io::Result<()> {
     for (protocol, switch, value) in switches {
-        let path = format!("/proc/sys/net/{protocol}/conf/{link}/{switch}");
-        match std::fs::write(path, value) {
+        match std::fs::write(switch_of(link, protocol, switch), value) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -351,7 +367,7 @@ fn ensure_bridge(netlink: &mut Netlink, name: &str, mac: [u8; 6]) -> Result<Link
     match netlink.link(name).map_err(cannot("look for", name))? {
         Some(link) if link.bridge => {
             netlink.ignore_link_local(name).map_err(cannot("close the link-local group of", name))?;
-            set_switches(name, &[("ipv6", "disable_ipv6", "1")]).map_err(cannot("switch IPv6 off on", name))?;
+            set_switches(name, CLOSED_BRIDGE).map_err(cannot("switch IPv6 off on", name))?;
             Ok(link)
         }
         Some(_) => Err(Failure::permanent(format!("the name {name} is taken by a link that is no bridge"))),

@@ -224,11 +224,15 @@ fn the_rules_of_a_network_are_counted_as_they_are_written() {
     let verdicts = |line: &&str| ["accept", "drop", "masquerade"].iter().any(|word| line.ends_with(word));
     assert_eq!(own.lines().filter(verdicts).count(), RULES.0);
     assert_eq!(script.lines().filter(|line| line.starts_with("add rule")).count(), RULES.1);
-    assert_eq!(rules_in(r#"{"nftables": [{"metainfo": {}}, {"table": {}}, {"rule": {}}, {"rule": {}}]}"#), (2, None));
+    let found = |own, bounds| Rules { own, bounds };
+    let plain = r#"{"nftables": [{"metainfo": {}}, {"table": {}}, {"rule": {}}, {"rule": {}}]}"#;
+    assert_eq!(rules_in(plain), found(2, false));
     let bounded =
         r#"{"nftables": [{"chain": {"name": "connections"}}, {"rule": {"chain": "connections"}}, {"rule": {}}]}"#;
-    assert_eq!(rules_in(bounded), (1, Some(1)));
-    assert_eq!(rules_in("Error: No such file or directory"), (0, None));
+    assert_eq!(rules_in(bounded), found(1, true));
+    assert_eq!(rules_in(r#"{"nftables": [{"chain": {"name": "connections"}}, {"rule": {}}]}"#), found(1, false));
+    assert_eq!(rules_in(r#"{"nftables": [{"chain": {"name": "uncounted"}}]}"#), found(0, true));
+    assert_eq!(rules_in("Error: No such file or directory"), found(0, false));
 }
 
 #[test]

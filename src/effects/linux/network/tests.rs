@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::sys::netlink::{Changes, News, in_namespace, new_namespace};
+use crate::sys::socket::send_frame;
 use crate::types::MacAddress;
 
 const INSTANCE: &str = "00c0ffee";
@@ -199,58 +200,104 @@ fn one_container_does_not_take_every_connection_that_the_host_keeps() {
     let flush = ["flush", "chain", "inet", &format!("berth-{BRIDGE}"), "connections"];
     fixture.on_host(|_| std::process::Command::new("nft").args(flush).status()).unwrap();
     assert_eq!(missing().len(), 1);
+    for what in [["delete", "chain"], ["delete", "set"]] {
+        let delete = [what[0], what[1], "inet", &format!("berth-{BRIDGE}"), "connections"];
+        fixture.on_host(|_| std::process::Command::new("nft").args(delete).status()).unwrap();
+        assert_eq!(missing().len(), 1, "{what:?}");
+    }
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    assert_eq!(missing(), Vec::<String>::new());
 }
 
-/// Sends, as root of a container can, frames to a link-local group: one that speaks as a neighbour, a router's advertisement,
-/// and a datagram from somewhere else.
-const PAST_THE_BRIDGE: &str = r#"
-import socket, struct, sys
-own, other = (bytes.fromhex(text.replace(":", "")) for text in sys.argv[1:3])
-group = bytes.fromhex("0180c200000e")
-def total(data):
-    data += b"\0" * (len(data) % 2)
-    number = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while number >> 16:
-        number = (number & 0xffff) + (number >> 16)
-    return ~number & 0xffff
-wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-wire.bind(("eth0", 0))
-wire.send(group + other + b"\x88\xcc" + bytes(46))
-source, all_nodes = socket.inet_pton(socket.AF_INET6, "fe80::1"), socket.inet_pton(socket.AF_INET6, "ff02::1")
-body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 120, 0, 0) + b"\x01\x01" + own
-body = body[:2] + struct.pack("!H", total(source + all_nodes + struct.pack("!II", len(body), 58) + body)) + body[4:]
-wire.send(group + own + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + all_nodes + body)
-datagram = struct.pack("!HHHH", 9, 5999, 9, 0) + b"x"
-head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0, socket.inet_aton("8.8.8.8"),
-                   socket.inet_aton("10.77.3.1"))
-head = head[:10] + struct.pack("!H", total(head)) + head[12:]
-wire.send(group + own + b"\x08\x00" + head + datagram)
-"#;
+#[test]
+fn a_switch_of_a_port_or_a_bridge_that_somebody_changed_is_missed_and_set_again() {
+    let Some(fixture) = fixture() else { return };
+    fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
+    let (namespace, lease, port) = fixture.container(2);
+    let missing = || {
+        let ports = std::slice::from_ref(&port);
+        fixture.on_host(|networks| networks.missing(network(), BRIDGE, subnet(), ports, false)).unwrap()
+    };
+    assert_eq!(missing(), Vec::<String>::new());
+    for (link, protocol, switch, value) in [
+        (port.as_str(), "ipv4", "rp_filter", "0"),
+        (&port, "ipv4", "arp_ignore", "0"),
+        (&port, "ipv4", "accept_redirects", "1"),
+        (&port, "ipv6", "disable_ipv6", "0"),
+        (BRIDGE, "ipv6", "disable_ipv6", "0"),
+    ] {
+        fixture.on_host(|_| std::fs::write(switch_of(link, protocol, switch), value)).unwrap();
+        assert_eq!(missing(), [format!("the switch {switch} of {link}")]);
+        fixture.on_host(|networks| {
+            networks.ensure_network(network(), BRIDGE, subnet()).unwrap();
+            networks.ensure_link_in(&lease, &namespace, &port).unwrap();
+        });
+        assert_eq!(missing(), Vec::<String>::new(), "{switch} of {link}");
+    }
+}
+
+/// What root of a container can send to a link-local group: a frame that speaks as a neighbour, a router's advertisement, and
+/// a datagram from somewhere else.
+fn past_the_bridge(own: [u8; 6], other: [u8; 6]) -> [Vec<u8>; 3] {
+    let to_group = |from: [u8; 6], kind: u16, rest: &[&[u8]]| {
+        let group = [0x01, 0x80, 0xc2, 0, 0, 0x0e];
+        [group.as_slice(), &from, &kind.to_be_bytes(), &rest.concat()].concat()
+    };
+    let router = [&[0xfe, 0x80][..], &[0; 13], &[1]].concat();
+    let all_nodes = [&[0xff, 0x02][..], &[0; 13], &[1]].concat();
+    let mut advertisement = [&[134, 0, 0, 0, 64, 0, 0, 120][..], &[0; 8], &[1, 1], &own].concat();
+    let length = advertisement.len() as u8;
+    let pseudo = [router.as_slice(), &all_nodes, &[0, 0, 0, length, 0, 0, 0, 58], &advertisement].concat();
+    advertisement[2..4].copy_from_slice(&checksum(&pseudo));
+    let head = [0x60, 0, 0, 0, 0, length, 58, 255];
+    let datagram = [0, 9, 0x17, 0x6f, 0, 9, 0, 0, b'x'];
+    let mut ip = [0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 8, 8, 8, 8, 10, 77, 3, 1];
+    let sum = checksum(&ip);
+    ip[10..12].copy_from_slice(&sum);
+    [
+        to_group(other, 0x88cc, &[&[0; 46]]),
+        to_group(own, 0x86dd, &[&head, &router, &all_nodes, &advertisement]),
+        to_group(own, 0x0800, &[&ip, &datagram]),
+    ]
+}
+
+/// The checksum of the internet protocols (RFC 1071).
+fn checksum(data: &[u8]) -> [u8; 2] {
+    let words = data.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum >> 16 > 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
 
 #[test]
 fn frames_that_pass_by_the_bridge_reach_neither_its_table_nor_the_host() {
     let Some(fixture) = fixture() else { return };
     fixture.on_host(|networks| networks.ensure_network(network(), BRIDGE, subnet())).unwrap();
-    let ((attacker, own, _), (victim, other, port)) = (fixture.container(2), fixture.container(3));
+    let ((attacker, own, open), (victim, other, port)) = (fixture.container(2), fixture.container(3));
     let listener = fixture.on_host(|_| UdpSocket::bind("0.0.0.0:5999")).unwrap();
     assert!(datagram_arrives(&victim, &fixture.outside, IpAddr::from([192, 0, 2, 2]), PATIENCE));
-    let (own, other) = (own.mac.to_string(), other.mac.to_string());
-    let sent = in_namespace(attacker.as_fd(), || {
-        std::process::Command::new("python3").args(["-c", PAST_THE_BRIDGE, &own, &other]).status()
-    });
-    let Ok(sent) = sent.unwrap() else { return println!("skipped: no python3") };
-    assert!(sent.success());
+    let frames = past_the_bridge(*own.mac.as_bytes(), *other.mac.as_bytes());
+    let eth0 = Netlink::open_in(attacker.as_fd()).unwrap().link("eth0").unwrap().unwrap().index;
+    in_namespace(attacker.as_fd(), || frames.iter().for_each(|frame| send_frame(eth0, frame).unwrap())).unwrap();
+    let other = other.mac.to_string();
     listener.set_read_timeout(Some(MOMENT)).unwrap();
     assert!(listener.recv_from(&mut [0; 4]).is_err(), "a datagram from somewhere else reached the host");
     fixture.on_host(|_| {
         let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap();
         let default = format!("{} 00 ", "0".repeat(32));
         assert!(!routes.lines().any(|line| line.starts_with(&default) && !line.ends_with("lo")), "{routes}");
-        let table = std::process::Command::new("bridge").args(["fdb", "show", "br", BRIDGE]).output().unwrap();
-        let table = String::from_utf8(table.stdout).unwrap();
+        let table = std::process::Command::new("bridge").args(["fdb", "show", "br", BRIDGE]).output();
+        let table = String::from_utf8(table.expect("the program bridge, of iproute2").stdout).unwrap();
         let lines: Vec<&str> = table.lines().filter(|line| line.starts_with(&other)).collect();
         assert!(lines.iter().all(|line| line.contains(&port)) && !lines.is_empty(), "{table}");
     });
+    // They are such frames: a port that is not closed takes them.
+    fixture.on_host(|_| std::fs::write(switch_of(&open, "ipv4", "rp_filter"), "0")).unwrap();
+    in_namespace(attacker.as_fd(), || send_frame(eth0, &frames[2]).unwrap()).unwrap();
+    listener.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(listener.recv_from(&mut [0; 4]).unwrap().1.ip(), IpAddr::from([8, 8, 8, 8]));
 }
 
 #[test]
