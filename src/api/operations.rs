@@ -181,6 +181,7 @@ fn outcome(row: &OperationRow) -> WaitOutcome {
         state: row.state,
         reason: row.reason.clone(),
         warnings: row.warnings.clone(),
+        opened_at: Some(row.opened_at),
         closed_at: row.closed_at,
     }
 }

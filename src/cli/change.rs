@@ -159,7 +159,8 @@ pub fn apply_all(context: &mut Context<'_>, options: &ChangeOptions, changes: Ve
     round.end(context)
 }
 
-/// Asks for changes one after the other, each when the one before is done. A dry run can only tell of the first.
+/// Asks for changes one after the other, each when the one before is done, whether anybody reads of it or not. A dry run can
+/// only tell of the first.
 ///
 /// # Errors
 /// As [`apply_all`].
@@ -170,11 +171,12 @@ pub fn apply_in_turn(
 ) -> Result<Exit, Failure> {
     let client = context.client()?;
     let mut round = Round::new(options);
-    let mut changes = changes.into_iter();
+    let (mut changes, mut read) = (changes.into_iter(), true);
     for change in changes.by_ref() {
-        match round.begin(context, &client, &change)? {
-            Some(accepted) => round.finish(context, &client, &change, &accepted)?,
-            None => break,
+        let Some(accepted) = round.begin(context, &client, &change)? else { break };
+        match round.finish(context, &client, &change, &accepted) {
+            Err(Failure::OutputClosed) => read = false,
+            finished => finished?,
         }
         if round.ends.last() != Some(&Exit::Done) {
             break;
@@ -187,7 +189,8 @@ pub fn apply_in_turn(
         }
     }
     let last = round.ends.last().copied().unwrap_or(Exit::Done);
-    round.end(context).map(|_| last)
+    round.end(context)?;
+    if read { Ok(last) } else { Err(Failure::OutputClosed) }
 }
 
 /// Returns a size as an option takes it, to the byte.

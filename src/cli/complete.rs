@@ -29,6 +29,15 @@ pub fn graves() -> ArgValueCompleter {
     })
 }
 
+/// Completes the runs of restores in place that keep the files of before.
+pub fn unconfirmed() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let mut all = items(Target::new("/v1/restores"));
+        all.retain(|item| item["old_files_kept"] == true || item["state"] == "stuck");
+        fitting(&current.to_string_lossy(), &all, &["source_name", "requested_at"])
+    })
+}
+
 /// Completes names of templates.
 pub fn templates() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, "/v1/templates", &["state"]))

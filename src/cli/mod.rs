@@ -111,7 +111,7 @@ fn refuse(error: &clap::Error, words: &[String], mut screen: Screen) -> ExitCode
         screen.alarm(&usage::help(&root, &path));
         return Exit::Usage.into();
     }
-    usage::failure(error, &path).or_help_of(&path).tell(&mut screen, usage::wants_json(words)).into()
+    usage::failure(error, &path, &root).or_help_of(&path).tell(&mut screen, usage::wants_json(words)).into()
 }
 
 fn dispatch(root: &Root, words: &[String], screen: Screen, ports: &Ports) -> ExitCode {

@@ -19,7 +19,7 @@ use crate::api::client::default_state;
 
 /// System containers on Linux; every change is an event
 #[derive(Debug, Parser)]
-#[command(name = "berth", version, propagate_version = false, arg_required_else_help = true)]
+#[command(name = "berth", version, propagate_version = false, arg_required_else_help = true, max_term_width = 80)]
 #[command(after_long_help = concat!(
     "Names:\n  A thing is called by its name, its id, or the first four or more characters of its id.\n  ",
     "Backups also by NAME@latest and NAME@2 (two back).\n\n",
@@ -91,37 +91,68 @@ impl Global {
 #[command(defer = true)]
 pub enum Command {
     /// Containers: create, run, change, delete
-    #[command(subcommand, visible_alias = "ct")]
+    #[command(
+        subcommand,
+        visible_alias = "ct",
+        after_long_help = "Examples:\n  berth container create web1 --template debian --start\n  berth container list\n  berth container delete web1"
+    )]
     Container(container::Verb),
     /// Templates: the files that containers begin with
-    #[command(subcommand, visible_alias = "tpl")]
+    #[command(
+        subcommand,
+        visible_alias = "tpl",
+        after_long_help = "Examples:\n  berth template create debian --from-tar debian-13.tar.zst\n  berth template list"
+    )]
     Template(template::Verb),
     /// Networks: bridges and the addresses on them
-    #[command(subcommand, visible_alias = "net")]
+    #[command(
+        subcommand,
+        visible_alias = "net",
+        after_long_help = "Examples:\n  berth network create lab --subnet 10.40.0.0/24\n  berth network list"
+    )]
     Network(network::Verb),
     /// Stores: where backups lie
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = "Examples:\n  berth store create main /srv/backup\n  berth store list")]
     Store(store::Verb),
     /// Backups: make, look into, restore
-    #[command(subcommand, visible_alias = "bk")]
+    #[command(
+        subcommand,
+        visible_alias = "bk",
+        after_long_help = "Examples:\n  berth backup run web1\n  berth backup list web1\n  berth backup restore web1@latest --to web1-test"
+    )]
     Backup(backup::Verb),
     /// Schedules: what is done by itself, and when
-    #[command(subcommand, visible_alias = "sch")]
+    #[command(
+        subcommand,
+        visible_alias = "sch",
+        after_long_help = "Examples:\n  berth schedule create nightly --cron '30 2 * * *' --action backup --select all\n  berth schedule next nightly"
+    )]
     Schedule(schedule::Verb),
     /// Runs of maintenance and what they found
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = "Examples:\n  berth maintenance list --container web1")]
     Maintenance(maintenance::Verb),
     /// Operations: work under way and done
-    #[command(subcommand, visible_alias = "op")]
+    #[command(
+        subcommand,
+        visible_alias = "op",
+        after_long_help = "Examples:\n  berth operation list --open\n  berth operation wait 7q2mabcd"
+    )]
     Operation(operation::Verb),
     /// Events: everything that ever happened
-    #[command(subcommand, visible_alias = "ev")]
+    #[command(
+        subcommand,
+        visible_alias = "ev",
+        after_long_help = "Examples:\n  berth event list --since 6h\n  berth event follow"
+    )]
     Event(event::Verb),
     /// This machine
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = "Examples:\n  berth node status")]
     Node(node::Verb),
     /// Proof that the log is whole
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "Examples:\n  berth audit verify\n  berth audit checkpoint --to /mnt/usb/berth.checkpoint"
+    )]
     Audit(audit::Verb),
     /// List containers (= container list)
     #[command(display_order = 100)]

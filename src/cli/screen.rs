@@ -73,6 +73,14 @@ impl Screen {
         }
     }
 
+    /// Goes on as where the reader of the output has left.
+    #[cfg(test)]
+    pub fn lose_reader(&mut self) {
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().expect("there are sockets");
+        drop(reader);
+        self.out = Box::new(writer);
+    }
+
     /// Writes text that is already safe: a table, a JSON document.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The command line as a whole: the tree of commands, and what goes over the socket.
 
+mod hints;
 mod server;
 mod sweep;
 mod talk;
@@ -66,12 +67,22 @@ struct Said {
 
 /// Runs a command line for a state directory.
 fn berth(state: &Path, words: &str) -> Said {
+    said(state, words, |_| {})
+}
+
+/// Runs a command line whose output nobody reads.
+fn unread(state: &Path, words: &str) -> Said {
+    said(state, words, Screen::lose_reader)
+}
+
+fn said(state: &Path, words: &str, prepare: fn(&mut Screen)) -> Said {
     let mut arguments = vec!["berth", "--state", state.to_str().unwrap()];
     let words = tree::split(words);
     arguments.extend(words.iter().map(String::as_str));
     let (out, err) = (Buffer::default(), Buffer::default());
     let mut screen = Screen::of_buffers(out.clone(), err.clone());
     screen.quiet = words.iter().any(|word| word == "-q");
+    prepare(&mut screen);
     let code = super::run_on(&arguments, screen, &ports());
     Said { code: format!("{code:?}"), out: out.text(), err: err.text() }
 }

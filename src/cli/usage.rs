@@ -9,12 +9,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
 use super::failure::Failure;
+use crate::types::suggest;
 
 /// How many words that may have been meant are told.
 const SUGGESTIONS_MAX: usize = 3;
 
 /// Returns what the parser holds against a command line.
-pub fn failure(error: &Error, path: &str) -> Failure {
+pub fn failure(error: &Error, path: &str, root: &Command) -> Failure {
     let (code, message) = match error.kind() {
         ErrorKind::ValueValidation => ("usage.value", wrong_value(error)),
         ErrorKind::InvalidValue => ("usage.value", no_such_value(error)),
@@ -31,10 +32,20 @@ pub fn failure(error: &Error, path: &str) -> Failure {
         _ => ("usage.other", first_line(error)),
     };
     let failure = Failure::usage(code, message);
+    if let Some(noun) = noun_with(root, path, &text(error, ContextKind::InvalidSubcommand)) {
+        return failure.hinted(format!("berth {noun} {} --help", text(error, ContextKind::InvalidSubcommand)));
+    }
     match suggestion(error) {
         Some(words) => failure.hinted(format!("did you mean {words}?")),
         None => failure,
     }
+}
+
+/// Finds the noun whose verb was typed without it.
+fn noun_with(root: &Command, path: &str, verb: &str) -> Option<String> {
+    let has_it = |noun: &&Command| noun.get_subcommands().any(|known| known.get_name() == verb);
+    let found = root.get_subcommands().find(has_it).filter(|_| path == "berth" && verb != "help");
+    found.map(|noun| noun.get_name().to_owned())
 }
 
 /// Returns the command that a line of words is for, as far as it is one: `berth container create`.
@@ -115,10 +126,20 @@ fn conflict(error: &Error) -> String {
 
 fn suggestion(error: &Error) -> Option<String> {
     let kinds = [ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
-    let mut words: Vec<String> = kinds.into_iter().flat_map(|kind| texts(error, kind)).collect();
+    let typed = [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg]
+        .into_iter()
+        .find_map(|kind| texts(error, kind).into_iter().next().filter(|typed| !typed.is_empty()));
+    let near = |word: &String| typed.as_deref().is_none_or(|typed| is_near(typed, word));
+    let mut words: Vec<String> = kinds.into_iter().flat_map(|kind| texts(error, kind)).filter(near).collect();
     words.reverse(); // The nearest comes last.
     words.truncate(SUGGESTIONS_MAX);
     if words.is_empty() { None } else { Some(words.join(" or ")) }
+}
+
+/// The parser guesses by likeness alone, so that `set` becomes `stop`; here a guess is what a typing mistake leads to.
+fn is_near(typed: &str, meant: &str) -> bool {
+    let bare = |word: &str| word.trim_start_matches('-').split(['=', ' ']).next().unwrap_or_default().to_owned();
+    suggest(&bare(typed), [bare(meant).as_str()]).is_some()
 }
 
 /// Returns the option alone, `--memory` of `--memory <SIZE>`; what has no option is called by its place.
@@ -154,6 +175,16 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn only_what_a_typing_mistake_leads_to_is_suggested() {
+        for (typed, meant) in [("strat", "start"), ("--memroy", "--memory"), ("contaner", "container"), ("pss", "ps")] {
+            assert!(is_near(typed, meant), "{typed}");
+        }
+        for (typed, other) in [("set", "stop"), ("--all", "--kill"), ("delete", "defragment"), ("list", "logs")] {
+            assert!(!is_near(typed, other), "{typed}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl QueryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { suggestion: Some(name), .. } => Some(format!("did you mean {name}?")),
-            Self::NotFound { noun: "session", .. } => Some("berth operation list".to_owned()),
+            Self::NotFound { noun: "session" | "restore", .. } => Some("berth operation list".to_owned()),
             Self::NotFound { noun: "maintenance run", .. } => Some("berth maintenance list".to_owned()),
             Self::NotFound { noun, .. } => Some(format!("berth {noun} list")),
             Self::Future { .. } => Some("berth event list --limit 1".to_owned()),

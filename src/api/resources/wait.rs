@@ -17,7 +17,10 @@ pub struct WaitOutcome {
     /// What is not as it should be, though it was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// When.
+    /// When it began.
+    #[serde(default)]
+    pub opened_at: Option<Timestamp>,
+    /// When it ended.
     pub closed_at: Option<Timestamp>,
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::api::client::Target;
 use crate::cli::change::{self, Change, ChangeOptions};
+use crate::cli::complete;
 use crate::cli::confirm;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -17,7 +18,7 @@ use crate::cli::failure::Failure;
 #[command(after_long_help = "Examples:\n  berth backup roll-back 7q2mabcd")]
 pub struct Arguments {
     /// The run of the restore, as `berth backup restore` printed it
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = complete::unconfirmed())]
     run: String,
     #[command(flatten)]
     options: ChangeOptions,

@@ -84,7 +84,7 @@ impl<'a> Round<'a> {
         }
         match wait::wait(context, client, &operation, &change.subject, self.options.timeout) {
             Ok(Waited::Over(outcome, elapsed)) => {
-                let told = self.over(context, change, accepted, &outcome, elapsed);
+                let told = self.over(context, change, accepted, &outcome, lasted(&outcome, elapsed));
                 told.and_then(|()| self.result(context, client, change, accepted))
             }
             Ok(Waited::Detached) => self.left(context, change, accepted, Exit::Detached),
@@ -237,6 +237,12 @@ impl<'a> Round<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns how long an operation took. Of several the later ones were over before anybody looked at them.
+fn lasted(outcome: &WaitOutcome, watched: Span) -> Span {
+    let recorded = outcome.opened_at.zip(outcome.closed_at);
+    recorded.map_or(watched, |(opened, closed)| closed.since(opened))
 }
 
 /// Sends the request once more with the same key when the connection breaks: then it is still one request.

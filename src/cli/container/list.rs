@@ -43,6 +43,11 @@ fn states() -> PossibleValuesParser {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    // A name that is none would look like one that has nothing.
+    let named = arguments.name.as_ref().filter(|name| !name.contains(['*', '?']));
+    if let Some(name) = named.filter(|_| arguments.options.as_of.is_none()) {
+        read::fetch(context, &targets::one(name))?;
+    }
     let labels = Some(arguments.label.join(",")).filter(|labels| !labels.is_empty());
     let target = targets::list()
         .query_if("name", arguments.name.as_ref())

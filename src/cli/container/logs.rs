@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Go on as more is printed, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Of which run: 0 is the present or last one, -1 the one before it; the last three are kept
+    /// Of which run: 0 the present or last one, -1 the one before it, 1 the oldest of the three that are kept
     #[arg(short, long, value_name = "RUN", allow_negative_numbers = true)]
     boot: Option<i64>,
     /// Only the last lines

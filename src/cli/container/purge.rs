@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::targets::{self, Names};
+use super::targets;
 use crate::cli::change::{self, ChangeOptions};
+use crate::cli::complete;
 use crate::cli::confirm;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -17,23 +18,24 @@ use crate::cli::failure::Failure;
     after_long_help = "Examples:\n  berth container purge web1\n  berth container purge web1 -y --reason 'disk is full'"
 )]
 pub struct Arguments {
-    #[command(flatten)]
-    targets: Names,
+    /// Deleted containers by name or id
+    #[arg(required = true, value_name = "NAME", add = complete::graves())]
+    names: Vec<String>,
     #[command(flatten)]
     options: ChangeOptions,
 }
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    if let Some(pattern) = arguments.targets.names.iter().find(|name| name.contains(['*', '?'])) {
+    if let Some(pattern) = arguments.names.iter().find(|name| name.contains(['*', '?'])) {
         let message = format!("what is gone for good is named one by one, and {pattern:?} is a pattern");
         return Err(Failure::usage("usage.pattern", message).hinted("berth ps --all"));
     }
     if !arguments.options.is_dry_run() {
-        for name in &arguments.targets.names {
+        for name in &arguments.names {
             confirm::typed_name(context, &format!("The files of {name} will be gone for good."), name)?;
         }
     }
     let change = |name: &String| targets::change(name, "purge", "purged");
-    change::apply_all(context, &arguments.options, arguments.targets.names.iter().map(change).collect())
+    change::apply_all(context, &arguments.options, arguments.names.iter().map(change).collect())
 }

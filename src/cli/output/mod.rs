@@ -142,11 +142,12 @@ pub fn list<T: Tabular>(
     let rows: Vec<T> = listing.rows()?;
     if !rows.is_empty() {
         let cells: Vec<Vec<Cell>> = rows.iter().map(|row| row.cells(look)).collect();
-        screen.write(&table::render(T::COLUMNS, &cells, format == Format::Wide, screen.colour))?;
+        let wide = format == Format::Wide;
+        let room = (screen.out_is_terminal && !wide).then(|| screen.width());
+        screen.write(&table::render(T::COLUMNS, &cells, wide, screen.colour, room))?;
     }
-    let summary = summary(&rows);
-    if !summary.is_empty() {
-        screen.line(&summary)?;
+    for line in summary(&rows).lines() {
+        screen.line(line)?;
     }
     if let Some(clock) = listing.document.pointer("/as_of/clock").and_then(Value::as_str) {
         screen.line(clock)?;

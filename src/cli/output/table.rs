@@ -5,6 +5,8 @@ use crate::types::terminal_safe;
 
 /// What stands in a cell without a value.
 pub const NOTHING: &str = "–";
+/// What a column keeps when room is short: an id, the moment of a day, a word of state.
+const CUT_MIN: usize = 12;
 
 /// Says how a cell is coloured; the word itself always says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,14 +98,19 @@ impl Column {
     }
 }
 
-/// Returns the table as text; a row has a cell for every column.
-pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool) -> String {
+/// Returns the table as text; a row has a cell for every column. Where there is only so much room, words are cut.
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool, room: Option<usize>) -> String {
     let shown: Vec<usize> = (0..columns.len()).filter(|index| wide || !columns[*index].wide_only).collect();
     let widest = |index: usize| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| display_width(&cell.text));
         cells.max().unwrap_or(0).max(display_width(columns[index].title))
     };
-    let widths: Vec<usize> = shown.iter().map(|index| widest(*index)).collect();
+    let mut widths: Vec<usize> = shown.iter().map(|index| widest(*index)).collect();
+    if let Some(room) = room {
+        // A name is typed again, and a number that is cut is another one.
+        let may_be_cut = |place: usize| place > 0 && !columns[shown[place]].right;
+        narrow(&mut widths, room, may_be_cut);
+    }
     let header: Vec<Cell> = columns.iter().map(|column| Cell::toned(column.title, Tone::Faint)).collect();
     let mut text = String::new();
     for row in std::iter::once(&header).chain(rows) {
@@ -116,9 +123,35 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool) 
     text
 }
 
+/// Takes from the widest of the columns that may be cut until all have room.
+fn narrow(widths: &mut [usize], room: usize, may_be_cut: impl Fn(usize) -> bool) {
+    while widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1) > room {
+        let places = (0..widths.len()).filter(|place| may_be_cut(*place) && widths[*place] > CUT_MIN);
+        let Some(widest) = places.max_by_key(|place| widths[*place]) else { return };
+        widths[widest] -= 1;
+    }
+}
+
+/// Returns a text that takes no more than so many columns.
+fn cut(text: &str, width: usize) -> String {
+    if display_width(text) <= width {
+        return text.to_owned();
+    }
+    let mut shortened = String::new();
+    for character in text.chars() {
+        shortened.push(character);
+        if display_width(&shortened) >= width {
+            shortened.pop();
+            break;
+        }
+    }
+    shortened + "…"
+}
+
 fn padded(cell: &Cell, width: usize, right: bool, colour: bool) -> String {
-    let padding = " ".repeat(width.saturating_sub(display_width(&cell.text)));
-    let text = if colour { cell.tone.paint(&cell.text) } else { cell.text.clone() };
+    let shown = cut(&cell.text, width);
+    let padding = " ".repeat(width.saturating_sub(display_width(&shown)));
+    let text = if colour { cell.tone.paint(&shown) } else { shown };
     if right { padding + &text } else { text + &padding }
 }
 
@@ -150,23 +183,32 @@ mod tests {
     #[test]
     fn columns_are_aligned_by_what_is_seen() {
         let expected = "NAME  SIZE\n日本     5\nweb1     –\n";
-        assert_eq!(render(&COLUMNS, &rows(), false, false), expected);
+        assert_eq!(render(&COLUMNS, &rows(), false, false, None), expected);
+    }
+
+    #[test]
+    fn words_are_cut_where_the_terminal_ends_but_no_name_and_no_number() {
+        let rows = vec![vec!["a-name-of-its-own".into(), "1234567".into(), "why it is so, in many words".into()]];
+        let expected = "NAME                  SIZE  NOTE\na-name-of-its-own  1234567  why it is s…\n";
+        assert_eq!(render(&COLUMNS, &rows, true, false, Some(40)), expected);
+        assert_eq!(render(&COLUMNS, &rows, true, false, Some(10)), expected, "more cannot be cut");
+        assert_eq!(cut("日本日本", 5), "日本…");
     }
 
     #[test]
     fn the_wide_form_has_more_and_nothing_dangerous() {
         let expected = "NAME  SIZE  NOTE\n日本     5  a\nweb1     –  b\\u{1b}[2J\n";
-        assert_eq!(render(&COLUMNS, &rows(), true, false), expected);
+        assert_eq!(render(&COLUMNS, &rows(), true, false, None), expected);
     }
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let mut coloured = render(&COLUMNS, &rows(), true, true);
+        let mut coloured = render(&COLUMNS, &rows(), true, true, None);
         for code in ["\x1b[2m", "\x1b[31m", "\x1b[0m"] {
             coloured = coloured.replace(code, "");
         }
         let trimmed = coloured.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n");
-        assert_eq!(trimmed, render(&COLUMNS, &rows(), true, false));
+        assert_eq!(trimmed, render(&COLUMNS, &rows(), true, false, None));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::berth;
 use super::server::{Answer, Asked, Server};
+use super::{berth, unread};
 
 const OPERATION: &str = "abcdefghijklmnopqrstuvwxya";
 const STREAM: &str = "container/abcdefghijklmnopqrstuvwxyz";
@@ -65,6 +65,43 @@ fn how_an_operation_ends_is_the_exit_code() {
         assert!(said.ended(code), "{state}: {said:?}");
         assert!(said.out.contains("because") || said.err.contains("because"), "{state}: {said:?}");
     }
+}
+
+#[test]
+fn of_several_each_is_told_how_long_it_took() {
+    let server = Server::new(|asked: &Asked| {
+        if asked.line.starts_with("POST") {
+            return accepted(false, &json!([{"kind": "StopRequested", "sentence": "stop requested"}]));
+        }
+        let outcome = json!({"operation": OPERATION, "state": "done", "reason": null,
+            "opened_at": "2026-11-23T12:00:00Z", "closed_at": "2026-11-23T12:00:03Z"});
+        (200, "text/event-stream", format!("id: 9\nevent: outcome\ndata: {outcome}\n\n"))
+    });
+    let said = berth(server.path(), "stop web1 web2 -y");
+    for name in ["web1", "web2"] {
+        assert!(said.out.contains(&format!("{name}: stopped in 3.0s\n")), "{said:?}");
+    }
+}
+
+#[test]
+fn what_was_begun_in_turn_goes_on_though_nobody_reads() {
+    let server = changing("done", None);
+    let said = unread(server.path(), "container create web1 -t debian --start");
+    assert!(said.ended(0), "{said:?}");
+    assert!(server.asked().iter().any(|asked| asked.line.starts_with("POST /v1/containers/web1/start")));
+}
+
+#[test]
+fn a_name_that_nobody_has_is_not_an_empty_list() {
+    let server = Server::new(|asked: &Asked| match asked.line.as_str() {
+        line if line.starts_with("GET /v1/containers/nope") => {
+            problem(404, "container.not-found", "there is no container \"nope\"", "berth container list")
+        }
+        _ => json(&json!({"items": []})),
+    });
+    let said = berth(server.path(), "ps nope");
+    assert!(said.ended(5) && said.err.contains("there is no container"), "{said:?}");
+    assert!(berth(server.path(), "ps 'nope*'").ended(0), "a pattern may fit none");
 }
 
 #[test]

@@ -123,6 +123,32 @@ fn every_leaf_has_examples_and_they_parse() {
 }
 
 #[test]
+fn help_fits_a_terminal_of_80_columns() {
+    for (path, mut command) in leaves() {
+        let help = command.render_long_help().to_string();
+        // A usage line and an example are typed as they are.
+        let own = help.lines().filter(|line| !line.starts_with("Usage: ") && !line.starts_with("  berth "));
+        let long: Vec<&str> = own.filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{path}: {long:?}");
+    }
+}
+
+#[test]
+fn every_group_has_examples_and_they_parse() {
+    let mut root = Root::command();
+    root.build();
+    for group in root.get_subcommands().filter(|command| command.has_subcommands() && command.get_name() != "help") {
+        let help = group.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  berth ")).collect();
+        assert!(!examples.is_empty(), "{}", group.get_name());
+        for example in examples {
+            let words = split(&format!("berth {example}"));
+            assert!(Root::try_parse_from(&words).is_ok(), "{words:?}");
+        }
+    }
+}
+
+#[test]
 fn nouns_have_their_short_forms_and_verbs_their_hoisted_ones() {
     for (short, long) in [
         ("ct list", "container list"),

@@ -185,14 +185,19 @@ fn a_command_line_that_makes_no_sense_is_told_like_every_error() {
         ),
         (
             "container creat web1",
-            "error: there is no command \"creat\" under \"berth container\"  [usage.command]\n  did you mean create or restart or rename?\n",
+            "error: there is no command \"creat\" under \"berth container\"  [usage.command]\n  did you mean create?\n",
         ),
+        (
+            "set web1 --memory 1G",
+            "error: there is no command \"set\" under \"berth\"  [usage.command]\n  berth container set --help\n",
+        ),
+        ("stop --all", "error: there is no option \"--all\"  [usage.option]\n  berth stop --help\n"),
         ("ps --labl x", "error: there is no option \"--labl\"  [usage.option]\n  did you mean --label?\n"),
         ("ps a b", "error: nothing is expected where it says \"b\"  [usage.option]\n  berth ps --help\n"),
         (
             "ps -o xml",
             "error: --output: \"xml\" is none of table, wide, json, jsonl, yaml, csv, name  [usage.value]\n  \
-             did you mean yaml?\n",
+             berth ps --help\n",
         ),
         ("container rename web1", "error: <NEW> is missing  [usage.missing]\n  berth container rename --help\n"),
         (
