@@ -13,6 +13,8 @@ use crate::sys::descriptor;
 const BYTES_MAX: u64 = 4 << 20;
 /// The most supplementary groups that are taken on.
 const GROUPS_MAX: usize = 256;
+/// `EINVAL`, as chown(2) and setgid(2) say it of an id that the user namespace does not have.
+const INVALID: i32 = 22;
 
 /// Who a command runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +31,11 @@ pub struct Account {
     pub home: String,
 }
 
-/// Finds a user by name, `UID` or `UID:GID`.
+/// Finds a user by name or number, and a group, if one stands behind a colon. As with docker(1) and podman(1) a number that
+/// no account has is in group 0, and whoever names a group is in no other.
 ///
 /// # Errors
-/// A name that the container does not have.
+/// A name, or a number, that the container does not have.
 pub fn find(wanted: &str) -> Result<Account, Failure> {
     let passwd = read(Path::new("/etc/passwd"));
     let group = read(Path::new("/etc/group"));
@@ -61,17 +64,38 @@ fn find_in(wanted: &str, passwd: &str, group: &str) -> Result<Account, Failure> 
         Some(known.unwrap_or_else(|| numbered(number)))
     };
     let root = || (user == "root").then(|| Account { name: "root".into(), home: "/root".into(), ..numbered(0) });
-    let unknown = || Failure::new("look the user up", format!("the container has no user {user:?}"));
-    let mut account = by_name.or_else(by_number).or_else(root).ok_or_else(unknown)?;
-    account.groups = groups_of(&account.name, group);
-    if let Some(primary) = primary {
-        account.group = primary.parse().map_err(|_| unknown())?;
+    let mut account = by_name.or_else(by_number).or_else(root).ok_or_else(|| unknown("user", user))?;
+    match primary {
+        Some(primary) => account.group = find_group(primary, group)?,
+        None => account.groups = groups_of(&account.name, group),
     }
     Ok(account)
 }
 
+fn unknown(kind: &str, wanted: &str) -> Failure {
+    Failure::new(&format!("look the {kind} up"), format!("the container has no {kind} {wanted:?}"))
+}
+
+fn find_group(wanted: &str, group: &str) -> Result<u32, Failure> {
+    let number = |line: &str| match *line.split(':').collect::<Vec<_>>().as_slice() {
+        [name, _, number, _] if name == wanted => number.parse().ok(),
+        _ => None,
+    };
+    let found = group.lines().find_map(number).or_else(|| wanted.parse().ok());
+    found.ok_or_else(|| unknown("group", wanted))
+}
+
+/// Returns the account of a number that none has.
 fn numbered(number: u32) -> Account {
-    Account { name: number.to_string(), user: number, group: number, groups: Vec::new(), home: "/".to_owned() }
+    Account { name: number.to_string(), user: number, group: 0, groups: Vec::new(), home: "/".to_owned() }
+}
+
+/// Says what a number means that the kernel does not take: it is beyond the maps of the user namespace
+/// (user_namespaces(7)).
+pub fn beyond(kind: &str, number: u32) -> impl FnOnce(Failure) -> Failure {
+    let reason = format!("the container has no {kind} {number}: the number is beyond its range");
+    let told = Failure::new(&format!("look the {kind} up"), reason);
+    move |failure| if failure.errno == Some(INVALID) { told } else { failure }
 }
 
 /// Reads a line of passwd(5).
@@ -118,6 +142,24 @@ mod tests {
     fn a_number_need_not_be_known_and_a_group_can_be_given() {
         let someone = find_in("4711:5", PASSWD, GROUP).unwrap();
         assert_eq!((someone.user, someone.group, someone.home.as_str()), (4711, 5, "/"));
+    }
+
+    #[test]
+    fn a_group_can_be_named_and_is_then_the_only_one() {
+        let ann = find_in("ann:tape", PASSWD, GROUP).unwrap();
+        assert_eq!((ann.user, ann.group, ann.groups), (1000, 26, vec![]));
+        assert_eq!(find_in("0:root", PASSWD, GROUP).unwrap().group, 0);
+        assert_eq!(find_in("99999", PASSWD, GROUP).unwrap().group, 0, "as docker and podman have it");
+        let failure = find_in("root:nogroup", PASSWD, GROUP).unwrap_err();
+        assert_eq!(failure.reason, "the container has no group \"nogroup\"");
+    }
+
+    #[test]
+    fn a_number_that_the_kernel_does_not_take_is_named() {
+        let refused = |errno| Failure { step: "make the pipes".into(), reason: "why".into(), errno: Some(errno) };
+        let told = beyond("user", 99_999)(refused(INVALID));
+        assert_eq!(told.reason, "the container has no user 99999: the number is beyond its range");
+        assert_eq!(beyond("user", 5)(refused(24)).reason, "why");
     }
 
     proptest! {

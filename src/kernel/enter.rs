@@ -154,10 +154,11 @@ fn fork_command(profile: Profile, command: &Command, socket: &OwnedFd) -> Result
     std::env::set_current_dir("/").step("go to the root")?;
     process::become_user(0, 0, &[]).step("become root of the container")?;
     let account = account::find(&command.user)?;
-    let Ends { inner, outer } = match command.terminal {
-        Some(_) => Ends::terminal(socket, !command.without_echo, account.user)?,
-        None => Ends::pipes(account.user).step("make the pipes")?,
+    let ends = match command.terminal {
+        Some(_) => Ends::terminal(socket, !command.without_echo, account.user),
+        None => Ends::pipes(account.user).step("make the pipes"),
     };
+    let Ends { inner, outer } = ends.map_err(account::beyond("user", account.user))?;
     match process::fork(ForkOptions { as_sibling: true, ..ForkOptions::default() }).step("fork the command")? {
         Forked::Child => {
             let Err(failure) = become_command(profile, command, &account, inner, socket);
@@ -236,7 +237,8 @@ fn become_command(
     words::hand_over(security::enter(profile)?, socket)?;
     // Not before: the kernel lets a process pass on no descriptor when the container has more of them in flight than its limit.
     launch::lower_descriptor_limit()?;
-    process::become_user(account.user, account.group, &account.groups).step("become the user")?;
+    let became = process::become_user(account.user, account.group, &account.groups).step("become the user");
+    became.map_err(account::beyond("group", account.group))?;
     go_to(command, account)?;
     let environment = environment(command, account);
     program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv[0]))
