@@ -89,8 +89,7 @@ pub(super) fn next(row: &ScheduleRow, now: Timestamp, doubt: Option<Timestamp>) 
     if row.state != ScheduleState::Enabled {
         return None;
     }
-    let slots = due::coming(&Plan { doubt, ..Plan::of(row) }, now, NEXT_DEFAULT);
-    slots.iter().find(|planned| planned.skipped.is_none()).map(|planned| planned.at)
+    due::next_run(&Plan { doubt, ..Plan::of(row) }, now).map(|planned| planned.at)
 }
 
 async fn create(edge: Edge) -> ApiResult {
@@ -98,10 +97,20 @@ async fn create(edge: Edge) -> ApiResult {
     let wish: CreateSchedule = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
     let definition = Box::new(definition(&edge, &wish).await?);
+    if let Some(first) = due::never_runs(&definition, edge.at) {
+        return Err(never_runs(&definition, first).into());
+    }
     let id = ScheduleId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Schedule, id), Some(&name));
     edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Schedule>(subject, Command::Create { id, name, definition, from: edge.at }).await
+}
+
+fn never_runs(definition: &ScheduleDefinition, first: Timestamp) -> Refusal {
+    let window = definition.window.map(|window| window.to_string()).unwrap_or_default();
+    let first = first.as_datetime().with_timezone(&definition.zone).naive_local().format("%Y-%m-%d %H:%M");
+    let message = format!("it would never run: none of its times, the first {first}, is in the window {window}");
+    Refusal::new(RefusalClass::Invalid, "schedule.window", message).hinted("berth schedule create --help")
 }
 
 async fn definition(edge: &Edge, wish: &CreateSchedule) -> ApiResult<ScheduleDefinition> {

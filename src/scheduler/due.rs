@@ -11,6 +11,7 @@ mod tests;
 
 use std::fmt;
 
+use crate::events::ScheduleDefinition;
 use crate::types::{
     CATCH_UP_ALL_MAX, CLOCK_SLACK, CatchUp, ClockWatch, MissReason, ScheduleId, SkipReason, Span, Timestamp, Trust,
 };
@@ -21,6 +22,8 @@ pub use plan::{Plan, Planned};
 pub const ON_TIME: Span = Span::from_secs(5 * 60);
 /// The most slots of one schedule that one call looks at; the rest comes with the next call, which is due at once.
 pub const BACKLOG_MAX: usize = 10_000;
+/// How many slots are looked at for one inside the window: more than a day has minutes.
+const WINDOW_REACH: usize = 1_500;
 
 /// Is what has to be recorded about one slot, or a row of slots, of one schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,13 +189,28 @@ pub fn preview(plan: &Plan, from: Timestamp, count: usize) -> Vec<Planned> {
 
 /// Returns the next runs of a schedule: what [`due`] will say as time goes on from `now`, if nothing else happens.
 pub fn coming(plan: &Plan, now: Timestamp, count: usize) -> Vec<Planned> {
+    walk(plan, now).take(count).collect()
+}
+
+/// Returns the next slot of a schedule that is to run.
+pub fn next_run(plan: &Plan, now: Timestamp) -> Option<Planned> {
+    walk(plan, now).take(WINDOW_REACH).find(|planned| planned.skipped.is_none())
+}
+
+/// Returns the first slot after `from` of a schedule whose window leaves none to run.
+pub fn never_runs(definition: &ScheduleDefinition, from: Timestamp) -> Option<Timestamp> {
+    let window = definition.window?;
+    let slots = || definition.cron.slots(definition.zone, from).take(WINDOW_REACH);
+    let some = slots().any(|slot| window.contains(definition.zone, slot));
+    slots().next().filter(|_| !some)
+}
+
+fn walk(plan: &Plan, now: Timestamp) -> impl Iterator<Item = Planned> {
     let handled = plan.reopened(now).unwrap_or_else(|| plan.handled());
-    if plan.doubt.is_some() && waits_for_clock(plan, now, handled) {
-        return vec![];
-    }
+    let waits = plan.doubt.is_some() && waits_for_clock(plan, now, handled);
     // A slot that has come may still wait for its jitter.
     let from = handled.max(now.moved(-plan.jitter.as_micros()).moved(-1));
-    plan.slots(from).filter(|planned| planned.at > now).take(count).collect()
+    plan.slots(from).filter(move |planned| planned.at > now).take_while(move |_| !waits)
 }
 
 /// Says whether slots are to be caught up, each in its turn, once the clock is trusted: then none may come before them.

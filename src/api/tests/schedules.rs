@@ -30,6 +30,15 @@ fn schedules_networks_and_maintenance() {
         let (_, row) = daemon.get("/v1/schedules/tidy").await;
         assert_eq!((&row["state"], row["next"].is_string()), (&json!("enabled"), true), "{row}");
         assert_eq!(daemon.get("/v1/schedules/tidy/next?count=3").await.1["items"].as_array().unwrap().len(), 3);
+        let windowed = |window: &str| json!({"name": "late", "cron": "0 3,22 * * *", "action": "defragment", "select": "all", "window": window});
+        let (status, problem) = daemon.post("/v1/schedules", windowed("12:00-13:00")).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("schedule.window")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().ends_with("is in the window 12:00-13:00"), "{problem}");
+        let wish = json!({"name": "late", "cron": "*/5 * * * *", "action": "defragment", "select": "all",
+                          "window": "03:00-03:10"});
+        daemon.done("/v1/schedules", wish).await;
+        let (_, row) = daemon.get("/v1/schedules/late").await;
+        assert!(row["next"].as_str().is_some_and(|next| next.contains("T03:0")), "the next run is told: {row}");
         let (_, outcome) = daemon.done("/v1/schedules/tidy/run-now", json!({})).await;
         assert_eq!(outcome["state"], "done", "{outcome}");
         let (_, list) = daemon.get("/v1/maintenance?container=web&action=defragment").await;
