@@ -6,6 +6,7 @@
 mod superblock;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -212,7 +213,7 @@ pub fn ensure_disk_gone(paths: &StatePaths, container: ContainerId) -> Result<()
     if image.exists()
         && let Some(device) = attached_for_long(&image)?
     {
-        return Err(Failure::transient(format!("the disk is still in use as {}", device.path.display())));
+        return Err(users::in_use(device));
     }
     match open_root(&paths.containers()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -237,7 +238,7 @@ pub fn disk_path(paths: &StatePaths, container: ContainerId, kind: DiskKind) -> 
 /// Refuses an image in use; what the kernel says, and what `work` says.
 pub fn mounted_apart<T>(image: &Path, work: impl FnOnce(BorrowedFd<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
     if let Some(device) = attached_for_long(image)? {
-        return Err(Failure::transient(format!("the disk is in use as {}", device.path.display())));
+        return Err(users::in_use(device));
     }
     let device = loop_device::attach_until_closed(image, false).map_err(cannot("attach", image.display()))?;
     let source = device.path.to_string_lossy().into_owned();

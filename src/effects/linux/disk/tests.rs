@@ -99,6 +99,19 @@ fn a_disk_in_use_grows_or_says_why_not_and_stays_as_it_was() {
     .unwrap();
 }
 
+#[test]
+fn who_keeps_a_disk_in_use_is_named() {
+    let Some(fixture) = fixture() else { return };
+    fixture.ensure(64);
+    mounted_apart(&fixture.image(), |_| {
+        let failure = ensure_disk_gone(&fixture.paths, fixture.id).unwrap_err();
+        let own = format!("(process {}) has it open", std::process::id());
+        assert!(failure.reason.ends_with(&own), "{failure}");
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// Writes two files in turns, so that the pieces of one lie between those of the other, and deletes one.
 fn fragment(root: BorrowedFd<'_>) {
     let names = [b"left".as_slice(), b"right"];
