@@ -3,6 +3,7 @@
 mod bounds;
 mod create;
 pub(super) use create::NO_NETWORK;
+mod undelete;
 mod unrecorded;
 
 use std::collections::BTreeMap;
@@ -241,7 +242,8 @@ async fn undelete(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
     let (row, subject) = find_buried(&edge, reference).await?;
     edge.foresee_free(&subject.stream, name.as_ref().unwrap_or(&row.name)).await?;
-    edge.perform::<Container>(subject, Command::Undelete { name }).await
+    let place = undelete::place(&edge, &row, &wish).await?;
+    edge.perform::<Container>(subject, Command::Undelete { name, place }).await
 }
 
 async fn purge(edge: Edge, reference: web::Path<String>) -> ApiResult {

@@ -71,6 +71,7 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         deleted_at: None,
         deleted_position: None,
         restored_from: None,
+        unconfirmed: vec![],
         created_at: event.recorded_at,
         created_by: event.context.principal.who.clone(),
         position: event.position,
@@ -253,6 +254,9 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => row.configuration.restart = *policy,
         ContainerEvent::HostNameSet { hostname } => row.configuration.hostname = hostname.clone(),
+        ContainerEvent::NetworkSet { network, address } => {
+            (row.configuration.network, row.configuration.address) = (*network, *address);
+        }
         ContainerEvent::NestingSet { nesting } => row.configuration.nesting = *nesting,
         ContainerEvent::ManagedFilesSet { managed } => row.configuration.managed = managed.clone(),
         ContainerEvent::LabelSet { key, value } => {

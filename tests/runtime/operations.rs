@@ -95,7 +95,7 @@ impl Kind {
             }
             Self::Rename => Command::Rename("shop".parse().unwrap()),
             Self::Delete => Command::Delete { grave: GRAVE },
-            Self::Undelete => Command::Undelete { name: None },
+            Self::Undelete => Command::Undelete { name: None, place: None },
             Self::Purge => Command::Purge,
             Self::Backup | Self::Defragment | Self::UpdateCheck => asked(Ask::Hold(HoldKind::Reading)),
             Self::Restore => asked(Ask::Hold(HoldKind::Writing)),

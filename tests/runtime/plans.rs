@@ -349,7 +349,7 @@ impl Plan {
             }
             Self::Rename => Command::Rename("shop".parse().unwrap()),
             Self::Delete => Command::Delete { grave: GRAVE },
-            Self::Undelete => Command::Undelete { name: None },
+            Self::Undelete => Command::Undelete { name: None, place: None },
             Self::Purge => Command::Purge,
             _ => return self.order_of_others(daemon, operation).await,
         };

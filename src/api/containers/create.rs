@@ -125,7 +125,7 @@ fn limits(wish: &CreateContainer, node: &NodeFacts) -> ApiResult<Limits> {
     })
 }
 
-fn address(text: Option<&str>) -> ApiResult<AddressRequest> {
+pub(super) fn address(text: Option<&str>) -> ApiResult<AddressRequest> {
     let Some(text) = text else { return Ok(AddressRequest::Auto) };
     let address: Result<IpAddr, _> = text.parse();
     let invalid =

@@ -99,6 +99,12 @@ pub struct UndeleteRequest {
     /// Under which name; its old one if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// In which network, or `none`; in its old one if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// At which address, or `auto`; its old one, if that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// Is the body of `POST /v1/containers/{ref}/rename`.

@@ -63,6 +63,61 @@ fn a_restore_in_place_is_taken_back_of_what_runs() {
 }
 
 #[test]
+fn a_conflict_that_is_there_already_is_a_refusal_and_no_failed_operation() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+        daemon.done("/v1/containers/web/delete", json!({})).await;
+        let before = daemon.get("/v1/operations").await.1["items"].as_array().unwrap().len();
+        for (path, wish) in [
+            ("/v1/backups", json!({"containers": ["web"]})),
+            ("/v1/maintenance", json!({"action": "defragment", "containers": ["web"]})),
+            ("/v1/backups/web@latest/restore", json!({"to": "in-place"})),
+            ("/v1/containers/web/sessions", json!({"argv": ["true"], "environment": []})),
+        ] {
+            let (status, problem) = daemon.post(path, wish).await;
+            assert_eq!((status, &problem["code"]), (409, &json!("container.deleted")), "{path}: {problem}");
+            assert_eq!(problem["hint"], "berth container undelete web", "{path}");
+        }
+        assert_eq!(daemon.get("/v1/operations").await.1["items"].as_array().unwrap().len(), before);
+    });
+}
+
+#[test]
+fn a_container_whose_network_or_address_is_gone_comes_back_elsewhere() {
+    run(async |daemon| {
+        daemon.done("/v1/templates", json!({"name": "tiny", "source": {"from": "host"}})).await;
+        daemon.done("/v1/networks", json!({"name": "lab", "subnet": "10.77.0.0/24"})).await;
+        let fixed = |name: &str| json!({"name": name, "template": "tiny", "network": "lab", "address": "10.77.0.9"});
+        daemon.done("/v1/containers", fixed("web")).await;
+        daemon.done("/v1/containers/web/delete", json!({})).await;
+        daemon.done("/v1/containers", fixed("other")).await;
+        let (status, problem) = daemon.post("/v1/containers/web/undelete", json!({})).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("address.taken")), "{problem}");
+        let hint = problem["hint"].as_str().unwrap();
+        assert_eq!(hint, "berth container undelete web --ip auto (or: --ip ADDRESS)");
+        daemon.done("/v1/containers/web/undelete", json!({"address": "auto"})).await;
+        let web = daemon.get("/v1/containers/web").await.1;
+        assert_eq!((&web["state"], &web["configuration"]["address"]), (&json!("stopped"), &json!("auto")), "{web}");
+        for name in ["web", "other"] {
+            daemon.done(&format!("/v1/containers/{name}/delete"), json!({})).await;
+        }
+        daemon.done("/v1/networks/lab/delete", json!({})).await;
+        let (status, problem) = daemon.post("/v1/containers/web/undelete", json!({})).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("network.gone")), "{problem}");
+        assert_eq!(problem["detail"], "the network lab that web was in is gone");
+        let hint = problem["hint"].as_str().unwrap();
+        assert_eq!(hint, "berth container undelete web --network none (or: --network NETWORK)");
+        daemon.done("/v1/containers/web/undelete", json!({"network": "none"})).await;
+        daemon.done("/v1/networks", json!({"name": "new", "subnet": "10.78.0.0/24"})).await;
+        daemon.done("/v1/containers/other/undelete", json!({"network": "new", "address": "10.78.0.5"})).await;
+        let other = daemon.get("/v1/containers/other").await.1;
+        assert_eq!((&other["state"], &other["network_name"]), (&json!("stopped"), &json!("new")), "{other}");
+    });
+}
+
+#[test]
 fn a_restore_whose_network_is_gone_says_that_it_has_none() {
     run(async |daemon| {
         daemon.done("/v1/templates", json!({"name": "tiny", "source": {"from": "host"}})).await;

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 /// Take a deleted container back
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  berth container undelete web1\n  berth container undelete web1 --name web1-old"
+    after_long_help = "Examples:\n  berth container undelete web1\n  berth container undelete web1 --name web1-old\n  berth container undelete web1 --network none"
 )]
 pub struct Arguments {
     /// Its last name, or its id
@@ -22,6 +22,12 @@ pub struct Arguments {
     /// The name it gets, its old one by default
     #[arg(long, value_name = "NEW")]
     name: Option<String>,
+    /// The network it joins, or none; the one it was in by default
+    #[arg(long, value_name = "NETWORK", add = complete::networks())]
+    network: Option<String>,
+    /// Its address there; auto takes the next free one
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
     #[command(flatten)]
     options: ChangeOptions,
 }
@@ -30,7 +36,11 @@ pub struct Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = arguments.name.as_ref().unwrap_or(&arguments.container);
     let change = targets::change(&arguments.container, "undelete", "taken back")
-        .body(&UndeleteRequest { name: arguments.name.clone() })
+        .body(&UndeleteRequest {
+            name: arguments.name.clone(),
+            network: arguments.network.clone(),
+            address: arguments.ip.clone(),
+        })
         .undo(format!("container delete {name}"));
     change::apply(context, &arguments.options, change)
 }

@@ -1,8 +1,8 @@
 //! What can be asked of a container.
 
 use crate::domain::effect::{Ask, Asked, Report};
-use crate::events::{Configuration, Exit, HoldKind, LimitChange, ProcessIdentity, RestartPolicy};
-use crate::types::{ContainerId, Hits, HostName, Managed, Name, OperationId, Size, Span, StreamName};
+use crate::events::{AddressRequest, Configuration, Exit, HoldKind, LimitChange, ProcessIdentity, RestartPolicy};
+use crate::types::{ContainerId, Hits, HostName, Managed, Name, NetworkId, OperationId, Size, Span, StreamName};
 
 /// How long a container that another operation stops may take to end by itself.
 pub const GRACE_OF_SAGAS: Span = Span::from_secs(30);
@@ -88,6 +88,8 @@ pub enum Command {
     Undelete {
         /// Under this name; its old one if none is given.
         name: Option<Name>,
+        /// In this network, at this address; as it was if none is given.
+        place: Option<(Option<NetworkId>, AddressRequest)>,
     },
     /// Remove what lies in the grave.
     Purge,

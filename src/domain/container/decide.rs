@@ -3,9 +3,12 @@
 use super::{Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, hits, plan};
 use crate::domain::Given;
 use crate::events::{
-    Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity, RestartPolicy,
+    AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity,
+    RestartPolicy,
 };
-use crate::types::{ContainerId, Hits, HostName, Managed, Name, OperationId, Size, Span, StreamName, Timestamp};
+use crate::types::{
+    ContainerId, Hits, HostName, Managed, Name, NetworkId, OperationId, Size, Span, StreamName, Timestamp,
+};
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -32,7 +35,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Hold(kind) => hold(state, *kind, given.operation),
         Command::Unhold => Ok(unhold(state, given.operation)),
         Command::Delete { grave } => delete(state, *grave, given),
-        Command::Undelete { name } => undelete(state, name.as_ref()),
+        Command::Undelete { name, place } => undelete(state, name.as_ref(), *place),
         Command::Purge => purge(state),
         Command::Remove { .. } => remove(state, given.operation),
         Command::Cancel { operation } => cancel(state, *operation),
@@ -353,12 +356,14 @@ fn delete(state: &Container, grave: Span, given: Given) -> Decision {
     }
 }
 
-fn undelete(state: &Container, name: Option<&Name>) -> Decision {
+fn undelete(state: &Container, name: Option<&Name>, place: Option<(Option<NetworkId>, AddressRequest)>) -> Decision {
     let Some(record) = &state.record else { return Err(Rejection::Unknown) };
     not_busy(state)?;
     match state.life {
         Life::Buried { .. } => {
-            Ok(vec![ContainerEvent::UndeleteRequested { name: name.unwrap_or(&record.name).clone() }])
+            let place = place.map(|(network, address)| ContainerEvent::NetworkSet { network, address });
+            let requested = ContainerEvent::UndeleteRequested { name: name.unwrap_or(&record.name).clone() };
+            Ok(place.into_iter().chain([requested]).collect())
         }
         Life::Purged => Err(Rejection::Purged),
         _ => Err(Rejection::NotBuried),

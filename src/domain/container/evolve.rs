@@ -263,6 +263,9 @@ fn record(state: &mut Container, event: &ContainerEvent) {
         ContainerEvent::AutostartSet { autostart } => record.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => record.configuration.restart = *policy,
         ContainerEvent::HostNameSet { hostname } => record.configuration.hostname = hostname.clone(),
+        ContainerEvent::NetworkSet { network, address } => {
+            (record.configuration.network, record.configuration.address) = (*network, *address);
+        }
         ContainerEvent::NestingSet { nesting } => record.configuration.nesting = *nesting,
         ContainerEvent::ManagedFilesSet { managed } => record.configuration.managed = managed.clone(),
         ContainerEvent::LabelSet { key, value } => {

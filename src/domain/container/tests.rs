@@ -587,9 +587,17 @@ fn it_should_lie_in_its_grave_until_its_time_is_over() {
     ]);
     assert_eq!(given::<Container>(history.clone()).owes().map(|effect| effect.step), Some("grave"));
     when(history.clone(), Command::Start { parent: None }).then_refused("container.deleted");
-    when(history.clone(), Command::Undelete { name: None })
+    when(history.clone(), Command::Undelete { name: None, place: None })
         .then([ContainerEvent::UndeleteRequested { name: name() }])
         .owing(Some("claim-name"));
+    let requested = ContainerEvent::UndeleteRequested { name: name() };
+    let nowhere = ContainerEvent::NetworkSet { network: None, address: AddressRequest::Auto };
+    let place = Some((None, AddressRequest::Auto));
+    let mut back = history.clone();
+    back.extend([nowhere.clone(), requested.clone()]);
+    when(back, report("claim-name", Outcome::Answered(Answer::Accepted)))
+        .then([ContainerEvent::NameClaimed, ContainerEvent::ContainerUndeleted]);
+    when(history.clone(), Command::Undelete { name: None, place }).then([nowhere, requested]).owing(Some("claim-name"));
     when(history, Command::Purge).then([ContainerEvent::PurgeRequested]).owing(Some("remove-disk"));
 }
 
@@ -658,7 +666,7 @@ fn every_command_has_an_answer_in_every_state() {
         Command::Hold(HoldKind::Reading),
         Command::Unhold,
         Command::Delete { grave: Span::default() },
-        Command::Undelete { name: None },
+        Command::Undelete { name: None, place: None },
         Command::Purge,
         Command::Cancel { operation: operation() },
     ];

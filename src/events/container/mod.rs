@@ -14,8 +14,8 @@ pub use limits::{LimitChange, Limits};
 
 use super::{DomainEvent, Mark, kinds};
 use crate::types::{
-    Category, ContainerId, HostName, Managed, ManagedFile, MemoryBound, Name, OperationId, Size, Span, StreamName,
-    Timestamp,
+    Category, ContainerId, HostName, Managed, ManagedFile, MemoryBound, Name, NetworkId, OperationId, Size, Span,
+    StreamName, Timestamp,
 };
 
 /// Is a fact about a container.
@@ -324,6 +324,13 @@ pub enum ContainerEvent {
         /// Until when it can be taken back.
         until: Timestamp,
     },
+    /// Which network it is in from its return on, and at which address, was chosen anew.
+    NetworkSet {
+        /// The network, or none.
+        network: Option<NetworkId>,
+        /// The address there.
+        address: AddressRequest,
+    },
     /// Somebody asked to take the deletion back.
     UndeleteRequested {
         /// Under which name.
@@ -381,7 +388,7 @@ impl DomainEvent for ContainerEvent {
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, NestingSet, ManagedFilesSet, LabelSet, LabelRemoved,
-        HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, UndeleteRequested, ContainerUndeleted,
+        HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, NetworkSet, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 
     fn mark(&self) -> Mark {

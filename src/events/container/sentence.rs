@@ -34,6 +34,8 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
         ContainerEvent::HostNameSet { hostname } => format!("host name from the next start on: {hostname}"),
+        ContainerEvent::NetworkSet { network: None, .. } => "to be in no network".to_owned(),
+        ContainerEvent::NetworkSet { network: Some(network), .. } => format!("to be in network {}", network.short()),
         ContainerEvent::NestingSet { nesting: true } => "may make user namespaces from the next start on".to_owned(),
         ContainerEvent::NestingSet { nesting: false } => "makes no user namespaces from the next start on".to_owned(),
         ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),

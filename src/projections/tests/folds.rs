@@ -69,6 +69,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::HoldReleased { operation },
         ContainerEvent::DeleteRequested { until: at },
         ContainerEvent::ContainerBuried { until: at },
+        ContainerEvent::NetworkSet { network: None, address: AddressRequest::Auto },
         ContainerEvent::UndeleteRequested { name: name("web") },
         ContainerEvent::ContainerUndeleted,
         ContainerEvent::PurgeRequested,
