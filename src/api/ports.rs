@@ -1,5 +1,6 @@
 //! What the API needs of the rest of the daemon; `main` puts it together.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
@@ -84,6 +85,8 @@ pub struct NodeFacts {
     pub id: NodeId,
     /// The version of this program.
     pub version: String,
+    /// The directories that the daemon keeps for itself.
+    pub directories: Vec<PathBuf>,
     /// Whether disk images can be mounted here; else directories are the default.
     pub image_disks: bool,
     /// Whether the number of processes can be limited here.

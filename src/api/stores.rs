@@ -1,5 +1,7 @@
 //! Backup stores: lists, creation, and the recovery key.
 
+use std::path::{Path, PathBuf};
+
 use actix_web::{HttpResponse, web};
 
 use super::containers::{reach, read};
@@ -11,7 +13,9 @@ use super::resources::{CreateStore, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
 use crate::domain::{Refusal, RefusalClass};
+use crate::effects::access::Access;
 use crate::projections::query::Moment;
+use crate::projections::rows::{StoreRow, ThingState};
 use crate::types::{Category, Name, StoreId, StreamName};
 
 /// Adds the routes.
@@ -25,11 +29,29 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
-    look.list("store", move |query, moment| query.stores(wanted.all, moment)).await
+    let (access, live) = (look.ports.access.clone(), look.is_now());
+    look.list("store", move |query, moment| {
+        let mut rows = query.stores(wanted.all, moment)?;
+        rows.iter_mut().filter(|_| live).for_each(|row| add_trouble(row, &*access));
+        Ok(rows)
+    })
+    .await
 }
 
 async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
-    look.show(move |query, moment| query.store(&reference, moment)).await
+    let (access, live) = (look.ports.access.clone(), look.is_now());
+    look.show(move |query, moment| {
+        let mut row = query.store(&reference, moment)?;
+        if live {
+            add_trouble(&mut row, &*access);
+        }
+        Ok(row)
+    })
+    .await
+}
+
+fn add_trouble(row: &mut StoreRow, access: &dyn Access) {
+    row.trouble = (row.state == ThingState::Ready).then(|| access.store_trouble(row.id)).flatten();
 }
 
 async fn create(edge: Edge) -> ApiResult {
@@ -45,14 +67,29 @@ async fn create(edge: Edge) -> ApiResult {
     edge.perform::<Store>(subject, Command::Create { id, name, path: wish.path, node }).await
 }
 
-/// Refuses a directory that is a store of this node already.
+/// Refuses a directory that is a store of this node already, lies in one, or in what the daemon keeps for itself.
 async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
-    let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
-    let own = |text: &str| text.trim_end_matches('/').to_owned();
-    let Some(store) = stores.into_iter().find(|store| own(&store.path) == own(path)) else { return Ok(()) };
-    let message = format!("{path} is the store {} already", store.name);
+    let (stores, directories) =
+        (edge.ask(|query| query.stores(false, Moment::Now)).await?, &edge.ports.node.directories);
+    let wanted = real(Path::new(path));
+    if let Some(directory) = directories.iter().find(|directory| wanted.starts_with(real(directory))) {
+        let message = format!("{path} is in {}, which the daemon keeps for itself", directory.display());
+        let refusal = Refusal::new(RefusalClass::Invalid, "store.inside-state", message);
+        return Err(refusal.hinted("berth store create NAME /srv/backup").into());
+    }
+    let Some(store) = stores.into_iter().find(|store| wanted.starts_with(real(Path::new(&store.path)))) else {
+        return Ok(());
+    };
+    let is = if wanted == real(Path::new(&store.path)) { "is" } else { "lies in" };
+    let message = format!("{path} {is} the store {} already", store.name);
     let refusal = Refusal::new(RefusalClass::Conflict, "store.exists", message);
     Err(refusal.hinted(format!("berth store show {}", store.name)).into())
+}
+
+/// Returns where a path leads: symbolic links are followed as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let missing = |above: &Path| Some(real(above).join(path.file_name()?));
+    std::fs::canonicalize(path).ok().or_else(|| path.parent().and_then(missing)).unwrap_or_else(|| path.to_owned())
 }
 
 async fn recovery_key(look: Look, edge: Edge, reference: web::Path<String>) -> ApiResult {

@@ -432,6 +432,7 @@ fn ports(
         node: NodeFacts {
             id: setup.identity.node,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            directories: vec![setup.state.clone(), setup.keys.clone()],
             image_disks: has("loop devices") && has("mkfs.ext4") && doctor::can_start(&findings),
             process_limits: has("cgroup controller pids"),
             can_start: doctor::can_start(&findings),

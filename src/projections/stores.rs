@@ -48,6 +48,7 @@ fn begin(fact: &StoreEvent, event: &Envelope) -> Option<StoreRow> {
         position: event.position,
         backups: 0,
         stored: Size::default(),
+        trouble: None,
     })
 }
 

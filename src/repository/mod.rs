@@ -48,6 +48,7 @@ pub use manifest::{
 pub use medium::{Directory, Medium, MediumFile};
 pub use merged::{Merged, find};
 pub use outward::Outward;
+pub use owner::store_of;
 pub use pattern::Pattern;
 pub use reader::Reader;
 pub use restore::{RestoreOptions, RestoreReport, require_empty, restore};

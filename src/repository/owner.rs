@@ -53,6 +53,14 @@ pub fn read_config(medium: &dyn Medium) -> Result<Config> {
     serde_json::from_slice(&bytes).map_err(damaged)
 }
 
+/// Returns which store lies in a place.
+///
+/// # Errors
+/// What [`read_config`] says.
+pub fn store_of(medium: &dyn Medium) -> Result<StoreId> {
+    Ok(read_config(medium)?.store)
+}
+
 /// Makes the epoch this owner's: the file is made exclusively, so two nodes cannot both have it.
 ///
 /// # Errors

@@ -10,8 +10,11 @@ use crate::check;
 use crate::fixture::{Node, PATIENCE};
 use crate::harness::{Outcome, Stop, Test};
 
-pub const TESTS: &[Test] =
-    &[("a store that cannot be made leaves nothing", failed), ("a store that nobody uses is let go", idle)];
+pub const TESTS: &[Test] = &[
+    ("a store that cannot be made leaves nothing", failed),
+    ("a store that nobody uses is let go", idle),
+    ("a store that is not there is not ready", away),
+];
 
 fn names(folder: &Path) -> Result<Vec<String>, Stop> {
     let names = fs::read_dir(folder)?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -37,6 +40,30 @@ fn failed() -> Outcome {
 fn open_below(pid: u32, folder: &Path) -> Result<Vec<PathBuf>, Stop> {
     let open = fs::read_dir(format!("/proc/{pid}/fd"))?.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
     Ok(open.filter(|path| path.starts_with(folder)).collect())
+}
+
+fn away() -> Outcome {
+    let node = Node::begin("store-away")?;
+    let inside = node.state().join("store");
+    let refused = node.berth(&["store", "create", "inside", &inside.to_string_lossy()])?;
+    check!(refused.code == 2 && refused.err.contains("[store.inside-state]"), "{refused:?}");
+    let (folder, elsewhere) = (node.place.join("store"), node.place.join("elsewhere"));
+    node.must(&["store", "create", "main", &folder.to_string_lossy()])?;
+    let list = |words: &str| -> Result<bool, Stop> { Ok(node.must(&["store", "list"])?.out.contains(words)) };
+    check!(list("ready")?, "it is ready");
+    fs::rename(&folder, &elsewhere)?;
+    check!(list("NOT THERE")? && !list("ready")?, "it was moved away: {:?}", node.must(&["store", "list"])?);
+    let shown = node.must(&["store", "show", "main"])?;
+    check!(shown.out.contains("is not there: is its disk mounted?"), "{shown:?}");
+    fs::rename(&elsewhere, &folder)?;
+    check!(list("ready")?, "it is back");
+    fs::write(folder.join("config"), "")?;
+    check!(list("NOT THERE")?, "its config is empty: {:?}", node.must(&["store", "list"])?);
+    for place in fs::read_dir(node.state().join("stores"))?.flatten() {
+        fs::remove_file(place.path())?;
+    }
+    check!(list("NOT THERE")?, "this node does not know its place: {:?}", node.must(&["store", "list"])?);
+    node.finish()
 }
 
 fn idle() -> Outcome {

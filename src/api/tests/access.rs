@@ -74,6 +74,11 @@ impl Access for Simulated {
         Ok(())
     }
 
+    fn store_trouble(&self, _: StoreId) -> Option<String> {
+        let moved = self.folder.join("store-moved-away").exists();
+        moved.then(|| "the store in /srv/vault is not there: is its disk mounted?".to_owned())
+    }
+
     fn keep_command(&self, line: &CommandLine) -> Result<(), Failure> {
         let path = self.folder.join(line.fingerprint().to_string());
         std::fs::write(path, line.to_bytes().unwrap()).map_err(|error| Failure::permanent(error.to_string()))

@@ -90,6 +90,7 @@ impl Daemon {
             node: NodeFacts {
                 id: node,
                 version: "0.1.0".to_owned(),
+                directories: vec!["/var/lib/berth".into()],
                 image_disks: true,
                 process_limits: true,
                 can_start: true,

@@ -19,7 +19,7 @@ impl Tabular for StoreRow {
     fn cells(&self, _: Look) -> Vec<Cell> {
         vec![
             Cell::from(self.name.to_string()),
-            tones::thing(self.state),
+            state(self),
             Cell::from(&self.path),
             Cell::from(self.backups.to_string()),
             Cell::from(self.stored.to_string()),
@@ -28,6 +28,11 @@ impl Tabular for StoreRow {
             Cell::from(self.id.short()),
         ]
     }
+}
+
+/// A store that is not there is not ready, whatever was recorded of it.
+fn state(row: &StoreRow) -> Cell {
+    if row.trouble.is_some() { Cell::toned("NOT THERE", Tone::Bad) } else { tones::thing(row.state) }
 }
 
 fn key(row: &StoreRow) -> Cell {
@@ -40,7 +45,9 @@ fn key(row: &StoreRow) -> Cell {
 
 /// Returns the heading and the details of a store.
 pub fn describe(row: &StoreRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
-    let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
+    let since = look.time(row.change.since);
+    let state = if row.trouble.is_some() { "not there, made".to_owned() } else { format!("{} since", row.state) };
+    let heading = format!("{}  {state} {since}  id {}", row.name, row.id);
     let mut pairs = vec![
         ("path", Cell::from(&row.path)),
         ("repository", Cell::maybe(row.repository.as_ref())),
@@ -49,6 +56,7 @@ pub fn describe(row: &StoreRow, look: Look) -> (String, Vec<(&'static str, Cell)
         ("fingerprint", Cell::maybe(row.recovery_fingerprint.as_ref())),
         ("writers", Cell::from(row.writers.len().to_string())),
     ];
+    pairs.extend(row.trouble.as_ref().map(|trouble| ("not usable now", Cell::toned(trouble, Tone::Bad))));
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
     pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
     pairs.push(("last change", Cell::from(why(&row.change))));

@@ -136,8 +136,7 @@ impl LinuxHost {
             return Ok(repository);
         }
         if !path.join("config").exists() {
-            let reason = format!("the store in {} is not there: is its disk mounted?", path.display());
-            return Err(Failure::permanent(reason));
+            return Err(not_there(&path));
         }
         let medium = Directory::open(&path).map_err(cannot("open the store in", path.display()))?;
         let access = self.access(&path, self.options.node);
@@ -145,6 +144,20 @@ impl LinuxHost {
         let repository = repository.map_err(repository_failure)?;
         open.insert(store, repository.downgrade());
         Ok(repository)
+    }
+
+    /// Looks whether what lies in the place of a store is that store; its keys are not needed for that.
+    pub(super) fn store_is_there(&self, store: StoreId) -> Result<(), Failure> {
+        let path = self.place_of(store)?;
+        if !path.join("config").exists() {
+            return Err(not_there(&path));
+        }
+        let medium = Directory::open(&path).map_err(cannot("open the store in", path.display()))?;
+        let found = repository::store_of(&medium).map_err(repository_failure)?;
+        if found != store {
+            return Err(Failure::permanent(format!("another store is in {}", path.display())));
+        }
+        Ok(())
     }
 
     fn place_of(&self, store: StoreId) -> Result<PathBuf, Failure> {
@@ -157,6 +170,10 @@ impl LinuxHost {
         let path = self.recovery_file(store);
         std::fs::read_to_string(&path).map_err(cannot("read the recovery key in", path.display()))
     }
+}
+
+fn not_there(path: &Path) -> Failure {
+    Failure::permanent(format!("the store in {} is not there: is its disk mounted?", path.display()))
 }
 
 /// Refuses a place that is something already.

@@ -42,4 +42,7 @@ pub struct StoreRow {
     /// By how many bytes they made it grow. *Joined.*
     #[serde(default)]
     pub stored: Size,
+    /// Why it cannot be used at this moment, if so. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
