@@ -19,7 +19,7 @@ use crate::domain::backup_job::{self, BackupJob};
 use crate::domain::batch::{self, Batch};
 use crate::domain::maintenance::{self, Maintenance};
 use crate::domain::{Failure, Refusal, RefusalClass};
-use crate::events::{BackupMode, BatchAction, BatchMember, MaintenanceAction, Reading, Selection};
+use crate::events::{BackupMode, BatchAction, BatchMember, HoldKind, MaintenanceAction, Reading, Selection};
 use crate::projections::query::{BackupFilter, Moment};
 use crate::projections::rows::{BackupRow, ContainerRow};
 use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
@@ -73,6 +73,7 @@ async fn run(mut edge: Edge) -> ApiResult {
     let id = RunId::from_bytes(draw()?);
     match members(&edge, wish.containers, wish.all).await? {
         Members::One(row) => {
+            edge.foresee_hold(&row, HoldKind::Reading).await?;
             let command = backup_job::Command::Request {
                 id,
                 container: row.id,

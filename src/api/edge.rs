@@ -23,11 +23,12 @@ use super::ports::Ports;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{Accepted, DryRun, RecordedFact};
 use crate::actors::{Idempotency, Mode, Order, Receipt};
+use crate::domain::container::{self, Container};
 use crate::domain::directory::{self, Directory};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
-use crate::events::{self, DomainEvent, Envelope, Mark};
+use crate::events::{self, DomainEvent, Envelope, HoldKind, Mark};
 use crate::projections::query::{Moment, OperationFilter, Query, QueryError};
-use crate::projections::rows::OperationRow;
+use crate::projections::rows::{ContainerRow, OperationRow};
 use crate::projections::told;
 use crate::storage::Level;
 use crate::sys;
@@ -217,6 +218,13 @@ impl Edge {
             Ok(_) => Ok(()),
             Err(error) => Err(self.by_name(error.into()).await),
         }
+    }
+
+    /// Refuses what a container will not let anybody do with its files now: another one holds it, or is at work.
+    pub async fn foresee_hold(&self, row: &ContainerRow, kind: HoldKind) -> ApiResult<()> {
+        let stream = StreamName::new(Category::Container, row.id);
+        let foreseen = self.foresee::<Container>(&stream, container::Command::Hold(kind)).await;
+        foreseen.map_err(|error| error.named(Some(row.name.as_str())))
     }
 
     /// Puts names where a refusal says streams.

@@ -129,7 +129,7 @@ fn facts(work: &HostEffect) -> Facts {
             schedule: seal.schedule.clone(),
         })),
         HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
-            Facts::Restored { entries: 0, written: size, left_out: LeftOut::default() }
+            Facts::Restored { entries: 0, written: size, left_out: LeftOut::default(), trouble: None }
         }
         HostEffect::VerifyBackup { .. } => Facts::Maintenance(MaintenanceResult::Verified),
         HostEffect::Defragment { .. } => Facts::Maintenance(MaintenanceResult::Defragmented {

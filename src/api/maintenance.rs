@@ -10,7 +10,7 @@ use super::problem::{ApiError, ApiResult};
 use super::resources::RunMaintenance;
 use crate::domain::batch::{self, Batch};
 use crate::domain::maintenance::{Command, Maintenance};
-use crate::events::{BatchAction, MaintenanceAction};
+use crate::events::{BatchAction, HoldKind, MaintenanceAction};
 use crate::projections::query::MaintenanceFilter;
 use crate::types::{Category, RunId, StreamName};
 
@@ -57,6 +57,7 @@ async fn run(edge: Edge) -> ApiResult {
     let id = RunId::from_bytes(draw()?);
     match members(&edge, wish.containers, wish.all).await? {
         Members::One(row) => {
+            edge.foresee_hold(&row, HoldKind::Reading).await?;
             let container = row.id;
             let action = match action {
                 BatchAction::Defragment => MaintenanceAction::Defragment { container },

@@ -8,11 +8,10 @@ use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{RestoreRequest, RestoreTo};
 use super::templates::absolute;
-use crate::domain::container::Rejection;
 use crate::domain::restore_job::{Command, Request, RestoreJob};
 use crate::domain::{Refusal, RefusalClass};
 use crate::effects::access::Access;
-use crate::events::{Configuration, RestoreTarget};
+use crate::events::{Configuration, HoldKind, RestoreTarget};
 use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::BackupRow;
 use crate::sys::process::{effective_group, effective_user};
@@ -51,10 +50,8 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
         .await?;
     let in_place = wish.to == RestoreTo::InPlace;
     let running = source.as_ref().is_some_and(|row| row.init.is_some());
-    // Before it is stopped for a restore that would be refused.
-    match source.as_ref().and_then(|row| row.holds.first()) {
-        Some(hold) if in_place => return Err(Refusal::from(Rejection::Held { operation: hold.operation }).into()),
-        _ => {}
+    if let Some(row) = source.as_ref().filter(|_| in_place) {
+        edge.foresee_hold(row, HoldKind::Writing).await?;
     }
     let id = RunId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::RestoreJob, id), Some(&backup.container_name));
@@ -157,5 +154,17 @@ async fn confirm(edge: Edge, reference: web::Path<String>) -> ApiResult {
 
 async fn roll_back(edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::Some)?;
+    let text = reference.clone();
+    let held = edge.ask(move |query| {
+        let restore = query.restore(&text, Moment::Now)?;
+        let target = match restore.target {
+            RestoreTarget::InPlace { container } if restore.waits() => query.container_by_id(container)?,
+            _ => None,
+        };
+        Ok(target)
+    });
+    if let Some(row) = held.await? {
+        edge.foresee_hold(&row, HoldKind::Writing).await?;
+    }
     command(edge, reference, Command::RollBack).await
 }

@@ -9,6 +9,7 @@ use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
 use super::problem::{ApiError, ApiResult};
 use super::resources::{CloseSession, SessionRequest};
+use crate::domain::container::Rejection;
 use crate::domain::session::{Command, Session};
 use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::Moment;
@@ -47,6 +48,9 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
         return Err(ApiError::invalid("session.argv", "there is no command to run"));
     }
     let (container, _) = find(&edge, reference).await?;
+    if container.rest == ContainerState::Deleted {
+        return Err(ApiError::from(Refusal::from(Rejection::Buried)).named(Some(container.name.as_str())));
+    }
     if container.init.is_none() {
         let message = format!("the container {} is not running", container.name);
         let refusal = Refusal::new(RefusalClass::Conflict, "container.not-running", message);

@@ -78,6 +78,9 @@ pub enum RestoreEvent {
         /// What did not go along to a place outside.
         #[serde(default)]
         left_out: LeftOut,
+        /// What could not be written, if something.
+        #[serde(default)]
+        trouble: Option<String>,
     },
     /// The restored files are the container's files now; the old ones are kept.
     RootExchanged,
@@ -233,10 +236,10 @@ impl DomainEvent for RestoreEvent {
             Self::TargetStopped => "container stopped".to_owned(),
             Self::TargetHeld { running: true } => "container held, running".to_owned(),
             Self::TargetHeld { running: false } => "container held".to_owned(),
-            Self::FilesRestored { entries, written, left_out } if left_out.is_empty() => {
+            Self::FilesRestored { entries, written, left_out, .. } if left_out.is_empty() => {
                 format!("{entries} entries restored, {written}")
             }
-            Self::FilesRestored { entries, written, left_out } => {
+            Self::FilesRestored { entries, written, left_out, .. } => {
                 format!("{entries} entries restored, {written}; left out: {left_out}")
             }
             Self::RootExchanged => "restored files put in place, old ones kept".to_owned(),

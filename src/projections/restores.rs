@@ -26,7 +26,7 @@ impl Model for Restores {
         };
         follow(&mut row, &fact.mark(), event);
         match &fact {
-            RestoreEvent::FilesRestored { entries, written, left_out } => {
+            RestoreEvent::FilesRestored { entries, written, left_out, .. } => {
                 row.entries = Some(*entries);
                 row.written = Some(*written);
                 row.left_out = *left_out;

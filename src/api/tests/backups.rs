@@ -5,6 +5,43 @@ use serde_json::json;
 use super::run;
 
 #[test]
+fn a_store_lies_apart_from_what_is_there_and_is_not_ready_when_it_is_gone() {
+    run(async |daemon| {
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        for (path, status, code, words) in [
+            ("/var/lib/berth/containers/x", 400, "store.inside-state", "is in /var/lib/berth, which"),
+            ("/srv/vault/packs/more", 409, "store.exists", "lies in the store vault"),
+            ("/srv/vault/", 409, "store.exists", "is the store vault"),
+        ] {
+            let (told, problem) = daemon.post("/v1/stores", json!({"name": "other", "path": path})).await;
+            assert_eq!((told, &problem["code"]), (status, &json!(code)), "{problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
+        }
+        daemon.done("/v1/stores", json!({"name": "beside", "path": "/srv/vault2"})).await;
+        assert!(daemon.get("/v1/stores/vault").await.1["trouble"].is_null());
+        std::fs::write(daemon.folder.path().join("store-moved-away"), "").unwrap();
+        let words = json!("the store in /srv/vault is not there: is its disk mounted?");
+        assert_eq!(daemon.get("/v1/stores/vault").await.1["trouble"], words);
+        assert_eq!(daemon.get("/v1/stores").await.1["items"][0]["trouble"], words);
+    });
+}
+
+#[test]
+fn a_restore_in_place_is_shown_until_it_is_confirmed() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+        assert!(daemon.get("/v1/containers/web").await.1["unconfirmed"].is_null());
+        daemon.done("/v1/backups/web@latest/restore", json!({"to": "in-place"})).await;
+        let id = daemon.get("/v1/restores").await.1["items"][0]["id"].clone();
+        assert_eq!(daemon.get("/v1/containers/web").await.1["unconfirmed"], json!([id]));
+        daemon.done(&format!("/v1/restores/{}/confirm", id.as_str().unwrap()), json!({})).await;
+        assert!(daemon.get("/v1/containers/web").await.1["unconfirmed"].is_null());
+    });
+}
+
+#[test]
 fn stores_backups_restores_and_coverage() {
     run(async |daemon| {
         daemon.with_container().await;

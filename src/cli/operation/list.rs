@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::read::{self, ReadOptions};
-use crate::projections::rows::OperationRow;
+use crate::projections::rows::{OperationRow, RestoreRow};
 
 /// List operations, newest first
 #[derive(Debug, Args)]
@@ -26,9 +26,29 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let target = Target::new("/v1/operations").flag("open", arguments.open).query_if("limit", arguments.limit);
-    read::list::<OperationRow>(context, &arguments.options, target, |rows| match rows.len() {
-        0 if arguments.open => "Nothing is under way.".to_owned(),
-        0 => "No operations.".to_owned(),
-        _ => String::new(),
+    let unconfirmed = unconfirmed(context, arguments);
+    read::list::<OperationRow>(context, &arguments.options, target, |rows| {
+        let none = match rows.len() {
+            0 if arguments.open => Some("Nothing is under way.".to_owned()),
+            0 => Some("No operations.".to_owned()),
+            _ => None,
+        };
+        none.into_iter().chain(unconfirmed).collect::<Vec<_>>().join("\n")
     })
+}
+
+/// Tells which restores in place keep files of before until somebody says what is to become of them.
+fn unconfirmed(context: &Context<'_>, arguments: &Arguments) -> Vec<String> {
+    if !context.format.is_for_people() || arguments.options.as_of.is_some() {
+        return vec![];
+    }
+    let Ok(answer) = read::fetch(context, &Target::new("/v1/restores")) else { return vec![] };
+    let rows: Vec<RestoreRow> = serde_json::from_value(answer.value["items"].clone()).unwrap_or_default();
+    let line = |row: RestoreRow| {
+        let (run, name) = (row.id.short(), row.source_name.map_or_else(String::new, |name| format!(" of {name}")));
+        format!(
+            "Not confirmed: a restore in place{name}.\n  berth backup confirm {run}, or: berth backup roll-back {run}"
+        )
+    };
+    rows.into_iter().filter(RestoreRow::waits).map(line).collect()
 }

@@ -3,7 +3,7 @@
 use super::look::{used_of, why};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::{ContainerRow, CoverageRow, LimitHits};
-use crate::types::{Managed, Size, Timestamp};
+use crate::types::{Managed, RunId, Size, Timestamp};
 
 /// The most containers that the line below a list names.
 const NAMED_MAX: usize = 5;
@@ -61,10 +61,21 @@ pub fn describe(row: &ContainerRow, look: Look) -> (String, Vec<(&'static str, C
         let phase = open.phase.as_deref().unwrap_or("begun");
         ("under way", Cell::toned(format!("{} ({phase}), operation {}", open.verb, open.operation), Tone::Warn))
     }));
+    pairs.extend(row.unconfirmed.iter().flat_map(unconfirmed));
     pairs.extend(limits(row));
     pairs.extend(place(row));
     pairs.extend(life(row, look));
     (heading, pairs)
+}
+
+/// Says that a restore in place keeps the files of before, and what ends that.
+fn unconfirmed(run: &RunId) -> [(&'static str, Cell); 2] {
+    let run = run.short();
+    let ways = format!("berth backup confirm {run}, or: berth backup roll-back {run}");
+    [
+        ("not confirmed", Cell::toned("a restore in place; the files of before are kept", Tone::Warn)),
+        ("to end that", Cell::from(ways)),
+    ]
 }
 
 fn limits(row: &ContainerRow) -> Vec<(&'static str, Cell)> {

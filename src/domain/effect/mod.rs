@@ -208,6 +208,8 @@ pub enum Facts {
         written: Size,
         /// What did not go along.
         left_out: LeftOut,
+        /// What could not be written, if something: how many entries, and the first of them.
+        trouble: Option<String>,
     },
     /// What maintenance found.
     Maintenance(MaintenanceResult),

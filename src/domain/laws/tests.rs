@@ -39,7 +39,7 @@ fn facts(work: &HostEffect) -> Facts {
             Facts::Sealed(Box::new(backup_group::tests::summary("a", 1, BackupOutcome::Complete)))
         }
         HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
-            Facts::Restored { entries: 1, written: Size::from_mib(1), left_out: LeftOut::default() }
+            Facts::Restored { entries: 1, written: Size::from_mib(1), left_out: LeftOut::default(), trouble: None }
         }
         HostEffect::Defragment { .. } | HostEffect::UpdateCheck { .. } | HostEffect::VerifyBackup { .. } => {
             Facts::Maintenance(MaintenanceResult::Verified)
@@ -176,7 +176,7 @@ fn a_container_changes_under_every_law() {
 #[test]
 fn a_container_is_buried_and_comes_back_under_every_law() {
     tell(created(true), container::Command::Delete { grave: Span::from_secs(60) });
-    tell(buried(), container::Command::Undelete { name: None });
+    tell(buried(), container::Command::Undelete { name: None, place: None });
     tell(buried(), container::Command::Purge);
 }
 

@@ -49,7 +49,9 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::TargetCreated => progress.created = true,
         RestoreEvent::TargetStopped => progress.stopped = true,
         RestoreEvent::TargetHeld { running } => (progress.held, progress.was_running) = (true, *running),
-        RestoreEvent::FilesRestored { .. } => progress.files = true,
+        RestoreEvent::FilesRestored { trouble, .. } => {
+            (progress.files, progress.trouble) = (true, trouble.clone());
+        }
         RestoreEvent::RootExchanged => progress.exchanged = true,
         RestoreEvent::RestoreFailing { reason } => progress.failing = Some(reason.clone()),
         RestoreEvent::RestoreCancelRequested => progress.cancelled = true,

@@ -120,6 +120,8 @@ struct Progress {
     removed: bool,
     started: bool,
     start_failure: Option<String>,
+    /// What could not be written into a directory.
+    trouble: Option<String>,
     told: bool,
 }
 

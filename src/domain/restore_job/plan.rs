@@ -266,8 +266,9 @@ fn answered(step: Step, answer: &Answer) -> Vec<RestoreEvent> {
 
 fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
     match (step, facts) {
-        (RESTORE | EXTRACT, Facts::Restored { entries, written, left_out }) => {
-            vec![RestoreEvent::FilesRestored { entries: *entries, written: *written, left_out: *left_out }]
+        (RESTORE | EXTRACT, Facts::Restored { entries, written, left_out, trouble }) => {
+            let (entries, written, left_out, trouble) = (*entries, *written, *left_out, trouble.clone());
+            vec![RestoreEvent::FilesRestored { entries, written, left_out, trouble }]
         }
         (EXCHANGE, _) => vec![RestoreEvent::RootExchanged],
         (REVERT, _) => vec![RestoreEvent::FilesRemoved],
@@ -332,7 +333,8 @@ fn over(state: &RestoreJob) -> RestoreEvent {
     if let Some(reason) = progress.left.as_ref().filter(|_| !progress.removed) {
         return stuck(state, reason);
     }
-    match (&progress.failing, progress.start_failure.as_deref().map(not_started)) {
+    let exception = progress.start_failure.as_deref().map(not_started).or_else(|| progress.trouble.clone());
+    match (&progress.failing, exception) {
         _ if progress.cancelled => RestoreEvent::RestoreCancelled,
         (Some(reason), None) => RestoreEvent::RestoreFailed { reason: reason.clone() },
         (Some(reason), Some(too)) => RestoreEvent::RestoreFailed { reason: format!("{reason}; {too}") },

@@ -64,13 +64,18 @@ fn ended(step: &str, outcome: Closing) -> Command {
 }
 
 fn files() -> RestoreEvent {
-    RestoreEvent::FilesRestored { entries: 3, written: Size::from_mib(1), left_out: LeftOut::default() }
+    RestoreEvent::FilesRestored { entries: 3, written: Size::from_mib(1), left_out: LeftOut::default(), trouble: None }
 }
 
 fn restored(step: &'static str) -> Command {
     report(
         step,
-        Outcome::Done(Facts::Restored { entries: 3, written: Size::from_mib(1), left_out: LeftOut::default() }),
+        Outcome::Done(Facts::Restored {
+            entries: 3,
+            written: Size::from_mib(1),
+            left_out: LeftOut::default(),
+            trouble: None,
+        }),
     )
 }
 
@@ -188,6 +193,17 @@ fn it_should_restore_into_a_directory() {
         ("unpin", accepted("unpin"), over(RestoreEvent::RestoreFailed { reason: "why".to_owned() })),
     ];
     walk(vec![directory().event()], &way);
+}
+
+#[test]
+fn it_should_be_complete_but_for_what_could_not_be_written_into_a_directory() {
+    let (written, left_out, why) = (Size::from_mib(1), LeftOut::default(), "2 of 3 entries".to_owned());
+    let facts = Facts::Restored { entries: 3, written, left_out, trouble: Some(why.clone()) };
+    let files = RestoreEvent::FilesRestored { entries: 3, written, left_out, trouble: Some(why.clone()) };
+    let history = vec![directory().event(), RestoreEvent::BackupPinned];
+    when(history.clone(), report("extract", Outcome::Done(facts))).then([files.clone()]).owing(Some("unpin"));
+    let over = RestoreEvent::RestoreCompletedWithExceptions { reason: why };
+    when(after(history, [files]), accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
 }
 
 #[test]

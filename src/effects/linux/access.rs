@@ -10,12 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::failure::cannot;
 use super::host::LinuxHost;
+use super::restore::from_the_root;
 use super::stores::repository_failure;
 use super::supervisor::shim_failure;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
 use crate::effects::command_line::CommandLine;
-use crate::repository::Pattern;
 use crate::repository::catalogue::{Entry, Node};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
@@ -99,10 +99,8 @@ impl Access for LinuxHost {
     }
 
     fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
-        let below = below.trim_matches('/');
-        let patterns = if below.is_empty() { vec![] } else { vec![Pattern::new(below.as_bytes())] };
         let view = self.view(store, backup)?;
-        view.files(patterns).map(|entry| file_of(&entry.map_err(repository_failure)?)).collect()
+        view.files(vec![from_the_root(below)]).map(|entry| file_of(&entry.map_err(repository_failure)?)).collect()
     }
 
     fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {
@@ -137,6 +135,10 @@ impl Access for LinuxHost {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.and_then(|()| durable::sync_parent(&path)).map_err(cannot("remove", path.display())),
         }
+    }
+
+    fn store_trouble(&self, store: StoreId) -> Option<String> {
+        self.store_is_there(store).err().map(|failure| failure.reason)
     }
 
     fn recovery_key(&self, store: StoreId) -> Result<String, Failure> {

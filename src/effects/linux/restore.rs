@@ -22,6 +22,9 @@ use crate::repository::{IdMap, Outward, Pattern, RestoreOptions, RestoreReport, 
 use crate::sys::fs::{self as sysfs, Access, FileKind};
 use crate::types::{BackupId, RunId, Size, StoreId};
 
+/// How many of the entries that could not be restored are named.
+const NAMED_MAX: usize = 3;
+
 fn restored(run: RunId) -> Vec<u8> {
     format!("restore-{run}").into_bytes()
 }
@@ -99,21 +102,19 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let view = self.view(store, backup)?;
+        let patterns: Vec<Pattern> = paths.iter().map(|path| from_the_root(path)).collect();
+        if view.files(patterns.clone()).next().is_none() {
+            return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
+        }
         let aside = format!(".berth-restored-{run}").into_bytes();
         let target = private_directory(Path::new(into), &aside, outward.owner).map_err(cannot("make", into))?;
-        let patterns = paths.iter().map(|path| Pattern::new(path.trim_start_matches('/').as_bytes())).collect();
         let options = options(Some(aside));
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.extract(patterns, target.as_fd(), outward, &options, &mut |counters| {
             context.report("restoring", counters.entries, None);
         });
         drop(guard);
-        let report = report.map_err(repository_failure)?;
-        let nothing = report.counters.entries == 0 && report.exceptions.is_empty() && report.left_out.is_empty();
-        if nothing {
-            return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
-        }
-        finished(&report)
+        mostly_finished(&report.map_err(repository_failure)?)
     }
 }
 
@@ -155,16 +156,35 @@ fn private_directory(path: &Path, aside: &[u8], owner: Option<(u32, u32)>) -> io
     Ok(made)
 }
 
-/// A restore that left something out is no restore: what is missing is named.
+/// A container that lacks something is not restored: what is missing is named.
 fn finished(report: &RestoreReport) -> Result<Facts, Failure> {
-    if let Some(first) = report.exceptions.first() {
-        let count = report.exceptions.len();
-        let reason = format!("{count} files could not be restored, the first: {}: {}", first.path, first.reason);
-        return Err(Failure::permanent(reason));
+    if let Some(trouble) = trouble(report) {
+        return Err(Failure::permanent(trouble));
     }
-    let counters = &report.counters;
+    mostly_finished(report)
+}
+
+/// Somebody who wants files in a directory has those that could be written; the others are told.
+fn mostly_finished(report: &RestoreReport) -> Result<Facts, Failure> {
+    let (counters, trouble) = (&report.counters, trouble(report));
+    if let Some(trouble) = trouble.clone().filter(|_| report.exceptions.len() as u64 >= counters.entries) {
+        return Err(Failure::permanent(trouble));
+    }
     let (entries, written) = (counters.entries, Size::from_bytes(counters.data_bytes));
-    Ok(Facts::Restored { entries, written, left_out: report.left_out })
+    Ok(Facts::Restored { entries, written, left_out: report.left_out, trouble })
+}
+
+fn trouble(report: &RestoreReport) -> Option<String> {
+    let all = &report.exceptions;
+    let first: Vec<_> = all.iter().take(NAMED_MAX).map(|one| format!("{}: {}", one.path, one.reason)).collect();
+    let more = if all.len() > NAMED_MAX { "; …" } else { "" };
+    let files = if all.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", all.len()) };
+    (!all.is_empty()).then(|| format!("{files} could not be restored: {}{more}", first.join("; ")))
+}
+
+/// Returns the pattern of a path as users write it: whatever it begins with, it is one from the root on.
+pub(super) fn from_the_root(path: &str) -> Pattern {
+    Pattern::new(format!("/{}", path.trim_matches('/')).as_bytes())
 }
 
 fn exists(disk: BorrowedFd<'_>, name: &[u8]) -> bool {
@@ -218,6 +238,35 @@ fn revert(reached: &Reached, run: RunId) -> Result<Facts, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repository::Exception;
+
+    #[test]
+    fn a_path_is_one_from_the_root_on() {
+        for path in ["/srv/www", "srv/www", "/srv/www/"] {
+            let pattern = from_the_root(path);
+            assert!(pattern.covers(b"srv/www/index.html"), "{path}");
+            assert!(!pattern.covers(b"home/ann/srv/www"), "{path}: another directory of that name");
+        }
+        assert!(from_the_root("/").covers(b"etc/hosts"));
+    }
+
+    fn report(entries: u64, failed: &[&str]) -> RestoreReport {
+        let counters = crate::repository::Counters { entries, ..Default::default() };
+        let exceptions = failed.iter().map(|path| Exception::new(path.as_bytes(), "it is there already")).collect();
+        RestoreReport { counters, exceptions, left_out: crate::types::LeftOut::default() }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_counted_and_named_and_the_rest_is_there() {
+        let Facts::Restored { trouble, .. } = mostly_finished(&report(9, &["a", "b", "c", "d"])).unwrap() else {
+            panic!("no files");
+        };
+        let words = "4 entries could not be restored: a: it is there already; b: it is there already; c: it is there \
+                     already; …";
+        assert_eq!(trouble.as_deref(), Some(words));
+        assert!(mostly_finished(&report(1, &["a"])).unwrap_err().reason.starts_with("1 entry could not"));
+        assert!(finished(&report(9, &["a"])).is_err(), "a container without one of its files is not restored");
+    }
 
     #[test]
     fn what_cannot_fit_on_a_disk_is_refused_before_it_is_written() {

@@ -33,7 +33,7 @@ pub(super) fn facts(world: &World, effect: &HostEffect) -> Facts {
         HostEffect::FrozenPass { .. } => Facts::FrozenPass { frozen: Span::from_micros(1_000) },
         HostEffect::SealBackup(seal) => Facts::Sealed(Box::new(summary(seal))),
         HostEffect::RestoreFiles { .. } | HostEffect::ExtractFiles { .. } => {
-            Facts::Restored { entries: 1, written: Size::from_bytes(1), left_out: LeftOut::default() }
+            Facts::Restored { entries: 1, written: Size::from_bytes(1), left_out: LeftOut::default(), trouble: None }
         }
         HostEffect::Defragment { .. } => Facts::Maintenance(MaintenanceResult::Defragmented {
             fragments_before: 2,

@@ -10,7 +10,7 @@ use crate::projections::networks::Networks;
 use crate::projections::restores::Restores;
 use crate::projections::rows::{BackupRow, ContainerRow, ContainerState, LastBackup, OperationState, RestoreRow};
 use crate::projections::templates::Templates;
-use crate::types::{BackupId, ContainerId, TemplateId};
+use crate::types::{BackupId, ContainerId, RunId, TemplateId};
 
 /// Says which containers are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,6 +122,7 @@ impl Query {
         let network = row.configuration.network.map(|id| self.name_of::<Networks>(id, moment)).transpose()?;
         row.network_name = network.flatten();
         row.restored_from = self.restored(Some(row.id), moment)?.remove(&row.id);
+        row.unconfirmed = self.unconfirmed(row.id, moment)?;
         row.last_backup = self.last_backups(Some(row.id), moment)?.remove(&row.id);
         self.tell_by_name(&mut row);
         self.join_note(&mut row.change)?;
@@ -159,19 +160,31 @@ impl Query {
         self.one::<Containers>(&id.to_string(), Moment::Now)
     }
 
+    /// Returns the restores into a container, or into any.
+    fn restores_to(&self, container: Option<ContainerId>, moment: Moment) -> Result<Vec<RestoreRow>, QueryError> {
+        let wanted = container.map(String::from);
+        match (&wanted, moment) {
+            (Some(id), Moment::Now) => {
+                self.select::<Restores>(&Where { sql: "target = ?1".to_owned(), values: vec![id] })
+            }
+            _ => self.all::<Restores>(moment),
+        }
+    }
+
+    /// Returns the restores in place of a container that wait for somebody to confirm them, or to roll them back.
+    fn unconfirmed(&self, container: ContainerId, moment: Moment) -> Result<Vec<RunId>, QueryError> {
+        let of_it = |run: &RestoreRow| matches!(run.target, RestoreTarget::InPlace { container: target } if target == container);
+        let runs = self.restores_to(Some(container), moment)?.into_iter();
+        Ok(runs.filter(|run| of_it(run) && run.waits()).map(|run| run.id).collect())
+    }
+
     /// Returns the backup that a restored container, or each of them, was made of or has the files of.
     fn restored(
         &self,
         container: Option<ContainerId>,
         moment: Moment,
     ) -> Result<HashMap<ContainerId, BackupId>, QueryError> {
-        let wanted = container.map(String::from);
-        let mut runs = match (&wanted, moment) {
-            (Some(id), Moment::Now) => {
-                self.select::<Restores>(&Where { sql: "target = ?1".to_owned(), values: vec![id] })?
-            }
-            _ => self.all::<Restores>(moment)?,
-        };
+        let mut runs = self.restores_to(container, moment)?;
         runs.retain(|run| matches!(run.state, OperationState::Done | OperationState::Partly) && !run.rolled_back);
         runs.sort_by_key(|run| run.requested_at);
         let target = |run: RestoreRow| match run.target {

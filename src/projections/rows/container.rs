@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::words::words;
 use super::{Change, LastBackup, OpenOperation};
 use crate::events::{Configuration, Exit, HoldKind, InitKind, Lease, ProcessIdentity};
-use crate::types::{BackupId, ContainerId, IdRange, ManagedFile, Name, OperationId, Position, Timestamp, Usage};
+use crate::types::{BackupId, ContainerId, IdRange, ManagedFile, Name, OperationId, Position, RunId, Timestamp, Usage};
 
 words! {
     /// Says what a container is, or what is being done with it.
@@ -143,6 +143,9 @@ pub struct ContainerRow {
     pub deleted_position: Option<Position>,
     /// The backup whose files it has, if it was restored. *Joined.*
     pub restored_from: Option<BackupId>,
+    /// The restores in place whose files of before are kept until somebody confirms, or rolls back. *Joined.*
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<RunId>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// Who asked for it.

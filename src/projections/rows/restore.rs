@@ -55,3 +55,10 @@ pub struct RestoreRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_name: Option<Name>,
 }
+
+impl RestoreRow {
+    /// Says whether it waits for somebody to confirm it, or to roll it back.
+    pub fn waits(&self) -> bool {
+        self.old_files_kept && !matches!(self.state, OperationState::Waiting | OperationState::Running)
+    }
+}
