@@ -47,12 +47,14 @@ pub struct FilterOptions {
     pub host: bool,
     /// A single command, which needs no mounts, rather than an init.
     pub command: bool,
+    /// Nobody can be asked: new user namespaces are refused instead.
+    pub unheard: bool,
 }
 
 impl FilterOptions {
     /// Tells whether the filter asks about some calls, so that it needs somebody who listens.
     pub fn asks(self) -> bool {
-        !self.nesting && !self.command
+        !self.nesting && !self.command && !self.unheard
     }
 }
 
@@ -202,7 +204,7 @@ mod tests {
         }
     }
 
-    const SYSTEM: FilterOptions = FilterOptions { nesting: false, host: false, command: false };
+    const SYSTEM: FilterOptions = FilterOptions { nesting: false, host: false, command: false, unheard: false };
 
     fn call(options: FilterOptions, number: u32, arguments: [u32; 2]) -> u32 {
         run(&filter(options), NATIVE_ARCHITECTURE, number, [arguments[0], arguments[1], 0])
@@ -240,7 +242,8 @@ mod tests {
         let nesting = FilterOptions { nesting: true, ..SYSTEM };
         let command = FilterOptions { command: true, ..SYSTEM };
         assert!(SYSTEM.asks() && !nesting.asks() && !command.asks());
-        for (options, action) in [(SYSTEM, ASK), (command, EPERM)] {
+        let unheard = FilterOptions { unheard: true, ..SYSTEM };
+        for (options, action) in [(SYSTEM, ASK), (command, EPERM), (unheard, EPERM)] {
             assert_eq!(call(options, CLONE3, [0, 0]), ENOSYS);
             assert_eq!(call(options, CLONE, [CLONE_NEWUSER | 0x11, 0]), action);
         }

@@ -3,6 +3,7 @@
 //! What protects is the id mapping, the kernel's own checks, the device list and these; masks over /proc are not
 //! used, because root inside a user namespace can take them away.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,8 @@ impl Profile {
 
     fn filter_options(self) -> FilterOptions {
         let system = self.kind == Kind::System;
-        FilterOptions { nesting: self.nesting, host: self.host && system, command: !system && !self.nesting }
+        let command = !system && !self.nesting;
+        FilterOptions { nesting: self.nesting, host: self.host && system, command, unheard: false }
     }
 }
 
@@ -75,20 +77,41 @@ pub fn enter(profile: Profile) -> Result<Option<OwnedFd>, Failure> {
     if profile.no_new_privileges() {
         process::set_no_new_privileges().step("set no_new_privs")?;
     }
-    let options = profile.filter_options();
-    let listener = if options.asks() {
-        seccomp::install_with_listener(&filter(options)).map(Some)
-    } else {
-        seccomp::install(&filter(options)).map(|()| None)
-    };
-    let listener = listener.step("install the system call filter")?;
+    let listener = install(profile.filter_options()).step("install the system call filter")?;
     capability::keep_only(profile.capabilities()).step("drop capabilities")?;
     Ok(listener)
+}
+
+/// Below a filter of the host's own that asks (Berth in a container of another runtime) the kernel takes no second one.
+fn install(options: FilterOptions) -> io::Result<Option<OwnedFd>> {
+    if options.asks() {
+        match seccomp::install_with_listener(&filter(options)) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            listener => return listener.map(Some),
+        }
+    }
+    seccomp::install(&filter(FilterOptions { unheard: true, ..options })).map(|()| None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::namespace::{self, Namespaces};
+
+    #[test]
+    fn below_a_filter_that_asks_another_refuses_by_itself() {
+        if process::effective_user() != 0 {
+            return; // only root installs filters
+        }
+        // Filters and capabilities are a thread's own.
+        let tried = std::thread::spawn(|| {
+            let profile = Profile { kind: Kind::System, nesting: false, host: false };
+            let (first, second) = (enter(profile)?, enter(profile)?);
+            let refused = namespace::leave(Namespaces::USER).map_err(|error| error.kind());
+            Ok::<_, Failure>((first.is_some(), second.is_some(), refused))
+        });
+        assert_eq!(tried.join().unwrap().unwrap(), (true, false, Err(io::ErrorKind::PermissionDenied)));
+    }
 
     #[test]
     fn what_may_nest_can_pass_on_what_docker_gives_its_containers() {
