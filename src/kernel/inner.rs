@@ -6,15 +6,25 @@ use std::os::unix::fs::MetadataExt as _;
 /// `CAP_SYS_ADMIN` of linux/capability.h.
 const SYS_ADMIN: u32 = 21;
 
-/// Tells whether a thread may have a user namespace of its own: in the container's own one it has the capabilities that it would
-/// have there, and within another one nobody gets one.
-pub fn may_have_user_namespace(thread: i32, init: i32) -> bool {
-    let namespace = |process: i32| {
+/// Names a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserNamespace {
+    device: u64,
+    number: u64,
+}
+
+impl UserNamespace {
+    /// Looks up the one that a process is in.
+    pub fn of(process: i32) -> Option<Self> {
         let found = fs::metadata(format!("/proc/{process}/ns/user")).ok()?;
-        Some((found.dev(), found.ino()))
-    };
-    let own = namespace(init);
-    own.is_some() && namespace(thread) == own && is_administrator(thread)
+        Some(Self { device: found.dev(), number: found.ino() })
+    }
+
+    /// Tells whether a thread may have one of its own, where this is the container's: in it the thread has the capabilities
+    /// that it would have there, and within another one nobody gets one.
+    pub fn lets_make_another(self, thread: i32) -> bool {
+        Self::of(thread) == Some(self) && is_administrator(thread)
+    }
 }
 
 fn is_administrator(thread: i32) -> bool {
@@ -42,6 +52,7 @@ mod tests {
 
     #[test]
     fn nobody_that_has_gone_may() {
-        assert!(!may_have_user_namespace(0, 0) && !may_have_user_namespace(0, std::process::id() as i32));
+        let own = UserNamespace::of(std::process::id() as i32).unwrap();
+        assert!(UserNamespace::of(0).is_none() && !own.lets_make_another(0));
     }
 }

@@ -149,9 +149,10 @@ impl Supervisor {
     }
 
     fn start(&mut self) -> Result<Reply, Failure> {
-        let Life::Created { gate, .. } = &mut self.life else {
+        let Life::Created { gate, init, .. } = &mut self.life else {
             return Ok(refuse("the container is not created"));
         };
+        self.questions.begin(init.pid);
         let opened = gate.take().map_or_else(|| Err(Failure::new("start", "it was tried before")), launch::Gate::open);
         let listener = opened.inspect_err(|_| self.undo_creation())?;
         self.questions.add(listener);

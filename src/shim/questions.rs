@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::kernel::inner;
+use crate::kernel::inner::UserNamespace;
 use crate::sys::seccomp::{self, Heard};
 
 /// The most answers in a second: whoever asks without end waits, and does not have the shim work outside the container's quota.
@@ -17,13 +17,20 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Questions {
     listeners: Vec<OwnedFd>,
+    /// The container's own user namespace, as it was before its first process began: that one may leave it later.
+    own: Option<UserNamespace>,
     begun: Instant,
     answered: u32,
 }
 
 impl Questions {
     pub(super) fn new(now: Instant) -> Self {
-        Self { listeners: Vec::new(), begun: now, answered: 0 }
+        Self { listeners: Vec::new(), own: None, begun: now, answered: 0 }
+    }
+
+    /// Notes whose questions these are, while the first process still waits for the word to begin.
+    pub(super) fn begin(&mut self, init: i32) {
+        self.own = UserNamespace::of(init);
     }
 
     pub(super) fn add(&mut self, listener: Option<OwnedFd>) {
@@ -42,7 +49,7 @@ impl Questions {
     }
 
     /// Answers one question of each listener that has one, and lets go of those that can have none any more.
-    pub(super) fn answer(&mut self, init: Option<i32>, now: Instant) {
+    pub(super) fn answer(&mut self, now: Instant) {
         if self.begun + SECOND <= now {
             (self.begun, self.answered) = (now, 0);
         }
@@ -50,7 +57,7 @@ impl Questions {
         self.listeners.retain(|listener| match seccomp::hear(listener.as_fd()) {
             Ok(Heard::Question(question)) => {
                 answered += 1;
-                let may = init.is_some_and(|init| inner::may_have_user_namespace(question.thread, init));
+                let may = self.own.is_some_and(|own| own.lets_make_another(question.thread));
                 // Its number may be another thread's by now, if it has gone.
                 let granted = may && seccomp::still_waits(listener.as_fd(), question);
                 seccomp::reply(listener.as_fd(), question, granted);
@@ -76,7 +83,7 @@ mod tests {
         questions.answered = ANSWERS_MAX;
         assert_eq!((questions.listeners(begun).count(), questions.goes_on(begun)), (0, Some(begun + SECOND)));
         assert_eq!((questions.listeners(begun + SECOND).count(), questions.goes_on(begun + SECOND)), (1, None));
-        questions.answer(None, begun + SECOND);
+        questions.answer(begun + SECOND);
         assert_eq!(questions.answered, 0);
     }
 }

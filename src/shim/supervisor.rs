@@ -231,7 +231,7 @@ impl Supervisor {
                 }
             }
             Source::Questions => {
-                self.questions.answer(self.life.init().map(|(init, _)| init.pid), Instant::now());
+                self.questions.answer(Instant::now());
             }
             Source::Connection(number) => self.serve_connection(number),
             Source::Session(number) => self.serve_session(number),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use berth::shim::protocol::Init;
 use berth::types::ManagedFile;
 
 use crate::check;
@@ -204,6 +205,15 @@ fn nesting() -> Outcome {
         let refused = text.contains("not permitted") || text.contains("denied");
         check!(code != 0 && refused, "{attempt}: {code} {text}");
     }
+    test.finish()?;
+    // A first process that left the container's namespace is in the one level there is, too.
+    let script =
+        "mkfifo /said; exec unshare -U -r sh -c 'unshare -U true 2>/second; echo $? >>/second; >/said; sleep 1000'";
+    let mut plan = Plan::busybox()?;
+    plan.init = Init::Own { argv: vec!["/bin/sh".into(), "-c".into(), script.into()], stop_signal: 9 };
+    let test = TestContainer::start(plan)?;
+    let (_, text) = test.shell("while ! [ -p /said ]; do sleep 0.1; done; cat /said; cat /second")?;
+    check!(text.contains("not permitted") && text.trim().ends_with('1'), "{text}");
     test.finish()?;
     let mut plan = Plan::busybox()?;
     plan.nesting = true;
