@@ -52,8 +52,12 @@ pub(super) fn look_into(directory: &Path) -> Observation {
     if let Ok(Some(exit)) = record::unacknowledged_exit(directory) {
         return ended(directory, &exit);
     }
-    // Nobody is left who saw it end: whatever still runs of it is killed when it is cleared away.
     match record::read::<Started>(directory, STARTED_FILE) {
+        // On a machine that is busy enough a supervisor is silent for longer than anybody waits, and all is well.
+        Ok(Some(started)) if alive && process_of(&started.init).is_alive() => {
+            Observation::Running { init: started.init, ready: false }
+        }
+        // Nobody is left who saw it end: whatever still runs of it is killed when it is cleared away.
         Ok(Some(started)) => Observation::Exited { init: started.init, exit: Exit::Unknown, hits: Box::default() },
         _ => Observation::Remains,
     }
@@ -88,6 +92,11 @@ pub(super) fn started(directory: &Path) -> Result<Option<Facts>, Failure> {
     let started = Started { init: init.clone(), took: Span::default(), warnings: vec![], kept: vec![] };
     record::write(directory, STARTED_FILE, &started).map_err(cannot("write", directory.display()))?;
     Ok(Some(Facts::Started { init, took: started.took, warnings: vec![], kept: vec![] }))
+}
+
+fn process_of(init: &ProcessIdentity) -> protocol::ProcessIdentity {
+    let pid = i32::try_from(init.pid).unwrap_or(0);
+    protocol::ProcessIdentity { boot: init.boot.clone(), pid, started: init.started }
 }
 
 pub(super) fn identity(process: &protocol::ProcessIdentity) -> ProcessIdentity {

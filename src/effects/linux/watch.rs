@@ -18,6 +18,9 @@ use crate::types::ContainerId;
 /// How long one wait lasts at most; a supervisor that dies ends it at once.
 const NEWS: Duration = Duration::from_hours(1);
 
+/// How long a supervisor that does not answer is left alone.
+const SILENCE: Duration = Duration::from_secs(5);
+
 impl LinuxHost {
     /// Begins to listen to a supervisor, and reaps it if it is this daemon's child.
     pub(super) fn watch(&self, container: ContainerId, child: Option<Child>) {
@@ -25,9 +28,15 @@ impl LinuxHost {
         let directory = self.runtime_of(container);
         let spawned = std::thread::Builder::new().name("watch".to_owned()).stack_size(128 << 10).spawn(move || {
             listen(container, &directory, &changes);
-            if directory.exists() {
+            while directory.exists() {
                 let observation = look_into(&directory);
-                let _ = changes.send(Some(Change::Observed { container, observation }));
+                let goes_on = matches!(observation, Observation::Running { .. });
+                if changes.send(Some(Change::Observed { container, observation })).is_err() || !goes_on {
+                    break;
+                }
+                // Its supervisor was silent for long, and is heard again.
+                std::thread::sleep(SILENCE);
+                listen(container, &directory, &changes);
             }
             if let Some(mut child) = child {
                 let _ = child.wait();
