@@ -16,7 +16,7 @@ use super::effect::{Answer, Ask, Asked, Effect, Report};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::NodeEvent;
-use crate::types::{Category, IdRange, Position, StreamName, Timestamp};
+use crate::types::{Category, ContainerId, IdRange, Position, StreamName, Timestamp};
 
 /// The first id that is given out: above everything that distributions and directory services use.
 pub const ID_BASE: u32 = 1_000_000_000;
@@ -74,6 +74,8 @@ pub enum Command {
         /// The root over them, in hexadecimal.
         root: String,
     },
+    /// A container is there of which the log knows nothing.
+    ReportUnknownContainer(ContainerId),
     /// These ids belong to others: first id and count of each range.
     ForbidRanges(Vec<(u32, u32)>),
     /// Give the holder a range.
@@ -242,6 +244,9 @@ impl Aggregate for Node {
             Command::ReportDaemonStarted { berth } => vec![NodeEvent::DaemonStarted { berth: berth.clone() }],
             Command::ReportDaemonStopped if self.daemon => vec![NodeEvent::DaemonStopped],
             Command::ReportDaemonStopped => vec![],
+            Command::ReportUnknownContainer(container) => {
+                vec![NodeEvent::UnknownContainerFound { container: container.to_string() }]
+            }
             Command::ForbidRanges(ranges) if *ranges == self.forbidden => vec![],
             Command::ForbidRanges(ranges) => vec![NodeEvent::IdRangesForbidden { ranges: ranges.clone() }],
             Command::Redact { position, .. } if self.redacted.contains(position) => vec![],
@@ -260,7 +265,7 @@ impl Aggregate for Node {
             NodeEvent::NodeBooted { boot, .. } => self.boot = Some(boot.clone()),
             NodeEvent::DaemonStarted { .. } => self.daemon = true,
             NodeEvent::DaemonStopped => self.daemon = false,
-            NodeEvent::HistoryAccepted { .. } => {}
+            NodeEvent::HistoryAccepted { .. } | NodeEvent::UnknownContainerFound { .. } => {}
             NodeEvent::IdRangesForbidden { ranges } => self.forbidden.clone_from(ranges),
             NodeEvent::IdRangeClaimed { holder, base, .. } => {
                 self.ranges.insert(*base, holder.clone());
@@ -364,6 +369,13 @@ mod tests {
         let accepted = NodeEvent::HistoryAccepted { signed: 9, signed_root, signed_at, events: 7, root };
         given::<Node>([]).when(accept()).then([accepted.clone()]);
         given::<Node>(initialised()).when(accept()).then([accepted]);
+    }
+
+    #[test]
+    fn it_should_record_a_container_that_the_log_does_not_know_before_it_is_ended() {
+        let container = ContainerId::derived("ghost");
+        let found = NodeEvent::UnknownContainerFound { container: container.to_string() };
+        given::<Node>(initialised()).when(Command::ReportUnknownContainer(container)).then([found]);
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub enum NodeEvent {
         /// The root over them, in hexadecimal.
         root: String,
     },
+    /// A container was there of which the log knows nothing, since an earlier log was put back: what runs of it is ended, for
+    /// its name, its address and its ids are given to others.
+    UnknownContainerFound {
+        /// Its id.
+        container: String,
+    },
     /// These ids belong to others (`/etc/subuid`): none of them is given out from now on.
     IdRangesForbidden {
         /// The first id and the count of each range.
@@ -71,7 +77,7 @@ pub enum NodeEvent {
 impl DomainEvent for NodeEvent {
     const CATEGORY: Category = Category::Node;
     const KINDS: &'static [&'static str] = kinds!(NodeEvent: NodeInitialised, NodeBooted, DaemonStarted, DaemonStopped, HistoryAccepted,
-        IdRangesForbidden, IdRangeClaimed, IdRangeReleased, AnnexRedacted);
+        UnknownContainerFound, IdRangesForbidden, IdRangeClaimed, IdRangeReleased, AnnexRedacted);
 
     fn mark(&self) -> Mark {
         Mark::Fact
@@ -87,6 +93,9 @@ impl DomainEvent for NodeEvent {
             Self::DaemonStopped => "daemon stopped".to_owned(),
             Self::HistoryAccepted { signed, events, .. } => {
                 format!("history of {events} events accepted in the place of {signed} that were signed")
+            }
+            Self::UnknownContainerFound { container } => {
+                format!("container {container} is ended: it was there, and the log knows nothing of it")
             }
             Self::IdRangesForbidden { ranges } => format!("{} ranges of ids belong to others", ranges.len()),
             Self::IdRangeClaimed { holder, base, count } => format!("ids {base}+{count} claimed by {holder}"),

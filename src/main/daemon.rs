@@ -285,6 +285,7 @@ impl Beginning {
         let Self { setup, registry, query, host, can_start, ending, .. } = self;
         let rebooted = start::has_rebooted(query, setup);
         start::introduce(registry, setup).await;
+        start::end_unknown(registry).await;
         self.hold_entry()?;
         clock::time_boot(registry).await;
         start::sweep(registry, query).await?;

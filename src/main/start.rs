@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use berth::actors::{CommandError, Mode, Order, Registry, Replica, reconcile, sweep};
+use berth::actors::{CommandError, Mode, Order, Registry, Replica, at_once, reconcile, sweep};
+use berth::domain::effect::HostEffect;
 use berth::domain::{Aggregate, Given, network, node};
 use berth::effects::Observation;
 use berth::effects::access::Access;
@@ -13,7 +14,7 @@ use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
 use berth::projections::rows::{ContainerState, ThingState};
 use berth::storage::SqliteStore;
-use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName};
+use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName, Version};
 
 use super::daemon::{Setup, free_subnet};
 use super::neighbours;
@@ -64,6 +65,24 @@ pub(crate) async fn introduce(registry: &Arc<Registry>, setup: &Setup) {
     tell::<node::Node>(registry, &stream, node::Command::ForbidRanges(foreign)).await;
     let berth = env!("CARGO_PKG_VERSION").to_owned();
     tell::<node::Node>(registry, &stream, node::Command::ReportDaemonStarted { berth }).await;
+}
+
+/// Ends what runs of containers that the log does not know: an earlier log was put back. Their names, addresses and ids are
+/// free by that log, and given to others.
+pub(crate) async fn end_unknown(registry: &Arc<Registry>) {
+    let (house, own) = (Arc::clone(registry.house()), own_stream(registry));
+    for container in house.host.observed() {
+        let stream = StreamName::new(Category::Container, container);
+        if !house.store.read_stream(&stream, Version::default(), 1).is_ok_and(|events| events.is_empty()) {
+            continue;
+        }
+        tracing::error!(%container, "the log knows nothing of a container that is there: what runs of it is ended");
+        tell::<node::Node>(registry, &own, node::Command::ReportUnknownContainer(container)).await;
+        let operation = OperationId::from_bytes(berth::sys::random::bytes().unwrap_or_default());
+        if let Err(failure) = at_once(&house, &stream, operation, HostEffect::EnsureStopped { container }).await {
+            tracing::error!(%container, %failure, "it is not ended");
+        }
+    }
 }
 
 /// Reads the ranges that subuid(5) gives to others.

@@ -39,7 +39,8 @@ impl Model for Node {
             NodeEvent::IdRangeReleased { .. } => row.id_ranges = row.id_ranges.saturating_sub(1),
             NodeEvent::IdRangesForbidden { .. }
             | NodeEvent::AnnexRedacted { .. }
-            | NodeEvent::HistoryAccepted { .. } => {}
+            | NodeEvent::HistoryAccepted { .. }
+            | NodeEvent::UnknownContainerFound { .. } => {}
         }
         row.position = event.position;
         Some(row)

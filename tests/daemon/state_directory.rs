@@ -96,7 +96,8 @@ fn rolled_back() -> Outcome {
     let copied = Command::new("cp").arg("-a").arg(node.state()).arg(&older).status()?;
     check!(copied.success(), "no copy");
     node.start()?;
-    node.must(&["container", "create", "c1", "--template", "bb", "--disk", "32M", "--disk-kind", "directory"])?;
+    node.running("unknown", &["--disk-kind", "directory"])?;
+    let unknown = node.container("unknown")?["id"].as_str().unwrap_or_default().to_owned();
     node.stop()?;
     put_back(&node, &older)?;
     node.start()?;
@@ -123,9 +124,15 @@ fn rolled_back() -> Outcome {
     let accepted = node.must(&[&accept[..], &["-y", "--reason", "the copy of Monday"]].concat())?;
     check!(accepted.out.contains("what was signed is kept in"), "{accepted:?}");
     node.refused(&[&accept[..], &["-y"]].concat(), 6, "node.history-is-whole")?;
+    check!(is_alive(&node, &unknown), "it is ended before that is recorded");
     node.start()?;
     let told = node.must(&["event", "list", "--kind", "HistoryAccepted", "-o", "json"])?;
     check!(told.out.contains("the copy of Monday") && told.out.contains("command line uid"), "{told:?}");
+    let told = node.must(&["event", "list", "--kind", "UnknownContainerFound", "-o", "json"])?;
+    check!(
+        told.out.contains(&unknown) && !is_alive(&node, &unknown),
+        "its address and ids are given to others: {told:?}"
+    );
     node.must(&["audit", "verify"])?;
     // Another instance's log is nobody's here.
     node.stop()?;

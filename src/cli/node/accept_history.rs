@@ -17,8 +17,8 @@ use crate::types::terminal_safe;
 /// Go on with a log that is not the one that was signed
 ///
 /// A daemon records nothing in a log that ends before what was signed of it, or that says something else: its state
-/// directory was restored from an older copy, or forged. What came in between is gone from the record, though
-/// containers may still be as it left them. That it was accepted is recorded, and what was signed is kept beside the keys.
+/// directory was restored from an older copy, or forged. What came in between is gone from the record. Containers that run
+/// and that this log does not know are ended, for their addresses and ids are given to others; disks stay. That it was accepted is recorded, and what was signed is kept beside the keys.
 /// Through the daemon if one runs, which then begins its work; without one at the state directory itself.
 #[derive(Debug, Args)]
 #[command(
@@ -40,7 +40,9 @@ pub struct Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut accepted = accept(context, arguments, true)?;
     if !arguments.dry_run {
-        let question = format!("Go on with this log, although {}?", terminal_safe(&accepted.reason));
+        let reason = terminal_safe(&accepted.reason);
+        let question =
+            format!("Go on with this log, although {reason}? Running containers that it does not know are ended.");
         confirm::yes_or_no(context, &question)?;
         accepted = accept(context, arguments, false)?;
     }
