@@ -54,7 +54,7 @@ pub struct CreateContainer {
     /// Whether root inside is root outside.
     #[serde(default)]
     pub privileged: bool,
-    /// Whether it may make user namespaces of its own.
+    /// Whether every user inside may make user namespaces, not its root alone.
     #[serde(default)]
     pub nesting: bool,
     /// A command to run instead of the template's init.
@@ -141,7 +141,7 @@ pub struct SetLimits {
     /// The host name inside, from the next start on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// Whether it may make user namespaces of its own, from the next start on.
+    /// Whether every user inside may make user namespaces, not its root alone, from the next start on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nesting: Option<bool>,
     /// Which of `hostname`, `hosts` and `resolv` are written into its `/etc` at each start, `none`, or `until-changed`.

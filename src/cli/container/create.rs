@@ -66,7 +66,7 @@ pub struct Arguments {
     /// Make root inside root outside: dangerous
     #[arg(long)]
     privileged: bool,
-    /// Let it make user namespaces of its own
+    /// Let every user inside make user namespaces, not its root alone: for containers in it, and sandboxes
     #[arg(long)]
     nesting: bool,
     /// What holds its files

@@ -45,10 +45,10 @@ pub struct Arguments {
     /// The host name inside, also with a domain, from its next start on
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Let it make user namespaces of its own, from its next start on
+    /// Let every user inside make user namespaces, not its root alone, from its next start on
     #[arg(long, conflicts_with = "no_nesting")]
     nesting: bool,
-    /// Let it make none any more, from its next start on
+    /// Let its root alone make them again, from its next start on
     #[arg(long)]
     no_nesting: bool,
     /// Which files of its /etc are written at each start: hostname,hosts,resolv, some of them, none, or until-changed

@@ -109,7 +109,7 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
         pairs.push(("privileged", Cell::toned("yes: root inside is root outside", Tone::Warn)));
     }
     if configuration.nesting {
-        pairs.push(("nesting", Cell::from("yes: it may make user namespaces of its own")));
+        pairs.push(("nesting", Cell::from("yes: every user inside may make user namespaces")));
     }
     if !configuration.labels.is_empty() {
         let labels = configuration.labels.iter().map(|(key, value)| format!("{key}={value}"));

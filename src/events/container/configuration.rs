@@ -35,7 +35,7 @@ pub struct Configuration {
     pub restart: RestartPolicy,
     /// Whether root inside is root outside: explicit and dangerous.
     pub privileged: bool,
-    /// Whether it may make user namespaces of its own.
+    /// Whether every user inside may make user namespaces, not its root alone.
     pub nesting: bool,
     /// The fingerprint of a command to run under the built-in init instead of the template's own init. What it says is kept
     /// apart and in the annex, for it may carry secrets.

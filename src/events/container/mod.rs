@@ -280,7 +280,7 @@ pub enum ContainerEvent {
         /// The new one.
         hostname: HostName,
     },
-    /// Whether it may make user namespaces of its own from its next start on was decided.
+    /// Whether every user inside may make user namespaces from its next start on, or its root alone, was decided.
     NestingSet {
         /// Whether.
         nesting: bool,

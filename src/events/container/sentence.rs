@@ -36,8 +36,12 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::HostNameSet { hostname } => format!("host name from the next start on: {hostname}"),
         ContainerEvent::NetworkSet { network: None, .. } => "to be in no network".to_owned(),
         ContainerEvent::NetworkSet { network: Some(network), .. } => format!("to be in network {}", network.short()),
-        ContainerEvent::NestingSet { nesting: true } => "may make user namespaces from the next start on".to_owned(),
-        ContainerEvent::NestingSet { nesting: false } => "makes no user namespaces from the next start on".to_owned(),
+        ContainerEvent::NestingSet { nesting: true } => {
+            "every user inside may make user namespaces from the next start on".to_owned()
+        }
+        ContainerEvent::NestingSet { nesting: false } => {
+            "only root inside may make user namespaces from the next start on".to_owned()
+        }
         ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
         ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
