@@ -3,12 +3,18 @@
 //! The container's root may, one level deep: systemd makes them for services with `PrivateUsers=`. It gains nothing by that, for
 //! it has every capability in the container's own; a program without privilege would gain all of them, and may not.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::kernel::inner::UserNamespace;
-use crate::sys::seccomp::{self, Heard};
+use crate::sys::seccomp::{self, Heard, Question};
 
+/// The most listeners that are kept, one for each command that something is left of: more are not listened to, and what
+/// they would have asked for is not there (`ENOSYS`).
+const LISTENERS_MAX: usize = 256;
+/// The longest that one round of answers may take, whoever else waits for the shim.
+const ROUND: Duration = Duration::from_millis(5);
 /// The most answers in a second: whoever asks without end waits, and does not have the shim work outside the container's quota.
 const ANSWERS_MAX: u32 = 100;
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,7 +22,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The listeners of all system call filters inside, one for the first process and one for each command beside it.
 #[derive(Debug)]
 pub(super) struct Questions {
-    listeners: Vec<OwnedFd>,
+    /// Those heard last are at the end.
+    listeners: VecDeque<OwnedFd>,
     /// The container's own user namespace, as it was before its first process began: that one may leave it later.
     own: Option<UserNamespace>,
     begun: Instant,
@@ -25,7 +32,7 @@ pub(super) struct Questions {
 
 impl Questions {
     pub(super) fn new(now: Instant) -> Self {
-        Self { listeners: Vec::new(), own: None, begun: now, answered: 0 }
+        Self { listeners: VecDeque::new(), own: None, begun: now, answered: 0 }
     }
 
     /// Notes whose questions these are, while the first process still waits for the word to begin.
@@ -34,7 +41,7 @@ impl Questions {
     }
 
     pub(super) fn add(&mut self, listener: Option<OwnedFd>) {
-        self.listeners.extend(listener);
+        self.listeners.extend(listener.filter(|_| self.listeners.len() < LISTENERS_MAX));
     }
 
     /// Returns what to listen to: nothing for the rest of a second in which enough was answered.
@@ -48,25 +55,33 @@ impl Questions {
         (self.answered >= ANSWERS_MAX && now < next).then_some(next)
     }
 
-    /// Answers one question of each listener that has one, and lets go of those that can have none any more.
+    /// Answers one question of each listener that has one, in turn, and lets go of those that can have none any more.
     pub(super) fn answer(&mut self, now: Instant) {
         if self.begun + SECOND <= now {
             (self.begun, self.answered) = (now, 0);
         }
-        let mut answered = 0;
-        self.listeners.retain(|listener| match seccomp::hear(listener.as_fd()) {
-            Ok(Heard::Question(question)) => {
-                answered += 1;
-                let may = self.own.is_some_and(|own| own.lets_make_another(question.thread));
-                // Its number may be another thread's by now, if it has gone.
-                let granted = may && seccomp::still_waits(listener.as_fd(), question);
-                seccomp::reply(listener.as_fd(), question, granted);
-                true
+        for _ in 0..self.listeners.len() {
+            if self.answered >= ANSWERS_MAX || now.elapsed() >= ROUND {
+                return;
             }
-            Ok(Heard::Nothing) => true,
-            Ok(Heard::End) | Err(_) => false,
-        });
-        self.answered += answered;
+            let Some(listener) = self.listeners.pop_front() else { return };
+            match seccomp::hear(listener.as_fd()) {
+                Ok(Heard::Question(question)) => {
+                    self.answered += 1;
+                    self.reply(listener.as_fd(), question);
+                    self.listeners.push_back(listener);
+                }
+                Ok(Heard::Nothing) => self.listeners.push_back(listener),
+                Ok(Heard::End) | Err(_) => {}
+            }
+        }
+    }
+
+    fn reply(&self, listener: BorrowedFd<'_>, question: Question) {
+        let may = self.own.is_some_and(|own| own.lets_make_another(question.thread));
+        // Its number may be another thread's by now, if it has gone.
+        let granted = may && seccomp::still_waits(listener, question);
+        seccomp::reply(listener, question, granted);
     }
 }
 
@@ -85,5 +100,17 @@ mod tests {
         assert_eq!((questions.listeners(begun + SECOND).count(), questions.goes_on(begun + SECOND)), (1, None));
         questions.answer(begun + SECOND);
         assert_eq!(questions.answered, 0);
+    }
+
+    #[test]
+    fn the_bound_holds_however_many_listeners_there_are() {
+        let mut questions = Questions::new(Instant::now());
+        for _ in 0..2 * LISTENERS_MAX {
+            questions.add(Some(std::fs::File::open("/dev/null").unwrap().into()));
+        }
+        assert_eq!(questions.listeners.len(), LISTENERS_MAX);
+        questions.answered = ANSWERS_MAX;
+        questions.answer(questions.begun);
+        assert_eq!((questions.listeners.len(), questions.answered), (LISTENERS_MAX, ANSWERS_MAX), "nobody is heard");
     }
 }

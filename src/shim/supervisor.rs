@@ -211,7 +211,11 @@ impl Supervisor {
         }
         let timeout = self.next_deadline(now).map(|deadline| deadline.saturating_duration_since(now));
         poll::wait(&mut interests, timeout).step("wait")?;
-        Ok(sources.into_iter().zip(interests).filter(|(_, one)| one.readable).map(|(source, _)| source).collect())
+        let mut ready: Vec<_> =
+            sources.into_iter().zip(interests).filter(|(_, one)| one.readable).map(|(source, _)| source).collect();
+        // One round of answers goes through all listeners.
+        ready.dedup_by(|one, other| matches!((one, other), (Source::Questions, Source::Questions)));
+        Ok(ready)
     }
 
     fn serve(&mut self, source: Source) {
