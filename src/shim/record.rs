@@ -90,9 +90,10 @@ pub fn living_shim(directory: &Path) -> io::Result<Option<ShimRecord>> {
     }
 }
 
-/// Tells whether a connection was refused since nobody listens: what refused it otherwise says nothing about that.
+/// Tells whether a connection was refused since nobody listens: what refused it otherwise says nothing about that. Where a
+/// path is too long for a socket (unix(7)) nobody ever could.
 fn is_nobody(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidFilename)
 }
 
 /// Returns the exit that waits to be acknowledged, whether the shim still runs or not.
@@ -110,5 +111,17 @@ pub fn remove(directory: &Path, name: &str) -> io::Result<()> {
     match fs::remove_file(directory.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_listens_at_a_path_that_no_socket_can_have() {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(living_shim(&place.path().join("x".repeat(120))).unwrap(), None);
+        assert_eq!(living_shim(place.path()).unwrap(), None);
     }
 }
