@@ -392,6 +392,11 @@ fn remove(state: &Container, operation: OperationId) -> Decision {
         return match open.work {
             Work::Create => Ok(vec![ContainerEvent::CreateFailed { reason: "its maker took it back".to_owned() }]),
             Work::Dissolve(_) => Ok(vec![]),
+            // Somebody deletes what its maker takes back: it goes for good.
+            Work::Bury { remains: false, .. } => {
+                let verb = open.work.verb();
+                Ok(vec![called_off(open.operation, verb, "remove"), ContainerEvent::PurgeRequested])
+            }
             _ => Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation }),
         };
     }

@@ -462,6 +462,15 @@ fn it_should_be_deleted_whatever_else_is_under_way_but_not_while_it_runs() {
 }
 
 #[test]
+fn it_should_go_for_good_when_its_maker_takes_back_what_somebody_deletes() {
+    let deleting = with(stopped(), [ContainerEvent::DeleteRequested { until: Timestamp::from_micros(61_000_000) }]);
+    let parent = StreamName::new(Category::RestoreJob, "run");
+    beside(deleting, Command::Remove { parent })
+        .then([called_off("delete", "remove"), ContainerEvent::PurgeRequested])
+        .owing(Some("remove-disk"));
+}
+
+#[test]
 fn it_should_call_off_what_can_still_be_called_off() {
     let cancel = Command::Cancel { operation: operation() };
     let restarting = with(running(), [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9) }]);
