@@ -64,15 +64,52 @@ pub(crate) fn remove(own: &Path, left: &LeftInstance) -> Sweep {
     }
 }
 
+/// How many dead instances a finding names; a machine on which tests ran has dozens.
+const NAMED: usize = 3;
+
 /// Says in one finding whether dead instances have left anything.
 pub(crate) fn finding(own: &Path) -> DoctorFinding {
-    let left = look(own);
-    let words: Vec<String> = left.iter().map(LeftInstance::words).collect();
+    let mut left: Vec<LeftInstance> = look(own).into_iter().filter(|left| !left.things.is_empty()).collect();
+    left.sort_by_key(|left| !matches!(left.standing, Standing::Dead)); // what the broom takes comes first
     DoctorFinding {
         feature: "leftovers".to_owned(),
         required: false,
         ok: left.is_empty(),
-        reason: if left.is_empty() { "none of other instances".to_owned() } else { words.join("; ") },
+        reason: sentence(&left),
         fix: (!left.is_empty()).then(|| "berth node sweep-leftovers --dry-run".to_owned()),
+    }
+}
+
+fn sentence(left: &[LeftInstance]) -> String {
+    let mut words: Vec<String> = left.iter().take(NAMED).map(LeftInstance::words).collect();
+    match left.len().saturating_sub(NAMED) {
+        0 if left.is_empty() => return "none of other instances".to_owned(),
+        0 => {}
+        1 => words.push("one more instance".to_owned()),
+        more => words.push(format!("{more} more instances")),
+    }
+    words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_dead_instances_the_first_are_named_and_the_others_counted() {
+        let left: Vec<LeftInstance> = (0..9)
+            .map(|number| LeftInstance {
+                instance: format!("0000000{number}"),
+                state: None,
+                standing: Standing::Unknown,
+                things: vec![Leftover { kind: "control group".to_owned(), name: "x".to_owned() }],
+            })
+            .collect();
+        assert_eq!(sentence(&[]), "none of other instances");
+        assert!(
+            sentence(&left[..3]).ends_with("00000002, of which nobody knows where its state is, left control group: 1")
+        );
+        assert!(sentence(&left[..4]).ends_with("; one more instance"));
+        assert!(sentence(&left).ends_with("; 6 more instances") && !sentence(&left).contains("00000003"));
     }
 }
