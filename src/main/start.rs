@@ -24,8 +24,12 @@ const DEFAULT_NETWORK: &str = "default";
 /// How long its making is waited for at the first start.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Gives a command in the runtime's own name; a refusal is logged and changes nothing.
-pub(crate) async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream: &StreamName, command: A::Command) {
+/// Gives a command in the runtime's own name; a refusal is logged and changes nothing. Says whether it was recorded.
+pub(crate) async fn tell<A: Aggregate + Unpin>(
+    registry: &Arc<Registry>,
+    stream: &StreamName,
+    command: A::Command,
+) -> bool {
     let drawn = berth::sys::random::bytes().unwrap_or_default();
     let order = Order {
         command,
@@ -36,10 +40,11 @@ pub(crate) async fn tell<A: Aggregate + Unpin>(registry: &Arc<Registry>, stream:
         mode: Mode::Commit,
     };
     match registry.perform::<A>(stream, order).await {
-        Ok(_) => {}
+        Ok(_) => return true,
         Err(CommandError::Refused(refusal)) => tracing::debug!(%stream, %refusal, "refused"),
         Err(error) => tracing::warn!(%stream, %error, "not recorded"),
     }
+    false
 }
 
 fn own_stream(registry: &Registry) -> StreamName {
@@ -77,7 +82,9 @@ pub(crate) async fn end_unknown(registry: &Arc<Registry>) {
             continue;
         }
         tracing::error!(%container, "the log knows nothing of a container that is there: what runs of it is ended");
-        tell::<node::Node>(registry, &own, node::Command::ReportUnknownContainer(container)).await;
+        if !tell::<node::Node>(registry, &own, node::Command::ReportUnknownContainer(container)).await {
+            continue; // it is looked for at each start
+        }
         let operation = OperationId::from_bytes(berth::sys::random::bytes().unwrap_or_default());
         if let Err(failure) = at_once(&house, &stream, operation, HostEffect::EnsureStopped { container }).await {
             tracing::error!(%container, %failure, "it is not ended");

@@ -15,8 +15,11 @@ use crate::types::{Position, Timestamp};
 const SEGMENT_EVENTS: i64 = 4_096;
 
 /// Forgets what the request that an event came of was, in each commit of that request.
+///
+/// Without one there is nothing to look for: the table has no index by it.
 const FORGET_REQUEST: &str = "UPDATE commits SET request_hash = zeroblob(32) WHERE request_hash =
-    (SELECT request_hash FROM commits WHERE first <= ?1 AND last >= ?1)";
+    (SELECT request_hash FROM commits WHERE first = (SELECT max(first) FROM commits WHERE first <= ?1) AND last >= ?1
+     AND request_hash <> zeroblob(32))";
 
 impl Ledger {
     /// Signs the present root, if anything came since the last time, and keeps the note.

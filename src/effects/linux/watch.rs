@@ -50,15 +50,13 @@ impl LinuxHost {
 
 fn listen(container: ContainerId, directory: &Path, changes: &Sender<Option<Change>>) {
     let Ok(events) = connect(directory).and_then(Client::subscribe) else { return };
-    // What happened before: it may have become ready, or ended, by now.
-    let mut watched = None;
-    if let Ok(status) = connect(directory).and_then(|client| client.status()) {
-        watched = status.init.as_ref().and_then(|init| Watched::find(container, directory, identity(init)));
-        let observation = observation_of(directory, status);
-        let is_news = matches!(observation, Observation::Running { ready: true, .. } | Observation::Exited { .. });
-        if is_news && changes.send(Some(Change::Observed { container, observation })).is_err() {
-            return;
-        }
+    // What happened before: it may have become ready, or ended, by now. One that is silent is asked again in a while.
+    let Ok(status) = connect(directory).and_then(|client| client.status()) else { return };
+    let mut watched = status.init.as_ref().and_then(|init| Watched::find(container, directory, identity(init)));
+    let observation = observation_of(directory, status);
+    let is_news = matches!(observation, Observation::Running { ready: true, .. } | Observation::Exited { .. });
+    if is_news && changes.send(Some(Change::Observed { container, observation })).is_err() {
+        return;
     }
     loop {
         let change = watched.as_mut().and_then(|watched| watched.look(Instant::now()));
