@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use berth::shim::protocol::{Command as EnterCommand, Limits, WindowSize};
 
@@ -74,6 +75,9 @@ fn few_here(pool: &str) -> Result<Taken, Stop> {
 
 const FEW: Taken = Taken { count: 3, errno: 0 };
 
+/// Terminals are the one pool that a test takes from the whole host: whoever counts them must not run beside it.
+static TERMINALS: Mutex<()> = Mutex::new(());
+
 /// One container takes all it can get; a second one and the host have enough.
 fn drained(pool: &str, most: usize) -> Result<Taken, Stop> {
     let (greedy, neighbour) = (container()?, container()?);
@@ -109,6 +113,7 @@ fn ipc() -> Outcome {
 }
 
 fn terminals() -> Outcome {
+    let _alone = TERMINALS.lock().unwrap_or_else(PoisonError::into_inner);
     let taken = drained("terminals", 100_000)?;
     check!(taken.errno == libc::ENOSPC && taken.count <= 256, "more than there are: {taken:?}");
     Ok(())
@@ -116,6 +121,7 @@ fn terminals() -> Outcome {
 
 /// Root inside mounts a devpts of its own, without a limit: the kernel counts terminals for nobody.
 fn no_terminals() -> Outcome {
+    let _alone = TERMINALS.lock().unwrap_or_else(PoisonError::into_inner);
     let (greedy, neighbour) = (container()?, container()?);
     let (code, text) = greedy.shell("mkdir -p /mnt; mount -t devpts -o newinstance,ptmxmode=0666 none /mnt")?;
     check!(code == 0, "{text}");
