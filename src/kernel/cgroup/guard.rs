@@ -31,21 +31,21 @@ pub(super) fn bound_groups(container: &Path) -> Result<(), Failure> {
 
 /// Bounds what all containers of an instance have together in this group of it, where it has the file.
 pub(super) fn bound_instance(group: &Path) -> Result<(), Failure> {
-    let (processes, memory) = (processes_for_all(), memory_for_all());
-    bound(group, "pids.max", processes)?;
-    bound(group, "memory.max", memory)?;
-    bound(group, "memory.limit_in_bytes", memory)?;
-    bound(group, "memory.kmem.tcp.limit_in_bytes", memory.map(|bytes| bytes / SOCKETS_SHARE))
+    bound(group, "pids.max", processes_for_all)?;
+    bound(group, "memory.max", memory_for_all)?;
+    bound(group, "memory.limit_in_bytes", memory_for_all)?;
+    bound(group, "memory.kmem.tcp.limit_in_bytes", || Some(memory_for_all()? / SOCKETS_SHARE))
 }
 
-/// Sets a limit where there is none yet; what the host does not tell has no bound.
-fn bound(group: &Path, file: &str, limit: Option<u64>) -> Result<(), Failure> {
+/// Sets a limit where there is none yet; what the host does not tell has no bound. The host is asked only where it is to be
+/// set: every start comes by here, in each tree, and most find all of it done.
+fn bound(group: &Path, file: &str, limit: impl FnOnce() -> Option<u64>) -> Result<(), Failure> {
     let Ok(now) = tree::read(group, file) else { return Ok(()) };
     let now = now.trim();
     let free = now == "max" || now.parse::<u64>().is_ok_and(|bytes| bytes >= NO_LIMIT_V1);
-    match limit {
-        Some(limit) if free => tree::write(group, file, &limit.to_string()),
-        _ => Ok(()),
+    match free.then(limit).flatten() {
+        Some(limit) => tree::write(group, file, &limit.to_string()),
+        None => Ok(()),
     }
 }
 
@@ -90,12 +90,12 @@ mod tests {
         let group = tempfile::tempdir().unwrap();
         let after = |text: &str| {
             fs::write(group.path().join("pids.max"), text).unwrap();
-            bound(group.path(), "pids.max", Some(7)).unwrap();
+            bound(group.path(), "pids.max", || Some(7)).unwrap();
             fs::read_to_string(group.path().join("pids.max")).unwrap().trim().to_owned()
         };
         assert_eq!(after("100\n"), "100");
         assert!(after("max\n").starts_with('7'));
         assert!(after("9223372036854771712\n").starts_with('7'));
-        assert!(bound(group.path(), "memory.max", Some(7)).is_ok());
+        assert!(bound(group.path(), "memory.max", || Some(7)).is_ok());
     }
 }
