@@ -83,7 +83,9 @@ fn hosts(name: &HostName, address: Option<IpAddr>) -> String {
     )
 }
 
-/// Tells whether the container has made something of its own of a file. One that it removed is written anew.
+/// Tells whether the container has made something of its own of a file. One that it removed or emptied is written anew:
+/// an empty one is also what a power cut leaves of a file that had not reached the disk, and to wait for the disk would make
+/// every first start slower by a fifth.
 fn is_changed(upper: BorrowedFd<'_>, file: ManagedFile) -> bool {
     let path = format!("etc/{}", file.file());
     let Ok(place) = open_beneath(upper, path.as_bytes(), Access::Place) else { return false };
@@ -103,7 +105,8 @@ fn is_as_written(upper: BorrowedFd<'_>, path: &str) -> io::Result<bool> {
     let file = open_beneath(upper, path.as_bytes(), Access::Read)?;
     let mut bytes = vec![0; LENGTH_MAX];
     let count = read_at(file.as_fd(), &mut bytes, 0)?;
-    Ok(xattr::get(file.as_fd(), WRITTEN)?.is_some_and(|digest| digest == digest_of(&bytes[..count]).as_bytes()))
+    Ok(count == 0
+        || xattr::get(file.as_fd(), WRITTEN)?.is_some_and(|digest| digest == digest_of(&bytes[..count]).as_bytes()))
 }
 
 fn digest_of(bytes: &[u8]) -> String {
@@ -175,6 +178,9 @@ mod tests {
         assert_eq!(kept(&names, upper), ["hosts"], "changed in place");
         std::fs::remove_file(upper.join("etc/resolv.conf")).unwrap();
         assert_eq!(kept(&names, upper), ["hosts"], "removed: written anew");
+        std::fs::write(upper.join("etc/resolv.conf"), "").unwrap();
+        assert_eq!(kept(&names, upper), ["hosts"], "emptied, or cut off by a power cut: written anew");
+        std::fs::remove_file(upper.join("etc/resolv.conf")).unwrap();
         symlink("../run/systemd/resolve/stub-resolv.conf", upper.join("etc/resolv.conf")).unwrap();
         std::fs::remove_file(upper.join("etc/hostname")).unwrap();
         std::fs::write(upper.join("etc/hostname"), "text\n").unwrap();

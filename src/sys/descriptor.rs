@@ -191,8 +191,8 @@ pub fn open_untrusted_file(path: &Path) -> io::Result<File> {
 
 /// Replaces `directory/name` by a new file with these contents (mode 0644), whatever stood there: a temporary
 /// sibling made with `O_EXCL | O_NOFOLLOW` is renamed over it, so that a symbolic link is replaced and not followed. It gets
-/// this extended attribute, where the file system has any. Its contents are on the disk before its name: after a power cut
-/// the attribute never says of an empty file what it should be. A regular file that is so already stays.
+/// this extended attribute, where the file system has any. Nothing waits for the disk: after a power cut the name may be that
+/// of an empty file. A regular file that is so already stays.
 pub fn replace_untrusted_file(
     directory: &Path,
     name: &str,
@@ -214,7 +214,6 @@ pub fn replace_untrusted_file(
         Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
         _ => {}
     }
-    file.sync_data()?;
     Ok(rustix::fs::renameat(&place, &temporary, &place, name)?)
 }
 
