@@ -103,7 +103,7 @@ pub fn enter(target: Target<'_>, cgroup: &Cgroup, layout: &Layout, command: &Com
         Forked::Child => help(target, doors, command, theirs),
         Forked::Parent(helper) => {
             drop(theirs);
-            take_over(&ours, terminal).inspect_err(|_| {
+            take_over(&ours, terminal, PATIENCE).inspect_err(|_| {
                 // It may hang in something the container put in its way; one that has ended needs no signal.
                 let _ = process::signal_pidfd(&helper.pidfd, signal::KILL);
             })
@@ -111,22 +111,25 @@ pub fn enter(target: Target<'_>, cgroup: &Cgroup, layout: &Layout, command: &Com
     }
 }
 
-fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>) -> Result<Entered, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+/// Hears of the command and has it begin. It waits for that word, which does not come once anything has gone wrong here: what
+/// is told as failed never runs.
+fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>, patience: Duration) -> Result<Entered, Failure> {
+    let deadline = Instant::now() + patience;
     if let Some(pair) = &terminal {
         Word::Terminal.send(socket, &[pair.slave.as_fd()])?;
     }
-    let Told { pid, mut descriptors, listener } = words::expect_entered(socket, PATIENCE)?;
+    let Told { pid, mut descriptors, listener } = words::expect_entered(socket, patience)?;
     let missing = || Failure::new("enter the container", "the helper sent other descriptors than were asked for");
     let pidfd = if descriptors.is_empty() { return Err(missing()) } else { descriptors.remove(0) };
-    let left = deadline.saturating_duration_since(Instant::now());
-    let later = words::wait_for_end(socket, left).inspect_err(|_| {
-        let _ = process::signal_pidfd(&pidfd, signal::KILL);
-    })?;
     let streams = match terminal {
         Some(pair) => Streams::Terminal(pair.master),
         None => Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?),
     };
+    let _ = Word::Go.send(socket, &[]); // a command that has given up by now has said why
+    let left = deadline.saturating_duration_since(Instant::now());
+    let later = words::wait_for_end(socket, left).inspect_err(|_| {
+        let _ = process::signal_pidfd(&pidfd, signal::KILL);
+    })?;
     Ok(Entered { child: Child { pid, pidfd }, streams, listener: listener.or(later) })
 }
 
@@ -241,6 +244,7 @@ fn become_command(
     became.map_err(account::beyond("group", account.group))?;
     go_to(command, account)?;
     let environment = environment(command, account);
+    words::expect(socket, &Word::Go, PATIENCE)?;
     program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv[0]))
 }
 
@@ -277,4 +281,102 @@ fn environment(command: &Command, account: &Account) -> Vec<String> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process;
+    use std::thread;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(400);
+
+    /// Is a process in the place of the command.
+    struct StandIn(process::Child);
+
+    impl StandIn {
+        fn new() -> Self {
+            Self(process::Command::new("sleep").arg("60").spawn().unwrap())
+        }
+
+        /// Says what a helper says once it has forked the command.
+        fn is_told(&self, socket: &OwnedFd) {
+            let pidfd = crate::sys::process::open_pidfd(self.0.id() as i32).unwrap();
+            let pipes = [(); 3].map(|()| descriptor::pipe().unwrap().0);
+            let descriptors: Vec<_> = std::iter::once(&pidfd).chain(&pipes).map(AsFd::as_fd).collect();
+            Word::Entered(self.0.id() as i32).send(socket, &descriptors).unwrap();
+        }
+    }
+
+    impl Drop for StandIn {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn may_begin(socket: &OwnedFd) -> bool {
+        words::expect(socket, &Word::Go, SHORT).is_ok()
+    }
+
+    #[test]
+    fn a_command_begins_when_it_is_told_to_and_not_before() {
+        let (ours, theirs) = socket::pair().unwrap();
+        let begun = thread::spawn(move || {
+            let stand_in = StandIn::new();
+            stand_in.is_told(&theirs);
+            (may_begin(&theirs), stand_in)
+        });
+        let entered = take_over(&ours, None, PATIENCE).unwrap();
+        let (begun, stand_in) = begun.join().unwrap();
+        assert!(begun && entered.child.pid == stand_in.0.id() as i32);
+    }
+
+    #[test]
+    fn a_command_of_which_too_late_is_heard_never_begins() {
+        let (ours, theirs) = socket::pair().unwrap();
+        assert!(take_over(&ours, None, SHORT).is_err());
+        drop(ours);
+        let pidfd = crate::sys::process::open_pidfd(process::id() as i32).unwrap();
+        let _ = Word::Entered(1).send(&theirs, &[pidfd.as_fd()]);
+        assert!(!may_begin(&theirs));
+    }
+
+    #[test]
+    fn a_command_of_which_half_is_heard_never_begins() {
+        let (ours, theirs) = socket::pair().unwrap();
+        let stand_in = StandIn::new();
+        let pidfd = crate::sys::process::open_pidfd(stand_in.0.id() as i32).unwrap();
+        Word::Entered(stand_in.0.id() as i32).send(&theirs, &[pidfd.as_fd()]).unwrap();
+        assert!(take_over(&ours, None, SHORT).is_err());
+        drop(ours);
+        assert!(!may_begin(&theirs));
+    }
+
+    #[test]
+    fn helper_and_command_have_one_time_limit_and_what_exceeds_it_is_killed() {
+        let (ours, theirs) = socket::pair().unwrap();
+        let mut stand_in = StandIn::new();
+        let (failed, took) = thread::scope(|scope| {
+            let speaker = scope.spawn(|| {
+                for _ in 0..3 {
+                    thread::sleep(SHORT / 4);
+                    Word::Listener.send(&theirs, &[]).unwrap();
+                }
+                stand_in.is_told(&theirs);
+                while Word::Listener.send(&theirs, &[]).is_ok() {
+                    thread::sleep(SHORT / 4);
+                }
+            });
+            let begun = Instant::now();
+            let failed = take_over(&ours, None, SHORT).is_err();
+            let took = begun.elapsed();
+            drop(ours);
+            speaker.join().unwrap();
+            (failed, took)
+        });
+        assert!(failed && took < SHORT * 2, "{failed} {took:?}");
+        assert!(!stand_in.0.wait().unwrap().success(), "it goes on");
+    }
 }

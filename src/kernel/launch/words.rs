@@ -1,7 +1,7 @@
 //! The few words that the launching parent and its child exchange over a packet socket.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +22,11 @@ pub enum Word {
     Layers,
     /// From the child: the root stands; the root of its devpts comes along.
     Prepared(Prepared),
-    /// To the child: become the program.
+    /// To the child, or to a command: become the program.
     Go,
     /// To a helper: the command's terminal comes along.
     Terminal,
-    /// From a helper: this process is the command; its pidfd comes along, then the outer ends of its pipes if it has some.
+    /// From a helper: this process will be the command; its pidfd comes along, then the outer ends of its pipes if it has some.
     Entered(i32),
     /// From whoever becomes a program: the listener of its system call filter comes along.
     Listener,
@@ -142,15 +142,18 @@ pub fn hand_over(listener: Option<OwnedFd>, socket: &OwnedFd) -> Result<(), Fail
 
 /// Waits until exec has closed the other end, and returns the listener if one came before.
 pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<Option<OwnedFd>, Failure> {
-    match receive_within(socket, patience)? {
-        None => Ok(None),
-        Some((Word::Listener, mut descriptors)) => wait_for_end(socket, patience).map(|_| descriptors.pop()),
-        Some((Word::Failed(failure), _)) => Err(failure),
-        Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
+    let (until, mut listener) = (Instant::now() + patience, None);
+    loop {
+        match receive_within(socket, until.saturating_duration_since(Instant::now()))? {
+            None => return Ok(listener),
+            Some((Word::Listener, mut descriptors)) => listener = descriptors.pop(),
+            Some((Word::Failed(failure), _)) => return Err(failure),
+            Some((word, _)) => return Err(Failure::new("launch", format!("the process said {word:?}"))),
+        }
     }
 }
 
-/// What a helper has said of a command that runs.
+/// What a helper has said of a command that waits for the word to begin.
 #[derive(Debug)]
 pub struct Told {
     pub pid: i32,
@@ -160,14 +163,19 @@ pub struct Told {
     pub listener: Option<OwnedFd>,
 }
 
-/// Waits for the helper's word that the command runs.
+/// Waits for the helper's word that the command is there.
 pub fn expect_entered(socket: &OwnedFd, patience: Duration) -> Result<Told, Failure> {
-    match receive_within(socket, patience)? {
-        Some((Word::Entered(pid), descriptors)) => Ok(Told { pid, descriptors, listener: None }),
-        Some((Word::Listener, mut first)) => Ok(Told { listener: first.pop(), ..expect_entered(socket, patience)? }),
-        Some((Word::Failed(failure), _)) => Err(failure),
-        Some((word, _)) => Err(Failure::new("enter the container", format!("the helper said {word:?}"))),
-        None => Err(Failure::new("enter the container", "the helper died")),
+    let (until, mut listener) = (Instant::now() + patience, None);
+    loop {
+        match receive_within(socket, until.saturating_duration_since(Instant::now()))? {
+            Some((Word::Entered(pid), descriptors)) => return Ok(Told { pid, descriptors, listener }),
+            Some((Word::Listener, mut first)) => listener = first.pop(),
+            Some((Word::Failed(failure), _)) => return Err(failure),
+            Some((word, _)) => {
+                return Err(Failure::new("enter the container", format!("the helper said {word:?}")));
+            }
+            None => return Err(Failure::new("enter the container", "the helper died")),
+        }
     }
 }
 
