@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::Message;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::effect::{Answer, Asked, Outcome, Step};
@@ -29,7 +30,7 @@ pub struct Order<C> {
 }
 
 /// Makes a repeated request recognisable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
     /// The key.
     pub key: String,

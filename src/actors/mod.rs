@@ -6,7 +6,8 @@
 //! * `registry` – finds or makes the actor of a stream, and makes it anew after a panic;
 //! * `recovery` – at start, wakes the streams that owe something: the plan goes on by itself;
 //! * `reconcile` – turns what the host shows into commands;
-//! * `sweep` – frees what the dead left claimed.
+//! * `sweep` – frees what the dead left claimed;
+//! * `unrecorded` – stops that were made where nothing could be recorded.
 
 mod house;
 mod kinds;
@@ -18,6 +19,7 @@ mod replica;
 mod runner;
 mod shell;
 pub mod sweep;
+mod unrecorded;
 
 pub use house::{House, RetryPolicy};
 pub use kinds::differs;
@@ -26,3 +28,4 @@ pub use recovery::recover;
 pub use registry::Registry;
 pub use replica::{ReplayError, Replica};
 pub use runner::at_once;
+pub use unrecorded::UnrecordedStop;

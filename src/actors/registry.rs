@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::dev::channel::channel;
 use actix::dev::{SendError, ToEnvelope};
@@ -15,6 +15,7 @@ use super::house::House;
 use super::kinds;
 use super::message::{AskMessage, CommandError, Order, Perform, ReadAgain, ReadOn, Receipt, Rest, Wake};
 use super::shell::{MAILBOX_CAPACITY, Shell};
+use super::unrecorded::Unrecorded;
 use crate::domain::Aggregate;
 use crate::domain::effect::{Answer, Asked};
 use crate::events::EventReference;
@@ -31,12 +32,27 @@ pub struct Registry {
     arbiter: ArbiterHandle,
     addresses: Mutex<HashMap<StreamName, Box<dyn Any + Send>>>,
     closing: AtomicBool,
+    pub(super) unrecorded: Unrecorded,
+    revivals: Mutex<HashMap<StreamName, Revival>>,
+}
+
+/// Is when a broken actor goes on, and how long it is left alone for that.
+struct Revival {
+    due: Instant,
+    pause: Duration,
 }
 
 impl Registry {
     /// Makes a registry whose actors run on `arbiter`.
     pub fn new(house: Arc<House>, arbiter: ArbiterHandle) -> Arc<Self> {
-        Arc::new(Self { house, arbiter, addresses: Mutex::default(), closing: AtomicBool::new(false) })
+        Arc::new(Self {
+            house,
+            arbiter,
+            addresses: Mutex::default(),
+            closing: AtomicBool::new(false),
+            unrecorded: Unrecorded::default(),
+            revivals: Mutex::default(),
+        })
     }
 
     /// Returns what the actors share.
@@ -79,6 +95,15 @@ impl Registry {
         if let Some(error) = self.house.store.refuses() {
             return Err(CommandError::Log(error)); // an actor would go on with what this history says is open
         }
+        self.make_up(stream).await?;
+        self.give::<A>(stream, order).await
+    }
+
+    pub(super) async fn give<A: Aggregate + Unpin>(
+        self: &Arc<Self>,
+        stream: &StreamName,
+        order: Order<A::Command>,
+    ) -> Result<Receipt<A::Event>, CommandError> {
         let (reply, answer) = oneshot::channel();
         let perform = Perform::<A> { order, reply };
         let sent = self.with_address(stream, |address: &Addr<Shell<A>>| {
@@ -116,9 +141,20 @@ impl Registry {
         asked: Asked,
         causation: Option<EventReference>,
     ) -> Result<Answer, CommandError> {
+        self.make_up(to).await?;
         let (reply, answer) = oneshot::channel();
         kinds::ask(self, &self.resolve(to), AskMessage { asked, causation, reply });
         answer.await.unwrap_or(Err(CommandError::Stopping))
+    }
+
+    /// Says whether a stream's actor is to begin nothing now, whatever its state owes.
+    pub(super) fn holds_back(&self, stream: &StreamName) -> bool {
+        let is_due = |revival: &Revival| revival.due <= Instant::now();
+        self.unrecorded.is_in(stream) || !self.revivals().get(stream).is_none_or(is_due)
+    }
+
+    fn revivals(&self) -> std::sync::MutexGuard<'_, HashMap<StreamName, Revival>> {
+        self.revivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts this node's id where a rule wrote `self`.
@@ -189,12 +225,26 @@ impl Registry {
         sent
     }
 
-    /// Makes the actor of a stream anew after it broke down.
+    /// Takes note that a stream was written: what broke its actor is over.
+    pub(super) fn goes_well(&self, stream: &StreamName) {
+        self.revivals().remove(stream);
+    }
+
+    /// Makes the actor of a stream anew after it broke down. As long as nothing of it can be recorded that takes longer each
+    /// time: an actor that goes on does its work on the host again.
     pub(super) fn revive(self: &Arc<Self>, stream: StreamName) {
         if self.is_closing() {
             return;
         }
-        let (registry, pause) = (Arc::clone(self), self.house.retry.revival);
+        let (registry, retry) = (Arc::clone(self), self.house.retry);
+        let mut revivals = self.revivals();
+        let last = revivals.get(&stream);
+        if last.is_some_and(|last| last.due > Instant::now()) {
+            return; // whoever asks in vain meanwhile neither hurries nor delays it
+        }
+        let pause = last.map_or(retry.revival, |last| (last.pause * 2).min(retry.pause_max));
+        revivals.insert(stream.clone(), Revival { due: Instant::now() + pause, pause });
+        drop(revivals);
         self.arbiter.spawn(async move {
             tokio::time::sleep(pause).await;
             registry.wake(&stream);

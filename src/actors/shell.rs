@@ -164,6 +164,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
     ) -> Result<Vec<Arc<Envelope>>, CommandError> {
         match result {
             Ok(committed) => {
+                self.registry.goes_well(&self.stream);
                 if !committed.repeated {
                     for envelope in &committed.events {
                         if let Err(error) = self.replica.fold(envelope) {

@@ -32,6 +32,15 @@ pub trait Host: Send + Sync + 'static {
     /// Lists the containers of which anything is left in the kernel.
     fn observed(&self) -> Vec<ContainerId>;
 
+    /// Keeps what was done to a container without a record, for as long as the boot lasts; nothing forgets it.
+    ///
+    /// # Errors
+    /// It cannot be kept, or forgotten.
+    fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure>;
+
+    /// Lists what was kept of that.
+    fn unrecorded(&self) -> Vec<(ContainerId, Vec<u8>)>;
+
     /// Waits until a container's init becomes ready or ends, it runs into a limit, or a session ends, at most until the host is closed.
     ///
     /// One call delivers one change, whoever it is about; nothing means that the host was closed.

@@ -226,6 +226,19 @@ impl Host for SimulatedHost {
         keys.filter_map(|key| key.parse().ok()).collect()
     }
 
+    fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure> {
+        let mut world = lock(&self.world);
+        match deed {
+            Some(deed) => drop(world.unrecorded.insert(container, deed.to_vec())),
+            None => drop(world.unrecorded.remove(&container)),
+        }
+        Ok(())
+    }
+
+    fn unrecorded(&self) -> Vec<(ContainerId, Vec<u8>)> {
+        lock(&self.world).unrecorded.clone().into_iter().collect()
+    }
+
     fn next_change(&self) -> Option<Change> {
         lock(&self.changes).recv().ok().flatten()
     }

@@ -201,6 +201,7 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
     .watched_by(Arc::clone(&setup.watch));
     let arbiter = Arbiter::new();
     let registry = Registry::new(Arc::new(house), arbiter.handle());
+    registry.take_up_unrecorded();
     let query = Query::new(store.reader());
     let findings = doctor::report(&setup.state);
     let (end, ending) = watch::channel(false);
@@ -348,7 +349,7 @@ async fn begin_once_written(log: Arc<SqliteStore>, beginning: Beginning) {
 
 /// Removes what nobody needs any more: empty folders, and without containers the instance's block of ids.
 fn leave_no_marks(setup: &Setup, empty: bool) {
-    for folder in ["containers", "disks", "sessions", ""] {
+    for folder in ["containers", "disks", "sessions", "unrecorded", ""] {
         let _ = fs::remove_dir(setup.run.join(folder)); // what is not empty stays
     }
     if empty {

@@ -443,6 +443,21 @@ fn unrecorded() -> Outcome {
     }
     node.must(&["container", "purge", "c3", "-y"])?;
     node.must(&["start", "c1"])?;
+    node.must(&["start", "c2"])?;
+    // Another one tells it, too, and starts nothing that was stopped.
+    node.stop()?;
+    lock_log(&node, "+i")?;
+    let done = node.start().and_then(|()| node.must(&["container", "stop", "c1", "--kill"]));
+    let ended = node.stop();
+    lock_log(&node, "-i")?;
+    check!(done?.err.contains("stopped, but not recorded"), "it is recorded");
+    ended?;
+    node.start()?;
+    let row = node.wait_for("c1", |row| row["state"] == "stopped")?;
+    check!(row["init"].is_null() && node.container("c2")?["state"] == "running", "{row:#}");
+    let history = node.must(&["container", "history", "c1"])?.out;
+    let last = history.lines().rfind(|line| line.contains("requested")).unwrap_or_default();
+    check!(last.contains("stop requested"), "{history}");
     node.must(&["audit", "verify"])?;
     let finished = node.finish();
     drop(mounted);

@@ -133,6 +133,8 @@ pub struct Faults {
     pub panics: Vec<&'static str>,
     /// How long each effect takes at least.
     pub slow: Duration,
+    /// The shortest and the longest pause before an actor that broke down is made anew.
+    pub revival: Option<(Duration, Duration)>,
 }
 
 /// Is the log of a daemon that may die.
@@ -141,6 +143,7 @@ struct MortalLog {
     fault: Option<LogFault>,
     of: Option<StreamName>,
     appends: AtomicU64,
+    shut: AtomicBool,
     dead: Arc<AtomicBool>,
 }
 
@@ -153,6 +156,9 @@ impl EventStore for MortalLog {
             return self.inner.append(commit);
         }
         let number = self.appends.fetch_add(1, Ordering::AcqRel) + 1;
+        if self.shut.load(Ordering::Acquire) {
+            return unanswered();
+        }
         match self.fault {
             Some(LogFault::DieBefore(at)) if at == number => {
                 self.dead.store(true, Ordering::Release);
@@ -257,6 +263,14 @@ impl Host for MortalHost {
         self.inner.observed()
     }
 
+    fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure> {
+        self.inner.keep_unrecorded(container, deed)
+    }
+
+    fn unrecorded(&self) -> Vec<(ContainerId, Vec<u8>)> {
+        self.inner.unrecorded()
+    }
+
     fn next_change(&self) -> Option<Change> {
         self.inner.next_change()
     }
@@ -296,6 +310,7 @@ impl Daemon {
             fault: faults.log,
             of: faults.of.clone(),
             appends: AtomicU64::new(0),
+            shut: AtomicBool::new(false),
             dead: Arc::clone(&dead),
         });
         let host = Arc::new(MortalHost {
@@ -307,7 +322,8 @@ impl Daemon {
             performed: Mutex::default(),
         });
         let pauses = (Duration::from_millis(1), Duration::from_millis(4));
-        let retry = RetryPolicy { forward: 3, undo: 4, pause: pauses.0, pause_max: pauses.1, revival: pauses.1 };
+        let (revival, pause_max) = faults.revival.unwrap_or((pauses.1, pauses.1));
+        let retry = RetryPolicy { forward: 3, undo: 4, pause: pauses.0, pause_max, revival };
         let boot = scene.world.lock().unwrap().boot.clone();
         let house =
             House::new(Arc::clone(&log) as _, Arc::clone(&host) as _, Arc::new(SystemClock), node(), boot, retry);
@@ -315,6 +331,7 @@ impl Daemon {
         let registry = Registry::new(Arc::new(house), arbiter.handle());
         let follower = Arc::clone(&registry);
         arbiter.spawn_fn(move || reconcile::follow(follower));
+        registry.take_up_unrecorded();
         Self { registry, store, host, log, arbiter, dead, world: Arc::clone(&scene.world) }
     }
 
@@ -329,6 +346,11 @@ impl Daemon {
         let picture = self.picture();
         reconcile::settle(&self.registry, &picture.running()).await;
         recover(&self.registry, &picture.owing());
+    }
+
+    /// Lets the log take nothing from now on, or everything again.
+    pub fn shut_log(&self, shut: bool) {
+        self.log.shut.store(shut, Ordering::Release);
     }
 
     /// Looks at the world.

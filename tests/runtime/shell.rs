@@ -3,15 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use berth::actors::{CommandError, Idempotency, Mode};
+use berth::actors::{CommandError, Idempotency, Mode, Order, UnrecordedStop, at_once};
+use berth::domain::Given;
 use berth::domain::batch::{self, Batch};
 use berth::domain::container::{Command, Container};
 use berth::domain::directory::{self, Directory};
-use berth::domain::effect::{Answer, Ask, Asked, Outcome, Report};
+use berth::domain::effect::{Answer, Ask, Asked, HostEffect, Outcome, Report};
 use berth::domain::session::{self, Session};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::Fault;
-use berth::events::{BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent};
+use berth::events::{BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent, RestartPolicy};
 use berth::storage::{AppendError, Commit, EventStore, Expected};
 use berth::types::{BackupId, Category, Clock, OperationId, Principal, RunId, SessionId, Span, StreamName, Version};
 use futures_util::future::join_all;
@@ -402,6 +403,122 @@ fn an_exit_that_cannot_be_recorded_at_first_is_told_again() {
         daemon.host.inner.end_init(id("web"), Exit::Code(3));
         assert_eq!(daemon.quiet().await, End::Quiet);
         assert!(!daemon.picture().running().contains(&id("web")));
+        daemon.crash();
+    });
+}
+
+/// Orders a stop that cannot be recorded.
+fn owe_stop(daemon: &Daemon) {
+    let given = Given { operation: OperationId::derived("stop"), at: SystemClock.now() };
+    let command = Command::Stop { grace: Span::default(), parent: None };
+    let principal = Principal::local("test", 0);
+    let order = Order { command, given, principal, idempotency: None, annex: None, mode: Mode::Commit };
+    daemon.registry.owe_stop(UnrecordedStop::new(id("web"), Span::default(), order));
+}
+
+/// Runs a container that is to be started again whenever it ends, under a log that takes nothing any more; the stop that
+/// is made all the same cannot be recorded.
+async fn stopped_unrecorded(scene: &Scene) -> Daemon {
+    let daemon = founded(scene, Faults::default()).await;
+    daemon.tell("web", Command::SetRestart(RestartPolicy::OnFailure)).await;
+    daemon.tell("web", START).await;
+    daemon.shut_log(true);
+    owe_stop(&daemon);
+    daemon.host.inner.end_init(id("web"), Exit::Code(3));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    daemon
+}
+
+/// Waits until the stop is recorded; nothing else of the container is before it, and nothing starts it again.
+async fn stays_stopped(daemon: &Daemon) {
+    let begun = Instant::now();
+    while !daemon.history().contains("ContainerStopped") {
+        assert!(begun.elapsed() < Duration::from_mins(2), "{}", daemon.history());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(daemon.quiet().await, End::Quiet);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut events = daemon.store.read_stream(&container("web"), Version::default(), 1_000).unwrap();
+    events.retain(|event| event.kind != "ContainerReady");
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    let started = kinds.iter().rposition(|kind| *kind == "ContainerStarted").unwrap();
+    assert_eq!(kinds.get(started + 1), Some(&"StopRequested"), "{kinds:?}");
+    assert!(!kinds[started + 1..].iter().any(|kind| kind.contains("Start")), "{kinds:?}");
+    assert_eq!(events[started + 1].context.principal, Principal::local("test", 0));
+    assert!(!daemon.picture().running().contains(&id("web")) && !daemon.world().inits.contains_key(&id("web")));
+    assert!(daemon.world().unrecorded.is_empty(), "it would be recorded again");
+}
+
+#[test]
+fn a_stop_that_was_made_without_a_record_is_recorded_before_the_end_that_it_brought() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = stopped_unrecorded(&scene).await;
+        daemon.shut_log(false);
+        stays_stopped(&daemon).await;
+        daemon.tell("web", START).await;
+        assert!(daemon.picture().running().contains(&id("web")), "{}", daemon.history());
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_stop_that_was_made_without_a_record_outlives_its_daemon() {
+    in_system(async {
+        let scene = Scene::new();
+        stopped_unrecorded(&scene).await.crash();
+        tokio::time::sleep(Duration::from_millis(50)).await; // who was recording it lets go of the log
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        stays_stopped(&daemon).await;
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_start_that_is_open_is_not_made_again_after_a_stop_without_a_record() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults { slow: Duration::from_millis(20), ..Faults::default() }).await;
+        daemon.order::<Container>(&container("web"), START, "start").await.unwrap();
+        daemon.shut_log(true);
+        wait_for(&daemon, "ensure running").await;
+        owe_stop(&daemon);
+        let work = HostEffect::EnsureStopped { container: id("web") };
+        at_once(daemon.registry.house(), &container("web"), OperationId::derived("stop"), work).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!daemon.world().inits.contains_key(&id("web")), "it was started again");
+        daemon.shut_log(false);
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        daemon.tell("web", Command::Stop { grace: Span::default(), parent: None }).await;
+        assert!(
+            !daemon.world().inits.contains_key(&id("web")) && daemon.picture().open().is_empty(),
+            "{}",
+            daemon.history()
+        );
+        daemon.crash();
+    });
+}
+
+#[test]
+fn while_a_start_cannot_be_recorded_it_is_made_again_less_and_less_often() {
+    in_system(async {
+        let scene = Scene::new();
+        let revival = Some((Duration::from_millis(10), Duration::from_secs(10)));
+        let faults = Faults { slow: Duration::from_millis(20), revival, ..Faults::default() };
+        let daemon = founded(&scene, faults).await;
+        daemon.order::<Container>(&container("web"), START, "start").await.unwrap();
+        daemon.shut_log(true);
+        let tries = || daemon.performed().iter().filter(|work| work.name() == "ensure running").count();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(1) {
+            // Who asks it anything makes the actor anew, and does not hurry it.
+            let _ = daemon.order::<Container>(&container("web"), Command::SetAutostart(true), "hurry").await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!((2..=8).contains(&tries()), "{} times", tries());
+        daemon.shut_log(false);
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(daemon.picture().running().contains(&id("web")), "{}", daemon.history());
         daemon.crash();
     });
 }

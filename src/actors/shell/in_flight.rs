@@ -23,12 +23,17 @@ pub(super) struct InFlight {
 }
 
 impl<A: Aggregate + Unpin> Shell<A> {
+    /// Returns what is to be done now.
+    fn owed(&self) -> Option<Effect> {
+        self.replica.state.next_effect().filter(|_| !self.registry.holds_back(&self.stream))
+    }
+
     /// Starts what the state owes, unless it is under way; calls off what it does not owe any more.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
         if self.parked.is_some() || self.registry.is_closing() {
             return;
         }
-        let owed = self.replica.state.next_effect();
+        let owed = self.owed();
         if let Some(flying) = &self.in_flight {
             if owed.as_ref() == Some(&flying.effect) {
                 return;
@@ -87,13 +92,13 @@ impl<A: Aggregate + Unpin> Shell<A> {
         let Some(flying) = &self.in_flight else { return false };
         let effect = flying.effect.clone();
         let policy = self.house().retry;
-        if flying.attempt >= policy.tries(effect.undo) || self.replica.state.next_effect().as_ref() != Some(&effect) {
+        if flying.attempt >= policy.tries(effect.undo) || self.owed().as_ref() != Some(&effect) {
             return false;
         }
         tracing::warn!(stream = %self.stream, step = effect.step, attempt = flying.attempt, %reason, "trying again");
         let (attempt, pause) = (flying.attempt + 1, policy.pause_after(flying.attempt));
         let waited = tokio::time::sleep(pause).into_actor(self).map(move |(), shell, ctx| {
-            if shell.replica.state.next_effect().as_ref() == Some(&effect) {
+            if shell.owed().as_ref() == Some(&effect) {
                 shell.start(effect, attempt, ctx);
             } else {
                 shell.in_flight = None;

@@ -7,18 +7,16 @@ use actix_web::rt;
 
 use super::super::edge::{Edge, Subject};
 use super::super::problem::{ApiError, ApiResult};
-use crate::actors::{CommandError, Order, Registry, at_once};
+use crate::actors::{Registry, UnrecordedStop, at_once};
 use crate::domain::container::{Command, Container};
 use crate::domain::effect::{Failure, HostEffect, InitSignal};
 use crate::effects::Observation;
 use crate::projections::rows::{ContainerRow, ContainerState};
-use crate::types::{ContainerId, Span, StreamName};
+use crate::types::{ContainerId, OperationId, Span, StreamName};
 
 /// How long a log that could not be written is waited for once room was made.
 const LOG_PATIENCE: Duration = Duration::from_secs(3);
 const LOG_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is tried to record a stop that was not.
-const RECORD_PAUSE: Duration = Duration::from_millis(200);
 /// How often a container is looked at that was told to end.
 const END_PAUSE: Duration = Duration::from_millis(50);
 
@@ -32,14 +30,17 @@ pub(super) async fn stop(edge: &Edge, row: &ContainerRow, subject: &Subject, gra
         (None, Some(init)) => InitSignal::Of(init),
         _ => InitSignal::Terminate,
     };
-    let end = End { registry: Arc::clone(&edge.ports.registry), stream: subject.stream.clone(), container: row.id };
-    let order = edge.order(Command::Stop { grace: Span::default(), parent: None }, None)?;
+    let order = edge.order(Command::Stop { grace, parent: None }, None)?;
+    let end = End {
+        registry: Arc::clone(&edge.ports.registry),
+        stream: subject.stream.clone(),
+        container: row.id,
+        operation: edge.operation,
+    };
     tracing::warn!(container = %row.name, who = %edge.principal.who, reason = %why, "stopped without a record");
-    let ended = rt::spawn(async move {
-        let ended = end.come(signal, grace, &order).await;
-        rt::spawn(end.record(order));
-        ended
-    });
+    // Before anything ends: nobody is to take it for something that ended by itself, and start it again.
+    edge.ports.registry.owe_stop(UnrecordedStop::new(row.id, grace, order));
+    let ended = rt::spawn(async move { end.come(signal, grace).await });
     ended.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     edge.warn([format!("stopped, but not recorded: {why}")]);
     edge.done_unrecorded(subject)
@@ -50,14 +51,15 @@ struct End {
     registry: Arc<Registry>,
     stream: StreamName,
     container: ContainerId,
+    operation: OperationId,
 }
 
 impl End {
     /// Tells the init to end, gives it the time that it may take, and then takes away what is left.
-    async fn come(&self, signal: InitSignal, grace: Span, order: &Order<Command>) -> Result<(), Failure> {
+    async fn come(&self, signal: InitSignal, grace: Span) -> Result<(), Failure> {
         let (house, container) = (self.registry.house(), self.container);
         let deadline = Instant::now() + grace.as_duration();
-        let perform = |work| at_once(house, &self.stream, order.given.operation, work);
+        let perform = |work| at_once(house, &self.stream, self.operation, work);
         if grace != Span::default() && self.runs().await {
             if let Err(failure) = perform(HostEffect::SignalInit { container, signal }).await {
                 tracing::warn!(%container, %failure, "the init is not told to end; it is killed when its time is over");
@@ -73,24 +75,6 @@ impl End {
         let (house, container) = (Arc::clone(self.registry.house()), self.container);
         let seen = tokio::task::spawn_blocking(move || house.host.observe(container)).await;
         matches!(seen, Ok(Observation::Running { .. }))
-    }
-
-    /// Records the stop as soon as it can be, so that nobody takes the container for one that ended by itself and starts it
-    /// again; not if it runs again by then.
-    async fn record(self, order: Order<Command>) {
-        while !self.registry.is_closing() {
-            tokio::time::sleep(RECORD_PAUSE).await;
-            if self.registry.house().store.refuses().is_some() {
-                continue;
-            }
-            if self.runs().await {
-                return;
-            }
-            match self.registry.perform::<Container>(&self.stream, order.clone()).await {
-                Ok(_) | Err(CommandError::Refused(_) | CommandError::Parked { .. }) => return,
-                Err(_) => {}
-            }
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::network::Networks;
 use super::paths::StatePaths;
 use super::ready::Ready;
 use super::start::Starting;
+use super::unrecorded;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};
@@ -183,6 +184,14 @@ impl Host for LinuxHost {
         let folder = self.options.paths.runtime().join("containers");
         let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
         names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure> {
+        unrecorded::keep(&self.options.paths.unrecorded(), container, deed)
+    }
+
+    fn unrecorded(&self) -> Vec<(ContainerId, Vec<u8>)> {
+        unrecorded::kept(&self.options.paths.unrecorded())
     }
 
     fn next_change(&self) -> Option<Change> {

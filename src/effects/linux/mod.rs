@@ -34,7 +34,8 @@ mod stop;
 mod stores;
 mod supervisor;
 pub mod template;
-pub mod update_check;
+pub mod unrecorded;
+mod update_check;
 mod watch;
 mod work;
 

@@ -96,6 +96,11 @@ impl StatePaths {
         self.runtime.join("containers").join(id.to_string())
     }
 
+    /// Returns the directory of what was done to containers and is not recorded yet.
+    pub fn unrecorded(&self) -> PathBuf {
+        self.runtime.join("unrecorded")
+    }
+
     /// Returns the directory of the sockets by which sessions are entered.
     pub fn sessions(&self) -> PathBuf {
         self.runtime.join("sessions")

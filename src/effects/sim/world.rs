@@ -35,6 +35,8 @@ pub struct World {
     pub exits: BTreeMap<ContainerId, (ProcessIdentity, Exit)>,
     /// Inits that do not listen to signals.
     pub deaf: BTreeSet<ContainerId>,
+    /// What was done to containers without a record.
+    pub unrecorded: BTreeMap<ContainerId, Vec<u8>>,
     /// How many effects were performed.
     pub performed: u64,
     /// The boot id.
