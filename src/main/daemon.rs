@@ -290,7 +290,8 @@ impl Beginning {
         self.hold_entry()?;
         clock::time_boot(registry).await;
         start::sweep(registry, query).await?;
-        start::finish_redactions(&self.store, query, registry, &**host).await;
+        start::finish_redactions(&self.store, registry, ending.clone()).await;
+        start::forget_commands(query, &**host);
         recover(registry, &query.owing_streams()?);
         let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(host);
         start::settle(registry, query, &access).await?;

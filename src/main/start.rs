@@ -15,6 +15,7 @@ use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query,
 use berth::projections::rows::{ContainerState, ThingState};
 use berth::storage::SqliteStore;
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName, Version};
+use tokio::sync::watch;
 
 use super::daemon::{Setup, free_subnet};
 use super::neighbours;
@@ -23,6 +24,9 @@ use super::neighbours;
 const DEFAULT_NETWORK: &str = "default";
 /// How long its making is waited for at the first start.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
+/// The shortest and the longest pause before it is tried again to remove what was to be redacted: each try holds up the log
+/// while it waits for who reads it.
+const REDACTION_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
 /// Gives a command in the runtime's own name; a refusal is logged and changes nothing. Says whether it was recorded.
 pub(crate) async fn tell<A: Aggregate + Unpin>(
@@ -101,17 +105,47 @@ fn foreign_ranges(subuid: &str) -> Vec<(u32, u32)> {
     subuid.lines().filter_map(range).collect()
 }
 
-/// Removes what was to be redacted when a daemon died, and command lines that nothing refers to: of a creation that was never
-/// recorded, or redacted and purged since.
-pub(crate) async fn finish_redactions(store: &SqliteStore, query: &Query, registry: &Registry, access: &dyn Access) {
-    match Replica::<node::Node>::read(store, &own_stream(registry)) {
-        Ok(replica) => {
-            if let Ok(Err(error)) = store.redact(replica.state.redacted().collect()).await {
-                tracing::error!(%error, "what was redacted may still be readable in the log's files");
+/// Removes what was to be redacted when a daemon died. As long as somebody who reads the log, or a full disk, keeps the text in
+/// its files, that is tried again.
+pub(crate) async fn finish_redactions(
+    store: &Arc<SqliteStore>,
+    registry: &Arc<Registry>,
+    mut ending: watch::Receiver<bool>,
+) {
+    if redact_again(store, registry).await {
+        return;
+    }
+    let (store, registry) = (Arc::clone(store), Arc::clone(registry));
+    actix::spawn(async move {
+        let mut pause = REDACTION_PAUSES.0;
+        while tokio::time::timeout(pause, ending.changed()).await.is_err() {
+            pause = (pause * 2).min(REDACTION_PAUSES.1);
+            if redact_again(&store, &registry).await {
+                return tracing::info!("what was redacted is gone from the log's files");
             }
         }
-        Err(error) => tracing::error!(%error, "redactions cannot be finished"),
-    }
+    });
+}
+
+async fn redact_again(store: &SqliteStore, registry: &Registry) -> bool {
+    let redacted = match Replica::<node::Node>::read(store, &own_stream(registry)) {
+        Ok(replica) => store.redact(replica.state.redacted().collect()).await,
+        Err(error) => {
+            tracing::error!(%error, "redactions cannot be finished");
+            return false;
+        }
+    };
+    let reason = match redacted {
+        Ok(Ok(_)) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the log is closed".to_owned(),
+    };
+    tracing::error!(reason, "what was redacted may still be readable in the log's files; it is tried again");
+    false
+}
+
+/// Removes command lines that nothing refers to: of a creation that was never recorded, or redacted and purged since.
+pub(crate) fn forget_commands(query: &Query, access: &dyn Access) {
     let unneeded = query.needed_commands().map_err(|error| error.to_string()).and_then(|needed| {
         let kept = access.kept_commands().map_err(|failure| failure.to_string())?;
         let gone = kept.into_iter().filter(|command| !needed.contains(command));
