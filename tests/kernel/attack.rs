@@ -207,12 +207,13 @@ fn nesting() -> Outcome {
     }
     test.finish()?;
     // A first process that left the container's namespace is in the one level there is, too.
-    let script =
-        "mkfifo /said; exec unshare -U -r sh -c 'unshare -U true 2>/second; echo $? >>/second; >/said; sleep 1000'";
+    // It leaves when somebody is inside already: into where it goes nobody follows.
+    let script = "mkfifo /go /said; cat /go; \
+                  exec unshare -U -r sh -c 'unshare -U true 2>/second; echo $? >>/second; >/said; sleep 1000'";
     let mut plan = Plan::busybox()?;
     plan.init = Init::Own { argv: vec!["/bin/sh".into(), "-c".into(), script.into()], stop_signal: 9 };
     let test = TestContainer::start(plan)?;
-    let (_, text) = test.shell("while ! [ -p /said ]; do sleep 0.1; done; cat /said; cat /second")?;
+    let (_, text) = test.shell("while ! [ -p /said ]; do sleep 0.1; done; >/go; cat /said; cat /second")?;
     check!(text.contains("not permitted") && text.trim().ends_with('1'), "{text}");
     test.finish()?;
     let mut plan = Plan::busybox()?;
