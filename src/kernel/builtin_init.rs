@@ -33,7 +33,7 @@ pub(super) fn run(
     // The copy of the socket in the command is closed by its exec, this one here: then the start is complete.
     let signals = forwarded_signals();
     let arrivals = signal::receive(&signals).step("receive signals")?;
-    security::enter(profile)?;
+    security::drop_capabilities(profile)?;
     let arrivals = descriptor::keep_only(arrivals).step("close descriptors")?;
     supervise(command, &arrivals)
 }
@@ -46,7 +46,7 @@ fn become_command(argv: &[String], environment: &[String], profile: Profile) -> 
     process::new_session().step("start a session")?;
     tty::make_controlling(std::io::stdin()).step("take the console")?;
     descriptor::close_all_but_kept().step("close descriptors")?;
-    security::enter(profile)?;
+    security::drop_capabilities(profile)?;
     program::become_program(argv, environment).step(&program::step(argv))
 }
 

@@ -118,19 +118,18 @@ fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>, patience: Durat
     if let Some(pair) = &terminal {
         Word::Terminal.send(socket, &[pair.slave.as_fd()])?;
     }
-    let Told { pid, mut descriptors, listener } = words::expect_entered(socket, patience)?;
+    let Told { child, pipes, listener } = words::expect_entered(socket, patience)?;
     let missing = || Failure::new("enter the container", "the helper sent other descriptors than were asked for");
-    let pidfd = if descriptors.is_empty() { return Err(missing()) } else { descriptors.remove(0) };
     let streams = match terminal {
         Some(pair) => Streams::Terminal(pair.master),
-        None => Streams::Pipes(<[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?),
+        None => Streams::Pipes(<[OwnedFd; 3]>::try_from(pipes).map_err(|_| missing())?),
     };
     let _ = Word::Go.send(socket, &[]); // a command that has given up by now has said why
     let left = deadline.saturating_duration_since(Instant::now());
-    let later = words::wait_for_end(socket, left).inspect_err(|_| {
-        let _ = process::signal_pidfd(&pidfd, signal::KILL);
+    words::wait_for_end(socket, left).inspect_err(|_| {
+        let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
     })?;
-    Ok(Entered { child: Child { pid, pidfd }, streams, listener: listener.or(later) })
+    Ok(Entered { child, streams, listener })
 }
 
 /// The helper's part; never returns.
@@ -138,17 +137,19 @@ fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>, patience: Durat
 /// From the moment it is in the container's namespaces it holds nothing of the host but its standard streams, which the
 /// command replaces, and the socket on which it reports: only then does it look at anything of the container's.
 fn help(target: Target<'_>, doors: Doors, command: &Command, socket: OwnedFd) -> ! {
-    let joined = join(target, doors);
+    let joined = join(target, doors, &socket);
     let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
     let Err(failure) = joined.and_then(|()| fork_command(target.profile, command, &socket));
     let _ = Word::Failed(failure).send(&socket, &[]);
     process::exit_now(EXIT_FAILED)
 }
 
-fn join(target: Target<'_>, doors: Doors) -> Result<(), Failure> {
+/// The filter comes before the namespaces: it needs the privileges of the host.
+fn join(target: Target<'_>, doors: Doors, socket: &OwnedFd) -> Result<(), Failure> {
     process::forbid_dump().step("close /proc of the helper")?;
     heritage::set_oom_score("self", 0).step("set the oom score of the helper")?;
     doors.pass()?;
+    words::hand_over(security::put_filter_on(target.profile)?, socket)?;
     namespace::enter(target.pidfd, namespaces(target)).step("enter the namespaces")
 }
 
@@ -219,8 +220,7 @@ impl Ends {
     }
 }
 
-/// The command's part. The profile comes before the ids, since installing the filter needs the privilege that a
-/// plain user loses with the change.
+/// The command's part. The capabilities go before the ids change: a plain user cannot take any off for good.
 fn become_command(
     profile: Profile,
     command: &Command,
@@ -237,8 +237,7 @@ fn become_command(
     process::set_file_mode_mask(0o022);
     launch::join_new_keyring();
     descriptor::close_all_but_kept().step("close descriptors")?;
-    words::hand_over(security::enter(profile)?, socket)?;
-    // Not before: the kernel lets a process pass on no descriptor when the container has more of them in flight than its limit.
+    security::drop_capabilities(profile)?;
     launch::lower_descriptor_limit()?;
     let became = process::become_user(account.user, account.group, &account.groups).step("become the user");
     became.map_err(account::beyond("group", account.group))?;

@@ -4,13 +4,22 @@
 //! where a kill would end it. Own code and not a crate, because the answers differ (`EPERM` for most, `ENOSYS` for
 //! clone3, whose flags a filter cannot read, so that libc falls back to clone, and for what a kernel may lack; the
 //! supervisor is asked about new user namespaces) and a foreign architecture must be told "not there" and not be killed.
+//!
+//! The filter is on before the namespaces and mounts of a container are made (decision 0024), so what a launch needs of the
+//! calls that are refused later is let through with the word of a [`Pass`].
 
+use crate::sys::pass::Pass;
 use crate::sys::seccomp::{
-    CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction, MISSING,
-    NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
+    CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction,
+    KEY_CONTROL, MISSING, NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
 };
 
 const LOAD_WORD: u16 = 0x20;
+const STORE: u16 = 0x02;
+const LOAD_INDEX: u16 = 0x61;
+const EXCLUSIVE_OR: u16 = 0xa4;
+const OR_INDEX: u16 = 0x4c;
+const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
@@ -21,6 +30,8 @@ const OFFSET_ARCHITECTURE: u32 = 4;
 const OFFSET_ARGUMENT_0: u32 = 16;
 const OFFSET_ARGUMENT_1: u32 = 24;
 const OFFSET_ARGUMENT_2: u32 = 32;
+/// Both halves of the sixth argument.
+const OFFSETS_OF_PASS: [u32; 2] = [56, 60];
 
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
@@ -73,6 +84,32 @@ const fn answer(action: u32) -> Instruction {
 /// Returns `action` for this call and goes on with the next instruction for every other.
 const fn refuse(number: u32, action: u32) -> [Instruction; 2] {
     [instruction(JUMP_EQUAL, 0, 1, number), answer(action)]
+}
+
+/// Lets these calls through to whoever shows the pass, and returns `action` for them to everybody else.
+///
+/// Its halves are compared in one: two answers that take different time would let somebody find one half after the other.
+fn only_with(pass: Pass, numbers: &[u32], action: u32) -> Vec<Instruction> {
+    const SCRATCH: u32 = 0;
+    let ([low, high], [at_low, at_high]) = (pass.halves(), OFFSETS_OF_PASS);
+    let check = [
+        load(at_low),
+        instruction(EXCLUSIVE_OR, 0, 0, low),
+        instruction(STORE, 0, 0, SCRATCH),
+        load(at_high),
+        instruction(EXCLUSIVE_OR, 0, 0, high),
+        instruction(LOAD_INDEX, 0, 0, SCRATCH),
+        instruction(OR_INDEX, 0, 0, 0),
+        instruction(JUMP_EQUAL, 0, 1, 0),
+        answer(ALLOW),
+        answer(action),
+    ];
+    let count = numbers.len() as u8;
+    let compare = |(index, number): (u8, &u32)| instruction(JUMP_EQUAL, count - index, 0, *number);
+    let mut list: Vec<_> = (0..count).zip(numbers).map(compare).collect();
+    list.push(instruction(JUMP, 0, 0, check.len() as u32));
+    list.extend(check);
+    list
 }
 
 /// Returns `action` for a call when one of `bits` is set in the word at `offset`; leaves the number loaded again.
@@ -135,8 +172,8 @@ fn refuse_options(level: u32, options: [u32; 2]) -> [Instruction; 8] {
     ]
 }
 
-/// Builds the filter for this machine.
-pub fn filter(options: FilterOptions) -> Vec<Instruction> {
+/// Builds the filter for this machine; a launch goes on below it with the pass.
+pub fn filter(options: FilterOptions, pass: Pass) -> Vec<Instruction> {
     let mut program = vec![
         load(OFFSET_ARCHITECTURE),
         instruction(JUMP_EQUAL, 1, 0, NATIVE_ARCHITECTURE),
@@ -145,17 +182,20 @@ pub fn filter(options: FilterOptions) -> Vec<Instruction> {
     ];
     #[cfg(target_arch = "x86_64")]
     program.extend([instruction(JUMP_ANY_BIT, 0, 1, X32_BIT), answer(ENOSYS)]);
-    let for_commands: &[(&str, u32)] = if options.command { DENIED_TO_COMMANDS } else { &[] };
     let but_to_hosts: &[(&str, u32)] = if options.host { &[] } else { DENIED_BUT_TO_HOSTS };
-    for (_, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(but_to_hosts).chain(for_commands) {
+    for (_, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(but_to_hosts) {
         program.extend(refuse(*number, EPERM));
     }
     for (_, number) in MISSING {
         program.extend(refuse(*number, ENOSYS));
     }
+    if options.command {
+        let numbers: Vec<u32> = DENIED_TO_COMMANDS.iter().map(|(_, number)| *number).collect();
+        program.extend(only_with(pass, &numbers, EPERM));
+    }
+    program.extend(only_with(pass, if options.nesting { &[KEY_CONTROL] } else { &[KEY_CONTROL, CLONE3] }, ENOSYS));
     if !options.nesting {
         let action = if options.asks() { ASK } else { EPERM };
-        program.extend(refuse(CLONE3, ENOSYS));
         program.extend(answer_with_bits(CLONE, OFFSET_ARGUMENT_0, CLONE_NEWUSER, action));
         program.extend(answer_with_bits(UNSHARE, OFFSET_ARGUMENT_0, CLONE_NEWUSER, action));
     }
@@ -179,7 +219,17 @@ mod tests {
 
     /// Runs the filter as the kernel would, for one call.
     fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
-        let (mut at, mut word) = (0, 0);
+        run_showing([0, 0], program, architecture, number, arguments)
+    }
+
+    fn run_showing(
+        shown: [u32; 2],
+        program: &[Instruction],
+        architecture: u32,
+        number: u32,
+        arguments: [u32; 3],
+    ) -> u32 {
+        let (mut at, mut word, mut index, mut scratch) = (0, 0, 0, 0);
         loop {
             let Instruction { code, jump_true, jump_false, operand } = program[at];
             at += 1;
@@ -191,11 +241,23 @@ mod tests {
                         OFFSET_ARGUMENT_0 => arguments[0],
                         OFFSET_ARGUMENT_1 => arguments[1],
                         OFFSET_ARGUMENT_2 => arguments[2],
+                        56 => shown[0],
+                        60 => shown[1],
                         other => panic!("offset {other}"),
                     };
                     continue;
                 }
                 RETURN => return operand,
+                STORE | LOAD_INDEX | EXCLUSIVE_OR | OR_INDEX | JUMP => {
+                    match code {
+                        STORE => scratch = word,
+                        LOAD_INDEX => index = scratch,
+                        EXCLUSIVE_OR => word ^= operand,
+                        OR_INDEX => word |= index,
+                        _ => at += operand as usize,
+                    }
+                    continue;
+                }
                 JUMP_EQUAL => word == operand,
                 JUMP_ANY_BIT => word & operand != 0,
                 other => panic!("code {other}"),
@@ -206,14 +268,19 @@ mod tests {
 
     const SYSTEM: FilterOptions = FilterOptions { nesting: false, host: false, command: false, unheard: false };
 
+    fn pass() -> Pass {
+        Pass::draw().unwrap()
+    }
+
     fn call(options: FilterOptions, number: u32, arguments: [u32; 2]) -> u32 {
-        run(&filter(options), NATIVE_ARCHITECTURE, number, [arguments[0], arguments[1], 0])
+        run(&filter(options, pass()), NATIVE_ARCHITECTURE, number, [arguments[0], arguments[1], 0])
     }
 
     #[test]
     fn sockets_have_no_rings_and_no_forced_buffers_but_everything_else() {
-        let set =
-            |options, level, option| run(&filter(options), NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, [3, level, option]);
+        let set = |options, level, option| {
+            run(&filter(options, pass()), NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, [3, level, option])
+        };
         for (level, refused) in [(SOL_PACKET, RINGS), (SOL_SOCKET, FORCED_BUFFERS)] {
             for option in refused {
                 assert_eq!(set(SYSTEM, level, option), EPERM);
@@ -230,11 +297,36 @@ mod tests {
         for (name, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(DENIED_BUT_TO_HOSTS) {
             assert_eq!(call(SYSTEM, *number, [0, 0]), EPERM, "{name}");
         }
-        for (name, number) in MISSING {
+        for (name, number) in MISSING.iter().chain(&[("SYS_keyctl", KEY_CONTROL)]) {
             assert_eq!(call(SYSTEM, *number, [0, 0]), ENOSYS, "{name}");
         }
         assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW);
         assert_eq!(call(SYSTEM, CLONE, [17, 0]), ALLOW);
+    }
+
+    #[test]
+    fn a_launch_goes_on_with_its_pass_and_nobody_with_half_of_one() {
+        let command = FilterOptions { command: true, ..SYSTEM };
+        let nesting = FilterOptions { nesting: true, ..SYSTEM };
+        let (_, bpf) = DENIED_BUT_TO_HOSTS[0];
+        for options in [SYSTEM, command, nesting] {
+            let pass = pass();
+            let (program, [low, high]) = (filter(options, pass), pass.halves());
+            let show = |shown, number, flags| run_showing(shown, &program, NATIVE_ARCHITECTURE, number, [flags, 0, 0]);
+            let commands = if options.command { DENIED_TO_COMMANDS } else { &[] };
+            let of_all = [KEY_CONTROL, CLONE3];
+            for number in commands.iter().map(|(_, number)| *number).chain(of_all) {
+                assert_eq!(show([low, high], number, CLONE_NEWUSER), ALLOW, "{number}");
+                for wrong in [[0, 0], [low, 0], [0, high], [low, !high], [!low, high], [high, low], [!low, !high]] {
+                    let allowed = show(wrong, number, 0) == ALLOW;
+                    assert_eq!(allowed, options.nesting && number == CLONE3, "{number} {wrong:?}");
+                }
+            }
+            for refused in [bpf, DENIED_ALWAYS[0].1, MISSING[0].1] {
+                assert_ne!(show([low, high], refused, 0), ALLOW, "{refused}");
+            }
+            assert_eq!(show([low, high], IOCTL, 0), ALLOW);
+        }
     }
 
     #[test]
@@ -264,7 +356,7 @@ mod tests {
     fn terminals_cannot_be_fed_and_foreign_programs_find_no_calls() {
         assert_eq!(call(SYSTEM, IOCTL, [0, TIOCSTI]), EPERM);
         assert_eq!(call(SYSTEM, IOCTL, [0, TIOCLINUX]), EPERM);
-        assert_eq!(run(&filter(SYSTEM), 0x4000_0003, 1, [0, 0, 0]), ENOSYS);
+        assert_eq!(run(&filter(SYSTEM, pass()), 0x4000_0003, 1, [0, 0, 0]), ENOSYS);
     }
 
     #[test]

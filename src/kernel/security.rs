@@ -1,4 +1,4 @@
-//! The two security profiles, entered by one function for an init and for every later command alike.
+//! The two security profiles, entered by the same two functions for an init and for every later command alike.
 //!
 //! What protects is the id mapping, the kernel's own checks, the device list and these; masks over /proc are not
 //! used, because root inside a user namespace can take them away.
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step as _};
 use super::seccomp::{FilterOptions, filter};
+use crate::sys::pass::{self, Pass};
 use crate::sys::{capability, process, seccomp};
 
 /// Everything but linux_immutable, sys_module, sys_rawio, sys_pacct, sys_time, mknod, audit_control and all numbers
@@ -66,31 +67,42 @@ impl Profile {
     }
 }
 
-/// Puts the profile on the calling process for good. The filter goes on before the capabilities go, since without
-/// no_new_privs it needs `CAP_SYS_ADMIN` inside; the calls made afterwards are not on its list.
+/// Puts the first half of the profile on the calling process and all that it forks, for good: the system call filter. It goes
+/// on while the process still has the host's privileges, since a container can fill the kernel's room for compiled filters,
+/// and only whoever has those finds more. The process carries the pass for what it does until [`drop_capabilities`].
 ///
 /// Returns the listener of a filter that asks; the supervisor is to have it before anything of the container's runs.
 ///
 /// # Errors
 /// Names the step that the kernel refused; the process must end then.
-pub fn enter(profile: Profile) -> Result<Option<OwnedFd>, Failure> {
+pub fn put_filter_on(profile: Profile) -> Result<Option<OwnedFd>, Failure> {
     if profile.no_new_privileges() {
         process::set_no_new_privileges().step("set no_new_privs")?;
     }
-    let listener = install(profile.filter_options()).step("install the system call filter")?;
-    capability::keep_only(profile.capabilities()).step("drop capabilities")?;
+    let pass = Pass::draw().step("draw the pass of the launch")?;
+    let listener = install(profile.filter_options(), pass).step("install the system call filter")?;
+    pass.carry();
     Ok(listener)
 }
 
+/// Puts the other half on, inside, and lets go of the pass: what comes next is of the container's.
+///
+/// # Errors
+/// The kernel refused; the process must end then.
+pub fn drop_capabilities(profile: Profile) -> Result<(), Failure> {
+    pass::forget();
+    capability::keep_only(profile.capabilities()).step("drop capabilities")
+}
+
 /// Below a filter of the host's own that asks (Berth in a container of another runtime) the kernel takes no second one.
-fn install(options: FilterOptions) -> io::Result<Option<OwnedFd>> {
+fn install(options: FilterOptions, pass: Pass) -> io::Result<Option<OwnedFd>> {
     if options.asks() {
-        match seccomp::install_with_listener(&filter(options)) {
+        match seccomp::install_with_listener(&filter(options, pass)) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
             listener => return listener.map(Some),
         }
     }
-    seccomp::install(&filter(FilterOptions { unheard: true, ..options })).map(|()| None)
+    seccomp::install(&filter(FilterOptions { unheard: true, ..options }, pass)).map(|()| None)
 }
 
 #[cfg(test)]
@@ -106,7 +118,8 @@ mod tests {
         // Filters and capabilities are a thread's own.
         let tried = std::thread::spawn(|| {
             let profile = Profile { kind: Kind::System, nesting: false, host: false };
-            let (first, second) = (enter(profile)?, enter(profile)?);
+            let (first, second) = (put_filter_on(profile)?, put_filter_on(profile)?);
+            drop_capabilities(profile)?;
             let refused = namespace::leave(Namespaces::USER).map_err(|error| error.kind());
             Ok::<_, Failure>((first.is_some(), second.is_some(), refused))
         });

@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 
-use super::{capability, check};
+use super::{capability, check, pass};
 
 /// Nanoseconds by which the kernel may be late with a timer: its own first value.
 const TIMER_SLACK: libc::c_ulong = 50_000;
@@ -181,9 +181,9 @@ fn set_marks() {
 
 /// Leaves the session keyring for a new one with nothing in it; it counts as the effective user's.
 pub fn join_new_keyring() -> io::Result<()> {
+    let arguments = [JOIN_SESSION_KEYRING.into(), pass::pointer(std::ptr::null::<u8>()), 0, 0, 0];
     // SAFETY: a null name asks for a keyring without one.
-    check::long(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) })
-        .map(drop)
+    unsafe { pass::call(libc::SYS_keyctl, arguments) }.map(drop)
 }
 
 /// Sets how soon the kernel ends a process (or `self`) when memory runs out. With the privilege it also becomes what the

@@ -18,6 +18,7 @@ pub mod loop_device;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod pass;
 pub mod poll;
 pub mod process;
 pub mod random;

@@ -2,6 +2,9 @@
 
 #![allow(unsafe_code)]
 
+mod calls;
+
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -10,7 +13,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, O
 
 pub use rustix::mount::MountFlags;
 
-use super::check;
+use super::pass::{self, pointer};
 
 /// Mounts a file system by the classic mount(2); `options` is the data string.
 pub fn mount(source: &str, target: &Path, kind: &str, flags: MountFlags, options: &str) -> io::Result<()> {
@@ -44,7 +47,7 @@ pub fn set_propagation(propagation: Propagation) -> io::Result<()> {
         Propagation::Private => Flags::PRIVATE,
         Propagation::Dependent => Flags::DOWNSTREAM,
     };
-    Ok(rustix::mount::mount_change("/", kind | Flags::REC)?)
+    calls::change_propagation((kind | Flags::REC).bits().into())
 }
 
 /// Unmounts; fails with `EBUSY` while something below is in use.
@@ -54,25 +57,25 @@ pub fn unmount(target: &Path) -> io::Result<()> {
 
 /// Takes the mount out of the tree now and ends it when nobody uses it any more.
 pub fn detach(target: &Path) -> io::Result<()> {
-    Ok(rustix::mount::unmount(target, UnmountFlags::DETACH)?)
+    calls::detach(&calls::terminated(target)?)
 }
 
 /// Copies the mount that holds `path`, rooted there, into a detached tree (open_tree(2)).
 pub fn copy_tree(path: &Path) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    Ok(rustix::mount::open_tree(rustix::fs::CWD, path, flags)?)
+    calls::open_tree(&calls::terminated(path)?, flags.bits())
 }
 
 /// Copies the mount that holds `path`, rooted there, with all that is mounted below it.
 pub fn copy_whole_tree(path: &Path) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    Ok(rustix::mount::open_tree(rustix::fs::CWD, path, flags)?)
+    calls::open_tree(&calls::terminated(path)?, flags.bits())
 }
 
 /// Attaches a detached tree at `target` (move_mount(2)).
 pub fn attach(tree: impl AsFd, target: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(tree, "", rustix::fs::CWD, target, flags)?)
+    calls::move_mount(tree.as_fd(), rustix::fs::CWD, &calls::terminated(target)?, flags.bits())
 }
 
 /// What [`change_tree`] sets on a detached tree.
@@ -103,20 +106,11 @@ pub fn change_tree(tree: impl AsFd, attributes: &TreeAttributes<'_>) -> io::Resu
     set(attributes.no_devices, libc::MOUNT_ATTR_NODEV);
     set(attributes.id_map.is_some(), libc::MOUNT_ATTR_IDMAP);
     argument.user_namespace = attributes.id_map.map_or(0, |descriptor| descriptor.as_raw_fd() as u64);
-    let tree = tree.as_fd().as_raw_fd();
+    let (tree, empty) = (tree.as_fd().as_raw_fd().into(), pointer(c"".as_ptr()));
+    let (argument, size) = (pointer(&raw const argument), size_of::<MountAttributes>() as libc::c_long);
     // SAFETY: the structure has the layout of struct mount_attr (version 0, 32 bytes) and lives across the call; both
     // descriptors are borrowed.
-    check::long(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            tree,
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            std::ptr::from_ref(&argument),
-            size_of::<MountAttributes>(),
-        )
-    })
-    .map(drop)
+    unsafe { pass::call(libc::SYS_mount_setattr, [tree, empty, libc::AT_EMPTY_PATH.into(), argument, size]) }.map(drop)
 }
 
 /// How a new file system is mounted.
@@ -151,28 +145,24 @@ impl Safety {
 /// Makes a file system and returns it as a detached mount (fsopen(2), fsmount(2)). An option without a value is a
 /// flag.
 pub fn new_file_system(kind: &str, options: &[(&str, &str)], safety: Safety) -> io::Result<OwnedFd> {
-    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = calls::fsopen(&CString::new(kind)?, FsOpenFlags::FSOPEN_CLOEXEC.bits())?;
     for (key, value) in options {
-        if value.is_empty() {
-            rustix::mount::fsconfig_set_flag(context.as_fd(), *key)?;
-        } else {
-            rustix::mount::fsconfig_set_string(context.as_fd(), *key, *value)?;
-        }
+        calls::set_option(context.as_fd(), &CString::new(*key)?, &CString::new(*value)?)?;
     }
-    rustix::mount::fsconfig_create(context.as_fd())?;
-    Ok(rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, safety.attributes())?)
+    calls::create(context.as_fd())?;
+    calls::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC.bits(), safety.attributes().bits())
 }
 
 /// Attaches a detached tree at the place that `target` (an `O_PATH` descriptor) names.
 pub fn attach_at(tree: impl AsFd, target: impl AsFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(tree, "", target, "", flags)?)
+    calls::move_mount(tree.as_fd(), target.as_fd(), c"", flags.bits())
 }
 
 /// Makes the current directory the root and stacks the old root on it (`pivot_root(".", ".")`), then lets the old
 /// root go.
 pub fn make_current_directory_root() -> io::Result<()> {
-    rustix::process::pivot_root(".", ".")?;
+    calls::pivot_root()?;
     detach(Path::new("."))?;
     std::env::set_current_dir("/")
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use super::check;
+use super::{check, pass};
 
 /// A set of namespaces (namespaces(7)).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -41,20 +41,22 @@ impl Namespaces {
 /// Moves the caller into new namespaces (unshare(2)).
 pub fn leave(namespaces: Namespaces) -> io::Result<()> {
     // SAFETY: only CLONE_NEW* flags can be in the set; they concern no memory of the process.
-    check::int(unsafe { libc::unshare(namespaces.0 as i32) }).map(drop)
+    unsafe { pass::call(libc::SYS_unshare, [namespaces.0 as libc::c_long, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// Enters the given namespaces of the process behind the pidfd in one call (setns(2) with a pidfd, kernel 5.8).
 /// The pid namespace counts for later children only.
 pub fn enter(pidfd: impl AsFd, namespaces: Namespaces) -> io::Result<()> {
+    let arguments = [pidfd.as_fd().as_raw_fd().into(), namespaces.0 as libc::c_long, 0, 0, 0];
     // SAFETY: the descriptor is borrowed for the call.
-    check::int(unsafe { libc::setns(pidfd.as_fd().as_raw_fd(), namespaces.0 as i32) }).map(drop)
+    unsafe { pass::call(libc::SYS_setns, arguments) }.map(drop)
 }
 
 /// Sets the host name of the UTS namespace.
 pub fn set_hostname(name: &str) -> io::Result<()> {
     // SAFETY: pointer and length belong to the same live string.
-    check::int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(drop)
+    unsafe { pass::call(libc::SYS_sethostname, [pass::pointer(name.as_ptr()), name.len() as libc::c_long, 0, 0, 0]) }
+        .map(drop)
 }
 
 /// Brings `lo` of the network namespace up (netdevice(7) `SIOCSIFFLAGS`).

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::namespace::Namespaces;
-use super::{capability, check};
+use super::{capability, check, pass};
 
 /// `CLONE_INTO_CGROUP` of linux/sched.h; the constant of libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -50,7 +50,7 @@ pub struct Child {
 /// Tells whether the process has one thread: unshare(2) with `CLONE_THREAD` has no effect then, else it fails.
 pub fn is_single_threaded() -> bool {
     // SAFETY: CLONE_THREAD alone changes nothing in a single-threaded process and fails with EINVAL in another.
-    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+    unsafe { pass::call(libc::SYS_unshare, [libc::CLONE_THREAD.into(), 0, 0, 0, 0]) }.is_ok()
 }
 
 /// Forks with clone3(2).
@@ -79,12 +79,11 @@ pub fn fork(options: ForkOptions<'_>) -> io::Result<Forked> {
     arguments.exit_signal = exit_signal;
     arguments.cgroup = cgroup;
     let borrowed = options.owner.map(BorrowedIds::take).transpose()?;
+    let (place, size) = (pass::pointer_mut(&raw mut arguments), size_of::<libc::clone_args>() as libc::c_long);
     // SAFETY: no CLONE_VM and no stack: the child goes on with a copy of the caller's memory, as after fork(2); the
     // process has one thread (checked), so no lock is held by a thread that the child lacks. `arguments` and
     // `pidfd` live across the call.
-    let pid = check::long(unsafe {
-        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut arguments), size_of::<libc::clone_args>())
-    });
+    let pid = unsafe { pass::call(libc::SYS_clone3, [place, size, 0, 0, 0]) };
     if matches!(pid, Ok(0)) {
         return Ok(Forked::Child);
     }
@@ -105,11 +104,7 @@ struct BorrowedIds {
 
 impl BorrowedIds {
     fn take(id: u32) -> io::Result<Self> {
-        let zero: libc::c_ulong = 0;
-        // SAFETY: no arguments, or plain numbers.
-        let (group, dumpable) =
-            unsafe { (libc::getegid(), libc::prctl(libc::PR_GET_DUMPABLE, zero, zero, zero, zero)) };
-        let before = Self { user: effective_user(), group, dumpable };
+        let before = Self { user: effective_user(), group: effective_group(), dumpable: dumpable() };
         if let Err(error) = set_effective_ids(id, id).and_then(|()| capability::raise_permitted()) {
             before.give_back()?;
             return Err(error);
@@ -237,13 +232,24 @@ pub fn new_session() -> io::Result<()> {
 }
 
 /// Takes on the user, group and supplementary groups for good (real, effective and saved).
+///
+/// The kernel opens or closes /proc of the process with such a change, as the host's `fs.suid_dumpable` says: what was
+/// closed stays closed.
 pub fn become_user(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
+    let open = dumpable() == 1;
     // SAFETY: the slice lives across the call and its length is given.
     check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
     // SAFETY: plain numbers.
     check::int(unsafe { libc::setresgid(group, group, group) })?;
     // SAFETY: plain numbers.
-    check::int(unsafe { libc::setresuid(user, user, user) }).map(drop)
+    check::int(unsafe { libc::setresuid(user, user, user) })?;
+    if open { Ok(()) } else { forbid_dump() }
+}
+
+fn dumpable() -> libc::c_int {
+    let zero: libc::c_ulong = 0;
+    // SAFETY: plain numbers.
+    unsafe { libc::prctl(libc::PR_GET_DUMPABLE, zero, zero, zero, zero) }
 }
 
 fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {

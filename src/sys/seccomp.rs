@@ -111,8 +111,8 @@ pub fn reply(listener: BorrowedFd<'_>, question: Question, granted: bool) {
 
 /// What the kernel answers when it has no room left to compile the filter (`ENOTSUPP` of its include/linux/errno.h).
 const NOT_COMPILED: i32 = 524;
-const NO_ROOM: &str = "the kernel has no room left for compiled filters, which all users of the machine share: raise \
-                       net.core.bpf_jit_limit (sysctl), or stop what takes so many";
+const NO_ROOM: &str = "the kernel has no room left for compiled filters, which all users of the machine share: stop what \
+                       takes so many, or, where Berth is not root of the whole machine, raise net.core.bpf_jit_limit (sysctl)";
 
 /// Tells whether the kernel knows filters that answer with an error number.
 pub fn is_available() -> bool {
@@ -138,7 +138,7 @@ mod numbers {
     }
 
     calls! {
-        CLONE = SYS_clone, CLONE3 = SYS_clone3, UNSHARE = SYS_unshare, IOCTL = SYS_ioctl,
+        CLONE = SYS_clone, CLONE3 = SYS_clone3, UNSHARE = SYS_unshare, IOCTL = SYS_ioctl, KEY_CONTROL = SYS_keyctl,
         SOCKET = SYS_socket, SOCKET_PAIR = SYS_socketpair, SET_SOCKET_OPTION = SYS_setsockopt,
     }
 
@@ -197,9 +197,9 @@ mod numbers {
     #[cfg(target_arch = "aarch64")]
     pub const DENIED_HERE: &[(&str, u32)] = &[];
 
-    /// Calls that a kernel can lack, and is said to lack: those of keyrings. Runtimes of containers go on without them then,
-    /// and give up where they are forbidden.
-    pub const MISSING: &[(&str, u32)] = named![SYS_keyctl, SYS_add_key, SYS_request_key,];
+    /// Calls that a kernel can lack, and is said to lack: those of keyrings, to which keyctl(2) belongs. Runtimes of
+    /// containers go on without them then, and give up where they are forbidden.
+    pub const MISSING: &[(&str, u32)] = named![SYS_add_key, SYS_request_key,];
 
     /// Calls that only a host of containers needs.
     pub const DENIED_BUT_TO_HOSTS: &[(&str, u32)] = named![SYS_bpf,];

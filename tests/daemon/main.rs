@@ -31,7 +31,7 @@ mod tour;
 mod unprivileged;
 
 fn main() {
-    harness::main(&[
+    let suite = [
         tour::TESTS,
         chaos::TESTS,
         clocks::TESTS,
@@ -56,5 +56,6 @@ fn main() {
         limits::TESTS,
         outward::TESTS,
         redaction::TESTS,
-    ]);
+    ];
+    harness::main(&suite, &[]);
 }

@@ -13,7 +13,7 @@ pub mod unit;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -47,12 +47,16 @@ macro_rules! check {
     };
 }
 
-/// Runs a suite, and after a whole run the look at what is left.
-pub fn main(suite: &[&[Test]]) -> ! {
+/// Held by every test together with others, and by one that takes what the whole machine shares alone.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Runs a suite, and after a whole run the look at what is left. No other test of it runs beside one of `alone`.
+pub fn main(suite: &[&[Test]], alone: &[&[Test]]) -> ! {
     let mut arguments = Arguments::from_args();
     // Each test has processes of its own; two at a time leave no core idle.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    let trials = suite.iter().copied().flatten().copied().map(trial).collect();
+    let shared = suite.iter().copied().flatten().copied().map(trial);
+    let trials = shared.chain(alone.iter().copied().flatten().copied().map(trial_alone)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let whole = !arguments.list && arguments.filter.is_none();
     if whole && libtest_mimic::run(&arguments, vec![trial(("nothing is left behind", remains::nothing))]).has_failed() {
@@ -63,11 +67,25 @@ pub fn main(suite: &[&[Test]]) -> ! {
 }
 
 fn trial((name, test): Test) -> Trial {
-    Trial::test(name, move || match test() {
+    Trial::test(name, move || {
+        let _beside_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        conclude(name, test())
+    })
+}
+
+fn trial_alone((name, test): Test) -> Trial {
+    Trial::test(name, move || {
+        let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        conclude(name, test())
+    })
+}
+
+fn conclude(name: &str, outcome: Outcome) -> Result<(), Failed> {
+    match outcome {
         Ok(()) => Ok(()),
         Err(Stop::Skipped { feature, reason }) => skip(name, &feature, &reason).map_err(Failed::from),
         Err(Stop::Failed(message)) => Err(Failed::from(message)),
-    })
+    }
 }
 
 /// Prints the skip; strict runs want the doctor to agree.

@@ -94,6 +94,7 @@ fn take(pool: &str, number: usize) -> io::Result<()> {
         "in-flight" => send_in_flight(),
         "tcp" => fill_connection(),
         "device-locks" => lock_device(number),
+        "filters" => attach_filter(),
         "files" => fs::File::open(std::env::current_exe()?).map(std::mem::forget),
         "names" => fs::File::create(format!("/dev/shm/drain-{number}")).map(drop),
         "names-that-are-not" => done(i64::from(Path::new(&format!("/drain-{number}-is-not")).exists())),
@@ -174,6 +175,36 @@ fn lock_device(number: usize) -> io::Result<()> {
     done(unsafe { libc::flock(node.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }.into())?;
     std::mem::forget(node);
     Ok(())
+}
+
+/// `ENOTSUPP` of the kernel, which has no name here: a filter cannot be compiled.
+pub const NO_ROOM_FOR_FILTERS: i32 = 524;
+
+/// Gives a socket a filter of its own: the largest that there is room for.
+fn attach_filter() -> io::Result<()> {
+    const DIVIDE_AND_KEEP_THE_REST: u16 = 0x94;
+    const RETURN: u16 = 0x06;
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    let mut refusal = io::Error::from_raw_os_error(0);
+    for length in [4095, 2000, 100, 0] {
+        // It becomes longer than any other instruction.
+        let rest = libc::sock_filter { code: DIVIDE_AND_KEEP_THE_REST, jt: 0, jf: 0, k: 7 };
+        let mut filter = vec![rest; length];
+        filter.push(libc::sock_filter { code: RETURN, ..rest });
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+        let (place, size) = ((&raw const program).cast(), size_of_val(&program) as u32);
+        // SAFETY: the program and its instructions live across the call.
+        let attached = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, place, size) };
+        match done(attached.into()) {
+            Ok(()) => {
+                std::mem::forget(socket);
+                return Ok(());
+            }
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
 }
 
 /// Watches one of 200 descriptors, each epoll all of them: there are more watches than descriptors.

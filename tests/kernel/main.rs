@@ -23,7 +23,7 @@ fn main() {
     drain::run_if_asked();
     inside::run_if_asked();
     harness::remains::remember(&fixture::instance());
-    harness::main(&[
+    let suite = [
         boot::TESTS,
         session::TESTS,
         freeze::TESTS,
@@ -35,5 +35,6 @@ fn main() {
         pools::TESTS,
         heritage::TESTS,
         host::TESTS,
-    ]);
+    ];
+    harness::main(&suite, &[pools::ALONE]);
 }

@@ -3,12 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use berth::shim::protocol::{Command as EnterCommand, Limits, WindowSize};
 
 use crate::check;
 use crate::drain;
-use crate::fixture::{Plan, TestContainer};
+use crate::fixture::{PATIENCE, Plan, TestContainer};
 use crate::harness::{Outcome, Stop};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -27,6 +28,10 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("sockets that reach past the namespaces are not there", sockets),
     ("keys, fanotify and the kernel's log are refused", refused),
 ];
+
+/// What takes for a moment what everybody on the machine needs.
+pub const ALONE: &[crate::harness::Test] =
+    &[("compiled filters drained keep no container from its start and nobody from a shell", no_filters)];
 
 /// What a drain said: how many it took, and the number of the error that ended it.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,6 +140,31 @@ fn no_terminals() -> Outcome {
         check!(code == 0 && text.contains("terminal"), "{code} {text}");
     }
     [late, neighbour, greedy].into_iter().try_for_each(|test| test.finish().map(drop))
+}
+
+/// The kernel keeps the compiled filters of everybody in one pool, and refuses who has no privilege of the host.
+fn no_filters() -> Outcome {
+    let nothing = Taken { count: 0, errno: drain::NO_ROOM_FOR_FILTERS };
+    let (greedy, neighbour) = (container()?, container()?);
+    let taken = drain_inside(&greedy, "filters", usize::MAX)?;
+    check!(taken.errno == drain::NO_ROOM_FOR_FILTERS, "never refused: {taken:?}");
+    eprintln!("filters: {taken:?}, with them {:?}", greedy.cgroup()?.statistics());
+    let mut nesting = Plan::busybox()?;
+    nesting.nesting = true;
+    let late = [container()?, TestContainer::start(nesting)?, TestContainer::start(Plan::command(&["sleep", "100"])?)?];
+    for test in late.iter().chain([&greedy, &neighbour]) {
+        let (code, text) = test.shell("grep Seccomp: /proc/1/status /proc/self/status")?;
+        check!(code == 0 && text.matches("\t2\n").count() == 2, "{code} {text}");
+    }
+    check!(few_inside(&neighbour, "filters")? == nothing, "there was room all the while");
+    greedy.finish()?;
+    // The kernel gives back what a process had some time after its end.
+    let begun = Instant::now();
+    while few_inside(&neighbour, "filters")? != FEW {
+        check!(begun.elapsed() < PATIENCE, "what the greedy one had is not given back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    late.into_iter().chain([neighbour]).try_for_each(|test| test.finish().map(drop))
 }
 
 fn with_terminal(test: &TestContainer, line: &str) -> Result<(i32, String), Stop> {

@@ -9,14 +9,32 @@ use crate::kernel::cgroup::Doors;
 use crate::kernel::failure::{Failure, Step as _};
 use crate::kernel::unshared::{self, Renewed};
 use crate::kernel::{builtin_init, program, security};
-use crate::sys::{descriptor, heritage, namespace, process, signal, tty};
+use crate::sys::process::{self, ForkOptions, Forked};
+use crate::sys::{descriptor, heritage, namespace, signal, tty};
 use crate::types::ManagedFile;
 
 /// What a waiting child ends with when its parent has gone or something failed.
 const EXIT_FAILED: i32 = 70;
 
+/// Runs the helper that puts the filter on and makes the child, which is its sibling; never returns.
+///
+/// The filter needs the privileges of the host, and the child is born into the container's user namespace without them.
+pub fn help(container: &Container, kept: &[ManagedFile], options: ForkOptions<'_>, doors: Doors, socket: OwnedFd) -> ! {
+    let listener = security::put_filter_on(container.profile());
+    let forked = listener.and_then(|listener| {
+        words::hand_over(listener, &socket)?;
+        process::fork(options).step("fork into the namespaces")
+    });
+    let told = match forked {
+        Ok(Forked::Child) => run(container, kept, doors, socket),
+        Ok(Forked::Parent(child)) => Word::Entered(child.pid).send(&socket, &[child.pidfd.as_fd()]),
+        Err(failure) => Word::Failed(failure).send(&socket, &[]),
+    };
+    process::exit_now(if told.is_ok() { 0 } else { EXIT_FAILED })
+}
+
 /// Runs the child; never returns.
-pub fn run(container: &Container, kept: &[ManagedFile], doors: Doors, socket: OwnedFd) -> ! {
+fn run(container: &Container, kept: &[ManagedFile], doors: Doors, socket: OwnedFd) -> ! {
     let joined = doors.pass();
     let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(EXIT_FAILED) };
     let Err(failure) = joined.and_then(|()| become_init(container, kept, &socket));
@@ -142,7 +160,7 @@ fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infal
     match &container.init {
         Init::Own { argv, .. } => {
             descriptor::close_all_but_kept().step("close descriptors")?;
-            words::hand_over(security::enter(container.profile())?, socket)?;
+            security::drop_capabilities(container.profile())?;
             program::become_program(argv, &environment).step(&program::step(argv))
         }
         Init::Builtin { argv } => builtin_init::run(argv, &environment, container.profile(), socket),

@@ -1,9 +1,10 @@
 //! Starts the first process of a container, in two acts: [`create`] makes the namespaces and assembles the root, and
 //! [`Gate::open`] lets the process become its program. Between the two the network can be moved in.
 //!
-//! The parent is the shim (one thread, real root, current directory = the staging place). The child is a fork of it;
-//! the two talk over a packet socket: the child gets the idmapped layers, sends the console, waits for the word, and
-//! a closed socket without words tells that exec has taken place.
+//! The parent is the shim (one thread, real root, current directory = the staging place). A fork of it puts the system call
+//! filter on, which takes the privileges of the host, and makes the child; what makes mounts and namespaces below that
+//! filter shows it a pass. Parent and child talk over a packet socket: the child gets the idmapped layers, sends the console,
+//! waits for the word, and a closed socket without words tells that exec has taken place.
 
 mod child;
 mod plan;
@@ -31,6 +32,7 @@ use crate::sys::{descriptor, heritage, signal, socket};
 use crate::types::{HostName, IdRange, Managed};
 pub(super) use child::{join_new_keyring, lower_descriptor_limit};
 pub use words::Prepared;
+use words::Told;
 pub(super) use words::Word;
 
 /// How long the child may take for its part of a step.
@@ -73,7 +75,10 @@ pub struct Created {
 
 /// Holds the first process back; dropping it unopened ends the process.
 #[derive(Debug)]
-pub struct Gate(OwnedFd);
+pub struct Gate {
+    socket: OwnedFd,
+    listener: Option<OwnedFd>,
+}
 
 impl Gate {
     /// Lets the process become its program and returns when it has: the listener of its system call filter, if that asks.
@@ -81,8 +86,9 @@ impl Gate {
     /// # Errors
     /// Names the step in the child that failed (security profile, exec).
     pub fn open(self) -> Result<Option<OwnedFd>, Failure> {
-        Word::Go.send(&self.0, &[])?;
-        words::wait_for_end(&self.0, PATIENCE)
+        Word::Go.send(&self.socket, &[])?;
+        words::wait_for_end(&self.socket, PATIENCE)?;
+        Ok(self.listener)
     }
 }
 
@@ -100,15 +106,17 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
         namespaces: namespaces(container),
         cgroup: Some(group.as_fd()),
         owner: container.ids.map(|range| range.base),
-        as_sibling: false,
+        as_sibling: true,
     };
-    let child = match process::fork(options).step("fork into the namespaces")? {
-        Forked::Child => child::run(container, &kept, doors, theirs),
-        Forked::Parent(child) => child,
-    };
+    if let Forked::Child = process::fork(ForkOptions::default()).step("fork the helper")? {
+        child::help(container, &kept, options, doors, theirs);
+    }
     drop((theirs, doors));
+    let Told { child, listener, .. } = words::expect_entered(&ours, PATIENCE)?;
     match bring_up(container, cgroup, &child, &ours, node) {
-        Ok((terminals, prepared)) => Ok(Created { child, console, terminals, gate: Gate(ours), prepared }),
+        Ok((terminals, prepared)) => {
+            Ok(Created { child, console, terminals, gate: Gate { socket: ours, listener }, prepared })
+        }
         Err(failure) => {
             let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
             Err(failure)
@@ -230,5 +238,5 @@ pub(super) fn rehearse_overlay(lower: &std::path::Path, range: IdRange) -> Resul
     write_id_maps(child.pid, range)?;
     let layers = copy_layers(&container, child.pid)?;
     Word::Layers.send(&ours, &layers.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-    words::wait_for_end(&ours, PATIENCE).map(drop)
+    words::wait_for_end(&ours, PATIENCE)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::failure::{Failure, Step as _};
+use crate::sys::process::Child;
 use crate::sys::{poll, socket};
 use crate::types::ManagedFile;
 
@@ -26,9 +27,10 @@ pub enum Word {
     Go,
     /// To a helper: the command's terminal comes along.
     Terminal,
-    /// From a helper: this process will be the command; its pidfd comes along, then the outer ends of its pipes if it has some.
+    /// From a helper: this process will be the command or the first process; its pidfd comes along, then the outer ends of its
+    /// pipes if it has some.
     Entered(i32),
-    /// From whoever becomes a program: the listener of its system call filter comes along.
+    /// From a helper, before anything else: the listener of the system call filter comes along.
     Listener,
     /// From the child: it gives up.
     Failed(Failure),
@@ -140,41 +142,37 @@ pub fn hand_over(listener: Option<OwnedFd>, socket: &OwnedFd) -> Result<(), Fail
     listener.map_or(Ok(()), |listener| Word::Listener.send(socket, &[listener.as_fd()]))
 }
 
-/// Waits until exec has closed the other end, and returns the listener if one came before.
-pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<Option<OwnedFd>, Failure> {
-    let (until, mut listener) = (Instant::now() + patience, None);
-    loop {
-        match receive_within(socket, until.saturating_duration_since(Instant::now()))? {
-            None => return Ok(listener),
-            Some((Word::Listener, mut descriptors)) => listener = descriptors.pop(),
-            Some((Word::Failed(failure), _)) => return Err(failure),
-            Some((word, _)) => return Err(Failure::new("launch", format!("the process said {word:?}"))),
-        }
+/// Waits until exec has closed the other end.
+pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<(), Failure> {
+    match receive_within(socket, patience)? {
+        None => Ok(()),
+        Some((Word::Failed(failure), _)) => Err(failure),
+        Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
     }
 }
 
-/// What a helper has said of a command that waits for the word to begin.
+/// What a helper has said of a process that waits for the word to begin.
 #[derive(Debug)]
 pub struct Told {
-    pub pid: i32,
-    /// The command's pidfd, then the outer ends of its pipes if it has some.
-    pub descriptors: Vec<OwnedFd>,
-    /// The listener, if the command was quicker than the helper that made it.
+    pub child: Child,
+    /// The outer ends of its pipes if it has some.
+    pub pipes: Vec<OwnedFd>,
+    /// Where its system call filter asks, if it does.
     pub listener: Option<OwnedFd>,
 }
 
-/// Waits for the helper's word that the command is there.
+/// Waits for the helper's word that the process is there.
 pub fn expect_entered(socket: &OwnedFd, patience: Duration) -> Result<Told, Failure> {
     let (until, mut listener) = (Instant::now() + patience, None);
     loop {
         match receive_within(socket, until.saturating_duration_since(Instant::now()))? {
-            Some((Word::Entered(pid), descriptors)) => return Ok(Told { pid, descriptors, listener }),
+            Some((Word::Entered(pid), mut pipes)) if !pipes.is_empty() => {
+                return Ok(Told { child: Child { pid, pidfd: pipes.remove(0) }, pipes, listener });
+            }
             Some((Word::Listener, mut first)) => listener = first.pop(),
             Some((Word::Failed(failure), _)) => return Err(failure),
-            Some((word, _)) => {
-                return Err(Failure::new("enter the container", format!("the helper said {word:?}")));
-            }
-            None => return Err(Failure::new("enter the container", "the helper died")),
+            Some((word, _)) => return Err(Failure::new("launch", format!("the helper said {word:?}"))),
+            None => return Err(Failure::new("launch", "the helper died")),
         }
     }
 }
