@@ -14,6 +14,7 @@ mod compress;
 mod content;
 mod data;
 mod error;
+mod footprint;
 mod id_map;
 mod index;
 mod key_file;
@@ -40,6 +41,7 @@ pub use backup::{BackupOptions, Particulars, PassReport, Progress, Session};
 pub use bare::strip;
 pub use data::cat;
 pub use error::{Error, Result};
+pub use footprint::{Footprint, Measure};
 pub use id_map::{Id, IdMap};
 pub use keys::RecoveryKey;
 pub use manifest::{

@@ -44,8 +44,12 @@ pub struct RestoreOptions {
 /// Is what a restore did.
 #[derive(Debug, Clone, Default)]
 pub struct RestoreReport {
-    /// How many entries and bytes.
+    /// How many entries are there, of those that were wanted, and how many bytes.
     pub counters: Counters,
+    /// How many of them were not there before; a directory that was is not counted.
+    pub written: u64,
+    /// How many are not there.
+    pub missing: u64,
     /// What could not be restored, or not wholly.
     pub exceptions: Vec<Exception>,
     /// What did not go along.
@@ -127,6 +131,7 @@ impl<'a> Restore<'a> {
 
     fn take(&mut self, mut entry: Entry, wanted: bool) -> Result<()> {
         if self.failed.as_ref().is_some_and(|failed| is_beneath(&entry.path, failed)) {
+            self.report.missing += u64::from(wanted);
             return Ok(()); // Its directory is not there, and that is listed.
         }
         self.leave(&entry.path)?;
@@ -135,17 +140,29 @@ impl<'a> Restore<'a> {
         {
             return Ok(());
         }
-        self.report.counters.entries += 1;
         match self.make(&entry, wanted) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.count(&entry, wanted);
+                Ok(())
+            }
             Err(Trouble::Fatal(error)) => Err(error),
             Err(Trouble::Entry(reason)) => {
                 self.note(&entry.path, reason);
+                self.report.missing += u64::from(wanted);
                 if entry.node == Node::Directory {
                     self.failed = Some(entry.path);
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Counts what is there now. A place outside is no entry itself, and what only leads to others was not asked for.
+    fn count(&mut self, entry: &Entry, wanted: bool) {
+        if wanted && (!entry.path.is_empty() || self.options.outward.is_none()) {
+            let was_there = entry.node == Node::Directory && !self.open.last().is_some_and(|level| level.fresh);
+            self.report.counters.entries += 1;
+            self.report.written += u64::from(!was_there);
         }
     }
 

@@ -7,6 +7,7 @@ use super::backup::Progress;
 use super::catalogue::{Catalogue, Entry};
 use super::data::cat;
 use super::error::{Error, Result};
+use super::footprint::{Footprint, Measure};
 use super::manifest::Manifest;
 use super::merged::{Merged, find};
 use super::outward::Outward;
@@ -80,16 +81,14 @@ impl View {
         }
     }
 
-    /// Counts the bytes of data in the container's own layer.
+    /// Counts what the container's own layer takes in a file system with blocks of this size.
     ///
     /// # Errors
     /// What the store says.
-    pub fn layer_bytes(&self) -> Result<u64> {
-        let of = |entry: Entry| match (&entry.hard_link, entry.file()) {
-            (None, Some(content)) => content.data_length(),
-            _ => 0,
-        };
-        self.own.entries().map(|entry| entry.map(of)).sum()
+    pub fn layer_footprint(&self, block: u64) -> Result<Footprint> {
+        let mut measure = Measure::new(block);
+        self.own.entries().try_for_each(|entry| entry.map(|entry| measure.take(&entry)))?;
+        Ok(measure.footprint())
     }
 
     /// Restores the container's own layer, whiteouts and all, into an empty directory.

@@ -175,6 +175,8 @@ pub fn sync_file_system(descriptor: impl AsFd) -> io::Result<()> {
 /// Is the room in a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
+    /// How many bytes it gives away at a time.
+    pub block: u64,
     /// Its size in bytes.
     pub bytes: u64,
     /// What of it is free for those who are not privileged.
@@ -187,13 +189,22 @@ pub struct Room {
 
 /// Asks for the room in the file system at a path (statfs(2)).
 pub fn room(path: &Path) -> io::Result<Room> {
-    let found = rustix::fs::statfs(path)?;
-    let unit = u64::try_from(found.f_frsize).unwrap_or(0);
-    let bytes = |blocks: u64| blocks.saturating_mul(unit);
-    Ok(Room {
+    Ok(room_in(&rustix::fs::statfs(path)?))
+}
+
+/// Asks for the room in the file system of a file (fstatfs(2)).
+pub fn room_of(file: BorrowedFd<'_>) -> io::Result<Room> {
+    Ok(room_in(&rustix::fs::fstatfs(file)?))
+}
+
+fn room_in(found: &rustix::fs::StatFs) -> Room {
+    let block = u64::try_from(found.f_frsize).unwrap_or(0);
+    let bytes = |blocks: u64| blocks.saturating_mul(block);
+    Room {
+        block,
         bytes: bytes(found.f_blocks),
         bytes_free: bytes(found.f_bavail),
         files: found.f_files,
         files_free: found.f_ffree,
-    })
+    }
 }

@@ -100,8 +100,13 @@ fn fullness(disk: &Path) -> Option<bool> {
     if room.bytes_free < FULL || (room.files > 0 && room.files_free == 0) {
         return Some(true);
     }
-    let has_room = room.bytes_free >= ROOM.max(room.bytes / ROOM_PART) && room.files_free >= room.files / ROOM_PART;
-    has_room.then_some(false)
+    let (bytes, files) = room_of(&room);
+    (room.bytes_free >= bytes && room.files_free >= files).then_some(false)
+}
+
+/// Returns how many bytes and how many files have to be free for a disk to have room.
+pub(super) fn room_of(disk: &mount::Room) -> (u64, u64) {
+    (ROOM.max(disk.bytes / ROOM_PART), disk.files / ROOM_PART)
 }
 
 /// Is one look.

@@ -28,6 +28,7 @@ mod reach;
 mod ready;
 mod renew;
 mod restore;
+mod room;
 mod specification;
 mod start;
 mod stop;

@@ -81,8 +81,8 @@ impl LinuxHost {
         let name = restored(run);
         remove(reached.disk(), &name)?; // what an earlier try left is not trusted
         sysfs::make_directory(reached.disk(), &name, 0o755).map_err(cannot("make", "the restored root"))?;
+        self.layer_fits(reached, &view)?;
         let target = reached.open(&name)?;
-        room(target.as_fd(), view.layer_bytes().map_err(repository_failure)?)?;
         let options = options(None);
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.restore_layer(target.as_fd(), &options, &mut |counters| {
@@ -106,6 +106,7 @@ impl LinuxHost {
         if view.files(patterns.clone()).next().is_none() {
             return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
         }
+        self.files_fit(Path::new(into), &view, patterns.clone())?;
         let aside = format!(".berth-restored-{run}").into_bytes();
         let target = private_directory(Path::new(into), &aside, outward.owner).map_err(cannot("make", into))?;
         let options = options(Some(aside));
@@ -116,16 +117,6 @@ impl LinuxHost {
         drop(guard);
         mostly_finished(&report.map_err(repository_failure)?)
     }
-}
-
-/// Refuses what cannot fit, before the container that runs beside finds its disk full.
-fn room(disk: BorrowedFd<'_>, wanted: u64) -> Result<(), Failure> {
-    let free = sysfs::free_bytes(disk).map_err(cannot("look at", "the disk"))?;
-    if wanted <= free {
-        return Ok(());
-    }
-    let (wanted, free) = (Size::from_bytes(wanted), Size::from_bytes(free));
-    Err(Failure::permanent(format!("the backup has {wanted} of files, the disk has {free} free")))
 }
 
 fn options(overwrite: Option<Vec<u8>>) -> RestoreOptions {
@@ -164,22 +155,33 @@ fn finished(report: &RestoreReport) -> Result<Facts, Failure> {
     mostly_finished(report)
 }
 
-/// Somebody who wants files in a directory has those that could be written; the others are told.
+/// Somebody who wants files in a directory has those that could be written; the others are told. Nothing at all is a failure.
 fn mostly_finished(report: &RestoreReport) -> Result<Facts, Failure> {
-    let (counters, trouble) = (&report.counters, trouble(report));
-    if let Some(trouble) = trouble.clone().filter(|_| report.exceptions.len() as u64 >= counters.entries) {
-        return Err(Failure::permanent(trouble));
+    let (counters, left_out, trouble) = (&report.counters, report.left_out, trouble(report));
+    if report.written == 0 {
+        match &trouble {
+            Some(trouble) => return Err(Failure::permanent(trouble.clone())),
+            None if left_out.devices > 0 => {
+                return Err(Failure::permanent(format!("nothing was written; left out: {left_out}")));
+            }
+            None => {}
+        }
     }
     let (entries, written) = (counters.entries, Size::from_bytes(counters.data_bytes));
-    Ok(Facts::Restored { entries, written, left_out: report.left_out, trouble })
+    Ok(Facts::Restored { entries, written, left_out, trouble })
 }
 
+/// Says how much is not as in the backup: what is missing, and what is there but for something that was refused.
 fn trouble(report: &RestoreReport) -> Option<String> {
-    let all = &report.exceptions;
+    let (all, missing) = (&report.exceptions, report.missing);
     let first: Vec<_> = all.iter().take(NAMED_MAX).map(|one| format!("{}: {}", one.path, one.reason)).collect();
     let more = if all.len() > NAMED_MAX { "; …" } else { "" };
-    let files = if all.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", all.len()) };
-    (!all.is_empty()).then(|| format!("{files} could not be restored: {}{more}", first.join("; ")))
+    let counted = match missing {
+        0 => "all entries are there, but not wholly restored".to_owned(),
+        1 => "1 entry could not be restored".to_owned(),
+        _ => format!("{missing} entries could not be restored"),
+    };
+    (!all.is_empty()).then(|| format!("{counted}: {}{more}", first.join("; ")))
 }
 
 /// Returns the pattern of a path as users write it: whatever it begins with, it is one from the root on.
@@ -253,7 +255,8 @@ mod tests {
     fn report(entries: u64, failed: &[&str]) -> RestoreReport {
         let counters = crate::repository::Counters { entries, ..Default::default() };
         let exceptions = failed.iter().map(|path| Exception::new(path.as_bytes(), "it is there already")).collect();
-        RestoreReport { counters, exceptions, left_out: crate::types::LeftOut::default() }
+        let missing = failed.len() as u64;
+        RestoreReport { counters, written: entries, missing, exceptions, ..RestoreReport::default() }
     }
 
     #[test]
@@ -264,16 +267,24 @@ mod tests {
         let words = "4 entries could not be restored: a: it is there already; b: it is there already; c: it is there \
                      already; …";
         assert_eq!(trouble.as_deref(), Some(words));
-        assert!(mostly_finished(&report(1, &["a"])).unwrap_err().reason.starts_with("1 entry could not"));
         assert!(finished(&report(9, &["a"])).is_err(), "a container without one of its files is not restored");
     }
 
     #[test]
-    fn what_cannot_fit_on_a_disk_is_refused_before_it_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = sysfs::open_root(folder.path()).unwrap();
-        room(disk.as_fd(), 1).unwrap();
-        let failure = room(disk.as_fd(), 1 << 62).unwrap_err();
-        assert!(failure.reason.contains("the backup has") && failure.reason.contains("free"), "{failure}");
+    fn nothing_written_is_a_failure_and_what_is_there_is_not_called_missing() {
+        assert!(mostly_finished(&report(0, &["a"])).unwrap_err().reason.starts_with("1 entry could not"));
+        let devices = crate::types::LeftOut { devices: 1, ..Default::default() };
+        let left_out = RestoreReport { left_out: devices, ..report(0, &[]) };
+        let words = "nothing was written; left out: device nodes: 1";
+        assert_eq!(mostly_finished(&left_out).unwrap_err().reason, words);
+        assert!(mostly_finished(&report(0, &[])).is_ok(), "an empty directory that is there");
+        let Facts::Restored { entries, trouble, .. } =
+            mostly_finished(&RestoreReport { missing: 0, ..report(2, &["a", "a", "b"]) }).unwrap()
+        else {
+            panic!("no files");
+        };
+        let words = "all entries are there, but not wholly restored: a: it is there already; a: it is there already; \
+                     b: it is there already";
+        assert_eq!((entries, trouble.as_deref()), (2, Some(words)));
     }
 }

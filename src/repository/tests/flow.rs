@@ -104,6 +104,27 @@ fn what_cannot_be_read_is_listed_and_the_backup_is_not_called_complete() {
 }
 
 #[test]
+fn what_lies_below_a_directory_that_cannot_be_made_is_counted_as_missing() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("tree/etc/ssh")).unwrap();
+    std::fs::write(bench.path("tree/etc/ssh/config"), "x").unwrap();
+    let (repository, _) = bench.create();
+    let manifest = back_up(&repository, &bench.dir("tree"), options(), "one").unwrap();
+    let (reader, target) = (Reader::new(repository.clone()), bench.dir("out"));
+    let catalogue = repository.catalogue(&manifest.catalogue).unwrap();
+    let restored = || {
+        let picked = select(catalogue.entries(), vec![Pattern::new(b"/etc/ssh")]);
+        let report = restore(picked, &reader, target.as_fd(), &restore_options(IdMap::IDENTITY), &mut |_| {}).unwrap();
+        (report.counters.entries, report.written, report.missing, report.exceptions.len())
+    };
+    std::fs::write(bench.path("out/etc"), "a file").unwrap();
+    assert_eq!(restored(), (0, 0, 2, 1), "what only leads there counts for nothing");
+    std::fs::remove_file(bench.path("out/etc")).unwrap();
+    assert_eq!(restored(), (2, 2, 0, 0));
+    assert_eq!(restored(), (1, 0, 1, 1), "a directory that was there is not written");
+}
+
+#[test]
 fn a_selection_brings_its_directories_and_nothing_else() {
     let bench = Bench::new();
     let tree = bench.path("tree");
