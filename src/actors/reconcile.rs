@@ -52,7 +52,7 @@ fn recorded_init(registry: &Arc<Registry>, container: ContainerId) -> Option<Pro
 /// Starts the containers that start with the node; those that cannot say why in the log.
 pub async fn autostart(registry: &Arc<Registry>, containers: &[ContainerId]) {
     for container in containers {
-        tell(registry, *container, Command::Start { parent: None }, "autostart").await;
+        tell(registry, *container, Command::Autostart, "autostart").await;
     }
 }
 

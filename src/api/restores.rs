@@ -49,7 +49,6 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
         })
         .await?;
     let in_place = wish.to == RestoreTo::InPlace;
-    let running = source.as_ref().is_some_and(|row| row.init.is_some());
     if let Some(row) = source.as_ref().filter(|_| in_place) {
         edge.foresee_hold(row, HoldKind::Writing).await?;
     }
@@ -62,7 +61,7 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
         backup: backup.id,
         source: backup.container,
         store: backup.store,
-        start: wish.start.unwrap_or(in_place && running),
+        start: wish.start.unwrap_or(false),
         target,
     };
     edge.perform::<RestoreJob>(subject, Command::Request(request)).await
@@ -164,7 +163,7 @@ async fn roll_back(edge: Edge, reference: web::Path<String>) -> ApiResult {
         Ok(target)
     });
     if let Some(row) = held.await? {
-        edge.foresee_hold(&row, HoldKind::Writing).await?;
+        edge.foresee_hold(&row, HoldKind::Exchanging).await?;
     }
     command(edge, reference, Command::RollBack).await
 }

@@ -62,11 +62,10 @@ pub enum RestoreEvent {
     TargetAsked,
     /// The new container is there, empty.
     TargetCreated,
-    /// Nobody else touches the target's files, or starts it.
-    TargetHeld {
-        /// Whether it runs.
-        running: bool,
-    },
+    /// Nobody else reads or changes the target's files; it may run, start and stop.
+    TargetHeld,
+    /// Nothing starts the target any more: its files are about to change places.
+    TargetHeldStill,
     /// The target stands still, and its files may change places.
     TargetStopped,
     /// The files are there, beside the present ones where there are any.
@@ -106,6 +105,10 @@ pub enum RestoreEvent {
     GroupTold,
     /// The container runs again.
     TargetStarted,
+    /// Nothing is to be started: the container is what is wanted of it.
+    TargetSettled,
+    /// The container was paused before, and is left stopped.
+    TargetLeftStopped,
     /// The container does not run though it should.
     TargetStartFailed {
         /// Why.
@@ -144,10 +147,7 @@ pub enum RestoreEvent {
     /// Somebody wants the old files back.
     RollBackRequested,
     /// Nobody else touches the container's files, or starts it.
-    RollBackHeld {
-        /// Whether it runs.
-        running: bool,
-    },
+    RollBackHeld,
     /// The old files are the container's files again.
     RootReverted,
     /// The old files cannot be put back.
@@ -174,7 +174,7 @@ impl DomainEvent for RestoreEvent {
     const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetAsked, TargetStartFailed, RestoreCancelRequested, RestoreCompletedWithExceptions, RollBackRequested,
         RollBackHeld, RootReverted, RollBackFailing, RestoreRolledBack,
         RestoreRolledBackWithExceptions, RollBackFailed, TargetCreated,
-        TargetStopped, TargetHeld, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
+        TargetStopped, TargetHeld, TargetHeldStill, TargetSettled, TargetLeftStopped, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
         TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
         ConfirmRequested, RestoreConfirmed, ConfirmFailed, GroupTold, FilesLeft);
 
@@ -184,8 +184,8 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreRequested { .. } => Mark::Opened { verb: "restore" },
             Self::ConfirmRequested => Mark::Opened { verb: "restore confirm" },
             Self::RollBackRequested => Mark::Opened { verb: "restore roll-back" },
-            Self::RollBackHeld { .. } => Mark::Phase { name: "putting back" },
-            Self::TargetHeld { .. } => Mark::Phase { name: "restoring files" },
+            Self::RollBackHeld => Mark::Phase { name: "putting back" },
+            Self::TargetHeld => Mark::Phase { name: "restoring files" },
             Self::FilesRestored { .. } => Mark::Phase { name: "finishing" },
             Self::RestoreFailing { .. } | Self::RestoreCancelRequested | Self::RollBackFailing { .. } => {
                 Mark::Phase { name: "undoing" }
@@ -212,6 +212,9 @@ impl DomainEvent for RestoreEvent {
             | Self::TargetUnheld
             | Self::TargetRemoved
             | Self::TargetStarted
+            | Self::TargetHeldStill
+            | Self::TargetSettled
+            | Self::TargetLeftStopped
             | Self::BackupUnpinned => Mark::Fact,
         }
     }
@@ -225,8 +228,7 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreCancelRequested => "called off".to_owned(),
             Self::RestoreCompletedWithExceptions { reason } => format!("restore completed, but {reason}"),
             Self::RollBackRequested => "roll-back requested".to_owned(),
-            Self::RollBackHeld { running: true } => "container held for the roll-back, running".to_owned(),
-            Self::RollBackHeld { running: false } => "container held for the roll-back".to_owned(),
+            Self::RollBackHeld => "container held for the roll-back".to_owned(),
             Self::RootReverted => "old files put back in place".to_owned(),
             Self::RollBackFailing { reason } => format!("roll-back failing: {reason}"),
             Self::RestoreRolledBack => "restore rolled back".to_owned(),
@@ -234,8 +236,10 @@ impl DomainEvent for RestoreEvent {
             Self::RollBackFailed { reason } => format!("roll-back failed: {reason}"),
             Self::TargetCreated => "new container made".to_owned(),
             Self::TargetStopped => "container stopped".to_owned(),
-            Self::TargetHeld { running: true } => "container held, running".to_owned(),
-            Self::TargetHeld { running: false } => "container held".to_owned(),
+            Self::TargetHeld => "container held".to_owned(),
+            Self::TargetHeldStill => "nothing starts the container now".to_owned(),
+            Self::TargetSettled => "nothing to be started".to_owned(),
+            Self::TargetLeftStopped => "container left stopped: it was paused".to_owned(),
             Self::FilesRestored { entries, written, left_out, .. } if left_out.is_empty() => {
                 format!("{entries} entries restored, {written}")
             }

@@ -7,6 +7,7 @@
 //! * `shell` – what the actor around an aggregate promises;
 //! * `snapshots` – that they save reading and nothing else;
 //! * `claims` – races for what exists once, and the sweep of what the dead left;
+//! * `standing` – a container that a restore stops for a while, and others who want something of it meanwhile;
 //! * `gone` – what is gone already is taken away with success;
 //! * `operations` – which operation may start while which runs: the table in `docs/operations.md`.
 
@@ -22,3 +23,4 @@ mod picture;
 mod plans;
 mod shell;
 mod snapshots;
+mod standing;

@@ -31,12 +31,13 @@ enum Kind {
     Purge,
     Backup,
     Restore,
+    RollBack,
     Defragment,
     UpdateCheck,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Create,
         Self::Start,
         Self::Stop,
@@ -51,6 +52,7 @@ impl Kind {
         Self::Purge,
         Self::Backup,
         Self::Restore,
+        Self::RollBack,
         Self::Defragment,
         Self::UpdateCheck,
     ];
@@ -71,6 +73,7 @@ impl Kind {
             Self::Purge => "purge",
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::RollBack => "roll-back",
             Self::Defragment => "defragment",
             Self::UpdateCheck => "update-check",
         }
@@ -99,6 +102,7 @@ impl Kind {
             Self::Purge => Command::Purge,
             Self::Backup | Self::Defragment | Self::UpdateCheck => asked(Ask::Hold(HoldKind::Reading)),
             Self::Restore => asked(Ask::Hold(HoldKind::Writing)),
+            Self::RollBack => asked(Ask::Hold(HoldKind::Exchanging)),
         }
     }
 
@@ -112,9 +116,13 @@ impl Kind {
             Self::Pause => &[Running],
             Self::Resume => &[Paused],
             Self::Set => &[Running, Paused],
-            Self::Grow | Self::Rename | Self::Backup | Self::Restore | Self::Defragment | Self::UpdateCheck => {
-                &[Stopped, Running, Paused]
-            }
+            Self::Grow
+            | Self::Rename
+            | Self::Backup
+            | Self::Restore
+            | Self::RollBack
+            | Self::Defragment
+            | Self::UpdateCheck => &[Stopped, Running, Paused],
             Self::Undelete | Self::Purge => &[Buried],
         }
     }
@@ -327,7 +335,7 @@ fn at_most_one_operation_is_open_on_a_container() {
 #[test]
 fn what_is_read_is_not_deleted_restored_or_grown_but_may_stop_and_start() {
     for reading in [Kind::Backup, Kind::Defragment, Kind::UpdateCheck] {
-        for kept_out in [Kind::Delete, Kind::Restore, Kind::Grow] {
+        for kept_out in [Kind::Delete, Kind::Restore, Kind::RollBack, Kind::Grow] {
             let found = verdicts(kept_out, reading);
             assert!(!found.contains(&"yes".to_owned()), "{} while {}: {found:?}", kept_out.word(), reading.word());
         }
@@ -336,8 +344,15 @@ fn what_is_read_is_not_deleted_restored_or_grown_but_may_stop_and_start() {
             assert!(found.contains(&"yes".to_owned()), "{} while {}: {found:?}", let_in.word(), reading.word());
         }
     }
-    for kept_out in [Kind::Start, Kind::Delete, Kind::Backup, Kind::Grow, Kind::Restart, Kind::Purge] {
-        let found = verdicts(kept_out, Kind::Restore);
-        assert!(!found.contains(&"yes".to_owned()), "{} while restore: {found:?}", kept_out.word());
+    for kept_out in [Kind::Start, Kind::Restart] {
+        let (beside, still) = (verdicts(kept_out, Kind::Restore), verdicts(kept_out, Kind::RollBack));
+        assert!(beside.contains(&"yes".to_owned()), "{} while restore: {beside:?}", kept_out.word());
+        assert!(!still.contains(&"yes".to_owned()), "{} while roll-back: {still:?}", kept_out.word());
+    }
+    for writing in [Kind::Restore, Kind::RollBack] {
+        for kept_out in [Kind::Delete, Kind::Backup, Kind::Restore, Kind::RollBack, Kind::Grow, Kind::Purge] {
+            let found = verdicts(kept_out, writing);
+            assert!(!found.contains(&"yes".to_owned()), "{} while {}: {found:?}", kept_out.word(), writing.word());
+        }
     }
 }

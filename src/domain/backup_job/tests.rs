@@ -38,7 +38,7 @@ fn held() -> BackupJobEvent {
 
 fn ways() -> Vec<(&'static str, Outcome, BackupJobEvent)> {
     let BackupJobEvent::ContainerHeld { name, configuration, template_digest } = held() else { return vec![] };
-    let answer = Answer::Held { name, configuration, template_digest, running: true };
+    let answer = Answer::Held { name, configuration, template_digest };
     let (entries, read, frozen) = (10, Size::from_mib(1), Span::from_micros(5));
     let backup = summary("a", 1, BackupOutcome::Complete);
     let accepted = || Outcome::Answered(Answer::Accepted);

@@ -26,6 +26,13 @@ pub enum Command {
         /// The saga that waits for it.
         parent: Option<StreamName>,
     },
+    /// Start it with the node.
+    Autostart,
+    /// Go on as it was before a saga stopped it.
+    CarryOn {
+        /// That saga.
+        parent: StreamName,
+    },
     /// Stop it.
     Stop {
         /// How long its init may take; none means kill at once.
@@ -149,6 +156,7 @@ impl TryFrom<Asked> for Command {
             }
             Ask::StartContainer => Self::Start { parent: Some(asked.by) },
             Ask::StopContainer => Self::Stop { grace: GRACE_OF_SAGAS, parent: Some(asked.by) },
+            Ask::CarryOn => Self::CarryOn { parent: asked.by },
             Ask::RemoveContainer => Self::Remove { parent: asked.by },
             Ask::Hold(kind) => Self::Hold(kind),
             Ask::Unhold => Self::Unhold,

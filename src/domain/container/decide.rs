@@ -1,6 +1,6 @@
 //! Judges commands against the state. Three answers: facts, nothing (it is so already), or a rejection.
 
-use super::{Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, hits, plan};
+use super::{Before, Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, hits, plan};
 use crate::domain::Given;
 use crate::events::{
     AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, LimitChange, Limits, ProcessIdentity,
@@ -16,7 +16,10 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
     match command {
         Command::Create { id, name, configuration, parent } => create(state, *id, name, configuration, parent.as_ref()),
         Command::Start { parent } => start(state, parent.as_ref(), given),
-        Command::Stop { grace, parent } => stop(state, *grace, parent.as_ref(), given),
+        Command::Autostart => autostart(state, given),
+        Command::CarryOn { parent } => Ok(carry_on(state, parent)),
+        Command::Stop { grace, parent: None } => stop(state, *grace, given),
+        Command::Stop { grace, parent: Some(parent) } => stop_for_a_while(state, *grace, parent, given),
         Command::Restart { grace } => restart(state, *grace, given),
         Command::Pause => pause(state),
         Command::PauseForSpace { left } => pause_for_space(state, *left),
@@ -72,8 +75,9 @@ fn not_held(state: &Container, kinds: &[HoldKind], own: Option<OperationId>) -> 
     holder.map_or(Ok(()), |(operation, _)| Err(Rejection::Held { operation: *operation }))
 }
 
-const READING_OR_WRITING: &[HoldKind] = &[HoldKind::Reading, HoldKind::Writing];
-const WRITING: &[HoldKind] = &[HoldKind::Writing];
+const ANY: &[HoldKind] = &[HoldKind::Reading, HoldKind::Writing, HoldKind::Exchanging];
+const WRITING: &[HoldKind] = &[HoldKind::Writing, HoldKind::Exchanging];
+const EXCHANGING: &[HoldKind] = &[HoldKind::Exchanging];
 
 fn create(
     state: &Container,
@@ -131,7 +135,7 @@ fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decisi
         return Ok(vec![]);
     }
     if let Some(Open { operation, work: Work::Wait { .. }, .. }) = &state.open {
-        not_held(state, WRITING, None)?;
+        not_held(state, EXCHANGING, None)?;
         let requested = ContainerEvent::StartRequested { parent: parent.cloned() };
         return Ok(vec![called_off(*operation, "restart", "start"), requested]);
     }
@@ -140,7 +144,7 @@ fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decisi
         (Life::Paused(_), None) => return Err(Rejection::Paused),
         _ => not_busy(state)?,
     }
-    not_held(state, WRITING, None)?;
+    not_held(state, EXCHANGING, None)?;
     let init = record.template.as_ref().and_then(|(_, init)| *init);
     if init.is_none() && record.configuration.command.is_none() {
         return Err(Rejection::NoInit);
@@ -148,11 +152,80 @@ fn start(state: &Container, parent: Option<&StreamName>, given: Given) -> Decisi
     Ok(vec![ContainerEvent::StartRequested { parent: parent.cloned() }])
 }
 
+/// While its files change places, the saga that has them starts it when they have.
+fn autostart(state: &Container, given: Given) -> Decision {
+    let waits = stands_still(state) && state.is_held_still();
+    match state.before {
+        Some(Before::Running) if waits => Ok(vec![]),
+        _ if waits => Ok(vec![ContainerEvent::ReturnPromised { paused: false }]),
+        _ => start(state, None, given),
+    }
+}
+
+/// It runs again if it ran before it was stopped for a while, and nobody wanted otherwise since.
+fn carry_on(state: &Container, parent: &StreamName) -> Vec<ContainerEvent> {
+    let is_due = state.before == Some(Before::Running) && stands_still(state) && !state.is_held_still();
+    let requested = || ContainerEvent::StartRequested { parent: Some(parent.clone()) };
+    if is_due { vec![requested()] } else { vec![] }
+}
+
+/// Says whether it is stopped, and nothing but its name is about to change.
+fn stands_still(state: &Container) -> bool {
+    let free = state.open.as_ref().is_none_or(|open| matches!(open.work, Work::Rename { .. }));
+    state.life == Life::Stopped && free
+}
+
 /// A stop waits for nobody. It joins the stop that is under way, lets a rename end beside it, and calls everything else
 /// off.
-fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Given) -> Decision {
+fn stop(state: &Container, grace: Span, given: Given) -> Decision {
     let deadline = given.at.after(grace);
-    let requested = ContainerEvent::StopRequested { deadline, parent: parent.cloned() };
+    if state.before == Some(Before::Running) && stands_still(state) {
+        return Ok(vec![ContainerEvent::ReturnCalledOff]);
+    }
+    match &state.open {
+        Some(Open { operation, work: Work::Stop(stopping), .. })
+            if stopping.is_asked_for() && *operation != given.operation =>
+        {
+            Ok(join(stopping, deadline, grace))
+        }
+        _ => stop_anew(state, ContainerEvent::StopRequested { deadline, parent: None }, grace, given),
+    }
+}
+
+/// A saga's stop hurries nobody, and leaves alone what stands still by itself: that waits while it is held.
+fn stop_for_a_while(state: &Container, grace: Span, parent: &StreamName, given: Given) -> Decision {
+    let parent = Some(parent.clone());
+    match state.open.as_ref().map(|open| &open.work) {
+        Some(Work::Stop(_)) if state.will_tell(given.operation) => return Ok(vec![]),
+        Some(Work::Stop(stopping)) if stopping.is_asked_for() => {
+            return Ok(vec![ContainerEvent::StopAskedAgain { deadline: stopping.deadline, parent }]);
+        }
+        Some(Work::Wait { .. }) => return Ok(vec![]),
+        _ => {}
+    }
+    let requested = ContainerEvent::StopRequested { deadline: given.at.after(grace), parent };
+    let mut facts = stop_anew(state, requested, grace, given)?;
+    if !facts.is_empty() {
+        facts.extend(promise(state));
+    }
+    Ok(facts)
+}
+
+/// Says what it comes back to. What stands still for want of space alone is wanted to run.
+fn promise(state: &Container) -> Option<ContainerEvent> {
+    let paused = match (state.open.as_ref().map(|open| &open.work), &state.life) {
+        (Some(Work::Start { failing: None } | Work::Resume), _) => false,
+        (Some(Work::Stop(stopping)), _) if stopping.again => false,
+        (Some(Work::Stop(_)), _) => return None,
+        (_, Life::Running(_)) if state.ended.is_none() => false,
+        (_, Life::Paused(_)) if state.ended.is_none() => !state.short_of_space,
+        _ => return None,
+    };
+    Some(ContainerEvent::ReturnPromised { paused })
+}
+
+/// Stops it, and calls off what is under way.
+fn stop_anew(state: &Container, requested: ContainerEvent, grace: Span, given: Given) -> Decision {
     if is_stuck_with_disk(state) && state.open.is_none() {
         return Ok(vec![requested]);
     }
@@ -164,8 +237,6 @@ fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Give
     };
     match &open.work {
         Work::Stop(_) if open.operation == given.operation => Ok(vec![]),
-        Work::Stop(stopping) if stopping.is_asked_for() && parent.is_some() => busy(open, open.work.verb()),
-        Work::Stop(stopping) if stopping.is_asked_for() => Ok(vec![join(stopping, deadline, grace)]),
         Work::Rename { .. } if runs => Ok(fresh()),
         Work::Rename { .. } | Work::Bury { .. } | Work::Undelete { .. } | Work::Create | Work::Dissolve(_) => {
             Ok(vec![])
@@ -180,15 +251,9 @@ fn stop(state: &Container, grace: Span, parent: Option<&StreamName>, given: Give
 }
 
 /// A second stop hurries the first, and whoever asks waits for that one.
-fn join(stopping: &Stopping, deadline: Timestamp, grace: Span) -> ContainerEvent {
-    if stopping.phase != StopPhase::Clearing && grace == Span::default() {
-        return ContainerEvent::GraceExpired;
-    }
-    ContainerEvent::StopAskedAgain { deadline: deadline.min(stopping.deadline) }
-}
-
-fn busy(open: &Open, verb: &'static str) -> Decision {
-    Err(Rejection::Busy { verb, operation: open.operation })
+fn join(stopping: &Stopping, deadline: Timestamp, grace: Span) -> Vec<ContainerEvent> {
+    let asked = ContainerEvent::StopAskedAgain { deadline: deadline.min(stopping.deadline), parent: None };
+    if stopping.phase == StopPhase::Clearing { vec![asked] } else { with_haste(asked, grace) }
 }
 
 fn called_off(operation: OperationId, verb: &str, wish: &str) -> ContainerEvent {
@@ -208,7 +273,7 @@ fn with_haste(requested: ContainerEvent, grace: Span) -> Vec<ContainerEvent> {
 fn restart(state: &Container, grace: Span, given: Given) -> Decision {
     made(state)?;
     not_busy(state)?;
-    not_held(state, WRITING, None)?;
+    not_held(state, EXCHANGING, None)?;
     match state.life {
         Life::Running(_) | Life::Paused(_) => {
             Ok(with_haste(ContainerEvent::RestartRequested { deadline: given.at.after(grace) }, grace))
@@ -255,7 +320,7 @@ fn change_limits(state: &Container, change: LimitChange) -> Decision {
         return Err(Rejection::DiskShrinks { present: present.disk, size: wanted.disk });
     }
     if wanted.disk > present.disk {
-        not_held(state, READING_OR_WRITING, None)?;
+        not_held(state, ANY, None)?;
     }
     let requested = ContainerEvent::LimitChangeRequested { change };
     let host_has_work = wanted.disk != present.disk || state.init().is_some();
@@ -319,12 +384,15 @@ fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
                 return Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation });
             }
         }
-        // It may run: whoever holds it stops it before the files change places, and nothing starts it meanwhile.
-        HoldKind::Writing => {
-            if !matches!(&state.open, Some(Open { work: Work::Wait { .. }, .. })) {
-                not_busy(state)?;
+        // Whoever wrote beside its files goes on, whatever is under way: the stop that follows sees to that.
+        HoldKind::Exchanging if state.holds.contains_key(&operation) => {}
+        HoldKind::Writing | HoldKind::Exchanging => {
+            match state.open.as_ref().map(|open| &open.work) {
+                Some(Work::Wait { .. }) => {}
+                Some(Work::Stop(stopping)) if stopping.is_asked_for() => {}
+                _ => not_busy(state)?,
             }
-            not_held(state, READING_OR_WRITING, Some(operation))?;
+            not_held(state, ANY, Some(operation))?;
         }
     }
     Ok(vec![ContainerEvent::HoldPlaced { operation, kind }])
@@ -344,7 +412,7 @@ fn delete(state: &Container, grave: Span, given: Given) -> Decision {
         return Ok(vec![called_off(*operation, "create", "delete"), ContainerEvent::PurgeRequested]);
     }
     made(state)?;
-    not_held(state, READING_OR_WRITING, None)?;
+    not_held(state, ANY, None)?;
     if state.init().is_some() && state.ended.is_none() {
         return Err(Rejection::Running);
     }
@@ -375,7 +443,7 @@ fn purge(state: &Container) -> Decision {
         return Err(Rejection::Unknown);
     }
     not_busy(state)?;
-    not_held(state, READING_OR_WRITING, None)?;
+    not_held(state, ANY, None)?;
     match state.life {
         Life::Buried { .. } | Life::Stuck { .. } => Ok(vec![ContainerEvent::PurgeRequested]),
         Life::Purged => Ok(vec![]),
@@ -400,7 +468,7 @@ fn remove(state: &Container, operation: OperationId) -> Decision {
             _ => Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation }),
         };
     }
-    not_held(state, READING_OR_WRITING, Some(operation))?;
+    not_held(state, ANY, Some(operation))?;
     if state.init().is_some() {
         return Err(Rejection::Running);
     }

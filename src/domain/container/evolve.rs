@@ -1,11 +1,12 @@
 //! Folds facts into the state. Judges nothing.
 
-use super::{Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
+use super::{Before, Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
 use crate::domain::{Given, Notice};
-use crate::events::{Closing, ContainerEvent, DomainEvent, Exit, Mark, StopReason};
+use crate::events::{Closing, ContainerEvent, DomainEvent, Exit, HoldKind, Mark, StopReason};
 use crate::types::{IdRange, Span, StreamName, Timestamp};
 
 pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given) {
+    wanted(state, event);
     match event {
         ContainerEvent::CreateRequested { id, name, configuration, parent } => {
             state.record = Some(Box::new(Record {
@@ -20,7 +21,10 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
             }));
             open(state, given, Work::Create, parent.as_ref());
         }
-        ContainerEvent::StartRequested { parent } => open(state, given, Work::Start { failing: None }, parent.as_ref()),
+        ContainerEvent::StartRequested { parent } => {
+            let_rename_go_on(state);
+            open(state, given, Work::Start { failing: None }, parent.as_ref());
+        }
         ContainerEvent::StopRequested { deadline, parent } => {
             let_rename_go_on(state);
             open(state, given, stopping(state, *deadline, false), parent.as_ref());
@@ -70,23 +74,44 @@ fn is_end_of_rename(event: &ContainerEvent) -> bool {
     matches!(event, ContainerEvent::ContainerRenamed { .. } | ContainerEvent::RenameFailed { .. })
 }
 
+/// Keeps what a container comes back to, until somebody wants otherwise.
+fn wanted(state: &mut Container, event: &ContainerEvent) {
+    match event {
+        ContainerEvent::ReturnPromised { paused } => {
+            state.before = Some(if *paused { Before::Paused } else { Before::Running });
+        }
+        // That was told when it was let go.
+        ContainerEvent::HoldPlaced { kind: HoldKind::Exchanging, .. } => {
+            state.before.take_if(|before| *before == Before::Paused);
+        }
+        ContainerEvent::StartRequested { .. }
+        | ContainerEvent::StopRequested { .. }
+        | ContainerEvent::StopAskedAgain { parent: None, .. }
+        | ContainerEvent::ReturnCalledOff
+        | ContainerEvent::OperationCalledOff { .. }
+        | ContainerEvent::DeleteRequested { .. } => state.before = None,
+        _ => {}
+    }
+}
+
 /// What overtakes a rename leaves it to end by itself.
 fn let_rename_go_on(state: &mut Container) {
     state.beside = state.open.take_if(|open| matches!(open.work, Work::Rename { .. })).or(state.beside.take());
 }
 
 fn open(state: &mut Container, given: Given, work: Work, parent: Option<&StreamName>) {
-    state.open = Some(Open { operation: given.operation, parent: parent.cloned(), work });
+    state.open = Some(Open { operation: given.operation, parent: parent.cloned(), work, joined: vec![] });
 }
 
 fn close(state: &mut Container, closed: Option<Open>, outcome: Closing) {
     let closed = closed.or_else(|| state.open.take());
     let (Some(open), Some(record)) = (closed, &state.record) else { return };
-    state.notices.extend(open.parent.map(|parent| Notice {
+    let own = open.parent.map(|parent| (open.operation, parent));
+    state.notices.extend(own.into_iter().chain(open.joined).map(|(operation, parent)| Notice {
         parent,
         child: Container::holder_name(record.id),
-        operation: open.operation,
-        outcome,
+        operation,
+        outcome: outcome.clone(),
     }));
 }
 
@@ -118,6 +143,9 @@ fn progress(state: &mut Container, event: &ContainerEvent, given: Given) {
     }
     let ended = state.ended.is_some();
     let Some(open) = &mut state.open else { return };
+    if let ContainerEvent::StopAskedAgain { parent: Some(parent), .. } = event {
+        open.joined.push((given.operation, parent.clone()));
+    }
     match (&mut open.work, event) {
         (work @ Work::Create, ContainerEvent::CreateFailed { reason }) => {
             *work = Work::Dissolve(Dissolution::begin(Some(reason.clone())));
@@ -128,7 +156,7 @@ fn progress(state: &mut Container, event: &ContainerEvent, given: Given) {
             *failing = Some(reason.clone());
         }
         (Work::Stop(stopping), ContainerEvent::StopSignalled) => stopping.phase = StopPhase::Waiting,
-        (Work::Stop(stopping), ContainerEvent::StopAskedAgain { deadline }) => stopping.deadline = *deadline,
+        (Work::Stop(stopping), ContainerEvent::StopAskedAgain { deadline, .. }) => stopping.deadline = *deadline,
         (Work::Stop(stopping), ContainerEvent::GraceExpired) => {
             stopping.phase = StopPhase::Clearing;
             stopping.reason = if ended { stopping.reason } else { StopReason::Killed };

@@ -13,6 +13,9 @@
 //! off what is under way, and overtakes a rename. *Holds* of other operations (backups,
 //! restores) keep some commands out without opening an operation here. Both are read by `decide.rs`; `plan.rs` is the
 //! saga: one match from (operation, facts) to the next effect. Only the container's own actor uses this module.
+//!
+//! Who stops a container for a while does not know what others want of it meanwhile. So it is recorded here what it was
+//! (`ReturnPromised`), whatever is wanted later stands over that, and to carry on is to do what this record says.
 
 mod command;
 mod decide;
@@ -58,8 +61,10 @@ pub struct Container {
     life: Life,
     record: Option<Box<Record>>,
     open: Option<Open>,
-    /// A rename that a stop overtook: a name is one ask away, and the stop does not wait for more.
+    /// A rename that something overtook: a name is one ask away, and what overtakes it does not wait for more.
     beside: Option<Open>,
+    /// What it was when a saga stopped it for a while; nothing once somebody wanted otherwise.
+    before: Option<Before>,
     holds: BTreeMap<OperationId, HoldKind>,
     notices: Vec<Notice>,
     ready: bool,
@@ -100,6 +105,13 @@ enum Life {
     },
 }
 
+/// Says what a container was that is stopped for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Before {
+    Running,
+    Paused,
+}
+
 /// Is what the container was asked to be, and what it was given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
@@ -119,6 +131,8 @@ struct Open {
     operation: OperationId,
     parent: Option<StreamName>,
     work: Work,
+    /// Sagas that wait for its end, too, each under its own operation.
+    joined: Vec<(OperationId, StreamName)>,
 }
 
 /// Says what the operation does and how far it is.
@@ -241,8 +255,15 @@ impl Container {
         self.beside.as_ref().or(self.open.as_ref())
     }
 
-    fn works_on(&self, operation: OperationId) -> bool {
-        self.open.as_ref().is_some_and(|open| open.operation == operation)
+    /// Says whether an end is still to be told under this operation, or on its way.
+    fn will_tell(&self, operation: OperationId) -> bool {
+        let is_its = |open: &Open| open.operation == operation || open.joined.iter().any(|(own, _)| *own == operation);
+        self.open.as_ref().is_some_and(is_its) || self.notices.iter().any(|notice| notice.operation == operation)
+    }
+
+    /// Says whether its files change places, so that nothing starts it.
+    fn is_held_still(&self) -> bool {
+        self.holds.values().any(|kind| *kind == HoldKind::Exchanging)
     }
 
     fn holder_name(id: ContainerId) -> StreamName {
@@ -252,7 +273,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 4;
+    const STATE_SCHEMA: u32 = 5;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;
@@ -283,9 +304,13 @@ impl Aggregate for Container {
                 name: record.name.clone(),
                 configuration: Box::new(record.configuration.clone()),
                 template_digest: record.template.as_ref().map(|(digest, _)| digest.clone()).unwrap_or_default(),
-                running: self.init().is_some(),
             },
-            (Ask::StopContainer, _) if !self.works_on(asked.operation) && self.init().is_none() => Answer::AlreadySo,
+            (Ask::StopContainer | Ask::CarryOn, _) if self.will_tell(asked.operation) => Answer::Accepted,
+            (Ask::CarryOn, _) if self.life == Life::Stopped && self.before == Some(Before::Paused) => {
+                Answer::LeftStopped
+            }
+            (Ask::CarryOn, _) => Answer::AlreadySo,
+            (Ask::StopContainer, _) if self.init().is_none() => Answer::AlreadySo,
             (Ask::StartContainer, _) if self.open.is_none() && self.init().is_some() => Answer::AlreadySo,
             (Ask::RemoveContainer, _) if self.life == Life::Purged || self.record.is_none() => Answer::AlreadySo,
             (Ask::CreateContainer { .. }, _) if self.open.is_none() && self.life == Life::Stopped => Answer::AlreadySo,

@@ -52,6 +52,8 @@ pub(super) fn next_effect(state: &Container) -> Option<Effect> {
     }
     let record = state.record.as_deref()?;
     match (state.acting(), &state.life) {
+        // It does not start while its files change places: then it waits no longer than it has to.
+        (Some(Open { work: Work::Wait { .. }, .. }), _) if state.is_held_still() => None,
         (Some(open), _) => owed(record, open, state.begun),
         (None, Life::Buried { until, .. }) => {
             let operation = OperationId::derived(&format!("purge/{}", record.id));

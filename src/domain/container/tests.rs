@@ -1,5 +1,7 @@
 //! The rules of a container, as given, when, then.
 
+mod held;
+
 use std::collections::BTreeMap;
 
 use super::{Command, Container, Rejection};
@@ -415,10 +417,13 @@ fn it_should_end_a_rename_before_the_stop_that_overtook_it() {
 #[test]
 fn it_should_join_the_stop_that_is_under_way() {
     let told = with(stopping(), [ContainerEvent::StopSignalled]);
-    beside(told.clone(), stop(0)).then([ContainerEvent::GraceExpired]).owing(Some("clear"));
-    for (grace, second) in [(9, 10), (900, 31)] {
+    let asked = |second: i64| {
         let deadline = Timestamp::from_micros(second * 1_000_000);
-        beside(told.clone(), stop(grace)).then([ContainerEvent::StopAskedAgain { deadline }]).owing(Some("wait-grace"));
+        ContainerEvent::StopAskedAgain { deadline, parent: None }
+    };
+    beside(told.clone(), stop(0)).then([asked(1), ContainerEvent::GraceExpired]).owing(Some("clear"));
+    for (grace, second) in [(9, 10), (900, 31)] {
+        beside(told.clone(), stop(grace)).then([asked(second)]).owing(Some("wait-grace"));
     }
     when(told, stop(9)).then_nothing();
     let ended = with(running(), [ContainerEvent::InitExited { exit: Exit::Code(1) }]);
@@ -537,19 +542,6 @@ fn it_should_keep_deletion_and_growth_away_from_a_reader() {
     when(history.clone(), Command::ChangeLimits(grow)).then_refused("container.held");
     when(history.clone(), Command::Hold(HoldKind::Writing)).then_refused("container.held");
     when(history, Command::Start { parent: None }).then([ContainerEvent::StartRequested { parent: None }]);
-}
-
-#[test]
-fn it_should_not_start_while_its_files_are_replaced() {
-    let mut history = stopped();
-    history.push(ContainerEvent::HoldPlaced { operation: OperationId::derived("restore"), kind: HoldKind::Writing });
-    when(history.clone(), Command::Start { parent: None }).then_refused("container.held");
-    when(history, Command::Hold(HoldKind::Reading)).then_refused("container.held");
-    let held = ContainerEvent::HoldPlaced { operation: operation(), kind: HoldKind::Writing };
-    when(running(), Command::Hold(HoldKind::Writing)).then([held.clone()]);
-    let mut history = running();
-    history.push(held);
-    when(history.clone(), Command::Restart { grace: Span::default() }).then_refused("container.held");
 }
 
 #[test]

@@ -61,8 +61,10 @@ pub enum Ask {
     },
     /// Container: start it; the asker is told when it is done.
     StartContainer,
-    /// Container: stop it; the asker is told when it is done, if it runs at all.
+    /// Container: stop it for a while; the asker is told when it is done, if it runs at all.
     StopContainer,
+    /// Container: go on as you were before that stop, unless somebody wanted otherwise; the asker is told when it is done.
+    CarryOn,
     /// Container: remove a container that the asker made, without a grave.
     RemoveContainer,
     /// Container: keep others from it.
@@ -145,6 +147,8 @@ pub enum Answer {
     Accepted,
     /// It was so already: nobody will tell of its end.
     AlreadySo,
+    /// It was paused before, and is left stopped.
+    LeftStopped,
     /// These ids.
     IdRange {
         /// The first.
@@ -169,8 +173,6 @@ pub enum Answer {
         configuration: Box<Configuration>,
         /// The digest of its template.
         template_digest: String,
-        /// Whether its init runs.
-        running: bool,
     },
     /// The backup to compare with.
     Base(Option<BackupId>),
@@ -190,7 +192,7 @@ impl Ask {
     /// end. Runs and batches come with an operation that was drawn for them.
     pub fn operation(&self, asker: OperationId, step: Step) -> OperationId {
         match self {
-            Self::CreateContainer { .. } | Self::StartContainer | Self::StopContainer => {
+            Self::CreateContainer { .. } | Self::StartContainer | Self::StopContainer | Self::CarryOn => {
                 OperationId::derived(&format!("{asker}/{step}"))
             }
             _ => asker,
@@ -212,6 +214,7 @@ impl Ask {
             Self::CreateContainer { .. } => "create container",
             Self::StartContainer => "start container",
             Self::StopContainer => "stop container",
+            Self::CarryOn => "carry on",
             Self::RemoveContainer => "remove container",
             Self::Hold(_) => "hold",
             Self::Unhold => "unhold",

@@ -4,6 +4,9 @@ use super::{Life, Open, Progress, Request, RestoreJob, RollBack, Work};
 use crate::domain::Given;
 use crate::events::{DomainEvent, Mark, RestoreEvent};
 
+/// What is not as it was with a container that was paused.
+const LEFT_STOPPED: &str = "the container was paused and is stopped now; start it when it is wanted";
+
 pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given) {
     let mut begin = |work| state.open = Some(Open { operation: given.operation, work });
     match event {
@@ -48,9 +51,10 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::BackupPinned => progress.pinned = true,
         RestoreEvent::TargetCreated => progress.created = true,
         RestoreEvent::TargetStopped => progress.stopped = true,
-        RestoreEvent::TargetHeld { running } => (progress.held, progress.was_running) = (true, *running),
+        RestoreEvent::TargetHeld => progress.held = true,
+        RestoreEvent::TargetHeldStill => progress.held_still = true,
         RestoreEvent::FilesRestored { trouble, .. } => {
-            (progress.files, progress.trouble) = (true, trouble.clone());
+            (progress.files, progress.exception) = (true, trouble.clone());
         }
         RestoreEvent::RootExchanged => progress.exchanged = true,
         RestoreEvent::RestoreFailing { reason } => progress.failing = Some(reason.clone()),
@@ -60,20 +64,34 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::GroupTold => progress.told = true,
         RestoreEvent::TargetUnheld => progress.unheld = true,
         RestoreEvent::TargetRemoved => progress.removed = true,
-        RestoreEvent::TargetStarted => progress.started = true,
-        RestoreEvent::TargetStartFailed { reason } => progress.start_failure = Some(reason.clone()),
+        RestoreEvent::TargetStarted => (progress.settled, progress.started) = (true, true),
+        RestoreEvent::TargetSettled => progress.settled = true,
+        RestoreEvent::TargetLeftStopped => {
+            (progress.settled, progress.exception) = (true, Some(LEFT_STOPPED.to_owned()));
+        }
+        RestoreEvent::TargetStartFailed { reason } => {
+            (progress.settled, progress.start_failed) = (true, true);
+            progress.exception = Some(not_started(reason));
+        }
         _ => {}
     }
 }
 
+fn not_started(why: &str) -> String {
+    format!("the container could not be started: {why}")
+}
+
 fn rolling_back(back: &mut RollBack, event: &RestoreEvent) {
     match event {
-        RestoreEvent::RollBackHeld { running } => (back.held, back.was_running) = (true, *running),
+        RestoreEvent::RollBackHeld => back.held = true,
         RestoreEvent::TargetStopped => back.stopped = true,
         RestoreEvent::RootReverted => back.reverted = true,
         RestoreEvent::TargetUnheld => back.unheld = true,
-        RestoreEvent::TargetStarted => back.started = true,
-        RestoreEvent::TargetStartFailed { reason } => back.start_failure = Some(reason.clone()),
+        RestoreEvent::TargetStarted | RestoreEvent::TargetSettled => back.settled = true,
+        RestoreEvent::TargetLeftStopped => (back.settled, back.exception) = (true, Some(LEFT_STOPPED.to_owned())),
+        RestoreEvent::TargetStartFailed { reason } => {
+            (back.settled, back.exception) = (true, Some(not_started(reason)));
+        }
         RestoreEvent::RollBackFailing { reason } => back.failing = Some(reason.clone()),
         _ => {}
     }

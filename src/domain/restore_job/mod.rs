@@ -1,21 +1,24 @@
 //! The rules of one run of a restore, and of what may follow it.
 //!
 //! ```text
-//!   container   pin ▸ [create …] ▸ hold ▸ restore ▸ stop … ▸ exchange ▸ unhold ▸ [start …] ▸ tell-group ▸ unpin ▸ completed
-//!                   failure: revert ▸ unhold ▸ [remove] ▸ [start again …] ▸ unpin ▸ failed, or stuck
+//!   container   pin ▸ [create …] ▸ hold ▸ restore ▸ hold-still ▸ stop … ▸ exchange ▸ unhold ▸ carry-on … ▸ [start …]
+//!                   ▸ tell-group ▸ unpin ▸ completed
+//!                   failure: revert ▸ unhold ▸ [remove] ▸ [carry-on …] ▸ unpin ▸ failed, or stuck
 //!   directory   pin ▸ extract ▸ unpin ▸ completed
 //!   afterwards  confirm: discard-old
-//!               roll-back, also when stuck: hold-again ▸ stop-again … ▸ put-back ▸ unhold-again ▸ [remove-again] ▸ [start-again …] ▸ [close]
+//!               roll-back, also when stuck: hold-again ▸ stop-again … ▸ put-back ▸ unhold-again
+//!                   ▸ remove-again, or carry-on-again … ▸ close
 //! ```
 //!
 //! At `…` the container works on an operation of its own and tells its end. Its answer is recorded, so that nothing is
 //! asked twice while it works; each ask is an operation of its own, named after its step. An end that comes before the answer
 //! counts, one that is told again does not, and an ask repeated after a crash is answered and begins nothing.
 //!
-//! The container stops last: the files are written beside its own while it runs, under a hold that keeps backups and starts
-//! away, so that whatever stands against the restore is found before. Whether it ran is recorded with the hold: afterwards
-//! nobody could tell. Once the files have changed places the way is only forward, and a container that does not start is
-//! no failed restore.
+//! The container stops last: the files are written beside its own while it runs, starts and stops as it likes, under a hold that
+//! keeps backups away, so that whatever stands against the restore is found before. Then nothing starts it until its files
+//! have changed places, and it carries on: what it was, and whether somebody wanted otherwise meanwhile, the container itself
+//! knows, also when it was asked twice because of a crash. To start what did not run is a wish of its own. Once the files have
+//! changed places the way is only forward, and a container that does not start is no failed restore.
 
 mod evolve;
 mod plan;
@@ -54,7 +57,7 @@ pub struct Request {
     pub store: StoreId,
     /// Where to.
     pub target: RestoreTarget,
-    /// Whether the container is to run afterwards, even if it did not before.
+    /// Whether the container is to run afterwards, even if it did not before; one that did carries on anyway.
     pub start: bool,
 }
 
@@ -91,13 +94,14 @@ enum Work {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct RollBack {
     held: bool,
-    was_running: bool,
     stopped: bool,
     reverted: bool,
     failing: Option<String>,
     unheld: bool,
-    started: bool,
-    start_failure: Option<String>,
+    /// The container runs again, or it is known why not.
+    settled: bool,
+    /// What is not as it was with the container.
+    exception: Option<String>,
 }
 
 /// Says how far the run is; a step back undoes nothing here, it is a fact of its own.
@@ -108,8 +112,9 @@ struct Progress {
     waiting: bool,
     created: bool,
     held: bool,
-    was_running: bool,
     files: bool,
+    /// Nothing starts the container.
+    held_still: bool,
     stopped: bool,
     exchanged: bool,
     cancelled: bool,
@@ -118,10 +123,12 @@ struct Progress {
     left: Option<String>,
     unheld: bool,
     removed: bool,
+    /// The container runs again, or it is known why not.
+    settled: bool,
     started: bool,
-    start_failure: Option<String>,
-    /// What could not be written into a directory.
-    trouble: Option<String>,
+    start_failed: bool,
+    /// What could not be written into a directory, or is not as it was with the container.
+    exception: Option<String>,
     told: bool,
 }
 
@@ -190,7 +197,7 @@ impl Progress {
     /// Says whether the run turns back. One that was called off first waits for what the container was asked.
     fn is_turning_back(&self, target: &RestoreTarget) -> bool {
         let creating = matches!(target, RestoreTarget::New { .. }) && self.pinned && !self.created;
-        let stopping = self.held && self.files && !self.stopped;
+        let stopping = self.held_still && !self.stopped;
         self.failing.is_some() || (self.cancelled && !creating && !stopping)
     }
 }
@@ -269,7 +276,7 @@ impl RestoreJob {
 
 impl Aggregate for RestoreJob {
     const CATEGORY: Category = Category::RestoreJob;
-    const STATE_SCHEMA: u32 = 1;
+    const STATE_SCHEMA: u32 = 2;
     type Command = Command;
     type Event = RestoreEvent;
     type Rejection = Rejection;

@@ -10,12 +10,14 @@ const PIN: Step = "pin";
 const CREATE: Step = "create";
 const HOLD: Step = "hold";
 const RESTORE: Step = "restore";
+const HOLD_STILL: Step = "hold-still";
 const STOP: Step = "stop";
 const EXTRACT: Step = "extract";
 const EXCHANGE: Step = "exchange";
 const REVERT: Step = "revert";
 const UNHOLD: Step = "unhold";
 const REMOVE: Step = "remove";
+const CARRY_ON: Step = "carry-on";
 const START: Step = "start";
 const TELL_GROUP: Step = "tell-group";
 const UNPIN: Step = "unpin";
@@ -25,7 +27,7 @@ const STOP_AGAIN: Step = "stop-again";
 const PUT_BACK: Step = "put-back";
 const UNHOLD_AGAIN: Step = "unhold-again";
 const REMOVE_AGAIN: Step = "remove-again";
-const START_AGAIN: Step = "start-again";
+const CARRY_ON_AGAIN: Step = "carry-on-again";
 const CLOSE: Step = "close";
 
 /// The refusals of a hold that say that no files of the run are left.
@@ -90,10 +92,15 @@ impl Steps<'_> {
             return self.ask(CREATE, container, Ask::CreateContainer { id: container, name, configuration });
         }
         if !progress.held {
-            return self.ask(HOLD, container, Ask::Hold(HoldKind::Writing));
+            // A container without its files yet is not to start at all.
+            let kind = if self.made_for_it() { HoldKind::Exchanging } else { HoldKind::Writing };
+            return self.ask(HOLD, container, Ask::Hold(kind));
         }
         if !progress.files {
             return self.host(RESTORE, HostEffect::RestoreFiles { run, backup, store, container });
+        }
+        if !progress.held_still {
+            return self.ask(HOLD_STILL, container, Ask::Hold(HoldKind::Exchanging));
         }
         if !progress.stopped {
             return self.ask(STOP, container, Ask::StopContainer);
@@ -104,8 +111,10 @@ impl Steps<'_> {
         if !progress.unheld {
             return self.ask(UNHOLD, container, Ask::Unhold).undoing();
         }
-        let wanted = self.request.start || progress.was_running;
-        if wanted && !progress.started && progress.start_failure.is_none() {
+        if !progress.settled {
+            return self.ask(CARRY_ON, container, Ask::CarryOn);
+        }
+        if self.request.start && !progress.started && !progress.start_failed {
             return self.ask(START, container, Ask::StartContainer);
         }
         if progress.told { self.unpin() } else { self.tell_group() }
@@ -125,9 +134,11 @@ impl Steps<'_> {
         if self.made_for_it() && !progress.removed {
             return self.ask(REMOVE, container, Ask::RemoveContainer).undoing();
         }
-        let tried = progress.started || progress.start_failure.is_some();
-        let again = progress.was_running && progress.stopped && progress.left.is_none() && !tried;
-        if again { self.ask(START, container, Ask::StartContainer).undoing() } else { self.unpin() }
+        let carries_on = progress.held_still && progress.left.is_none() && !self.made_for_it();
+        if carries_on && !progress.settled {
+            return self.ask(CARRY_ON, container, Ask::CarryOn).undoing();
+        }
+        self.unpin()
     }
 
     fn roll_back(&self, back: &RollBack, container: ContainerId) -> Effect {
@@ -138,7 +149,7 @@ impl Steps<'_> {
             return self.ask(UNHOLD_AGAIN, container, Ask::Unhold).undoing();
         }
         if !back.held {
-            return self.ask(HOLD_AGAIN, container, Ask::Hold(HoldKind::Writing));
+            return self.ask(HOLD_AGAIN, container, Ask::Hold(HoldKind::Exchanging));
         }
         if !back.stopped {
             return self.ask(STOP_AGAIN, container, Ask::StopContainer);
@@ -146,13 +157,13 @@ impl Steps<'_> {
         self.host(PUT_BACK, HostEffect::RevertRoot { run: self.request.id, container })
     }
 
-    /// What was made for the restore goes, too, and what ran runs again.
+    /// What was made for the restore goes, too, and what was there before carries on.
     fn settle(&self, back: &RollBack, container: ContainerId) -> Effect {
         if back.is_whole() && self.made_for_it() {
             return self.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing();
         }
-        if !back.started && back.start_failure.is_none() {
-            return self.ask(START_AGAIN, container, Ask::StartContainer).undoing();
+        if !back.settled {
+            return self.ask(CARRY_ON_AGAIN, container, Ask::CarryOn).undoing();
         }
         Effect::wake(self.operation, CLOSE, Due::Now)
     }
@@ -216,8 +227,8 @@ fn ended(step: Step, failure: Option<String>) -> Vec<RestoreEvent> {
         (CREATE, None) => vec![RestoreEvent::TargetCreated],
         (STOP | STOP_AGAIN, None) => vec![RestoreEvent::TargetStopped],
         (STOP_AGAIN, Some(reason)) => vec![RestoreEvent::RollBackFailing { reason }],
-        (START | START_AGAIN, None) => vec![RestoreEvent::TargetStarted],
-        (START | START_AGAIN, Some(reason)) => vec![RestoreEvent::TargetStartFailed { reason }],
+        (CARRY_ON | START | CARRY_ON_AGAIN, None) => vec![RestoreEvent::TargetStarted],
+        (CARRY_ON | START | CARRY_ON_AGAIN, Some(reason)) => vec![RestoreEvent::TargetStartFailed { reason }],
         (CREATE | STOP, Some(reason)) => vec![RestoreEvent::RestoreFailing { reason }],
         _ => vec![],
     }
@@ -236,10 +247,12 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
             vec![RestoreEvent::RestoreRolledBack]
         }
         (UNHOLD, Outcome::Refused(_)) => vec![RestoreEvent::TargetUnheld], // it knows of no hold
-        (CREATE | STOP | START | STOP_AGAIN | START_AGAIN, Outcome::Answered(Answer::AlreadySo)) => {
-            ended(report.step, None)
+        (CARRY_ON | CARRY_ON_AGAIN, Outcome::Answered(Answer::AlreadySo)) => vec![RestoreEvent::TargetSettled],
+        (CARRY_ON | CARRY_ON_AGAIN, Outcome::Answered(Answer::LeftStopped)) => vec![RestoreEvent::TargetLeftStopped],
+        (CREATE | STOP | START | STOP_AGAIN, Outcome::Answered(Answer::AlreadySo)) => ended(report.step, None),
+        (CREATE | STOP | CARRY_ON | START | STOP_AGAIN | CARRY_ON_AGAIN, Outcome::Answered(_)) => {
+            vec![RestoreEvent::TargetAsked]
         }
-        (CREATE | STOP | START | STOP_AGAIN | START_AGAIN, Outcome::Answered(_)) => vec![RestoreEvent::TargetAsked],
         (CREATE, Outcome::Refused(refusal)) => {
             // Nothing was made, so nothing of that id is ours to remove.
             vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreFailing { reason: refusal.message.clone() }]
@@ -255,8 +268,9 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
 fn answered(step: Step, answer: &Answer) -> Vec<RestoreEvent> {
     match (step, answer) {
         (PIN, _) => vec![RestoreEvent::BackupPinned],
-        (HOLD, Answer::Held { running, .. }) => vec![RestoreEvent::TargetHeld { running: *running }],
-        (HOLD_AGAIN, Answer::Held { running, .. }) => vec![RestoreEvent::RollBackHeld { running: *running }],
+        (HOLD, Answer::Held { .. }) => vec![RestoreEvent::TargetHeld],
+        (HOLD_STILL, Answer::Held { .. }) => vec![RestoreEvent::TargetHeldStill],
+        (HOLD_AGAIN, Answer::Held { .. }) => vec![RestoreEvent::RollBackHeld],
         (UNHOLD, _) => vec![RestoreEvent::TargetUnheld],
         (REMOVE, _) => vec![RestoreEvent::TargetRemoved],
         (REMOVE_AGAIN, _) => vec![RestoreEvent::TargetRemoved, RestoreEvent::RestoreRolledBack],
@@ -280,7 +294,7 @@ fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
 
 fn failed(state: &RestoreJob, step: Step, reason: String) -> Vec<RestoreEvent> {
     vec![match step {
-        START | START_AGAIN => RestoreEvent::TargetStartFailed { reason },
+        CARRY_ON | START | CARRY_ON_AGAIN => RestoreEvent::TargetStartFailed { reason },
         REVERT => RestoreEvent::FilesLeft { reason },
         UNHOLD | REMOVE => stuck(state, &reason),
         REMOVE_AGAIN => RestoreEvent::RollBackFailed { reason },
@@ -300,15 +314,14 @@ fn is_gone(refusal: &Refusal) -> bool {
     GONE.contains(&refusal.code.as_str())
 }
 
-/// This is the end, unless what was made for the restore is to go, or what ran is to run again.
+/// This is the end, unless what was made for the restore is to go, or what was held is to carry on.
 fn unheld_again(state: &RestoreJob, open: &Open, outcome: &Outcome) -> Vec<RestoreEvent> {
     // A hold that cannot be let go is left to the sweep of the container.
     if let Outcome::Failed(_) = outcome {
         return vec![rolled_back(state)];
     }
     let Work::RollBack(back) = &open.work else { return vec![] };
-    let made = matches!(&state.request, Some(Request { target: RestoreTarget::New { .. }, .. }));
-    if (made && back.is_whole()) || (back.was_running && back.stopped) {
+    if back.held {
         return vec![RestoreEvent::TargetUnheld];
     }
     vec![RestoreEvent::TargetUnheld, rolled_back(state)]
@@ -316,7 +329,7 @@ fn unheld_again(state: &RestoreJob, open: &Open, outcome: &Outcome) -> Vec<Resto
 
 fn rolled_back(state: &RestoreJob) -> RestoreEvent {
     let Some(Open { work: Work::RollBack(back), .. }) = &state.open else { return RestoreEvent::RestoreRolledBack };
-    match (back.failing.clone(), back.start_failure.as_deref().map(not_started)) {
+    match (back.failing.clone(), back.exception.clone()) {
         (None, None) => RestoreEvent::RestoreRolledBack,
         (None, Some(reason)) => RestoreEvent::RestoreRolledBackWithExceptions { reason },
         (Some(reason), None) => RestoreEvent::RollBackFailed { reason },
@@ -324,18 +337,16 @@ fn rolled_back(state: &RestoreJob) -> RestoreEvent {
     }
 }
 
-fn not_started(why: &str) -> String {
-    format!("the container could not be started: {why}")
-}
-
 fn over(state: &RestoreJob) -> RestoreEvent {
     let progress = &state.progress;
     if let Some(reason) = progress.left.as_ref().filter(|_| !progress.removed) {
         return stuck(state, reason);
     }
-    let exception = progress.start_failure.as_deref().map(not_started).or_else(|| progress.trouble.clone());
-    match (&progress.failing, exception) {
-        _ if progress.cancelled => RestoreEvent::RestoreCancelled,
+    match (&progress.failing, progress.exception.clone()) {
+        (_, None) if progress.cancelled => RestoreEvent::RestoreCancelled,
+        (None, Some(reason)) if progress.cancelled => {
+            RestoreEvent::RestoreFailed { reason: format!("cancelled; {reason}") }
+        }
         (Some(reason), None) => RestoreEvent::RestoreFailed { reason: reason.clone() },
         (Some(reason), Some(too)) => RestoreEvent::RestoreFailed { reason: format!("{reason}; {too}") },
         (None, Some(reason)) => RestoreEvent::RestoreCompletedWithExceptions { reason },

@@ -79,30 +79,29 @@ fn restored(step: &'static str) -> Command {
     )
 }
 
-fn held(step: &'static str, running: bool) -> Command {
+fn held(step: &'static str) -> Command {
     let (name, configuration) = ("web1".parse().unwrap(), Box::new(configuration()));
-    let answer = Answer::Held { name, configuration, template_digest: "d".to_owned(), running };
+    let answer = Answer::Held { name, configuration, template_digest: "d".to_owned() };
     report(step, Outcome::Answered(answer))
 }
 
 fn writing() -> Way {
     vec![
         ("restore", restored("restore"), files()),
+        ("hold-still", held("hold-still"), RestoreEvent::TargetHeldStill),
         ("stop", accepted("stop"), RestoreEvent::TargetAsked),
         ("", ended("stop", Closing::Done), RestoreEvent::TargetStopped),
         ("exchange", done("exchange"), RestoreEvent::RootExchanged),
         ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
-        ("start", accepted("start"), RestoreEvent::TargetAsked),
-        ("", ended("start", Closing::Done), RestoreEvent::TargetStarted),
+        ("carry-on", accepted("carry-on"), RestoreEvent::TargetAsked),
+        ("", ended("carry-on", Closing::Done), RestoreEvent::TargetStarted),
         ("tell-group", accepted("tell-group"), RestoreEvent::GroupTold),
     ]
 }
 
 fn in_place_way() -> Way {
-    let mut way = vec![
-        ("pin", accepted("pin"), RestoreEvent::BackupPinned),
-        ("hold", held("hold", true), RestoreEvent::TargetHeld { running: true }),
-    ];
+    let mut way =
+        vec![("pin", accepted("pin"), RestoreEvent::BackupPinned), ("hold", held("hold"), RestoreEvent::TargetHeld)];
     way.extend(writing());
     way
 }
@@ -112,9 +111,15 @@ fn new_way() -> Way {
         ("pin", accepted("pin"), RestoreEvent::BackupPinned),
         ("create", accepted("create"), RestoreEvent::TargetAsked),
         ("", ended("create", Closing::Done), RestoreEvent::TargetCreated),
-        ("hold", held("hold", false), RestoreEvent::TargetHeld { running: false }),
+        ("hold", held("hold"), RestoreEvent::TargetHeld),
     ];
     way.extend(writing());
+    let [asked, started] = [
+        ("start", accepted("start"), RestoreEvent::TargetAsked),
+        ("", ended("start", Closing::Done), RestoreEvent::TargetStarted),
+    ];
+    let carried = way.iter().position(|(step, ..)| *step == "carry-on").unwrap();
+    way.splice(carried..carried + 2, [("carry-on", already("carry-on"), RestoreEvent::TargetSettled), asked, started]);
     way
 }
 
@@ -225,11 +230,31 @@ fn it_should_put_everything_back_and_start_again_what_ran() {
         ("exchange", failed("exchange"), vec![failing()]),
         ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
         ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
-        ("start", accepted("start"), vec![RestoreEvent::TargetAsked]),
-        ("", ended("start", Closing::Done), vec![RestoreEvent::TargetStarted]),
+        ("carry-on", accepted("carry-on"), vec![RestoreEvent::TargetAsked]),
+        ("", ended("carry-on", Closing::Done), vec![RestoreEvent::TargetStarted]),
         ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
     ];
     walk(before_in_place("exchange"), &way);
+}
+
+#[test]
+fn it_should_start_nothing_that_the_container_does_not_want_started() {
+    let settled = RestoreEvent::TargetSettled;
+    when(before_in_place("carry-on"), already("carry-on")).then([settled.clone()]).owing(Some("tell-group"));
+    let back = [failing(), RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld];
+    when(after(before_in_place("exchange"), back), already("carry-on")).then([settled.clone()]).owing(Some("unpin"));
+    let wished = Request { start: true, ..in_place() };
+    when(before(wished, in_place_way(), "carry-on"), already("carry-on")).then([settled]).owing(Some("start"));
+}
+
+#[test]
+fn it_should_say_that_what_was_paused_is_stopped() {
+    let left = report("carry-on", Outcome::Answered(Answer::LeftStopped));
+    when(before_in_place("carry-on"), left).then([RestoreEvent::TargetLeftStopped]).owing(Some("tell-group"));
+    let history = after(before_in_place("carry-on"), [RestoreEvent::TargetLeftStopped, RestoreEvent::GroupTold]);
+    let reason = "the container was paused and is stopped now; start it when it is wanted".to_owned();
+    let over = RestoreEvent::RestoreCompletedWithExceptions { reason };
+    when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
 }
 
 #[test]
@@ -266,10 +291,11 @@ fn it_should_be_complete_though_the_container_does_not_start() {
         reason: format!("the container could not be started: {why}"),
     };
     let not_started = |reason: &str| RestoreEvent::TargetStartFailed { reason: reason.to_owned() };
-    when(before_in_place("start"), refused("start")).then([not_started("why")]).owing(Some("tell-group"));
-    let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
-    when(waiting, ended("start", Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
-    let history = after(before_in_place("start"), [not_started("why"), RestoreEvent::GroupTold]);
+    when(before_in_place("carry-on"), refused("carry-on")).then([not_started("why")]).owing(Some("tell-group"));
+    when(before(new(), new_way(), "start"), refused("start")).then([not_started("why")]).owing(Some("tell-group"));
+    let waiting = after(before_in_place("carry-on"), [RestoreEvent::TargetAsked]);
+    when(waiting, ended("carry-on", Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
+    let history = after(before_in_place("carry-on"), [not_started("why"), RestoreEvent::GroupTold]);
     when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, exception("why")]);
 }
 
@@ -286,10 +312,10 @@ fn it_should_not_wait_for_what_is_so_already_or_was_told_before_the_answer() {
 
 #[test]
 fn it_should_not_take_the_end_of_one_ask_for_that_of_another() {
-    let waiting = after(before_in_place("start"), [RestoreEvent::TargetAsked]);
+    let waiting = after(before_in_place("carry-on"), [RestoreEvent::TargetAsked]);
     when(waiting.clone(), ended("stop", Closing::Done)).then_nothing().owing(None);
-    when(before_in_place("start"), ended("stop", Closing::Done)).then_nothing().owing(Some("start"));
-    when(waiting, ended("start", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("tell-group"));
+    when(before_in_place("carry-on"), ended("stop", Closing::Done)).then_nothing().owing(Some("carry-on"));
+    when(waiting, ended("carry-on", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("tell-group"));
 }
 
 #[test]
@@ -328,14 +354,7 @@ fn it_should_get_out_of_being_stuck_by_a_roll_back() {
     when(history.clone(), Command::Confirm).then_refused("restore.stuck");
     when(history.clone(), Command::RollBack).then([RestoreEvent::RollBackRequested]).owing(Some("hold-again"));
     let rolling = after(history, [RestoreEvent::RollBackRequested]);
-    let back = vec![RestoreEvent::TargetUnheld, RestoreEvent::RestoreRolledBack];
-    let way = [
-        ("hold-again", held("hold-again", false), vec![RestoreEvent::RollBackHeld { running: false }]),
-        ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
-        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
-        ("unhold-again", accepted("unhold-again"), back),
-    ];
-    walk(rolling.clone(), &way);
+    walk(rolling.clone(), &rolling_back_what_is_stopped());
     let still = RestoreEvent::RollBackFailed { reason: "why".to_owned() };
     when(after(rolling, [still]), Command::RollBack).then([RestoreEvent::RollBackRequested]);
 }
@@ -344,7 +363,7 @@ fn it_should_get_out_of_being_stuck_by_a_roll_back() {
 fn it_should_remove_what_a_stuck_restore_made() {
     let rolling = || after(before(new(), new_way(), "exchange"), [failing(), stuck(), RestoreEvent::RollBackRequested]);
     let way = [
-        ("hold-again", held("hold-again", false), vec![RestoreEvent::RollBackHeld { running: false }]),
+        ("hold-again", held("hold-again"), vec![RestoreEvent::RollBackHeld]),
         ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
         ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
@@ -378,6 +397,23 @@ fn it_should_wait_for_the_container_before_it_turns_back() {
     when(waiting.clone(), cancel).then([RestoreEvent::RestoreCancelRequested]).owing(None);
     let history = after(waiting, [RestoreEvent::RestoreCancelRequested]);
     when(history, ended("stop", Closing::Done)).then([RestoreEvent::TargetStopped]).owing(Some("revert"));
+    when(before_in_place("hold-still"), Command::Cancel { operation: operation() }).owing(Some("revert"));
+}
+
+#[test]
+fn it_should_not_hide_behind_a_cancel_that_the_container_is_down() {
+    let reason = "cancelled; the container could not be started: why".to_owned();
+    let called_off = after(
+        before_in_place("exchange"),
+        [
+            RestoreEvent::RestoreCancelRequested,
+            RestoreEvent::FilesRemoved,
+            RestoreEvent::TargetUnheld,
+            RestoreEvent::TargetStartFailed { reason: "why".to_owned() },
+        ],
+    );
+    let over = RestoreEvent::RestoreFailed { reason };
+    when(called_off, accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
 }
 
 #[test]
@@ -397,28 +433,34 @@ fn it_should_keep_the_old_files_until_confirmed() {
 
 #[test]
 fn it_should_roll_back_under_a_hold() {
-    let way = [
-        ("hold-again", held("hold-again", false), vec![RestoreEvent::RollBackHeld { running: false }]),
-        ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
-        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
-        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld, RestoreEvent::RestoreRolledBack]),
-    ];
     when(completed(), Command::RollBack).then([RestoreEvent::RollBackRequested]);
-    walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
+    walk(after(completed(), [RestoreEvent::RollBackRequested]), &rolling_back_what_is_stopped());
     let back = after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RestoreRolledBack]);
     when(back.clone(), Command::RollBack).then_nothing();
     when(back, Command::Confirm).then_refused("restore.rolled-back");
 }
 
-/// Returns the way of a roll-back until the container is not held any more.
+/// Returns the way of a roll-back of a container that is stopped.
+fn rolling_back_what_is_stopped() -> Vec<(&'static str, Command, Vec<RestoreEvent>)> {
+    vec![
+        ("hold-again", held("hold-again"), vec![RestoreEvent::RollBackHeld]),
+        ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
+        ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
+        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
+        ("carry-on-again", already("carry-on-again"), vec![RestoreEvent::TargetSettled]),
+        ("close", report("close", Outcome::Woken), vec![RestoreEvent::RestoreRolledBack]),
+    ]
+}
+
+/// Returns the way of a roll-back until the container carries on.
 fn rolling_back_what_runs() -> Vec<(&'static str, Command, Vec<RestoreEvent>)> {
     vec![
-        ("hold-again", held("hold-again", true), vec![RestoreEvent::RollBackHeld { running: true }]),
+        ("hold-again", held("hold-again"), vec![RestoreEvent::RollBackHeld]),
         ("stop-again", accepted("stop-again"), vec![RestoreEvent::TargetAsked]),
         ("", ended("stop-again", Closing::Done), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
         ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
-        ("start-again", accepted("start-again"), vec![RestoreEvent::TargetAsked]),
+        ("carry-on-again", accepted("carry-on-again"), vec![RestoreEvent::TargetAsked]),
     ]
 }
 
@@ -426,13 +468,13 @@ fn rolling_back_what_runs() -> Vec<(&'static str, Command, Vec<RestoreEvent>)> {
 fn it_should_stop_what_runs_for_a_roll_back_and_start_it_again() {
     let requested = || after(completed(), [RestoreEvent::RollBackRequested]);
     let mut way = rolling_back_what_runs();
-    way.push(("", ended("start-again", Closing::Done), vec![RestoreEvent::TargetStarted]));
+    way.push(("", ended("carry-on-again", Closing::Done), vec![RestoreEvent::TargetStarted]));
     way.push(("close", report("close", Outcome::Woken), vec![RestoreEvent::RestoreRolledBack]));
     walk(requested(), &way);
     let mut way = rolling_back_what_runs();
     let reason = "the container could not be started: failed: why".to_owned();
     let failed = RestoreEvent::TargetStartFailed { reason: "failed: why".to_owned() };
-    way.push(("", ended("start-again", Closing::Failed { reason: "why".to_owned() }), vec![failed]));
+    way.push(("", ended("carry-on-again", Closing::Failed { reason: "why".to_owned() }), vec![failed]));
     let over = RestoreEvent::RestoreRolledBackWithExceptions { reason };
     way.push(("close", report("close", Outcome::Woken), vec![over]));
     walk(requested(), &way);
@@ -444,13 +486,15 @@ fn it_should_start_again_what_it_stopped_for_a_roll_back_that_failed() {
     let over = RestoreEvent::RollBackFailed { reason: "why".to_owned() };
     let mut way = rolling_back_what_runs();
     way[3] = ("put-back", failed("put-back"), vec![failing_back.clone()]);
-    way.push(("", ended("start-again", Closing::Done), vec![RestoreEvent::TargetStarted]));
+    way.push(("", ended("carry-on-again", Closing::Done), vec![RestoreEvent::TargetStarted]));
     way.push(("close", report("close", Outcome::Woken), vec![over.clone()]));
     walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
     let mut way = rolling_back_what_runs();
     way.truncate(1);
     way.push(("stop-again", refused("stop-again"), vec![failing_back]));
-    way.push(("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld, over]));
+    way.push(("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]));
+    way.push(("carry-on-again", already("carry-on-again"), vec![RestoreEvent::TargetSettled]));
+    way.push(("close", report("close", Outcome::Woken), vec![over]));
     walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
 }
 
@@ -478,7 +522,7 @@ fn it_should_refuse_what_makes_no_sense_afterwards() {
 #[test]
 fn every_command_has_an_answer_in_every_state() {
     let histories = [
-        after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RollBackHeld { running: true }]),
+        after(completed(), [RestoreEvent::RollBackRequested, RestoreEvent::RollBackHeld]),
         after(before(new(), new_way(), "exchange"), [failing(), RestoreEvent::FilesRemoved]),
         vec![directory().event(), RestoreEvent::BackupPinned, files()],
     ];

@@ -26,6 +26,7 @@ pub fn of(event: &ContainerEvent) -> Mark {
         }
         ContainerEvent::ContainerHalted { .. } | ContainerEvent::RestartDue => Mark::Phase { name: "starting again" },
         ContainerEvent::StopAskedAgain { .. } => Mark::Phase { name: "asked again" },
+        ContainerEvent::ReturnCalledOff => Mark::Done { verb: "stop" },
         ContainerEvent::StopSignalled => Mark::Phase { name: "waiting for init" },
         ContainerEvent::GraceExpired => Mark::Phase { name: "killing" },
         _ => Mark::Fact,

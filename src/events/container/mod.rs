@@ -117,7 +117,16 @@ pub enum ContainerEvent {
     StopAskedAgain {
         /// When patience ends now: it only comes sooner.
         deadline: Timestamp,
+        /// The saga that waits for its end, too, if one does.
+        parent: Option<StreamName>,
     },
+    /// It is stopped for a while only: it comes back when whoever asked lets it go on, unless somebody stops it meanwhile.
+    ReturnPromised {
+        /// Whether it was paused: then it does not run again by itself.
+        paused: bool,
+    },
+    /// Somebody asked to stop it while it was stopped for a while: it stays stopped.
+    ReturnCalledOff,
     /// It did not end in time, or nobody wanted to wait.
     GraceExpired,
     /// Somebody asked to stop it and start it again.
@@ -372,8 +381,10 @@ pub enum ContainerEvent {
 pub enum HoldKind {
     /// It is being read: it may run, start and stop; it may not be deleted, restored or grown.
     Reading,
-    /// Its files are being replaced or rearranged: it may not even start.
+    /// Files are being written beside its own: it may run, start and stop; nobody else may read or change them.
     Writing,
+    /// Its files change places: it may not even start.
+    Exchanging,
 }
 
 impl DomainEvent for ContainerEvent {
@@ -382,7 +393,7 @@ impl DomainEvent for ContainerEvent {
         CreateRequested, NameClaimed, IdRangeClaimed, TemplateClaimed, AddressClaimed, DiskPrepared, ContainerCreated,
         CreateFailed, DiskRemoved, TemplateReleased, AddressReleased, IdRangeReleased, NameReleased, CreateUndone,
         StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled,
-        StopAskedAgain, GraceExpired,
+        StopAskedAgain, ReturnPromised, ReturnCalledOff, GraceExpired,
         RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
         ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,

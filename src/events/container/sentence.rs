@@ -59,6 +59,9 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::HoldPlaced { operation, kind: HoldKind::Writing } => {
             format!("held for writing by {}", operation.short())
         }
+        ContainerEvent::HoldPlaced { operation, kind: HoldKind::Exchanging } => {
+            format!("held while its files change places by {}", operation.short())
+        }
         ContainerEvent::HoldReleased { operation } => format!("no longer held by {}", operation.short()),
         ContainerEvent::ContainerBuried { until } => format!("deleted; can be taken back until {until}"),
         ContainerEvent::SpacePauseRequested { left } => {
@@ -101,6 +104,9 @@ fn plain(event: &ContainerEvent) -> String {
         ContainerEvent::StopRequested { .. } => ("stop requested", None),
         ContainerEvent::StopSignalled => ("init told to stop", None),
         ContainerEvent::StopAskedAgain { .. } => ("stop asked for again", None),
+        ContainerEvent::ReturnPromised { paused: false } => ("to run again when it is let go on", None),
+        ContainerEvent::ReturnPromised { paused: true } => ("paused until now, to stay stopped", None),
+        ContainerEvent::ReturnCalledOff => ("stop requested: it stays stopped", None),
         ContainerEvent::GraceExpired => ("grace over, killing", None),
         ContainerEvent::RestartDue => ("starting again", None),
         ContainerEvent::DiskCleared => ("disk has room again", None),
