@@ -22,6 +22,7 @@ mod networks;
 mod outward;
 mod redaction;
 mod restart;
+mod restores;
 mod room;
 mod sessions;
 mod state_directory;
@@ -55,6 +56,7 @@ fn main() {
         archives::TESTS,
         limits::TESTS,
         outward::TESTS,
+        restores::TESTS,
         redaction::TESTS,
     ];
     harness::main(&suite, &[]);

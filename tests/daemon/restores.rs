@@ -1,0 +1,86 @@
+//! Restores that meet something in their way: no room, somebody else's wish, files that are there.
+
+use std::fs;
+
+use crate::check;
+use crate::fixture::Node;
+use crate::harness::{Outcome, Stop, Test, need};
+
+pub const TESTS: &[Test] = &[
+    ("many small files are refused before a restore in place fills the disk with them", small_files),
+    ("a restore in place is settled before the next, and leaves stopped what was paused", in_place),
+    ("what could not be written into a directory is told, and nothing written is a failure", partly),
+];
+
+/// Makes a container with an image of its own and this in it, and a backup of it.
+fn with_backup(name: &str, disk: &str, inside: &str) -> Result<Node, Stop> {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let node = Node::begin(name)?;
+    node.template()?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk", disk, "--start"])?;
+    node.must(&["exec", "c1", "--", "sh", "-c", inside])?;
+    node.must(&["store", "create", "main", &node.place.join("store").to_string_lossy()])?;
+    node.must(&["backup", "run", "c1"])?;
+    Ok(node)
+}
+
+fn unconfirmed(node: &Node) -> Result<String, Stop> {
+    let row = node.container("c1")?;
+    let run = row["unconfirmed"][0].as_str().map(str::to_owned);
+    run.ok_or_else(|| Stop::Failed(format!("nothing is unconfirmed: {row:#}")))
+}
+
+fn small_files() -> Outcome {
+    // They have no bytes at all, but take more than half of the inodes.
+    let fill = "mkdir /srv && cd /srv && total=$(stat -f -c %c /) && i=0 && \
+                while [ $i -lt $((total * 6 / 10)) ]; do : >$i; i=$((i + 1)); done";
+    let node = with_backup("small-files", "32M", fill)?;
+    let answer = node.berth(&["backup", "restore", "c1@latest", "--in-place", "-y"])?;
+    check!(answer.code == 1 && answer.err.contains("do not fit") && answer.err.contains("container set"), "{answer:?}");
+    let row = node.container("c1")?;
+    check!(row["state"] == "running" && row["unconfirmed"].as_array().is_none_or(Vec::is_empty), "{row:#}");
+    node.must(&["exec", "c1", "--", "sh", "-c", "echo x >/srv/more"])?;
+    node.must(&["container", "stop", "c1", "--kill"])?;
+    node.must(&["container", "set", "c1", "--disk", "256M"])?;
+    node.must(&["backup", "restore", "c1@latest", "--in-place", "-y"])?;
+    node.must(&["backup", "restore", "c1@latest", "--to", "c2"])?;
+    node.finish()
+}
+
+fn in_place() -> Outcome {
+    let node = with_backup("in-place", "32M", "echo x >/srv-file")?;
+    let restore = ["backup", "restore", "c1@latest", "--in-place", "-y"];
+    node.must(&restore)?;
+    check!(node.container("c1")?["state"] == "running", "what ran runs again");
+    let answer = node.refused(&restore, 6, "restore.unconfirmed")?;
+    let run = unconfirmed(&node)?;
+    check!(answer.err.contains(&run[..8]), "the way out is not named: {answer:?}");
+    node.must(&["backup", "confirm", &run, "-y"])?;
+    node.must(&["container", "pause", "c1"])?;
+    let answer = node.berth(&restore)?;
+    check!(answer.code == 3 && (answer.out.clone() + &answer.err).contains("was paused"), "{answer:?}");
+    check!(node.container("c1")?["state"] == "stopped", "what was paused runs");
+    node.must(&["backup", "roll-back", &unconfirmed(&node)?, "-y"])?;
+    check!(node.container("c1")?["state"] == "stopped", "what was stopped runs");
+    node.must(&[&restore[..], &["--start"]].concat())?;
+    check!(node.container("c1")?["state"] == "running", "it was to run");
+    node.finish()
+}
+
+fn partly() -> Outcome {
+    let node = with_backup("partly", "32M", "mkdir -p /srv/x && echo a >/srv/x/a && echo b >/srv/x/b")?;
+    let into = node.place.join("out");
+    let restore =
+        |path: &str| node.berth(&["backup", "restore", "c1@latest", "--path", path, "--into", &into.to_string_lossy()]);
+    fs::create_dir_all(into.join("srv/x/a"))?;
+    let answer = restore("/srv/x")?;
+    check!(answer.code == 3 && (answer.out.clone() + &answer.err).contains("1 entry could not"), "{answer:?}");
+    let answer = restore("/srv/x/a")?;
+    check!(answer.code == 1 && answer.err.contains("1 entry could not"), "{answer:?}");
+    fs::remove_dir_all(&into)?;
+    fs::create_dir(&into)?;
+    fs::write(into.join("srv"), "a file")?;
+    let answer = restore("/srv/x")?;
+    check!(answer.code == 1 && answer.err.contains("3 entries could not"), "{answer:?}");
+    node.finish()
+}
