@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use super::{check, pass};
+use super::{check, pass, process};
 
 /// A set of namespaces (namespaces(7)).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn leave(namespaces: Namespaces) -> io::Result<()> {
 pub fn enter(pidfd: impl AsFd, namespaces: Namespaces) -> io::Result<()> {
     let arguments = [pidfd.as_fd().as_raw_fd().into(), namespaces.0 as libc::c_long, 0, 0, 0];
     // SAFETY: the descriptor is borrowed for the call.
-    unsafe { pass::call(libc::SYS_setns, arguments) }.map(drop)
+    process::keeping_closed(|| unsafe { pass::call(libc::SYS_setns, arguments) }.map(drop))
 }
 
 /// Sets the host name of the UTS namespace.

@@ -232,17 +232,22 @@ pub fn new_session() -> io::Result<()> {
 }
 
 /// Takes on the user, group and supplementary groups for good (real, effective and saved).
-///
-/// The kernel opens or closes /proc of the process with such a change, as the host's `fs.suid_dumpable` says: what was
-/// closed stays closed.
 pub fn become_user(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
+    keeping_closed(|| {
+        // SAFETY: the slice lives across the call and its length is given.
+        check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+        // SAFETY: plain numbers.
+        check::int(unsafe { libc::setresgid(group, group, group) })?;
+        // SAFETY: plain numbers.
+        check::int(unsafe { libc::setresuid(user, user, user) }).map(drop)
+    })
+}
+
+/// Changes ids or namespaces of a process whose /proc stays closed if it was: with such a change the kernel opens or closes
+/// it, as the host's `fs.suid_dumpable` says.
+pub(super) fn keeping_closed(change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let open = dumpable() == 1;
-    // SAFETY: the slice lives across the call and its length is given.
-    check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
-    // SAFETY: plain numbers.
-    check::int(unsafe { libc::setresgid(group, group, group) })?;
-    // SAFETY: plain numbers.
-    check::int(unsafe { libc::setresuid(user, user, user) })?;
+    change()?;
     if open { Ok(()) } else { forbid_dump() }
 }
 

@@ -36,5 +36,5 @@ fn main() {
         heritage::TESTS,
         host::TESTS,
     ];
-    harness::main(&suite, &[pools::ALONE]);
+    harness::main(&suite, &[traps::ALONE, pools::ALONE]);
 }

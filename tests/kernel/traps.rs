@@ -22,6 +22,10 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("standard streams can be opened anew by the command's user", streams),
 ];
 
+/// What changes a setting of the whole machine.
+pub const ALONE: &[crate::harness::Test] =
+    &[("a watcher of /proc gets hold of nothing where the host opens it to more", watcher_of_what_changed)];
+
 /// More numbers than a supervisor ever has open.
 const DESCRIPTORS: u32 = 40;
 /// Climbs from any depth to whatever root the place hangs below.
@@ -158,7 +162,8 @@ fn terminal() -> Outcome {
     test.finish().map(drop)
 }
 
-/// What the watchers could open or read of processes that are none of theirs.
+/// What the watchers could open or read of processes that are none of theirs. A process that has the entering program's name
+/// before and after it was looked at had not become the container's yet.
 const WATCHER: &str = r#"
 while :; do
   for process in /proc/[0-9]*; do
@@ -167,6 +172,12 @@ while :; do
       case "$target" in
         *berth*|*socket:*|*unreachable*|*deleted*|*pidfd*|*stage*|*upper*) echo "$link -> $target" >> /seen ;;
       esac
+    done
+    for file in mem maps syscall; do
+      read -r before < $process/comm || continue
+      case "$before" in berth*) ;; *) continue ;; esac
+      case $file in mem) { : < $process/mem; } ;; *) read -r line < $process/$file ;; esac || continue
+      read -r after < $process/comm && [ "$after" = "$before" ] && echo "$process/$file of $after" >> /seen
     done
   done
 done
@@ -188,6 +199,29 @@ fn watcher() -> Outcome {
     let (_, seen) = test.shell("cat /seen")?;
     check!(seen.is_empty(), "after {entered} entries: {seen}");
     test.finish().map(drop)
+}
+
+/// A setting of the host, put back at the end.
+struct Setting(&'static str, String);
+
+impl Setting {
+    fn put(path: &'static str, value: &str) -> Result<Self, Stop> {
+        let before = Self(path, std::fs::read_to_string(path)?);
+        std::fs::write(path, value)?;
+        Ok(before)
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.0, &self.1);
+    }
+}
+
+/// There the kernel opens /proc of whoever changes its ids or its user namespace.
+fn watcher_of_what_changed() -> Outcome {
+    let _opened = Setting::put("/proc/sys/fs/suid_dumpable", "1")?;
+    watcher()
 }
 
 fn streams() -> Outcome {
