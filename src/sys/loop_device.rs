@@ -6,9 +6,11 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,9 @@ const FLAG_DIRECT_IO: u32 = 16;
 /// How often another process may take the free device first.
 const ATTEMPTS: usize = 64;
 
+/// What a device keeps of a path: it ends with a zero (`LO_NAME_SIZE`).
+type Name = [u8; 64];
+
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Info {
@@ -41,7 +46,7 @@ struct Info {
     encrypt_type: u32,
     encrypt_key_size: u32,
     flags: u32,
-    file_name: [u8; 64],
+    file_name: Name,
     crypt_name: [u8; 64],
     encrypt_key: [u8; 32],
     init: [u64; 2],
@@ -157,7 +162,7 @@ pub fn attach_until_closed(image: &Path, read_only: bool) -> io::Result<LoopDevi
         let number = simple(&control, LOOP_CTL_GET_FREE, 0)?;
         let path = PathBuf::from(format!("/dev/loop{number}"));
         let file = open_known(&path)?;
-        match configure(&file, &backing, read_only) {
+        match configure(&file, &backing, read_only, name_of(image)) {
             Ok(direct) => return Ok(LoopDevice { path, direct, file }),
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
             Err(error) => return Err(error),
@@ -166,19 +171,27 @@ pub fn attach_until_closed(image: &Path, read_only: bool) -> io::Result<LoopDevi
     Err(io::Error::from_raw_os_error(libc::EBUSY))
 }
 
-fn configure(device: &File, backing: &File, read_only: bool) -> io::Result<bool> {
+fn configure(device: &File, backing: &File, read_only: bool, file_name: Name) -> io::Result<bool> {
     let flags = FLAG_AUTO_CLEAR | if read_only { FLAG_READ_ONLY } else { 0 };
-    match configure_with(device, backing, flags | FLAG_DIRECT_IO) {
+    let info = Info { flags, file_name, ..empty_info() };
+    match configure_with(device, backing, Info { flags: flags | FLAG_DIRECT_IO, ..info }) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            configure_with(device, backing, flags).map(|()| false)
+            configure_with(device, backing, info).map(|()| false)
         }
         Err(error) => Err(error),
     }
 }
 
-fn configure_with(device: &File, backing: &File, flags: u32) -> io::Result<()> {
-    let info = Info { flags, ..empty_info() };
+/// Returns the path of an image, or as much of its end as has room, for the device to keep.
+fn name_of(image: &Path) -> Name {
+    let (path, mut name) = (image.as_os_str().as_bytes(), empty_info().file_name);
+    let kept = &path[path.len().saturating_sub(name.len() - 1)..];
+    name[..kept.len()].copy_from_slice(kept);
+    name
+}
+
+fn configure_with(device: &File, backing: &File, info: Info) -> io::Result<()> {
     let argument = Configuration { descriptor: backing.as_raw_fd() as u32, block_size: 0, info, reserved: [0; 8] };
     // SAFETY: the structure has the layout of struct loop_config and lives across the call; both files are borrowed.
     check::int(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const argument) }).map(drop)
@@ -241,6 +254,29 @@ pub fn attached_to(backing: Backing) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// Returns every attached device with the file that it has, as sysfs tells it. Once the mount namespace is gone in which it was
+/// attached, that is a path from nowhere (`/disk.img`), and what the device was given itself is told: the path, or its end.
+pub fn attached() -> Vec<(PathBuf, PathBuf)> {
+    let entries = std::fs::read_dir("/sys/block").into_iter().flatten();
+    let told = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        let told = std::fs::read(Path::new("/sys/block").join(&name).join("loop/backing_file")).ok()?;
+        let told = told.trim_ascii_end();
+        let told = Path::new(OsStr::from_bytes(told.strip_suffix(b" (deleted)").unwrap_or(told)));
+        let device = Path::new("/dev").join(&name);
+        let from_nowhere = told.parent().is_none_or(|folder| folder == Path::new("/"));
+        let own = from_nowhere.then(|| own_name(&device)).flatten();
+        Some((device, own.unwrap_or_else(|| told.to_owned())))
+    });
+    told.collect()
+}
+
+fn own_name(device: &Path) -> Option<PathBuf> {
+    let info = open_known(device).and_then(|file| status(&file)).ok()?;
+    let name = info.file_name.split(|byte| *byte == 0).next()?;
+    (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(name)))
 }
 
 fn is_backed_by(device: &Path, backing: Backing) -> bool {

@@ -295,10 +295,10 @@ fn look_at_the_kernel(node: &Node, rows: &[Value]) -> Outcome {
     let living: Vec<&Value> = rows.iter().filter(|row| is_one_of(row, &["running", "paused"])).collect();
     let images = living.iter().filter(|row| row["configuration"]["disk"] == "image").count();
     let begun = Instant::now();
-    let mut loops = remains::loops(&node.place.to_string_lossy());
+    let mut loops = remains::loops_of(&node.state());
     while loops.len() != images && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(50));
-        loops = remains::loops(&node.place.to_string_lossy());
+        loops = remains::loops_of(&node.state());
     }
     check!(loops.len() == images, "{images} images are in use, but attached are {loops:?}");
     let ports = remains::links(&node.instance()).into_iter().filter(|name| name.starts_with('v')).count();

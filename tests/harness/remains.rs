@@ -95,12 +95,20 @@ fn sockets(mark: &str) -> Vec<String> {
 
 /// Returns the loop devices whose file is below that folder.
 pub fn loops(mark: &str) -> Vec<String> {
-    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let told = devices.filter_map(|device| {
-        let backing = fs::read_to_string(device.path().join("loop/backing_file")).ok()?;
-        backing.contains(mark).then(|| format!("loop {} {}", device.path().display(), backing.trim()))
-    });
-    told.collect()
+    loops_where(|file| file.contains(mark))
+}
+
+/// Returns the loop devices of containers of that state directory.
+pub fn loops_of(state: &Path) -> Vec<String> {
+    let containers = fs::read_dir(state.join("containers")).into_iter().flatten().flatten();
+    let containers: Vec<_> = containers.map(|entry| format!("/{}/", entry.file_name().display())).collect();
+    loops_where(|file| containers.iter().any(|container| file.contains(container)))
+}
+
+fn loops_where(ours: impl Fn(&str) -> bool) -> Vec<String> {
+    let attached = berth::sys::loop_device::attached().into_iter();
+    let told = attached.map(|(device, file)| (device, file.to_string_lossy().into_owned()));
+    told.filter(|(_, file)| ours(file)).map(|(device, file)| format!("{} {file}", device.display())).collect()
 }
 
 /// Returns the processes whose command line has that word, without this one.

@@ -80,6 +80,9 @@ fn shim_killed() -> Outcome {
     let mut test = TestContainer::start(plan)?;
     let init: ProcessIdentity = test.client().status()?.init.unwrap();
     let group = test.cgroup()?;
+    let backing = berth::sys::loop_device::Backing::of(test.spec.disk.path())?;
+    let device = berth::sys::loop_device::attached_to(backing)?.pop().ok_or("no loop device")?;
+    let user = std::fs::File::open(&device)?;
     test.shim.kill()?;
     test.shim.wait()?;
     wait_until("the container died with its shim", || !init.is_alive())?;
@@ -87,7 +90,15 @@ fn shim_killed() -> Outcome {
     // What the daemon does when it finds this.
     group.kill()?;
     group.remove()?;
-    let backing = berth::sys::loop_device::Backing::of(test.spec.disk.path())?;
+    // Somebody still has the device open, and the namespace is gone in which it was attached.
+    let told = berth::sys::loop_device::attached().into_iter().find(|(path, _)| *path == device).map(|(_, file)| file);
+    let is_whole = |file: &std::path::PathBuf| {
+        // Of a long path the end is told; it has more than the name of the file.
+        let (whole, told) = (test.spec.disk.path().to_string_lossy(), file.to_string_lossy());
+        whole.ends_with(&*told) && told.len() > "/disk.img".len()
+    };
+    check!(told.as_ref().is_some_and(is_whole), "{told:?}");
+    drop(user);
     wait_until("the loop device let go", || {
         berth::sys::loop_device::attached_to(backing).is_ok_and(|found| found.is_empty())
     })

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::firewall;
 use super::network::{Networks, drop_ins, links_of};
 use crate::kernel::cgroup::{self, Walk};
-use crate::sys::loop_device::LoopDevice;
+use crate::sys::loop_device::{self, LoopDevice};
 use crate::sys::{mount, process, signal};
 
 /// Where the folders of all instances lie.
@@ -172,21 +172,16 @@ impl Instance<'_> {
 
     /// Lists its loop devices with their files: disks of its containers, wherever these were.
     fn loops(&self) -> Vec<(PathBuf, String)> {
-        let known: BTreeSet<String> =
-            names_in(&self.runtime().join("containers").to_string_lossy()).into_iter().collect();
         let state = self.state.map(|state| state.join("containers"));
-        let devices = names_in("/sys/block").into_iter().filter(|name| name.starts_with("loop"));
-        let backed = devices.filter_map(|name| {
-            let told = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;
-            Some((Path::new("/dev").join(name), told.trim_end().to_owned()))
-        });
-        let ours = |(_, told): &(PathBuf, String)| {
-            let file = Path::new(told.strip_suffix(" (deleted)").unwrap_or(told));
+        let folders = state.iter().cloned().chain([self.runtime().join("containers")]);
+        let known: BTreeSet<String> = folders.flat_map(|folder| names_in(&folder.to_string_lossy())).collect();
+        let ours = |(_, file): &(PathBuf, PathBuf)| {
             let container = file.parent().and_then(Path::file_name).and_then(|name| name.to_str());
             state.as_ref().is_some_and(|state| file.starts_with(state))
                 || container.is_some_and(|name| known.contains(name))
         };
-        backed.filter(ours).collect()
+        let attached = loop_device::attached().into_iter().filter(ours);
+        attached.map(|(device, file)| (device, file.display().to_string())).collect()
     }
 }
 
