@@ -31,6 +31,10 @@ const CURES: &[(&str, &str)] = &[
     ("nft", "install the package nftables for masquerading and anti-spoofing"),
     ("CAP_SYS_RESOURCE", "disks in use cannot grow here; stop a container before growing its disk"),
     ("VLAN", "nothing needs it yet"),
+    (
+        "room for compiled filters",
+        "stop what takes so many, or raise the limit: sysctl -w net.core.bpf_jit_limit=BYTES",
+    ),
 ];
 
 /// Looks at the host, and at what the file system of the state directory can do. The probe forks, so it runs in a

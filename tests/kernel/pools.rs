@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use berth::kernel::probe::Feature;
 use berth::shim::protocol::{Command as EnterCommand, Limits, WindowSize};
 
 use crate::check;
@@ -156,6 +157,7 @@ fn no_filters() -> Outcome {
         let (code, text) = test.shell("grep Seccomp: /proc/1/status /proc/self/status")?;
         check!(code == 0 && text.matches("\t2\n").count() == 2, "{code} {text}");
     }
+    check!(!has_room_for_filters()?, "the doctor does not say so");
     check!(few_inside(&neighbour, "filters")? == nothing, "there was room all the while");
     greedy.finish()?;
     // The kernel gives back what a process had some time after its end.
@@ -164,7 +166,16 @@ fn no_filters() -> Outcome {
         check!(begun.elapsed() < PATIENCE, "what the greedy one had is not given back");
         std::thread::sleep(Duration::from_millis(50));
     }
+    check!(has_room_for_filters()?, "the doctor says that there is no room");
     late.into_iter().chain([neighbour]).try_for_each(|test| test.finish().map(drop))
+}
+
+/// Asks the probe behind `berth doctor`.
+fn has_room_for_filters() -> Result<bool, Stop> {
+    let told = Command::new(env!("CARGO_BIN_EXE_berth")).args(["shim", "--probe"]).output()?;
+    let features: Vec<Feature> = serde_json::from_slice(&told.stdout)?;
+    let room = features.iter().find(|feature| feature.name == "room for compiled filters");
+    Ok(room.ok_or("no such feature")?.is_there())
 }
 
 fn with_terminal(test: &TestContainer, line: &str) -> Result<(i32, String), Stop> {

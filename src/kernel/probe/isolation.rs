@@ -25,8 +25,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(super) fn probe() -> Vec<Feature> {
     if !process::is_single_threaded() {
-        let reason = "needs a process with one thread: `berth shim --probe`";
-        return NAMES.map(|name| Feature::unknown(name, Weight::Required, reason)).into();
+        return NAMES.map(|name| Feature::unknown(name, Weight::Required, super::ONE_THREAD)).into();
     }
     let plain = |outcome: Result<(), Failure>| outcome.map(|()| String::new());
     let outcomes = [plain(namespaces()), plain(birth_in_cgroup()), overlay()];
@@ -38,7 +37,7 @@ pub(super) fn probe() -> Vec<Feature> {
 }
 
 /// Forks a child that does this, and waits for it.
-fn in_child(options: ForkOptions<'_>, work: impl FnOnce() -> bool) -> Result<(), Failure> {
+pub(super) fn in_child(options: ForkOptions<'_>, work: impl FnOnce() -> bool) -> Result<(), Failure> {
     match process::fork(options).step("fork")? {
         Forked::Child => process::exit_now(i32::from(!work())),
         Forked::Parent(child) => {

@@ -4,12 +4,16 @@
 //! they are `Unknown` and `berth shim --probe` (a process of its own) prints the whole list as JSON.
 
 mod cgroups;
+mod filters;
 mod isolation;
 mod system;
 
 use serde::{Deserialize, Serialize};
 
 pub use isolation::PLACE_PREFIX;
+
+/// Why something could not be tried here that forks.
+const ONE_THREAD: &str = "needs a process with one thread: `berth shim --probe`";
 
 /// Whether a feature is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +86,7 @@ pub fn probe() -> Vec<Feature> {
     let mut features = system::probe();
     features.extend(cgroups::probe());
     features.extend(isolation);
+    features.extend(filters::probe());
     features
 }
 
