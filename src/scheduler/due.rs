@@ -5,6 +5,7 @@
 //! restarts, clock steps and half-recorded answers. Preview and simulation walk the same slots. Nothing here knows a
 //! clock, an actor or what a schedule does.
 
+mod inside;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,6 @@ pub use plan::{Plan, Planned};
 pub const ON_TIME: Span = Span::from_secs(5 * 60);
 /// The most slots of one schedule that one call looks at; the rest comes with the next call, which is due at once.
 pub const BACKLOG_MAX: usize = 10_000;
-/// How many slots are looked at for one inside the window: more than a day has minutes.
-const WINDOW_REACH: usize = 1_500;
 
 /// Is what has to be recorded about one slot, or a row of slots, of one schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,23 +193,36 @@ pub fn coming(plan: &Plan, now: Timestamp, count: usize) -> Vec<Planned> {
 
 /// Returns the next slot of a schedule that is to run.
 pub fn next_run(plan: &Plan, now: Timestamp) -> Option<Planned> {
-    walk(plan, now).take(WINDOW_REACH).find(|planned| planned.skipped.is_none())
+    let Some(window) = plan.window else { return walk(plan, now).next() };
+    let mut from = beginning(plan, now)?;
+    loop {
+        let slot = inside::first_inside(&plan.expression, plan.zone, window, from)?;
+        match plan.slots(slot.moved(-1)).next() {
+            Some(planned) if planned.at <= now => from = slot,
+            found => return found,
+        }
+    }
 }
 
 /// Returns the first slot after `from` of a schedule whose window leaves none to run.
 pub fn never_runs(definition: &ScheduleDefinition, from: Timestamp) -> Option<Timestamp> {
     let window = definition.window?;
-    let slots = || definition.cron.slots(definition.zone, from).take(WINDOW_REACH);
-    let some = slots().any(|slot| window.contains(definition.zone, slot));
-    slots().next().filter(|_| !some)
+    let first = definition.cron.slots(definition.zone, from).next()?;
+    let some = inside::first_inside(&definition.cron, definition.zone, window, from);
+    some.is_none().then_some(first)
 }
 
 fn walk(plan: &Plan, now: Timestamp) -> impl Iterator<Item = Planned> {
+    let from = beginning(plan, now);
+    from.into_iter().flat_map(|from| plan.slots(from)).filter(move |planned| planned.at > now)
+}
+
+/// Returns the moment after which the next slots are; nothing while they wait for the clock.
+fn beginning(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     let handled = plan.reopened(now).unwrap_or_else(|| plan.handled());
     let waits = plan.doubt.is_some() && waits_for_clock(plan, now, handled);
     // A slot that has come may still wait for its jitter.
-    let from = handled.max(now.moved(-plan.jitter.as_micros()).moved(-1));
-    plan.slots(from).filter(move |planned| planned.at > now).take_while(move |_| !waits)
+    (!waits).then(|| handled.max(now.moved(-plan.jitter.as_micros()).moved(-1)))
 }
 
 /// Says whether slots are to be caught up, each in its turn, once the clock is trusted: then none may come before them.

