@@ -251,6 +251,10 @@ fn belongings(row: &mut ContainerRow, fact: &ContainerEvent) {
         ContainerEvent::DiskGrown { size } => row.configuration.limits.disk = *size,
         ContainerEvent::LimitsSet { limits } => row.configuration.limits = *limits,
         ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteRequested { name } => rename(row, name),
+        ContainerEvent::UndeleteFailed { name, .. } if row.name != *name => {
+            row.former_names.retain(|known| known != name); // it never bore the one that it was to have
+            row.name = name.clone();
+        }
         ContainerEvent::AutostartSet { autostart } => row.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => row.configuration.restart = *policy,
         ContainerEvent::HostNameSet { hostname } => row.configuration.hostname = hostname.clone(),

@@ -429,9 +429,9 @@ fn undelete(state: &Container, name: Option<&Name>, place: Option<(Option<Networ
     not_busy(state)?;
     match state.life {
         Life::Buried { .. } => {
-            let place = place.map(|(network, address)| ContainerEvent::NetworkSet { network, address });
             let requested = ContainerEvent::UndeleteRequested { name: name.unwrap_or(&record.name).clone() };
-            Ok(place.into_iter().chain([requested]).collect())
+            let place = place.map(|(network, address)| ContainerEvent::NetworkSet { network, address });
+            Ok([requested].into_iter().chain(place).collect())
         }
         Life::Purged => Err(Rejection::Purged),
         _ => Err(Rejection::NotBuried),

@@ -1,6 +1,6 @@
 //! Folds facts into the state. Judges nothing.
 
-use super::{Before, Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
+use super::{Before, Burial, Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
 use crate::domain::{Given, Notice};
 use crate::events::{Closing, ContainerEvent, DomainEvent, Exit, HoldKind, Mark, StopReason};
 use crate::types::{IdRange, Span, StreamName, Timestamp};
@@ -124,10 +124,9 @@ fn stopping(state: &Container, deadline: Timestamp, again: bool) -> Work {
 
 fn undelete(state: &mut Container, given: Given, name: &crate::types::Name) {
     let until = if let Life::Buried { until, .. } = state.life { until } else { given.at };
-    if let Some(record) = &mut state.record {
-        record.name = name.clone();
-    }
-    open(state, given, Work::Undelete { until, failing: None }, None);
+    let Some(record) = &mut state.record else { return };
+    let before = Burial { name: std::mem::replace(&mut record.name, name.clone()), place: None };
+    open(state, given, Work::Undelete { until, before: Box::new(before), failing: None }, None);
 }
 
 impl Dissolution {
@@ -142,11 +141,14 @@ fn progress(state: &mut Container, event: &ContainerEvent, given: Given) {
         return init_exited(state);
     }
     let ended = state.ended.is_some();
-    let Some(open) = &mut state.open else { return };
+    let (Some(open), Some(record)) = (&mut state.open, &state.record) else { return };
     if let ContainerEvent::StopAskedAgain { parent: Some(parent), .. } = event {
         open.joined.push((given.operation, parent.clone()));
     }
     match (&mut open.work, event) {
+        (Work::Undelete { before, failing: None, .. }, ContainerEvent::NetworkSet { .. }) => {
+            before.place = Some((record.configuration.network, record.configuration.address));
+        }
         (work @ Work::Create, ContainerEvent::CreateFailed { reason }) => {
             *work = Work::Dissolve(Dissolution::begin(Some(reason.clone())));
         }
@@ -287,7 +289,9 @@ fn record(state: &mut Container, event: &ContainerEvent) {
         ContainerEvent::DiskRemoved => record.disk = false,
         ContainerEvent::DiskGrown { size } => record.configuration.limits.disk = *size,
         ContainerEvent::LimitsSet { limits } => record.configuration.limits = *limits,
-        ContainerEvent::ContainerRenamed { name } => record.name = name.clone(),
+        ContainerEvent::ContainerRenamed { name } | ContainerEvent::UndeleteFailed { name, .. } => {
+            record.name = name.clone();
+        }
         ContainerEvent::AutostartSet { autostart } => record.configuration.autostart = *autostart,
         ContainerEvent::RestartPolicySet { policy } => record.configuration.restart = *policy,
         ContainerEvent::HostNameSet { hostname } => record.configuration.hostname = hostname.clone(),

@@ -36,9 +36,10 @@ use serde::{Deserialize, Serialize};
 use super::effect::{Answer, Ask, Asked, Effect};
 use super::{Aggregate, Given, Notice};
 use crate::events::{
-    Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity, StopReason,
+    AddressRequest, Configuration, ContainerEvent, Exit, HoldKind, InitKind, Lease, LimitChange, ProcessIdentity,
+    StopReason,
 };
-use crate::types::{Category, ContainerId, IdRange, Name, OperationId, Span, StreamName, Timestamp};
+use crate::types::{Category, ContainerId, IdRange, Name, NetworkId, OperationId, Span, StreamName, Timestamp};
 
 /// How long a container has to run for its next end to count as the first.
 pub(crate) const GOOD_RUN: Span = Span::from_secs(600);
@@ -165,8 +166,17 @@ enum Work {
     },
     Undelete {
         until: Timestamp,
+        before: Box<Burial>,
         failing: Option<String>,
     },
+}
+
+/// Is what a container was in its grave, for one that cannot come back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Burial {
+    name: Name,
+    /// The network and the address that it had, if others were chosen.
+    place: Option<(Option<NetworkId>, AddressRequest)>,
 }
 
 impl Work {
@@ -273,7 +283,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 5;
+    const STATE_SCHEMA: u32 = 6;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

@@ -13,7 +13,7 @@
 //! Every claim of a failed creation is released, asked for or not: releasing what was never held changes nothing, and an
 //! ask whose answer got lost in a crash is covered the same way.
 
-use super::{Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
+use super::{Burial, Container, Dissolution, Life, Open, Record, StopPhase, Stopping, Work};
 use crate::domain::Given;
 use crate::domain::effect::{
     Action, Answer, Ask, Due, Effect, Facts, HostEffect, InitSignal, Outcome, Report, RunSpecification, Step,
@@ -319,11 +319,16 @@ fn released(open: &Open, step: Step) -> Vec<ContainerEvent> {
             vec![ContainerEvent::NameReleased, ContainerEvent::CreateUndone { reason: reason.clone() }]
         }
         (RELEASE_NAME, Work::Dissolve(_)) => vec![ContainerEvent::NameReleased, ContainerEvent::ContainerPurged],
-        (RELEASE_NAME, Work::Undelete { failing: Some(reason), .. }) => {
-            vec![ContainerEvent::NameReleased, ContainerEvent::UndeleteFailed { reason: reason.clone() }]
-        }
+        (RELEASE_NAME, Work::Undelete { before, failing: Some(reason), .. }) => stays_buried(before, reason),
         _ => vec![],
     }
+}
+
+/// Gives a container in its grave back what it had before somebody wanted it otherwise.
+fn stays_buried(before: &Burial, reason: &str) -> Vec<ContainerEvent> {
+    let place = before.place.map(|(network, address)| ContainerEvent::NetworkSet { network, address });
+    let failed = ContainerEvent::UndeleteFailed { name: before.name.clone(), reason: reason.to_owned() };
+    [ContainerEvent::NameReleased].into_iter().chain(place).chain([failed]).collect()
 }
 
 fn needs_address(state: &Container) -> bool {

@@ -13,7 +13,8 @@ use crate::events::{
     ProcessIdentity, RestartPolicy, StopReason,
 };
 use crate::types::{
-    Category, ContainerId, HostName, Managed, Name, OperationId, Size, Span, StreamName, TemplateId, Timestamp,
+    Category, ContainerId, HostName, Managed, Name, NetworkId, OperationId, Size, Span, StreamName, TemplateId,
+    Timestamp,
 };
 
 fn id() -> ContainerId {
@@ -595,11 +596,44 @@ fn it_should_lie_in_its_grave_until_its_time_is_over() {
     let nowhere = ContainerEvent::NetworkSet { network: None, address: AddressRequest::Auto };
     let place = Some((None, AddressRequest::Auto));
     let mut back = history.clone();
-    back.extend([nowhere.clone(), requested.clone()]);
+    back.extend([requested.clone(), nowhere.clone()]);
     when(back, report("claim-name", Outcome::Answered(Answer::Accepted)))
         .then([ContainerEvent::NameClaimed, ContainerEvent::ContainerUndeleted]);
-    when(history.clone(), Command::Undelete { name: None, place }).then([nowhere, requested]).owing(Some("claim-name"));
+    when(history.clone(), Command::Undelete { name: None, place }).then([requested, nowhere]).owing(Some("claim-name"));
     when(history, Command::Purge).then([ContainerEvent::PurgeRequested]).owing(Some("remove-disk"));
+}
+
+#[test]
+fn it_should_be_as_it_was_once_it_could_not_come_back() {
+    let mut history = stopped();
+    let until = Timestamp::from_micros(61_000_000);
+    history.extend([
+        ContainerEvent::DeleteRequested { until },
+        ContainerEvent::AddressReleased,
+        ContainerEvent::NameReleased,
+        ContainerEvent::ContainerBuried { until },
+    ]);
+    let buried = given::<Container>(history.clone()).state();
+    let before = buried.record.as_ref().map(|record| record.configuration.clone()).unwrap();
+    let other: Name = "other".parse().unwrap();
+    history.extend([
+        ContainerEvent::UndeleteRequested { name: other.clone() },
+        ContainerEvent::NetworkSet { network: Some(NetworkId::derived("other")), address: AddressRequest::Auto },
+        ContainerEvent::NameClaimed,
+    ]);
+    when(history.clone(), report("lease-address", Outcome::Failed(Failure::permanent("full"))))
+        .then([ContainerEvent::UndeleteFailing { reason: "full".to_owned() }])
+        .owing(Some("release-name"));
+    history.push(ContainerEvent::UndeleteFailing { reason: "full".to_owned() });
+    let facts = [
+        ContainerEvent::NameReleased,
+        ContainerEvent::NetworkSet { network: before.network, address: before.address },
+        ContainerEvent::UndeleteFailed { name: name(), reason: "full".to_owned() },
+    ];
+    when(history.clone(), report("release-name", Outcome::Answered(Answer::Accepted))).then(facts.clone());
+    history.extend(facts);
+    let record = given::<Container>(history).state().record.unwrap();
+    assert_eq!((record.name, record.configuration), (name(), before));
 }
 
 #[test]
@@ -614,7 +648,7 @@ fn it_should_lie_as_long_again_once_somebody_could_not_have_it_back() {
     assert_eq!(due(&state), Some(Action::Wake(Due::Trusted(until))));
     state.evolve(&ContainerEvent::UndeleteRequested { name: name() }, given(5_000_000));
     state.evolve(&ContainerEvent::UndeleteFailing { reason: "taken".to_owned() }, given(5_000_000));
-    state.evolve(&ContainerEvent::UndeleteFailed { reason: "taken".to_owned() }, given(5_000_000));
+    state.evolve(&ContainerEvent::UndeleteFailed { name: name(), reason: "taken".to_owned() }, given(5_000_000));
     assert_eq!(due(&state), Some(Action::Wake(Due::Trusted(Timestamp::from_micros(65_000_000)))));
 }
 

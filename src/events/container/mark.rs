@@ -68,7 +68,7 @@ fn closes(event: &ContainerEvent) -> Option<Closing> {
         | ContainerEvent::ResumeFailed { reason }
         | ContainerEvent::LimitChangeFailed { reason }
         | ContainerEvent::RenameFailed { reason }
-        | ContainerEvent::UndeleteFailed { reason } => Closing::Failed { reason: reason.clone() },
+        | ContainerEvent::UndeleteFailed { reason, .. } => Closing::Failed { reason: reason.clone() },
         ContainerEvent::OperationCalledOff { .. } => Closing::Cancelled,
         ContainerEvent::StopStuck { reason }
         | ContainerEvent::PurgeStuck { reason }

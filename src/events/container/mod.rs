@@ -333,7 +333,7 @@ pub enum ContainerEvent {
         /// Until when it can be taken back.
         until: Timestamp,
     },
-    /// Which network it is in from its return on, and at which address, was chosen anew.
+    /// Which network it is in from its return on, and at which address, was chosen anew, or is again what it was.
     NetworkSet {
         /// The network, or none.
         network: Option<NetworkId>,
@@ -352,8 +352,10 @@ pub enum ContainerEvent {
         /// Why.
         reason: String,
     },
-    /// It stays in its grave.
+    /// It stays in its grave, as it was.
     UndeleteFailed {
+        /// Under which name.
+        name: Name,
         /// Why.
         reason: String,
     },

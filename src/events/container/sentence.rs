@@ -129,7 +129,7 @@ fn plain(event: &ContainerEvent) -> String {
         ContainerEvent::UndeleteRequested { .. } => ("return from the grave requested", None),
         ContainerEvent::ContainerUndeleted => ("taken back from the grave", None),
         ContainerEvent::UndeleteFailing { reason } => ("cannot come back, undoing", Some(reason)),
-        ContainerEvent::UndeleteFailed { reason } => ("stays in its grave", Some(reason)),
+        ContainerEvent::UndeleteFailed { reason, .. } => ("stays in its grave", Some(reason)),
         ContainerEvent::PurgeRequested => ("purge requested", None),
         ContainerEvent::ContainerPurged => ("purged", None),
         ContainerEvent::PurgeStuck { reason } => ("purge stuck", Some(reason)),

@@ -197,10 +197,12 @@ fn a_row_tells_the_same_end_of_a_grave_as_the_rule_after_it_could_not_be_taken_b
     append(&store, &key, "delete", &ContainerEvent::ContainerBuried { until });
     let first = row().deleted_at.unwrap();
     let length = until.since(first);
-    let again = ContainerEvent::UndeleteFailed { reason: "the name is taken".to_owned() };
+    append(&store, &key, "undelete", &ContainerEvent::UndeleteRequested { name: name("other") });
+    let again = ContainerEvent::UndeleteFailed { name: name("web"), reason: "the name is taken".to_owned() };
     let position = append(&store, &key, "undelete", &again);
     let row = row();
     assert!(row.deleted_at.unwrap() > first);
     assert_eq!(row.deleted_until.unwrap().since(row.deleted_at.unwrap()), length);
     assert_eq!(row.deleted_position, Some(position));
+    assert_eq!((row.name, row.former_names), (name("web"), vec![]), "it is called as it was");
 }
