@@ -30,7 +30,10 @@ pub trait Host: Send + Sync + 'static {
     fn observe(&self, container: ContainerId) -> Observation;
 
     /// Lists the containers of which anything is left in the kernel.
-    fn observed(&self) -> Vec<ContainerId>;
+    ///
+    /// # Errors
+    /// Nobody can tell.
+    fn observed(&self) -> Result<Vec<ContainerId>, Failure>;
 
     /// Keeps what was done to a container without a record, for as long as the boot lasts; nothing forgets it.
     ///

@@ -220,10 +220,10 @@ impl Host for SimulatedHost {
         if left { Observation::Remains } else { Observation::Absent }
     }
 
-    fn observed(&self) -> Vec<ContainerId> {
+    fn observed(&self) -> Result<Vec<ContainerId>, Failure> {
         let world = lock(&self.world);
         let keys = world.marks.keys().filter_map(|key| key.strip_prefix("running/"));
-        keys.filter_map(|key| key.parse().ok()).collect()
+        Ok(keys.filter_map(|key| key.parse().ok()).collect())
     }
 
     fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure> {

@@ -108,16 +108,28 @@ pub struct Renewed {
 pub fn strip(root: BorrowedFd<'_>) -> Stripped {
     let mut stripped = Stripped::default();
     for kind in KINDS {
-        for path in kind.places.iter().flat_map(|place| found(root, place)) {
-            let taken = Taken { name: kind.name, path };
-            match take(root, kind, &taken.path) {
-                Ok(true) => stripped.taken.push(taken),
-                Ok(false) => {}
-                Err(error) => stripped.left.push((taken, error)),
+        for place in kind.places {
+            match found(root, place) {
+                Ok(paths) => paths.into_iter().for_each(|path| stripped.take(root, kind, path)),
+                Err(error) => {
+                    let place = Taken { name: kind.name, path: place.as_bytes().to_vec() };
+                    stripped.left.push((place, error));
+                }
             }
         }
     }
     stripped
+}
+
+impl Stripped {
+    fn take(&mut self, root: BorrowedFd<'_>, kind: &Kind, path: Vec<u8>) {
+        let taken = Taken { name: kind.name, path };
+        match take(root, kind, &taken.path) {
+            Ok(true) => self.taken.push(taken),
+            Ok(false) => {}
+            Err(error) => self.left.push((taken, error)),
+        }
+    }
 }
 
 /// Makes a system that never ran one of its own.
@@ -141,14 +153,17 @@ pub fn shown(path: &[u8]) -> String {
 }
 
 /// Returns what is at a place of the table, as paths without links.
-fn found(root: BorrowedFd<'_>, place: &str) -> Vec<Vec<u8>> {
+///
+/// # Errors
+/// What is in a directory cannot be told.
+fn found(root: BorrowedFd<'_>, place: &str) -> io::Result<Vec<Vec<u8>>> {
     let (directory, pattern) = place.rsplit_once('/').unwrap_or(("", place));
     let mut paths: Vec<Vec<u8>> = match pattern.split_once('*') {
         None => vec![place.as_bytes().to_vec()],
         Some((start, end)) => {
-            let listed = resolve(root, directory.as_bytes())
-                .and_then(|(path, _)| open_beneath(root, &path, Access::Directory).ok())
-                .and_then(|opened| names(opened.as_fd()).ok());
+            let directory_there = resolve(root, directory.as_bytes())
+                .and_then(|(path, _)| open_beneath(root, &path, Access::Directory).ok());
+            let listed = directory_there.map(|opened| names(opened.as_fd())).transpose()?;
             let fits = |name: &Vec<u8>| {
                 name.len() >= start.len() + end.len()
                     && name.starts_with(start.as_bytes())
@@ -158,7 +173,7 @@ fn found(root: BorrowedFd<'_>, place: &str) -> Vec<Vec<u8>> {
         }
     };
     paths.sort();
-    paths.iter().filter_map(|path| resolve(root, path).map(|(path, _)| path)).collect()
+    Ok(paths.iter().filter_map(|path| resolve(root, path).map(|(path, _)| path)).collect())
 }
 
 /// Takes one thing out; tells whether there was anything to take.

@@ -75,8 +75,9 @@ pub(crate) fn strike(instance: &str) {
     let register = Path::new(REGISTER);
     let _ = fs::remove_file(place_of(instance));
     let is_entry = |name: std::ffi::OsString| Path::new(&name).extension().is_some_and(|end| end == "json");
-    let mut left = fs::read_dir(register).into_iter().flatten().flatten();
-    if !left.any(|entry| is_entry(entry.file_name())) {
+    // Where it cannot be read, others may be there, whose lock it is too.
+    let left = fs::read_dir(register).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    if left.is_ok_and(|left| !left.iter().any(|entry| is_entry(entry.file_name()))) {
         let _ = fs::remove_file(register.join("lock"));
         let _ = fs::remove_dir(register);
         let _ = register.parent().map(fs::remove_dir); // what is not empty stays

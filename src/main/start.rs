@@ -80,7 +80,11 @@ pub(crate) async fn introduce(registry: &Arc<Registry>, setup: &Setup) {
 /// free by that log, and given to others.
 pub(crate) async fn end_unknown(registry: &Arc<Registry>) {
     let (house, own) = (Arc::clone(registry.house()), own_stream(registry));
-    for container in house.host.observed() {
+    let observed = house.host.observed().unwrap_or_else(|failure| {
+        tracing::error!(%failure, "whether containers run that the log does not know is not known");
+        vec![]
+    });
+    for container in observed {
         let stream = StreamName::new(Category::Container, container);
         if !house.store.read_stream(&stream, Version::default(), 1).is_ok_and(|events| events.is_empty()) {
             continue;

@@ -259,7 +259,7 @@ impl Host for MortalHost {
         self.inner.observe(container)
     }
 
-    fn observed(&self) -> Vec<ContainerId> {
+    fn observed(&self) -> Result<Vec<ContainerId>, Failure> {
         self.inner.observed()
     }
 

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::failure::cannot;
 use super::host::LinuxHost;
+use super::listing::entries;
 use super::restore::from_the_root;
 use super::stores::repository_failure;
 use super::supervisor::shim_failure;
@@ -122,11 +123,8 @@ impl Access for LinuxHost {
 
     fn kept_commands(&self) -> Result<Vec<Fingerprint>, Failure> {
         let folder = self.options.paths.commands();
-        let names = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            listed => listed.map_err(cannot("list", folder.display()))?,
-        };
-        Ok(names.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+        let kept = entries(&folder).map_err(cannot("list", folder.display()))?;
+        Ok(kept.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
     fn forget_command(&self, fingerprint: Fingerprint) -> Result<(), Failure> {

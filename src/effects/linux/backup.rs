@@ -138,7 +138,7 @@ impl LinuxHost {
         let root = std::os::fd::AsFd::as_fd(&upper);
         crate::sys::fs::sync_file_system(root).map_err(cannot("sync", "the container's disk"))?;
         let always = match &kept.freeze {
-            Some(_) => self.mapped_inodes(container, root),
+            Some(_) => self.mapped_inodes(container, root)?,
             None => HashSet::new(),
         };
         let report = kept.session.frozen_pass(root, &always, &mut |counters| {
@@ -149,9 +149,15 @@ impl LinuxHost {
     }
 
     /// A store to a page of a shared writable mapping moves no time stamp before it is written back: read those again.
-    fn mapped_inodes(&self, container: ContainerId, upper: std::os::fd::BorrowedFd<'_>) -> HashSet<u64> {
-        let Ok(Some(cgroup)) = self.cgroup(container) else { return HashSet::new() };
-        shared_mappings(cgroup.unified_path(), upper)
+    fn mapped_inodes(
+        &self,
+        container: ContainerId,
+        upper: std::os::fd::BorrowedFd<'_>,
+    ) -> Result<HashSet<u64>, Failure> {
+        let Some(cgroup) = self.cgroup(container)? else { return Ok(HashSet::new()) };
+        let unknown =
+            |error| Failure::transient(format!("cannot tell what the container writes through mappings: {error}"));
+        shared_mappings(cgroup.unified_path(), upper).map_err(unknown)
     }
 
     fn thawed(&self, run: RunId, container: ContainerId) -> Result<Facts, Failure> {

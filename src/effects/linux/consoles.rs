@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::host::LinuxHost;
+use super::listing::entries;
 use super::observe::STARTED_FILE;
 use super::paths::ensure_directory;
 use crate::shim::protocol::SPEC_FILE;
@@ -82,11 +83,7 @@ fn run_of(runtime: &Path) -> io::Result<Option<String>> {
 
 /// Returns the logs in a folder, the oldest first.
 fn kept(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        other => other?,
-    };
-    let mut logs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut logs: Vec<_> = entries(folder)?.into_iter().map(|entry| entry.path()).collect();
     logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     logs.sort();
     Ok(logs)

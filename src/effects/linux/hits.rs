@@ -63,7 +63,8 @@ impl Watched {
         self.next = now + ROUND;
         let (kills, refused) = self.group.hits();
         let is_full = self.disk.as_deref().and_then(fullness);
-        let seen = Seen { kills: kills.unwrap_or(0), refused: refused.unwrap_or(0), is_full };
+        let known = self.bounds.told; // what cannot be read now has not become less
+        let seen = Seen { kills: kills.unwrap_or(known.kills), refused: refused.unwrap_or(known.refused), is_full };
         let told = self.bounds.pass(seen, now)?;
         let hits = hits_of(told.kills, told.refused, told.is_full, Some(&self.group), &self.init);
         Some(Change::Counted { container: self.container, init: self.init.clone(), hits: Box::new(hits) })

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backup::Run;
+use super::failure::cannot;
+use super::listing::entries;
 use super::network::Networks;
 use super::paths::StatePaths;
 use super::ready::Ready;
@@ -80,7 +82,7 @@ impl LinuxHost {
             inbox: Mutex::new(inbox),
         });
         host.dismiss_reached();
-        for container in host.observed() {
+        for container in host.observed()? {
             host.watch(container, None);
         }
         // Without root nothing is started.
@@ -131,7 +133,7 @@ impl LinuxHost {
                 return Ok(Facts::Network { shortcomings });
             }
             HostEffect::EnsureNetwork { network, bridge, subnet } if step == "ports" => {
-                self.ensure_ports(*network, bridge, *subnet);
+                self.ensure_ports(*network, bridge, *subnet)?;
             }
             HostEffect::EnsureNetworkGone { bridge, .. } if step == "bridge" => {
                 self.networks.ensure_network_gone(bridge)?;
@@ -180,10 +182,10 @@ impl Host for LinuxHost {
         self.look(container)
     }
 
-    fn observed(&self) -> Vec<ContainerId> {
+    fn observed(&self) -> Result<Vec<ContainerId>, Failure> {
         let folder = self.options.paths.runtime().join("containers");
-        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+        let found = entries(&folder).map_err(cannot("list", folder.display()))?;
+        Ok(found.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
     fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ use crate::sys::process::effective_user;
 use crate::sys::xattr;
 
 use super::failure::{cancelled, cannot};
+use super::listing::entries;
 use super::template::Watch;
 use super::template::copier::copy_content;
 use super::template::writer::{Attributes, TreeWriter};
@@ -174,8 +175,9 @@ impl<'a, 'w> Building<'a, 'w> {
     /// update-alternatives(1) makes `/usr/bin/awk` and the like outside of any package.
     fn alternatives(&mut self) -> Result<(), Failure> {
         let database = self.host.join("var/lib/dpkg/alternatives");
-        for entry in fs::read_dir(database).into_iter().flatten().flatten() {
-            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+        for entry in entries(&database).map_err(cannot("list", database.display()))? {
+            let path = entry.path();
+            let text = fs::read_to_string(&path).map_err(cannot("read", path.display()))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let mut lines = text.lines().skip(1);
             let mut pairs = vec![(name, lines.next().unwrap_or_default().to_owned())];

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::firewall;
+use super::listing::known_entries;
 use super::network::{Networks, drop_ins, links_of};
 use crate::kernel::cgroup::{self, Walk};
 use crate::sys::loop_device::{self, LoopDevice};
@@ -63,8 +64,7 @@ fn digits_of(text: &str) -> Option<String> {
 }
 
 fn names_in(folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    known_entries(Path::new(folder)).into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 impl Instance<'_> {
@@ -193,8 +193,9 @@ fn is_below(word: &[u8], folder: &Path) -> bool {
 fn topmost_groups(fits: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     let (mut found, mut folders) = (vec![], vec![PathBuf::from(CGROUPS)]);
     while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        for entry in
+            known_entries(&folder).into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        {
             let is_one = entry.file_name().to_str().is_some_and(fits);
             if is_one { &mut found } else { &mut folders }.push(entry.path());
         }
@@ -209,7 +210,7 @@ fn empty(group: &Path) -> io::Result<()> {
     let Some(mut walk) = Walk::at(group, usize::MAX)? else { return Ok(()) };
     loop {
         walk.write("freezer.state", "THAWED");
-        let text = walk.read("cgroup.procs").unwrap_or_default();
+        let text = walk.read("cgroup.procs")?.unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).for_each(end);
         if walk.down()?.is_none() {
             return Ok(());

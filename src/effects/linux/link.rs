@@ -50,8 +50,11 @@ impl LinuxHost {
 
     /// Connects the running containers of a network again: with their bridge their ports were lost, with its rules their
     /// leases. One that ends meanwhile is nobody's loss.
-    pub(super) fn ensure_ports(&self, network: NetworkId, bridge: &str, subnet: Subnet) {
-        for (container, link) in self.links_of(network, bridge, subnet) {
+    ///
+    /// # Errors
+    /// Nobody can tell which run.
+    pub(super) fn ensure_ports(&self, network: NetworkId, bridge: &str, subnet: Subnet) -> Result<(), Failure> {
+        for (container, link) in self.links_of(network, bridge, subnet)? {
             let Observation::Running { init, .. } = self.look(container) else { continue };
             match self.networks.ensure_link(&link.lease, init.pid, &link.port) {
                 Ok(warnings) => {
@@ -62,6 +65,7 @@ impl LinuxHost {
                 Err(failure) => tracing::warn!(%container, %failure, "not connected again"),
             }
         }
+        Ok(())
     }
 
     /// Names what is missing of a network on this host, the ports of running containers among it.
@@ -76,7 +80,7 @@ impl LinuxHost {
         rules: bool,
     ) -> Result<Vec<String>, Failure> {
         let running = |container| matches!(self.look(container), Observation::Running { .. });
-        let links = self.links_of(network, bridge, subnet).into_iter().filter(|(container, _)| running(*container));
+        let links = self.links_of(network, bridge, subnet)?.into_iter().filter(|(container, _)| running(*container));
         let ports: Vec<String> = links.map(|(_, link)| link.port).collect();
         self.networks.missing(network, bridge, subnet, &ports, rules)
     }
@@ -89,7 +93,7 @@ impl LinuxHost {
         self.networks.shortcomings(bridge, subnet)
     }
 
-    fn links_of(&self, network: NetworkId, bridge: &str, subnet: Subnet) -> Vec<(ContainerId, Link)> {
+    fn links_of(&self, network: NetworkId, bridge: &str, subnet: Subnet) -> Result<Vec<(ContainerId, Link)>, Failure> {
         let link = |container| match record::read::<Link>(&self.runtime_of(container), LINK_FILE) {
             Ok(link) => link.filter(|link| link.lease.bridge == bridge),
             Err(error) => {
@@ -97,7 +101,8 @@ impl LinuxHost {
                 self.link_as_ordered(container, network, bridge, subnet)
             }
         };
-        self.observed().into_iter().filter_map(|container| Some((container, link(container)?))).collect()
+        let observed = self.observed()?;
+        Ok(observed.into_iter().filter_map(|container| Some((container, link(container)?))).collect())
     }
 
     /// Makes the record of a link anew, for a container of this network: all of it follows from its address.

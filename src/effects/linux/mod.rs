@@ -19,6 +19,7 @@ pub mod host_template;
 mod inside;
 pub mod leftovers;
 mod link;
+mod listing;
 mod mapped;
 pub mod network;
 mod observe;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::cannot;
 use super::host::LinuxHost;
+use super::listing::known_entries;
 use super::paths::ensure_directory;
 use super::stop::{dismiss, remove_folder};
 use super::supervisor::{Supervisor, control_socket, shim_failure};
@@ -116,8 +117,8 @@ impl LinuxHost {
 
     /// Lets go of what an earlier daemon reached when it died: nobody has a use for it any more.
     pub(super) fn dismiss_reached(&self) {
-        let left = std::fs::read_dir(self.options.paths.runtime().join(DISKS)).into_iter().flatten().flatten();
-        for directory in left.map(|entry| entry.path()) {
+        let left = known_entries(&self.options.paths.runtime().join(DISKS));
+        for directory in left.iter().map(std::fs::DirEntry::path) {
             if let Err(failure) = dismiss(&directory).and_then(|()| remove_folder(&directory)) {
                 tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
             }

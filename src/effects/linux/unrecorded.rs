@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::failure::cannot;
+use super::listing::known_entries;
 use super::paths::ensure_directory;
 use crate::domain::effect::Failure;
 use crate::sys::durable;
@@ -25,15 +26,7 @@ pub(super) fn keep(folder: &Path, container: ContainerId, deed: Option<&[u8]>) -
 
 /// Lists what is kept; what cannot be read is told.
 pub(super) fn kept(folder: &Path) -> Vec<(ContainerId, Vec<u8>)> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return vec![],
-        entries => entries.and_then(Iterator::collect::<io::Result<Vec<_>>>),
-    };
-    let entries = entries.unwrap_or_else(|error| {
-        tracing::error!(folder = %folder.display(), %error, "which stops were made without a record is not known");
-        vec![]
-    });
-    entries.into_iter().filter_map(|entry| read(&entry.path())).collect()
+    known_entries(folder).into_iter().filter_map(|entry| read(&entry.path())).collect()
 }
 
 fn read(path: &Path) -> Option<(ContainerId, Vec<u8>)> {

@@ -217,7 +217,7 @@ impl Cgroup {
         let pid = pid.to_string();
         let mut walk = Walk::at(&self.unified, guard::DEPTH_MAX)?.ok_or(io::ErrorKind::NotFound)?;
         loop {
-            let processes = walk.read("cgroup.procs").unwrap_or_default();
+            let processes = walk.read("cgroup.procs")?.unwrap_or_default();
             if processes.lines().any(|line| line == pid) {
                 return walk.here()?.try_clone_to_owned();
             }

@@ -1,5 +1,6 @@
 //! The unified tree: on a pure v2 host it carries the limits too.
 
+use std::io;
 use std::path::Path;
 
 use super::limits::{Limits, in_use};
@@ -119,19 +120,27 @@ pub(super) fn oom_kills(group: &Path) -> Option<u64> {
 }
 
 /// Returns how often the group's own limit refused a process. A kernel before 6.11 counts that with the group of the
-/// process that wanted one, so there those below are added up, as many as a container may have.
+/// process that wanted one, so there those below are added up, as many as a container may have. Nothing where
+/// one of them cannot be read: a part of the sum would pass for the whole.
 pub(super) fn pids_refused(group: &Path) -> Option<u64> {
     if let Ok(own) = tree::read(group, "pids.events.local") {
         return field(&own, "max");
     }
-    let mut sum = field(&tree::read(group, "pids.events").ok()?, "max")?;
-    let mut walk = Walk::at(group, guard::DEPTH_MAX).ok()??;
+    let own = field(&tree::read(group, "pids.events").ok()?, "max")?;
+    Some(own.saturating_add(refused_below(group).ok()?))
+}
+
+fn refused_below(group: &Path) -> io::Result<u64> {
+    let Some(mut walk) = Walk::at(group, guard::DEPTH_MAX)? else { return Ok(0) };
+    let mut sum = 0_u64;
     for _ in 0..guard::GROUPS_MAX {
-        let Ok(Some(())) = walk.down() else { break };
-        let below = walk.read("pids.events").and_then(|text| field(&text, "max"));
+        if walk.down()?.is_none() {
+            break;
+        }
+        let below = walk.read("pids.events")?.and_then(|text| field(&text, "max"));
         sum = sum.saturating_add(below.unwrap_or(0));
     }
-    Some(sum)
+    Ok(sum)
 }
 
 #[cfg(test)]
@@ -140,6 +149,16 @@ mod tests {
 
     use super::*;
     use crate::sys::fs::{DirectoryStack, create_file, make_directory, open_root, write_at};
+
+    #[test]
+    fn a_group_that_cannot_be_read_makes_the_sum_unknown_and_one_without_a_count_does_not() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("pids.events"), "max 2\n").unwrap();
+        std::fs::create_dir(place.path().join("bare")).unwrap();
+        assert_eq!(pids_refused(place.path()), Some(2));
+        std::fs::create_dir_all(place.path().join("odd/pids.events")).unwrap();
+        assert_eq!(pids_refused(place.path()), None);
+    }
 
     #[test]
     fn refusals_in_groups_that_a_container_nests_deeper_than_a_stack_are_added_up_within_bounds() {

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use crate::sys::fs::{self, Access, DirectoryStack, directories, open_beneath, open_root, unlink_directory};
 
+/// EOPNOTSUPP: a threaded group was asked for its processes (cgroups kernel doc, "Threads").
+const NOT_OF_THIS_KIND: i32 = 95;
+
 /// What a step came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
@@ -87,10 +90,17 @@ impl Walk {
         self.stack.top()
     }
 
-    /// Reads a file of the present group; nothing where that cannot be.
-    pub fn read(&mut self, file: &str) -> Option<String> {
-        let opened = open_beneath(self.here().ok()?, file.as_bytes(), Access::Read).ok()?;
-        io::read_to_string(fs::into_file(opened)).ok()
+    /// Reads a file of the present group; nothing where the group is gone or has no such file, or none for its kind: the
+    /// processes of a threaded group are told by the one above.
+    ///
+    /// # Errors
+    /// What the kernel says of a file that is there.
+    pub fn read(&mut self, file: &str) -> io::Result<Option<String>> {
+        let opened = self.here().and_then(|group| open_beneath(group, file.as_bytes(), Access::Read));
+        match opened.and_then(|opened| io::read_to_string(fs::into_file(opened))) {
+            Err(error) if is_gone(&error) || error.raw_os_error() == Some(NOT_OF_THIS_KIND) => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Writes a file of the present group, if it has it.

@@ -31,7 +31,7 @@ pub(super) fn wanted(root: BorrowedFd<'_>) -> Vec<Vec<String>> {
     let wanted = MAKERS.iter().filter(|maker| {
         is_program(root, maker.server)
             && is_program(root, maker.argv[0].trim_start_matches('/'))
-            && super::found(root, maker.makes).is_empty()
+            && super::found(root, maker.makes).is_ok_and(|made| made.is_empty())
     });
     wanted.map(|maker| maker.argv.iter().map(|&word| word.to_owned()).collect()).collect()
 }
