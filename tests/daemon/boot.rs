@@ -8,7 +8,57 @@ use crate::check;
 use crate::fixture::Node;
 use crate::harness::{Outcome, need, remains};
 
-pub const TESTS: &[crate::harness::Test] = &[("a boot interrupts what ran and starts what starts with the node", boot)];
+pub const TESTS: &[crate::harness::Test] = &[
+    ("a boot interrupts what ran and starts what starts with the node", boot),
+    ("what starts with the node does so though its restore in place was interrupted", restoring),
+];
+
+/// Ends the daemon and whatever a boot takes: every process, mount, group, link and the whole of /run. Then it starts under
+/// another boot id.
+fn reboot(node: &mut Node) -> Outcome {
+    node.kill()?;
+    remains::sweep(&node.instance());
+    let other = node.place.join("boot_id");
+    fs::write(&other, "11111111-2222-4333-8444-555555555555\n")?;
+    // A user namespace may mount a /proc of its own only where one is wholly visible, so another one stands beside.
+    let proc = node.place.join("proc");
+    fs::create_dir_all(&proc)?;
+    let (proc, other) = (proc.display(), other.display());
+    let bind =
+        format!("mount -t proc proc {proc} && mount --bind {other} /proc/sys/kernel/random/boot_id && exec \"$@\"");
+    node.wrapper = ["unshare", "-m", "sh", "-c", &bind, "sh"].map(str::to_owned).to_vec();
+    node.start()
+}
+
+/// One of them is interrupted while its files are written, one while it is being stopped so that they may change places.
+fn restoring() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let mut node = Node::begin("boot-restore")?;
+    node.template()?;
+    node.must(&["store", "create", "main", &node.place.join("store").to_string_lossy()])?;
+    let create = ["container", "create", "--template", "bb", "--disk", "400M", "--autostart", "--start"];
+    let deaf = ["stops", "--", "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"];
+    node.must(&[create.as_slice(), &deaf].concat())?;
+    node.must(&[create.as_slice(), &["writes"]].concat())?;
+    node.must(&["exec", "writes", "--", "sh", "-c", "dd if=/dev/urandom of=/srv-file bs=1M count=100"])?;
+    for name in ["stops", "writes"] {
+        node.must(&["backup", "run", name])?;
+    }
+    node.must(&["backup", "restore", "stops@latest", "--in-place", "-y", "--no-wait"])?;
+    node.wait_for("stops", |row| row["operation"]["verb"] == "stop")?;
+    node.must(&["backup", "restore", "writes@latest", "--in-place", "-y", "--no-wait"])?;
+    reboot(&mut node)?;
+    for name in ["stops", "writes"] {
+        node.wait_for(name, |row| row["state"] == "running" && row["operation"].is_null())?;
+    }
+    node.settle()?;
+    let restores = node.api().items("/v1/restores")?;
+    check!(restores.iter().all(|row| row["state"] == "done"), "{restores:#?}");
+    for name in ["stops", "writes"] {
+        check!(node.container(name)?["state"] == "running", "{name} is down");
+    }
+    node.finish()
+}
 
 fn boot() -> Outcome {
     need(&["start-containers", "loop devices", "mkfs.ext4"])?;
@@ -22,19 +72,7 @@ fn boot() -> Outcome {
     node.must(&[create.as_slice(), &["auto", "--autostart"]].concat())?;
     node.must(&[create.as_slice(), &["still"]].concat())?;
     let boots = node.container("ran")?["init"]["boot"].clone();
-    node.kill()?;
-    // What a boot takes: every process, mount, group, link and the whole of /run.
-    remains::sweep(&node.instance());
-    let other = node.place.join("boot_id");
-    fs::write(&other, "11111111-2222-4333-8444-555555555555\n")?;
-    // A user namespace may mount a /proc of its own only where one is wholly visible, so another one stands beside.
-    let proc = node.place.join("proc");
-    fs::create_dir_all(&proc)?;
-    let (proc, other) = (proc.display(), other.display());
-    let bind =
-        format!("mount -t proc proc {proc} && mount --bind {other} /proc/sys/kernel/random/boot_id && exec \"$@\"");
-    node.wrapper = ["unshare", "-m", "sh", "-c", &bind, "sh"].map(str::to_owned).to_vec();
-    node.start()?;
+    reboot(&mut node)?;
     let stopped = |row: &Value| row["state"] == "stopped" && row["operation"].is_null();
     for name in ["ran", "ran-paused", "still"] {
         let row = node.container(name)?;
