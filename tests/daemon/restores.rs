@@ -4,10 +4,12 @@ use std::fs;
 
 use crate::check;
 use crate::fixture::Node;
+use crate::full::small_ext4;
 use crate::harness::{Outcome, Stop, Test, need};
 
 pub const TESTS: &[Test] = &[
     ("many small files are refused before a restore in place fills the disk with them", small_files),
+    ("a restore in place does not take the last room of the host", host_room),
     ("a restore in place is settled before the next, and leaves stopped what was paused", in_place),
     ("what could not be written into a directory is told, and nothing written is a failure", partly),
 ];
@@ -45,6 +47,24 @@ fn small_files() -> Outcome {
     node.must(&["backup", "restore", "c1@latest", "--in-place", "-y"])?;
     node.must(&["backup", "restore", "c1@latest", "--to", "c2"])?;
     node.finish()
+}
+
+fn host_room() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let mut node = Node::new("host-room")?;
+    let mounted = small_ext4(&node, "1400M")?;
+    node.start()?;
+    node.template()?;
+    node.must(&["store", "create", "main", &node.place.join("store").to_string_lossy()])?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk", "2G", "--start"])?;
+    node.must(&["exec", "c1", "--", "sh", "-c", "dd if=/dev/zero of=/large bs=1M count=500 && sync"])?;
+    node.must(&["backup", "run", "c1"])?;
+    let answer = node.berth(&["backup", "restore", "c1@latest", "--in-place", "-y"])?;
+    check!(answer.code == 1 && answer.err.contains("make room where the disks lie"), "{answer:?}");
+    check!(node.container("c1")?["rest"] == "running", "it stands still");
+    let finished = node.finish();
+    drop(mounted);
+    finished
 }
 
 fn in_place() -> Outcome {

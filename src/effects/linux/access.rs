@@ -160,7 +160,7 @@ fn draw() -> Result<[u8; 16], Failure> {
 }
 
 /// Returns the bytes a file takes on the host.
-fn allocated(path: &Path) -> Option<u64> {
+pub(super) fn allocated(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|metadata| metadata.blocks() * 512)
 }
 

@@ -20,7 +20,7 @@ use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
 use crate::repository::{IdMap, Outward, Pattern, RestoreOptions, RestoreReport, View, strip};
 use crate::sys::fs::{self as sysfs, Access, FileKind};
-use crate::types::{BackupId, RunId, Size, StoreId};
+use crate::types::{BackupId, ContainerId, RunId, Size, StoreId};
 
 /// How many of the entries that could not be restored are named.
 const NAMED_MAX: usize = 3;
@@ -42,7 +42,7 @@ impl LinuxHost {
     ) -> Result<Facts, Failure> {
         match effect {
             HostEffect::RestoreFiles { run, backup, store, container } => {
-                self.restore_files(&self.reach(*container)?, *run, (*store, *backup), context)
+                self.restore_files(*container, *run, (*store, *backup), context)
             }
             HostEffect::ExchangeRoot { run, container } => exchange(&self.reach(*container)?, *run, step),
             HostEffect::RevertRoot { container, .. } | HostEffect::DiscardOldRoot { container, .. }
@@ -72,16 +72,16 @@ impl LinuxHost {
 
     fn restore_files(
         &self,
-        reached: &Reached,
+        container: ContainerId,
         run: RunId,
         (store, backup): (StoreId, BackupId),
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
-        let view = self.view(store, backup)?;
+        let (reached, view) = (self.reach(container)?, self.view(store, backup)?);
         let name = restored(run);
         remove(reached.disk(), &name)?; // what an earlier try left is not trusted
         sysfs::make_directory(reached.disk(), &name, 0o755).map_err(cannot("make", "the restored root"))?;
-        self.layer_fits(reached, &view)?;
+        self.layer_fits(container, &reached, &view)?;
         let target = reached.open(&name)?;
         let options = options(None);
         let guard = Watchdog::begin(context, &options.cancelled);

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use super::access::allocated;
 use super::failure::cannot;
 use super::hits;
 use super::host::LinuxHost;
@@ -14,7 +15,7 @@ use crate::repository::catalogue::Entry;
 use crate::repository::{Footprint, Measure, Pattern, View};
 use crate::sys::fs::{self as sysfs, Access, FileKind};
 use crate::sys::mount::{self, Room};
-use crate::types::Size;
+use crate::types::{ContainerId, Size};
 
 /// As much as has to be free where the disks lie for containers to go on that stand still for want of it (`main/space.rs`).
 const KEPT_MAX: u64 = 256 << 20;
@@ -27,11 +28,14 @@ struct Kept {
 }
 
 impl LinuxHost {
-    /// Refuses a backup that does not fit on the disk beside the files that are there.
-    pub(super) fn layer_fits(&self, reached: &Reached, view: &View) -> Result<(), Failure> {
+    /// Refuses a backup that does not fit on the disk beside the files that are there, or not on the host.
+    pub(super) fn layer_fits(&self, container: ContainerId, reached: &Reached, view: &View) -> Result<(), Failure> {
         let room = mount::room_of(reached.disk()).map_err(cannot("look at", "the disk"))?;
         let wanted = view.layer_footprint(room.block).map_err(repository_failure)?;
         let shared = self.is_among_the_disks(reached.disk());
+        if !shared {
+            self.image_can_grow(container, wanted)?;
+        }
         // A disk of its own with nothing on it was large enough before, and nobody else writes to it.
         let alone = !shared && is_empty(reached.disk(), UPPER);
         let (wanted, kept) = if alone {
@@ -42,6 +46,17 @@ impl LinuxHost {
         let way_out =
             if shared { "make room there" } else { "its disk can grow: berth container set NAME --disk SIZE" };
         fits(&room, wanted, kept, way_out)
+    }
+
+    /// Refuses what the host has no room for. A file system takes blocks that were never written though others are free: an
+    /// image grows by all that is written to it, until it has its size.
+    fn image_can_grow(&self, container: ContainerId, wanted: Footprint) -> Result<(), Failure> {
+        let (image, place) = (self.options.paths.disk_image(container), self.options.paths.containers());
+        let length = std::fs::metadata(&image).map_or(0, |found| found.len());
+        let left = length.saturating_sub(allocated(&image).unwrap_or(0));
+        let host = mount::room(&place).map_err(cannot("look at", place.display()))?;
+        let growth = Footprint { bytes: wanted.bytes.min(left), inodes: 0, ..wanted };
+        fits(&host, growth, kept(&host, true), "make room where the disks lie")
     }
 
     /// Refuses files that do not fit into a directory, which may have to be made. What they replace makes room.
@@ -116,7 +131,6 @@ mod tests {
     use crate::repository::Id;
     use crate::repository::catalogue::{Attribute, FileContent, Node};
     use crate::sys::fs::Extent;
-    use crate::types::ContainerId;
 
     const ROOM: Room = Room { block: 4096, bytes: 1 << 30, bytes_free: 100 << 20, files: 1000, files_free: 500 };
 
