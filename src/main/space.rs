@@ -4,16 +4,16 @@
 //! written already cannot reach its disk, and its file system turns read-only. So it is to stand still while there is
 //! room for all that it has written and no disk has yet, and for what it can write until it is looked at again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth::actors::{Mode, Order, Registry};
 use berth::domain::Given;
 use berth::domain::container::{Command, Container};
 use berth::effects::access::Access;
 use berth::projections::query::{ContainerFilter, Moment, Query};
-use berth::projections::rows::{ContainerRow, ContainerState};
+use berth::projections::rows::{ContainerRow, ContainerState, OperationState};
 use berth::storage::Watermarks;
 use berth::types::{Category, ContainerId, OperationId, Principal, Size, StreamName};
 use tokio::sync::watch;
@@ -22,14 +22,17 @@ use tokio::sync::watch;
 const BYTES_PER_SECOND: u64 = 2 << 30;
 /// The shortest and the longest time between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// How soon a container whose pause came to nothing is told again: each time is two events in a log that has little room.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Is what is known from one look to the next.
 struct Watch {
     registry: Arc<Registry>,
     query: Query,
     access: Arc<dyn Access>,
-    /// Who was told to stand still since there was room: whoever goes on by a person's word is not told again.
-    told: BTreeSet<ContainerId>,
+    /// Who was told to stand still since there was room, by which operation and when: whoever goes on by a person's word is
+    /// not told again.
+    told: BTreeMap<ContainerId, (OperationId, Instant)>,
     /// Whether those who stand still were let go on since.
     at_ease: bool,
 }
@@ -41,7 +44,7 @@ pub(crate) async fn follow(
     access: Arc<dyn Access>,
     mut ending: watch::Receiver<bool>,
 ) {
-    let mut watch = Watch { registry, query, access, told: BTreeSet::new(), at_ease: false };
+    let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false };
     let low = Watermarks::default().critical;
     loop {
         let left = watch.left(low).await;
@@ -87,17 +90,35 @@ impl Watch {
         self.at_ease = false;
         let left = Size::from_bytes(left);
         for row in of_state(&self.query, ContainerState::Running) {
-            if !self.told.contains(&row.id) && self.tell(row.id, Command::PauseForSpace { left }).await {
-                tracing::warn!(container = %row.name, %left, "the container stands still: the host has no room for its disk");
-                self.told.insert(row.id);
+            if !self.is_to_be_told(&row) {
+                continue;
+            }
+            let operation = new_operation();
+            if self.tell(row.id, operation, Command::PauseForSpace { left }).await {
+                tracing::warn!(container = %row.name, %left, "the container is to stand still: the host has no room for its disk");
+                self.told.insert(row.id, (operation, Instant::now()));
             }
         }
+    }
+
+    fn is_to_be_told(&self, row: &ContainerRow) -> bool {
+        let Some((operation, since)) = self.told.get(&row.id) else { return true };
+        if since.elapsed() < AGAIN {
+            return false;
+        }
+        let found = self.query.operation(&operation.to_string(), Moment::Now);
+        let failed = found.is_ok_and(|found| found.state == OperationState::Failed);
+        if failed {
+            tracing::warn!(container = %row.name, "the container did not stand still; it is tried again");
+        }
+        failed
     }
 
     async fn let_go_on(&mut self) {
         let mut all = true;
         for row in of_state(&self.query, ContainerState::Paused) {
-            all &= self.tell(row.id, Command::ResumeWithSpace).await;
+            let operation = new_operation();
+            all &= self.tell(row.id, operation, Command::ResumeWithSpace).await;
         }
         if all {
             self.at_ease = true;
@@ -106,13 +127,10 @@ impl Watch {
     }
 
     /// Gives a command in the runtime's own name; a container that is busy is told again at the next look.
-    async fn tell(&self, container: ContainerId, command: Command) -> bool {
+    async fn tell(&self, container: ContainerId, operation: OperationId, command: Command) -> bool {
         let order = Order {
             command,
-            given: Given {
-                operation: OperationId::from_bytes(berth::sys::random::bytes().unwrap_or_default()),
-                at: self.registry.house().clock.now(),
-            },
+            given: Given { operation, at: self.registry.house().clock.now() },
             principal: Principal::runtime(),
             idempotency: None,
             annex: None,
@@ -121,6 +139,10 @@ impl Watch {
         let stream = StreamName::new(Category::Container, container);
         self.registry.perform::<Container>(&stream, order).await.is_ok()
     }
+}
+
+fn new_operation() -> OperationId {
+    OperationId::from_bytes(berth::sys::random::bytes().unwrap_or_default())
 }
 
 fn of_state(query: &Query, state: ContainerState) -> Vec<ContainerRow> {

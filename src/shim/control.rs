@@ -14,6 +14,9 @@ use crate::kernel::disk::{self, DISK, UPPER};
 use crate::kernel::launch;
 use crate::sys::{descriptor, process};
 
+const NOT_AT_REST: &str =
+    "its processes did not stop within 5 s; one waits in the kernel, as for a file system that does not answer";
+
 /// A reply with the descriptors that go along.
 type Answer = (Reply, Vec<OwnedFd>);
 
@@ -182,19 +185,29 @@ impl Supervisor {
         }
     }
 
-    fn freeze_kernel(&self) -> Result<bool, Failure> {
+    /// Has every process frozen, and says whether all are at rest; nothing if the container does not run.
+    fn freeze_kernel(&self) -> Result<Option<bool>, Failure> {
         match (&self.life, &self.cgroup) {
-            (Life::Running { .. }, Some(cgroup)) => cgroup.freeze().map(|()| true),
-            _ => Ok(false),
+            (Life::Running { .. }, Some(cgroup)) => cgroup.freeze().map(Some),
+            _ => Ok(None),
         }
     }
 
+    /// Whoever holds a lease copies what is on the disk: every process is at rest, or the lease is refused.
     fn freeze(&mut self, holder: u64, lease: Duration) -> Result<Reply, Failure> {
         let since = Instant::now();
-        if !self.freeze_kernel()? {
-            return Ok(refuse("the container does not run"));
+        match self.freeze_kernel() {
+            Ok(Some(true)) => Ok(Reply::Frozen { lease: self.freezer.add(holder, since, lease) }),
+            Ok(None) => Ok(refuse("the container does not run")),
+            Ok(Some(false)) => {
+                self.settle_freeze();
+                Err(Failure::new("freeze the container", NOT_AT_REST))
+            }
+            Err(failure) => {
+                self.settle_freeze();
+                Err(failure)
+            }
         }
-        Ok(Reply::Frozen { lease: self.freezer.add(holder, since, lease) })
     }
 
     fn thaw(&mut self, number: u64) -> Reply {
@@ -203,8 +216,10 @@ impl Supervisor {
         Reply::Thawed { frozen_us: lease.held_us(Instant::now()), expired: false }
     }
 
+    /// A pause is on although one process waits in the kernel: it does nothing there, and is frozen when it leaves. The
+    /// container's other processes would go on else, and write where a full disk loses it.
     fn pause(&mut self) -> Result<Reply, Failure> {
-        if !self.freeze_kernel()? {
+        if self.freeze_kernel()?.is_none() {
             return Ok(refuse("the container does not run"));
         }
         self.freezer.set_paused(true);

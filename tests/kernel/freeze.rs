@@ -53,7 +53,7 @@ fn goes_on(test: &TestContainer) -> Result<bool, Stop> {
     Ok(false)
 }
 
-fn berth_upper(test: &TestContainer) -> std::path::PathBuf {
+pub fn berth_upper(test: &TestContainer) -> std::path::PathBuf {
     test.spec.disk.path().join("upper")
 }
 

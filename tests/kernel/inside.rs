@@ -29,6 +29,7 @@ pub fn run_if_asked() {
         "hold-file" => hold_file(),
         "live-elsewhere" => live_elsewhere(),
         "send-connection" => send_connection(),
+        "wait" => wait_in_the_kernel(),
         _ => return,
     };
     println!("done {}", what.unwrap_or_else(|error| error.to_string()));
@@ -91,6 +92,21 @@ fn hold_file() -> io::Result<String> {
 
 /// Takes a file system of its own, which never opens a directory, for its root.
 fn live_elsewhere() -> io::Result<String> {
+    mount_unanswering()?;
+    std::os::unix::fs::chroot("/place")?;
+    Ok("gone".to_owned())
+}
+
+/// Waits for the answer of a file system that gives none, where no signal reaches and no freezer.
+fn wait_in_the_kernel() -> io::Result<String> {
+    mount_unanswering()?;
+    std::thread::spawn(|| fs::read_dir("/place").map(drop));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    Ok("waits".to_owned())
+}
+
+/// Mounts a file system at /place that never opens a directory; its server is another process.
+fn mount_unanswering() -> io::Result<()> {
     fs::create_dir("/place")?;
     let device = mount_as(0o040_755)?;
     // SAFETY: there is one thread, and the child goes on as any program does.
@@ -101,8 +117,7 @@ fn live_elsewhere() -> io::Result<String> {
         }
         _ => drop(device),
     }
-    std::os::unix::fs::chroot("/place")?;
-    Ok("gone".to_owned())
+    Ok(())
 }
 
 fn mount() -> io::Result<File> {

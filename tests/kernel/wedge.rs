@@ -11,6 +11,7 @@ use berth::sys::signal;
 use crate::check;
 use crate::drain;
 use crate::fixture::{Plan, TestContainer};
+use crate::freeze::berth_upper;
 use crate::harness::{Outcome, Stop};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -19,6 +20,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a file whose close never ends holds no supervisor up", file_without_end),
     ("a first process that lives in a file system of its own keeps nobody from its disk", lives_elsewhere),
     ("a connection that lingers holds no supervisor up", lingering_connection),
+    ("a process that waits in the kernel keeps nobody from a pause", waiting_in_the_kernel),
 ];
 
 /// Longer than anything takes, and much shorter than what would hold it up.
@@ -89,4 +91,29 @@ fn lives_elsewhere() -> Outcome {
     let kinds: Vec<_> = client.open_disk()?.into_iter().map(|(kind, _)| kind).collect();
     check!(kinds == [Directory::Disk, Directory::Upper], "{kinds:?}");
     test.finish().map(drop)
+}
+
+fn waiting_in_the_kernel() -> Outcome {
+    let (test, said) = container_with("wait")?;
+    check!(said == "done waits", "{said}");
+    test.shell("i=0; while true; do i=$((i+1)); echo $i > /count; usleep 10000; done > /dev/null 2>&1 &")?;
+    let counted = || -> Result<String, Stop> { Ok(std::fs::read_to_string(berth_upper(&test).join("count"))?) };
+    let goes_on = || -> Result<bool, Stop> {
+        let before = counted()?;
+        std::thread::sleep(Duration::from_millis(200));
+        Ok(counted()? != before)
+    };
+    std::thread::sleep(Duration::from_millis(200));
+    let client = Client::connect(&test.spec.control_socket, PATIENCE)?;
+    // Who wants every process at rest is told that one is not, and all goes on.
+    let refused = client.freeze(Duration::from_mins(1)).err().map(|error| error.to_string()).unwrap_or_default();
+    check!(refused.contains("waits in the kernel"), "{refused:?}");
+    check!(goes_on()?, "a freeze that failed left it at rest");
+    client.pause()?;
+    check!(!goes_on()?, "it goes on");
+    check!(client.freeze(Duration::from_mins(1)).is_err(), "all are at rest");
+    check!(!goes_on()?, "a freeze that failed ended the pause");
+    client.resume()?;
+    check!(goes_on()?, "it does not go on");
+    goes_on_and_ends(test)
 }
