@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::cannot;
 use super::hits;
 use super::host::LinuxHost;
-use super::supervisor::connect;
+use super::supervisor::{ANSWER, connect_for};
 use crate::domain::effect::{Facts, Failure};
 use crate::effects::Observation;
 use crate::events::{Exit, ProcessIdentity};
@@ -44,7 +44,7 @@ pub(super) fn look_into(directory: &Path) -> Observation {
     }
     let alive = record::living_shim(directory).ok().flatten().is_some();
     if alive
-        && let Ok(client) = connect(directory)
+        && let Ok(client) = connect_for(directory, ANSWER)
         && let Ok(status) = client.status()
     {
         return observation_of(directory, status);
@@ -94,7 +94,7 @@ pub(super) fn started(directory: &Path) -> Result<Option<Facts>, Failure> {
     Ok(Some(Facts::Started { init, took: started.took, warnings: vec![], kept: vec![] }))
 }
 
-fn process_of(init: &ProcessIdentity) -> protocol::ProcessIdentity {
+pub(super) fn process_of(init: &ProcessIdentity) -> protocol::ProcessIdentity {
     let pid = i32::try_from(init.pid).unwrap_or(0);
     protocol::ProcessIdentity { boot: init.boot.clone(), pid, started: init.started }
 }

@@ -6,19 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::failure::cannot;
 use super::host::LinuxHost;
-use super::supervisor::{PATIENCE, connect, control_socket, shim_failure};
+use super::supervisor::{ANSWER, PATIENCE, connect_for, shim_failure};
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{StepName, steps_of};
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::served;
-use crate::shim::client::{Client, ClientError};
+use crate::shim::client::ClientError;
 use crate::shim::protocol::{Event, Phase, ProcessIdentity, SPEC_FILE, Spec};
 use crate::shim::record;
 use crate::sys::{poll, process, signal};
 use crate::types::ContainerId;
 
-/// How long a supervisor whose container was killed may be silent before the kernel is asked instead.
-const ANSWER: Duration = Duration::from_secs(5);
 /// How long between two looks at a group whose processes end.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -100,7 +98,7 @@ fn end_file_systems(directory: &Path) {
 /// Waits until the supervisor has seen the end of what runs; what has ended by now, or whose supervisor has, is as it is
 /// wanted: at each word with the supervisor it may be so.
 fn hear_of_end(directory: &Path) -> Result<(), ClientError> {
-    let connect = || Client::connect(&control_socket(directory), ANSWER);
+    let connect = || connect_for(directory, ANSWER);
     let events = connect()?.subscribe()?;
     if let Phase::Exited | Phase::New = connect()?.status()?.phase {
         return Ok(());
@@ -132,7 +130,7 @@ fn becomes_empty(group: &Cgroup) -> bool {
 pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
     let found = record::living_shim(directory).map_err(cannot("find", "the supervisor"))?;
     let Some(pidfd) = found.as_ref().map_or(Ok(None), |shim| hold(&shim.process))? else { return Ok(()) };
-    let asked = connect(directory).and_then(|client| client.acknowledge_exit());
+    let asked = connect_for(directory, ANSWER).and_then(|client| client.acknowledge_exit());
     if asked.is_err() {
         let _ = process::signal_pidfd(&pidfd, signal::KILL);
     }
@@ -143,7 +141,7 @@ pub(super) fn dismiss(directory: &Path) -> Result<(), Failure> {
 }
 
 /// Opens exactly this process; nothing if it has ended.
-fn hold(process: &ProcessIdentity) -> Result<Option<OwnedFd>, Failure> {
+pub(super) fn hold(process: &ProcessIdentity) -> Result<Option<OwnedFd>, Failure> {
     // Opened first, looked at second: the number may go to another process at any moment.
     match process::open_pidfd(process.pid) {
         Err(error) if process.is_alive() => Err(cannot("open", "the supervisor")(error)),

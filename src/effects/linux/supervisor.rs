@@ -4,20 +4,27 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
+use super::failure::cannot;
 use super::host::LinuxHost;
+use super::observe::process_of;
 use super::ready::words_of;
 use super::specification::{shim_limits, stop_signal};
+use super::stop::hold;
 use crate::domain::effect::{Facts, Failure, InitSignal};
 use crate::effects::Observation;
-use crate::events::{Exit, Limits};
+use crate::events::{Exit, Limits, ProcessIdentity};
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::shim::client::{Client, ClientError};
 use crate::shim::protocol::{SPEC_FILE, Spec};
 use crate::shim::{protocol, record};
+use crate::sys::process;
 use crate::types::ContainerId;
 
 /// How long a supervisor may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a supervisor may be silent where it can be done without: the kernel is asked instead.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Is a supervisor of this daemon; it undoes a creation when the connection closes.
 pub(super) struct Supervisor {
@@ -50,17 +57,36 @@ impl LinuxHost {
 
     /// Tells init to end. One that stands still could not hear it; one that has ended need not.
     pub(super) fn signal(&self, container: ContainerId, signal: InitSignal) -> Result<Facts, Failure> {
-        let told = self.shim(container).and_then(|shim| {
-            shim.resume().map_err(shim_failure)?;
-            shim.signal(stop_signal(signal)).map_err(shim_failure)
+        let number = stop_signal(signal);
+        let told = connect_for(&self.runtime_of(container), ANSWER).and_then(|shim| {
+            shim.resume()?;
+            shim.signal(number)
         });
         match (told, self.look(container)) {
             (_, Observation::Exited { exit, hits, .. }) => Ok(Facts::InitEnded { exit, hits }),
             (_, Observation::Absent | Observation::Remains) => {
                 Ok(Facts::InitEnded { exit: Exit::Unknown, hits: Box::default() })
             }
-            (told, Observation::Running { .. }) => told.map(|()| Facts::None),
+            (Err(ClientError::TimedOut { .. }), Observation::Running { init, .. }) => {
+                self.signal_without_supervisor(container, &init, number)
+            }
+            (told, Observation::Running { .. }) => told.map(|()| Facts::None).map_err(shim_failure),
         }
+    }
+
+    fn signal_without_supervisor(
+        &self,
+        container: ContainerId,
+        init: &ProcessIdentity,
+        signal: i32,
+    ) -> Result<Facts, Failure> {
+        if let Some(cgroup) = self.cgroup(container)? {
+            cgroup.thaw().map_err(|failure| Failure::transient(failure.to_string()))?;
+        }
+        if let Some(init) = hold(&process_of(init))? {
+            process::signal_pidfd(&init, signal).map_err(cannot("signal", "the init"))?;
+        }
+        Ok(Facts::None)
     }
 
     /// Says whether anything runs that an order could be about.
@@ -109,7 +135,12 @@ pub(super) fn control_socket(directory: &Path) -> PathBuf {
 
 /// Connects to the supervisor of a runtime directory.
 pub(super) fn connect(directory: &Path) -> Result<Client, ClientError> {
-    Client::connect(&control_socket(directory), PATIENCE)
+    connect_for(directory, PATIENCE)
+}
+
+/// Connects to it, and waits for each answer at most so long.
+pub(super) fn connect_for(directory: &Path, patience: Duration) -> Result<Client, ClientError> {
+    Client::connect(&control_socket(directory), patience)
 }
 
 /// Returns the failure of a call to a supervisor; one that is slow may answer yet, one that is gone or refuses will not.
