@@ -1,5 +1,6 @@
 //! The few words that the launching parent and its child exchange over a packet socket.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,13 @@ impl Word {
 
     /// Receives the next word; none at the end of the connection.
     pub fn receive(socket: impl AsFd) -> Result<Option<(Self, Vec<OwnedFd>)>, Failure> {
-        let message = socket::receive(socket, LENGTH_MAX).step("listen to the launched process")?;
+        let message = match socket::receive(&socket, LENGTH_MAX) {
+            // The other side ended without having read all that was sent to it. The kernel says so once; what it said before
+            // comes then.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => socket::receive(&socket, LENGTH_MAX),
+            other => other,
+        };
+        let message = message.step("listen to the launched process")?;
         if message.bytes.is_empty() {
             return Ok(None);
         }
@@ -200,6 +207,17 @@ mod tests {
         }
         let plain = Word::Prepared(Prepared { warnings: vec!["ä\n".to_owned()], ..Prepared::default() });
         assert_eq!(arrives(&plain), plain);
+    }
+
+    #[test]
+    fn whoever_gives_up_is_heard_though_a_word_to_it_came_too_late() {
+        let (ours, theirs) = socket::pair().unwrap();
+        let failed = Word::Failed(Failure::new("go to /gone", "it is not there"));
+        failed.send(&theirs, &[]).unwrap();
+        Word::Go.send(&ours, &[]).unwrap();
+        drop(theirs);
+        assert_eq!(Word::receive(&ours).unwrap().map(|(word, _)| word), Some(failed));
+        assert!(Word::receive(&ours).unwrap().is_none());
     }
 
     #[test]
