@@ -30,10 +30,12 @@ pub async fn settle(registry: &Arc<Registry>, running: &[ContainerId]) {
     for container in running {
         let boot = registry.house().boot.clone();
         tell(registry, *container, Command::ReportBoot { boot }, "boot").await;
+        // Before the look: what goes on by itself may start it meanwhile, and that init has not ended.
+        let known = recorded_init(registry, *container);
         let command = match observe(registry, *container).await {
             Some(Observation::Running { init, ready: true }) => Command::ReportReady { init },
             Some(Observation::Exited { init, exit, hits }) => Command::ReportExit { init, exit, hits },
-            Some(Observation::Absent | Observation::Remains) => match recorded_init(registry, *container) {
+            Some(Observation::Absent | Observation::Remains) => match known {
                 Some(init) => Command::ReportExit { init, exit: Exit::Unknown, hits: Box::default() },
                 None => continue,
             },
