@@ -1,13 +1,19 @@
 //! What a read needs: the read models, asked about the moment that the request names.
 
+use std::time::Duration;
+
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use super::ports::Ports;
 use super::problem::{ApiError, ApiResult};
 use super::resources::ListEnvelope;
 use crate::projections::query::{Moment, Query, QueryError};
+
+/// How long a path may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Is what a read needs.
 pub struct Look {
@@ -87,4 +93,13 @@ pub async fn block<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 pub(super) fn ports(request: &HttpRequest) -> ApiResult<web::Data<Ports>> {
     let ports = request.app_data::<web::Data<Ports>>().cloned();
     ports.ok_or_else(|| ApiError::Internal("the server has no ports".to_owned()))
+}
+
+/// Does what may never end, such as to look at a path on a server that is gone; nothing if it does not end in time. Its thread
+/// is left to itself then: nobody waits for it, not even the end of the daemon.
+pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<Option<T>> {
+    let (sender, receiver) = oneshot::channel();
+    let begun = std::thread::Builder::new().name("path".to_owned()).spawn(move || drop(sender.send(work())));
+    begun.map_err(|error| ApiError::Internal(format!("no thread: {error}")))?;
+    Ok(tokio::time::timeout(PATIENCE, receiver).await.ok().and_then(Result::ok))
 }

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use actix_web::{HttpResponse, web};
+use futures_util::future::try_join_all;
 
 use super::containers::{reach, read};
 use super::edge::{Edge, Room, Subject, draw};
-use super::look::Look;
+use super::look::{Look, block, in_time};
 use super::problem::ApiResult;
 use super::reading;
-use super::resources::{CreateStore, RecoveryKey};
+use super::resources::{CreateStore, ListEnvelope, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
 use crate::domain::{Refusal, RefusalClass};
-use crate::effects::access::Access;
 use crate::projections::query::Moment;
 use crate::projections::rows::{StoreRow, ThingState};
 use crate::types::{Category, Name, StoreId, StreamName};
@@ -29,29 +29,31 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn list(look: Look, wanted: web::Query<All>) -> ApiResult {
-    let (access, live) = (look.ports.access.clone(), look.is_now());
-    look.list("store", move |query, moment| {
-        let mut rows = query.stores(wanted.all, moment)?;
-        rows.iter_mut().filter(|_| live).for_each(|row| add_trouble(row, &*access));
-        Ok(rows)
-    })
-    .await
+    let listed = look.ask(move |query, moment| Ok((query.stores(wanted.all, moment)?, query.as_of(moment)?)));
+    let (rows, as_of) = listed.await?;
+    let items = with_trouble(&look, rows).await?;
+    Ok(HttpResponse::Ok().json(ListEnvelope { schema: "berth.store.list/v1".to_owned(), as_of, items }))
 }
 
 async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
-    let (access, live) = (look.ports.access.clone(), look.is_now());
-    look.show(move |query, moment| {
-        let mut row = query.store(&reference, moment)?;
-        if live {
-            add_trouble(&mut row, &*access);
-        }
-        Ok(row)
-    })
-    .await
+    let row = look.ask(move |query, moment| query.store(&reference, moment)).await?;
+    let rows = with_trouble(&look, vec![row]).await?;
+    Ok(HttpResponse::Ok().json(rows.into_iter().next()))
 }
 
-fn add_trouble(row: &mut StoreRow, access: &dyn Access) {
-    row.trouble = (row.state == ThingState::Ready).then(|| access.store_trouble(row.id)).flatten();
+/// Says what is wrong with stores now. The read models are let go before: a store may take its time.
+async fn with_trouble(look: &Look, mut rows: Vec<StoreRow>) -> ApiResult<Vec<StoreRow>> {
+    if !look.is_now() {
+        return Ok(rows);
+    }
+    let is_ready = |row: &StoreRow| row.state == ThingState::Ready;
+    let (access, ids) = (look.ports.access.clone(), rows.iter().filter(|row| is_ready(row)).map(|row| row.id));
+    let ids: Vec<StoreId> = ids.collect();
+    let troubles = block(move || access.store_troubles(&ids)).await?;
+    for (row, trouble) in rows.iter_mut().filter(|row| is_ready(row)).zip(troubles) {
+        row.trouble = trouble;
+    }
+    Ok(rows)
 }
 
 async fn create(edge: Edge) -> ApiResult {
@@ -71,19 +73,30 @@ async fn create(edge: Edge) -> ApiResult {
 async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
     let (stores, directories) =
         (edge.ask(|query| query.stores(false, Moment::Now)).await?, &edge.ports.node.directories);
-    let wanted = real(Path::new(path));
+    let wanted = leads_to(path.to_owned()).await?.ok_or_else(|| {
+        let message = format!("{path} does not answer; is its disk or its server reachable?");
+        Refusal::new(RefusalClass::Unsupported, "store.silent", message)
+    })?;
     if let Some(directory) = directories.iter().find(|directory| wanted.starts_with(real(directory))) {
         let message = format!("{path} is in {}, which the daemon keeps for itself", directory.display());
         let refusal = Refusal::new(RefusalClass::Invalid, "store.inside-state", message);
         return Err(refusal.hinted("berth store create NAME /srv/backup").into());
     }
-    let Some(store) = stores.into_iter().find(|store| wanted.starts_with(real(Path::new(&store.path)))) else {
+    let places = try_join_all(stores.iter().map(|store| leads_to(store.path.clone()))).await?;
+    // One that does not answer goes by the name that it was given.
+    let places = stores.iter().zip(places).map(|(store, place)| place.unwrap_or_else(|| PathBuf::from(&store.path)));
+    let Some((store, place)) = stores.iter().zip(places).find(|(_, place)| wanted.starts_with(place)) else {
         return Ok(());
     };
-    let is = if wanted == real(Path::new(&store.path)) { "is" } else { "lies in" };
+    let is = if wanted == place { "is" } else { "lies in" };
     let message = format!("{path} {is} the store {} already", store.name);
     let refusal = Refusal::new(RefusalClass::Conflict, "store.exists", message);
     Err(refusal.hinted(format!("berth store show {}", store.name)).into())
+}
+
+/// Returns where a path leads, if it answers.
+async fn leads_to(path: String) -> ApiResult<Option<PathBuf>> {
+    in_time(move || real(Path::new(&path))).await
 }
 
 /// Returns where a path leads: symbolic links are followed as far as it is there.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::containers::read;
 use super::edge::{Edge, Room, Subject, draw};
-use super::look::{Look, block};
+use super::look::{Look, in_time};
 use super::problem::{ApiError, ApiResult};
 use super::resources::ImportTemplate;
 use crate::domain::template::{Command, Template};
@@ -46,7 +46,10 @@ async fn import(edge: Edge) -> ApiResult {
         absolute(path)?;
     }
     let source = wish.source.clone();
-    block(move || there(&source)).await??;
+    in_time(move || there(&source)).await?.ok_or_else(|| {
+        let message = "the source does not answer; is its disk or its server reachable?";
+        Refusal::new(RefusalClass::Unsupported, "path.silent", message)
+    })??;
     let id = TemplateId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Template, id), Some(&name));
     edge.foresee_name(&subject.stream, &name).await?;

@@ -126,8 +126,9 @@ pub trait Access: Send + Sync + 'static {
     /// It cannot be removed.
     fn forget_command(&self, fingerprint: Fingerprint) -> Result<(), Failure>;
 
-    /// Says why a store cannot be reached or read, if so: its disk is not mounted, it was moved away or emptied.
-    fn store_trouble(&self, store: StoreId) -> Option<String>;
+    /// Says why each of these stores cannot be reached or read, if so: its disk is not mounted or does not answer, it was
+    /// moved away or emptied.
+    fn store_troubles(&self, stores: &[StoreId]) -> Vec<Option<String>>;
 
     /// Returns the recovery key of a store, for the one who puts it in a safe place.
     ///

@@ -74,9 +74,10 @@ impl Access for Simulated {
         Ok(())
     }
 
-    fn store_trouble(&self, _: StoreId) -> Option<String> {
+    fn store_troubles(&self, stores: &[StoreId]) -> Vec<Option<String>> {
         let moved = self.folder.join("store-moved-away").exists();
-        moved.then(|| "the store in /srv/vault is not there: is its disk mounted?".to_owned())
+        let told = moved.then(|| "the store in /srv/vault is not there: is its disk mounted?".to_owned());
+        vec![told; stores.len()]
     }
 
     fn keep_command(&self, line: &CommandLine) -> Result<(), Failure> {

@@ -135,8 +135,9 @@ impl Access for LinuxHost {
         }
     }
 
-    fn store_trouble(&self, store: StoreId) -> Option<String> {
-        self.store_is_there(store).err().map(|failure| failure.reason)
+    fn store_troubles(&self, stores: &[StoreId]) -> Vec<Option<String>> {
+        let looked = self.stores_are_there(stores);
+        looked.into_iter().map(|there| there.err().map(|failure| failure.reason)).collect()
     }
 
     fn recovery_key(&self, store: StoreId) -> Result<String, Failure> {

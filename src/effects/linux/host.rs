@@ -11,6 +11,7 @@ use super::failure::cannot;
 use super::listing::entries;
 use super::network::Networks;
 use super::paths::StatePaths;
+use super::patience::Looks;
 use super::ready::Ready;
 use super::start::Starting;
 use super::unrecorded;
@@ -53,6 +54,8 @@ pub struct LinuxHost {
     pub(super) runs: Mutex<HashMap<RunId, Run>>,
     /// Stores that are open; their locks are held as long as this daemon lives.
     pub(super) repositories: Mutex<HashMap<StoreId, WeakRepository>>,
+    /// Looks at the places of stores that have not answered yet.
+    pub(super) store_looks: Looks<StoreId, Result<(), Failure>>,
     pub(super) changes: Sender<Option<Change>>,
     inbox: Mutex<Receiver<Option<Change>>>,
 }
@@ -78,6 +81,7 @@ impl LinuxHost {
             ready,
             runs: Mutex::default(),
             repositories: Mutex::default(),
+            store_looks: Looks::default(),
             changes,
             inbox: Mutex::new(inbox),
         });

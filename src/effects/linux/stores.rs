@@ -4,17 +4,22 @@
 //! which is outside. A repository is made beside its place under another name and moved there when it is whole.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
 use super::paths::{ensure_directory, sync_directory};
+use super::patience::Answer;
 use crate::domain::effect::{Facts, Failure, FailureKind};
 use crate::effects::steps::StepName;
 use crate::repository::{self, Access, Directory, Purpose, Repository};
 use crate::shim::record;
 use crate::types::{NodeId, StoreId};
+
+/// How long the place of a store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Serialize, Deserialize)]
 struct Place {
@@ -127,6 +132,8 @@ impl LinuxHost {
     /// Returns the open repository of a store, opened once for as long as somebody uses it: what lies idle is let go, so
     /// that its disk can be taken out.
     pub(super) fn repository(&self, store: StoreId) -> Result<Repository, Failure> {
+        // Before the others' are locked up with it: a store that does not answer is nobody else's.
+        self.store_is_there(store)?;
         let mut open = lock(&self.repositories);
         let path = self.place_of(store)?;
         if let Some(repository) = open.remove(&store).and_then(|known| known.upgrade())
@@ -146,18 +153,21 @@ impl LinuxHost {
         Ok(repository)
     }
 
-    /// Looks whether what lies in the place of a store is that store; its keys are not needed for that.
-    pub(super) fn store_is_there(&self, store: StoreId) -> Result<(), Failure> {
-        let path = self.place_of(store)?;
-        if !path.join("config").exists() {
-            return Err(not_there(&path));
-        }
-        let medium = Directory::open(&path).map_err(cannot("open the store in", path.display()))?;
-        let found = repository::store_of(&medium).map_err(repository_failure)?;
-        if found != store {
-            return Err(Failure::permanent(format!("another store is in {}", path.display())));
-        }
-        Ok(())
+    fn store_is_there(&self, store: StoreId) -> Result<(), Failure> {
+        self.stores_are_there(&[store]).pop().unwrap_or(Ok(()))
+    }
+
+    /// Looks whether what lies in the places of stores is them; their keys are not needed for that. All are looked at at
+    /// once, and one whose disk or server does not answer is not waited for.
+    pub(super) fn stores_are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
+        let begin = |store: &StoreId| {
+            let (store, path) = (*store, self.place_of(*store)?);
+            let shown = path.clone();
+            Ok((self.store_looks.begin(&store, move || is_there(&path, store)), shown))
+        };
+        let begun: Vec<Result<_, Failure>> = stores.iter().map(begin).collect();
+        let heard = |(look, path): (Answer<_>, PathBuf)| look.within(PATIENCE).unwrap_or_else(|| Err(silent(&path)));
+        begun.into_iter().map(|look| look.and_then(heard)).collect()
     }
 
     fn place_of(&self, store: StoreId) -> Result<PathBuf, Failure> {
@@ -170,6 +180,23 @@ impl LinuxHost {
         let path = self.recovery_file(store);
         std::fs::read_to_string(&path).map_err(cannot("read the recovery key in", path.display()))
     }
+}
+
+fn is_there(path: &Path, store: StoreId) -> Result<(), Failure> {
+    if !path.join("config").exists() {
+        return Err(not_there(path));
+    }
+    let medium = Directory::open(path).map_err(cannot("open the store in", path.display()))?;
+    let found = repository::store_of(&medium).map_err(repository_failure)?;
+    if found != store {
+        return Err(Failure::permanent(format!("another store is in {}", path.display())));
+    }
+    Ok(())
+}
+
+fn silent(path: &Path) -> Failure {
+    let words = format!("the store in {} does not answer: is its disk or its server reachable?", path.display());
+    Failure::transient(words)
 }
 
 fn not_there(path: &Path) -> Failure {
