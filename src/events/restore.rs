@@ -101,8 +101,6 @@ pub enum RestoreEvent {
     TargetUnheld,
     /// There is no new container, or none any more.
     TargetRemoved,
-    /// The group knows that the backup was read to its end.
-    GroupTold,
     /// The container runs again.
     TargetStarted,
     /// Nothing is to be started: the container is what is wanted of it.
@@ -176,7 +174,7 @@ impl DomainEvent for RestoreEvent {
         RestoreRolledBackWithExceptions, RollBackFailed, TargetCreated,
         TargetStopped, TargetHeld, TargetHeldStill, TargetSettled, TargetLeftStopped, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
         TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
-        ConfirmRequested, RestoreConfirmed, ConfirmFailed, GroupTold, FilesLeft);
+        ConfirmRequested, RestoreConfirmed, ConfirmFailed, FilesLeft);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
@@ -203,7 +201,6 @@ impl DomainEvent for RestoreEvent {
             | Self::TargetAsked
             | Self::TargetStartFailed { .. }
             | Self::RootReverted
-            | Self::GroupTold
             | Self::FilesLeft { .. }
             | Self::TargetCreated
             | Self::TargetStopped
@@ -251,7 +248,6 @@ impl DomainEvent for RestoreEvent {
             Self::FilesRemoved => "unfinished files removed".to_owned(),
             Self::TargetUnheld => "container no longer held".to_owned(),
             Self::TargetRemoved => "no new container is left".to_owned(),
-            Self::GroupTold => "backup was read to its end".to_owned(),
             Self::FilesLeft { reason } => format!("unfinished files are left: {reason}"),
             Self::TargetStarted => "container started".to_owned(),
             Self::BackupUnpinned => "backup unpinned".to_owned(),

@@ -61,7 +61,6 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::RestoreCancelRequested => progress.cancelled = true,
         RestoreEvent::FilesRemoved => progress.reverted = true,
         RestoreEvent::FilesLeft { reason } => progress.left = Some(reason.clone()),
-        RestoreEvent::GroupTold => progress.told = true,
         RestoreEvent::TargetUnheld => progress.unheld = true,
         RestoreEvent::TargetRemoved => progress.removed = true,
         RestoreEvent::TargetStarted => (progress.settled, progress.started) = (true, true),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   container   pin ▸ [create …] ▸ hold ▸ restore ▸ hold-still ▸ stop … ▸ exchange ▸ unhold ▸ carry-on … ▸ [start …]
-//!                   ▸ tell-group ▸ unpin ▸ completed
+//!                   ▸ unpin ▸ completed
 //!                   failure: revert ▸ unhold ▸ [remove] ▸ [carry-on …] ▸ unpin ▸ failed, or stuck
 //!   directory   pin ▸ extract ▸ unpin ▸ completed
 //!   afterwards  confirm: discard-old
@@ -19,6 +19,8 @@
 //! have changed places, and it carries on: what it was, and whether somebody wanted otherwise meanwhile, the container itself
 //! knows, also when it was asked twice because of a crash. To start what did not run is a wish of its own. Once the files have
 //! changed places the way is only forward, and a container that does not start is no failed restore.
+//!
+//! A restore proves nothing of its backup: it reads the container's own files, and takes those of the template from this machine.
 
 mod evolve;
 mod plan;
@@ -129,7 +131,6 @@ struct Progress {
     start_failed: bool,
     /// What could not be written into a directory, or is not as it was with the container.
     exception: Option<String>,
-    told: bool,
 }
 
 /// Is a wish, a report, or the end of what a container was asked.

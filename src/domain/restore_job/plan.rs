@@ -19,7 +19,6 @@ const UNHOLD: Step = "unhold";
 const REMOVE: Step = "remove";
 const CARRY_ON: Step = "carry-on";
 const START: Step = "start";
-const TELL_GROUP: Step = "tell-group";
 const UNPIN: Step = "unpin";
 const DISCARD_OLD: Step = "discard-old";
 const HOLD_AGAIN: Step = "hold-again";
@@ -117,7 +116,7 @@ impl Steps<'_> {
         if self.request.start && !progress.started && !progress.start_failed {
             return self.ask(START, container, Ask::StartContainer);
         }
-        if progress.told { self.unpin() } else { self.tell_group() }
+        self.unpin()
     }
 
     fn back(&self, progress: &Progress, container: ContainerId) -> Effect {
@@ -174,12 +173,6 @@ impl Steps<'_> {
 
     fn pin(&self) -> Effect {
         Effect::ask(self.operation, PIN, self.group(), Ask::PinBackup(self.request.backup))
-    }
-
-    /// Every file of the backup was read and proved by its keyed hash: nobody has to read it again to know that.
-    fn tell_group(&self) -> Effect {
-        let told = Ask::RecordVerification { backup: self.request.backup, damage: None };
-        Effect::ask(self.operation, TELL_GROUP, self.group(), told)
     }
 
     fn unpin(&self) -> Effect {
@@ -241,7 +234,6 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
     match (report.step, &report.outcome) {
         (UNPIN, Outcome::Failed(_)) => vec![over(state)], // left to the sweep of the group
         (UNPIN, _) => vec![RestoreEvent::BackupUnpinned, over(state)],
-        (TELL_GROUP, _) => vec![RestoreEvent::GroupTold], // a restore does not fail for want of it
         (UNHOLD_AGAIN, outcome) => unheld_again(state, open, outcome),
         (HOLD_AGAIN, Outcome::Refused(refusal)) if state.life == Life::Stuck && is_gone(refusal) => {
             vec![RestoreEvent::RestoreRolledBack]

@@ -95,7 +95,6 @@ fn writing() -> Way {
         ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
         ("carry-on", accepted("carry-on"), RestoreEvent::TargetAsked),
         ("", ended("carry-on", Closing::Done), RestoreEvent::TargetStarted),
-        ("tell-group", accepted("tell-group"), RestoreEvent::GroupTold),
     ]
 }
 
@@ -240,7 +239,7 @@ fn it_should_put_everything_back_and_start_again_what_ran() {
 #[test]
 fn it_should_start_nothing_that_the_container_does_not_want_started() {
     let settled = RestoreEvent::TargetSettled;
-    when(before_in_place("carry-on"), already("carry-on")).then([settled.clone()]).owing(Some("tell-group"));
+    when(before_in_place("carry-on"), already("carry-on")).then([settled.clone()]).owing(Some("unpin"));
     let back = [failing(), RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld];
     when(after(before_in_place("exchange"), back), already("carry-on")).then([settled.clone()]).owing(Some("unpin"));
     let wished = Request { start: true, ..in_place() };
@@ -250,8 +249,8 @@ fn it_should_start_nothing_that_the_container_does_not_want_started() {
 #[test]
 fn it_should_say_that_what_was_paused_is_stopped() {
     let left = report("carry-on", Outcome::Answered(Answer::LeftStopped));
-    when(before_in_place("carry-on"), left).then([RestoreEvent::TargetLeftStopped]).owing(Some("tell-group"));
-    let history = after(before_in_place("carry-on"), [RestoreEvent::TargetLeftStopped, RestoreEvent::GroupTold]);
+    when(before_in_place("carry-on"), left).then([RestoreEvent::TargetLeftStopped]).owing(Some("unpin"));
+    let history = after(before_in_place("carry-on"), [RestoreEvent::TargetLeftStopped]);
     let reason = "the container was paused and is stopped now; start it when it is wanted".to_owned();
     let over = RestoreEvent::RestoreCompletedWithExceptions { reason };
     when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
@@ -291,11 +290,11 @@ fn it_should_be_complete_though_the_container_does_not_start() {
         reason: format!("the container could not be started: {why}"),
     };
     let not_started = |reason: &str| RestoreEvent::TargetStartFailed { reason: reason.to_owned() };
-    when(before_in_place("carry-on"), refused("carry-on")).then([not_started("why")]).owing(Some("tell-group"));
-    when(before(new(), new_way(), "start"), refused("start")).then([not_started("why")]).owing(Some("tell-group"));
+    when(before_in_place("carry-on"), refused("carry-on")).then([not_started("why")]).owing(Some("unpin"));
+    when(before(new(), new_way(), "start"), refused("start")).then([not_started("why")]).owing(Some("unpin"));
     let waiting = after(before_in_place("carry-on"), [RestoreEvent::TargetAsked]);
     when(waiting, ended("carry-on", Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
-    let history = after(before_in_place("carry-on"), [not_started("why"), RestoreEvent::GroupTold]);
+    let history = after(before_in_place("carry-on"), [not_started("why")]);
     when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, exception("why")]);
 }
 
@@ -315,7 +314,7 @@ fn it_should_not_take_the_end_of_one_ask_for_that_of_another() {
     let waiting = after(before_in_place("carry-on"), [RestoreEvent::TargetAsked]);
     when(waiting.clone(), ended("stop", Closing::Done)).then_nothing().owing(None);
     when(before_in_place("carry-on"), ended("stop", Closing::Done)).then_nothing().owing(Some("carry-on"));
-    when(waiting, ended("carry-on", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("tell-group"));
+    when(waiting, ended("carry-on", Closing::Done)).then([RestoreEvent::TargetStarted]).owing(Some("unpin"));
 }
 
 #[test]
