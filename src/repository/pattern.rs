@@ -21,6 +21,18 @@ impl Pattern {
         Self { text: trimmed.strip_suffix(b"/").unwrap_or(trimmed).to_vec(), anchored }
     }
 
+    /// Makes the pattern of exactly this path, whatever its name has in it, from the root on.
+    pub fn literal(path: &[u8]) -> Self {
+        let first = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+        let last = path.iter().rposition(|byte| *byte != b'/').map_or(first, |last| last + 1);
+        let path = &path[first..last];
+        let escaped = path.iter().flat_map(|byte| match byte {
+            b'*' | b'?' | b'[' | b'\\' => vec![b'\\', *byte],
+            other => vec![*other],
+        });
+        Self { text: escaped.collect(), anchored: true }
+    }
+
     /// Tells whether the path, or a directory above it, matches.
     pub fn covers(&self, path: &[u8]) -> bool {
         if self.text.is_empty() {

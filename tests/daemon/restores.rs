@@ -1,6 +1,7 @@
 //! Restores that meet something in their way: no room, somebody else's wish, files that are there.
 
 use std::fs;
+use std::path::Path;
 
 use crate::check;
 use crate::fixture::Node;
@@ -12,6 +13,8 @@ pub const TESTS: &[Test] = &[
     ("a restore in place does not take the last room of the host", host_room),
     ("a restore in place is settled before the next, and leaves stopped what was paused", in_place),
     ("what could not be written into a directory is told, and nothing written is a failure", partly),
+    ("a path that is restored is a name and no pattern, and one that the backup does not have is told", named),
+    ("a restore says nothing of what it did not read", unread),
 ];
 
 /// Makes a container with an image of its own and this in it, and a backup of it.
@@ -84,6 +87,39 @@ fn in_place() -> Outcome {
     check!(node.container("c1")?["state"] == "stopped", "what was stopped runs");
     node.must(&[&restore[..], &["--start"]].concat())?;
     check!(node.container("c1")?["state"] == "running", "it was to run");
+    node.finish()
+}
+
+fn named() -> Outcome {
+    let make = "mkdir -p '/srv/[id]' /srv/i && echo B >'/srv/[id]/page' && echo i >/srv/i/page";
+    let node = with_backup("named", "32M", make)?;
+    let into = node.place.join("out").to_string_lossy().into_owned();
+    let answer = node.berth(&["backup", "restore", "c1@latest", "--path", "/srv/[id]", "--into", &into])?;
+    check!(answer.code == 0, "{answer:?}");
+    check!(fs::read_to_string(Path::new(&into).join("srv/[id]/page"))? == "B\n", "{answer:?}");
+    check!(!Path::new(&into).join("srv/i").exists(), "another directory came along");
+    let listed = node.must(&["backup", "files", "c1@latest", "/srv/[id]"])?;
+    check!(listed.out.contains("/srv/[id]/page") && !listed.out.contains("/srv/i/"), "{listed:?}");
+    let two = ["--path", "/srv/i", "--path", "/etc/none", "--into", &into];
+    let answer = node.berth(&[&["backup", "restore", "c1@latest"], &two[..]].concat())?;
+    let told = answer.out.clone() + &answer.err;
+    check!(answer.code == 3 && told.contains("the backup has nothing at /etc/none"), "{answer:?}");
+    check!(Path::new(&into).join("srv/i/page").exists(), "the other is not there");
+    node.finish()
+}
+
+/// It takes the template's files from this machine: what the store has of them is neither read nor proved.
+fn unread() -> Outcome {
+    let node = with_backup("unread", "32M", "echo own >/own")?;
+    let verified = |node: &Node| -> Result<String, Stop> {
+        let shown = node.must(&["backup", "show", "c1@latest", "-o", "json"])?.json()?;
+        Ok(format!("{} {}", shown["verified_at"], shown["damage"]))
+    };
+    let before = verified(&node)?;
+    node.must(&["backup", "restore", "c1@latest", "--to", "c2"])?;
+    check!(verified(&node)? == before, "{before} became {}", verified(&node)?);
+    node.must(&["backup", "verify", "c1@latest"])?;
+    check!(verified(&node)? != before, "a verification is not told: {before}");
     node.finish()
 }
 

@@ -11,12 +11,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::failure::cannot;
 use super::host::LinuxHost;
 use super::listing::entries;
-use super::restore::from_the_root;
 use super::stores::repository_failure;
 use super::supervisor::shim_failure;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
 use crate::effects::command_line::CommandLine;
+use crate::repository::Pattern;
 use crate::repository::catalogue::{Entry, Node};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
@@ -101,7 +101,9 @@ impl Access for LinuxHost {
 
     fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
         let view = self.view(store, backup)?;
-        view.files(vec![from_the_root(below)]).map(|entry| file_of(&entry.map_err(repository_failure)?)).collect()
+        view.files(vec![Pattern::literal(below.as_bytes())])
+            .map(|entry| file_of(&entry.map_err(repository_failure)?))
+            .collect()
     }
 
     fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {

@@ -102,8 +102,10 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let view = self.view(store, backup)?;
-        let patterns: Vec<Pattern> = paths.iter().map(|path| from_the_root(path)).collect();
-        if view.files(patterns.clone()).next().is_none() {
+        let patterns: Vec<Pattern> = paths.iter().map(|path| Pattern::literal(path.as_bytes())).collect();
+        let is_absent = |(_, pattern): &(&String, &Pattern)| view.files(vec![(*pattern).clone()]).next().is_none();
+        let absent: Vec<&str> = paths.iter().zip(&patterns).filter(is_absent).map(|(path, _)| path.as_str()).collect();
+        if absent.len() == paths.len() {
             return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
         }
         self.files_fit(Path::new(into), &view, patterns.clone())?;
@@ -115,7 +117,7 @@ impl LinuxHost {
             context.report("restoring", counters.entries, None);
         });
         drop(guard);
-        mostly_finished(&report.map_err(repository_failure)?)
+        Ok(without(mostly_finished(&report.map_err(repository_failure)?)?, &absent))
     }
 }
 
@@ -184,9 +186,16 @@ fn trouble(report: &RestoreReport) -> Option<String> {
     (!all.is_empty()).then(|| format!("{counted}: {}{more}", first.join("; ")))
 }
 
-/// Returns the pattern of a path as users write it: whatever it begins with, it is one from the root on.
-pub(super) fn from_the_root(path: &str) -> Pattern {
-    Pattern::new(format!("/{}", path.trim_matches('/')).as_bytes())
+/// Adds the paths that the backup does not have: whoever named several has the others, and is told.
+fn without(facts: Facts, absent: &[&str]) -> Facts {
+    match facts {
+        Facts::Restored { entries, written, left_out, trouble } if !absent.is_empty() => {
+            let absent = format!("the backup has nothing at {}", absent.join(", "));
+            let trouble = Some(trouble.map_or(absent.clone(), |trouble| format!("{trouble}; {absent}")));
+            Facts::Restored { entries, written, left_out, trouble }
+        }
+        facts => facts,
+    }
 }
 
 fn exists(disk: BorrowedFd<'_>, name: &[u8]) -> bool {
@@ -245,11 +254,13 @@ mod tests {
     #[test]
     fn a_path_is_one_from_the_root_on() {
         for path in ["/srv/www", "srv/www", "/srv/www/"] {
-            let pattern = from_the_root(path);
+            let pattern = Pattern::literal(path.as_bytes());
             assert!(pattern.covers(b"srv/www/index.html"), "{path}");
             assert!(!pattern.covers(b"home/ann/srv/www"), "{path}: another directory of that name");
         }
-        assert!(from_the_root("/").covers(b"etc/hosts"));
+        assert!(Pattern::literal(b"/").covers(b"etc/hosts"));
+        let page = Pattern::literal(b"/srv/[slug]/*?.js");
+        assert!(page.covers(b"srv/[slug]/*?.js") && !page.covers(b"srv/s/ab.js"), "a name is no pattern");
     }
 
     fn report(entries: u64, failed: &[&str]) -> RestoreReport {
