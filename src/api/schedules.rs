@@ -68,6 +68,9 @@ async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query
     let count = wanted.count.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
     look.list("slot", move |query, moment| {
         let row = query.schedule(&reference, moment)?;
+        if row.state != ScheduleState::Enabled {
+            return Ok(vec![]);
+        }
         let plan = Plan { doubt, ..Plan::of(&row) };
         Ok(due::coming(&plan, query.clock_at(moment, now)?, count).into_iter().map(shown).collect())
     })

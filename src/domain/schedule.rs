@@ -6,11 +6,11 @@
 //!      ▲    refused │              enable
 //!      └────────────┘
 //!
-//!   slot     fire ▸ start-batch ▸ the batch works ▸ its end is told        or: skip, miss        before any: defer
+//!   slot     fire ▸ start-batch ▸ the batch works ▸ its end is told        or: skip, miss        before any: defer, set aside
 //!   under a clock that was ahead: reopen, and it comes again
 //! ```
 //!
-//! A slot is handled once, in order: fired, skipped or missed. Which slots are due is decided in `scheduler::due`; here it
+//! A slot is handled once, in order: fired, skipped or missed. Those that were set aside have an order of their own. Which slots are due is decided in `scheduler::due`; here it
 //! is only made sure that none is handled twice. A batch that was fired goes on when its schedule is disabled or deleted.
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::{BatchAction, BatchMember, Closing, ScheduleDefinition, ScheduleEvent};
-use crate::types::{Category, Name, OperationId, RunId, ScheduleId, StreamName, Timestamp};
+use crate::types::{Category, Gaps, Name, OperationId, RunId, ScheduleId, StreamName, Timestamp};
 
 const CLAIM_NAME: Step = "claim-name";
 const RELEASE_NAME: Step = "release-name";
@@ -37,6 +37,8 @@ pub struct Schedule {
     handled: Timestamp,
     /// The last slot that was let wait.
     deferred: Option<Timestamp>,
+    /// Earlier slots that wait nevertheless.
+    gaps: Gaps,
     batches: Vec<Batch>,
 }
 
@@ -124,6 +126,15 @@ pub enum Command {
     },
     /// Say that slots passed by.
     Miss {
+        /// The last of them.
+        slot: Timestamp,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Let slots wait while later ones are carried out.
+    SetAside {
         /// The last of them.
         slot: Timestamp,
         /// How many.
@@ -238,6 +249,7 @@ impl Schedule {
     fn settle(&self, slot: Timestamp, fate: ScheduleEvent) -> Decision {
         self.made()?;
         match self.life {
+            Life::Enabled if self.gaps.holds(slot) => Ok(vec![fate]),
             _ if slot == self.handled => Ok(vec![]),
             _ if slot < self.handled => Err(Rejection::SlotHandled { slot, handled: self.handled }),
             Life::Disabled => Err(Rejection::Disabled),
@@ -250,6 +262,12 @@ impl Schedule {
         let fate = ScheduleEvent::SlotDeferred { slot, count, reason: reason.to_owned() };
         let known = self.deferred.is_some_and(|deferred| slot <= deferred);
         if known { Ok(vec![]) } else { self.settle(slot, fate) }
+    }
+
+    /// What waits so is told once: a slot that waits already is not settled by waiting again.
+    fn set_aside(&self, slot: Timestamp, count: u64, reason: &str) -> Decision {
+        let fate = ScheduleEvent::SlotsSetAside { after: self.handled, slot, count, reason: reason.to_owned() };
+        if self.gaps.holds(slot) { Ok(vec![]) } else { self.settle(slot, fate) }
     }
 
     fn reopen(&self, after: Timestamp) -> Decision {
@@ -303,6 +321,13 @@ impl Schedule {
         }
     }
 
+    /// Takes note that a slot has its fate.
+    fn settled(&mut self, slot: Timestamp) {
+        if !self.gaps.settle(slot) {
+            self.handled = slot;
+        }
+    }
+
     fn unstarted(&self) -> Option<&Batch> {
         self.batches.iter().find(|batch| !batch.started)
     }
@@ -325,7 +350,7 @@ fn stream(batch: RunId) -> StreamName {
 
 impl Aggregate for Schedule {
     const CATEGORY: Category = Category::Schedule;
-    const STATE_SCHEMA: u32 = 1;
+    const STATE_SCHEMA: u32 = 2;
     type Command = Command;
     type Event = ScheduleEvent;
     type Rejection = Rejection;
@@ -349,6 +374,7 @@ impl Aggregate for Schedule {
                 let (count, reason) = (*count, reason.clone());
                 self.settle(*slot, ScheduleEvent::SlotMissed { slot: *slot, count, reason })
             }
+            Command::SetAside { slot, count, reason } => self.set_aside(*slot, *count, reason),
             Command::Reopen { after } => self.reopen(*after),
             Command::FinishBatch { child, outcome } => Ok(self.finish(child, outcome)),
             Command::Report(report) => Ok(self.decide_report(report)),
@@ -366,11 +392,12 @@ impl Aggregate for Schedule {
             ScheduleEvent::ScheduleCreateFailed { .. } | ScheduleEvent::ScheduleDeleted => self.life = Life::Gone,
             ScheduleEvent::ScheduleEnabled { from } => {
                 self.handled = self.handled.max(*from);
+                self.gaps.clear();
                 self.life = Life::Enabled;
             }
             ScheduleEvent::ScheduleDisabled => self.life = Life::Disabled,
             ScheduleEvent::SlotFired { slot, batch, operation, action, members } => {
-                self.handled = *slot;
+                self.settled(*slot);
                 let (action, members) = (action.clone(), members.clone());
                 self.batches.push(Batch { id: *batch, operation: *operation, action, members, started: false });
             }
@@ -379,9 +406,16 @@ impl Aggregate for Schedule {
                 started.for_each(|known| known.started = true);
             }
             ScheduleEvent::BatchFinished { batch, .. } => self.batches.retain(|known| known.id != *batch),
-            ScheduleEvent::SlotSkipped { slot, .. } | ScheduleEvent::SlotMissed { slot, .. } => self.handled = *slot,
+            ScheduleEvent::SlotSkipped { slot, .. } | ScheduleEvent::SlotMissed { slot, .. } => self.settled(*slot),
             ScheduleEvent::SlotDeferred { slot, .. } => self.deferred = Some(*slot),
-            ScheduleEvent::SlotsReopened { after } => (self.handled, self.deferred) = (*after, None),
+            ScheduleEvent::SlotsSetAside { after, slot, .. } => {
+                self.gaps.open(*after, *slot);
+                self.handled = *slot;
+            }
+            ScheduleEvent::SlotsReopened { after } => {
+                (self.handled, self.deferred) = (*after, None);
+                self.gaps.cut(*after);
+            }
             ScheduleEvent::ScheduleDeleteRequested => self.life = Life::Deleting(given.operation),
         }
     }

@@ -137,6 +137,17 @@ pub enum ScheduleEvent {
         /// Why.
         reason: String,
     },
+    /// Slots that are to be caught up wait until the clock is confirmed, while later ones run.
+    SlotsSetAside {
+        /// The moment before the first of them.
+        after: Timestamp,
+        /// The last of them.
+        slot: Timestamp,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: String,
+    },
     /// What was recorded of slots after that moment settles nothing: the clock was ahead. They come when it is time.
     SlotsReopened {
         /// Up to when every slot is settled.
@@ -152,7 +163,7 @@ impl DomainEvent for ScheduleEvent {
     const CATEGORY: Category = Category::Schedule;
     const KINDS: &'static [&'static str] = kinds!(ScheduleEvent: ScheduleRequested, ScheduleCreated,
         ScheduleCreateFailed, ScheduleEnabled, ScheduleDisabled, SlotFired, BatchStarted, BatchFinished, SlotSkipped,
-        SlotDeferred, SlotMissed, SlotsReopened, ScheduleDeleteRequested, ScheduleDeleted);
+        SlotDeferred, SlotMissed, SlotsSetAside, SlotsReopened, ScheduleDeleteRequested, ScheduleDeleted);
 
     fn mark(&self) -> Mark {
         match self {
@@ -170,6 +181,7 @@ impl DomainEvent for ScheduleEvent {
             | Self::SlotSkipped { .. }
             | Self::SlotDeferred { .. }
             | Self::SlotMissed { .. }
+            | Self::SlotsSetAside { .. }
             | Self::SlotsReopened { .. } => Mark::Fact,
         }
     }
@@ -191,6 +203,7 @@ impl DomainEvent for ScheduleEvent {
             }
             Self::SlotMissed { slot, count: 1, reason } => format!("slot {slot} missed: {reason}"),
             Self::SlotMissed { slot, count, reason } => format!("{count} slots up to {slot} missed: {reason}"),
+            Self::SlotsSetAside { slot, count, reason, .. } => format!("{count} slots up to {slot} wait: {reason}"),
             Self::SlotsReopened { after } => format!("slots after {after} come again: the clock was ahead"),
             Self::ScheduleDeleteRequested => "deletion requested".to_owned(),
             Self::ScheduleDeleted => "schedule deleted".to_owned(),

@@ -1,7 +1,7 @@
 //! Schedules: what each does and when, and what became of its newest slots.
 
 use crate::events::{DomainEvent, Envelope, ScheduleEvent};
-use crate::types::Category;
+use crate::types::{Category, Gaps};
 
 use super::model::{self, Model, table};
 use super::rows::{ScheduleRow, ScheduleState, SlotFate, SlotRow};
@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;
@@ -46,6 +46,7 @@ fn begin(fact: &ScheduleEvent, event: &Envelope) -> Option<ScheduleRow> {
         from: *from,
         last_slot: None,
         deferred: None,
+        gaps: Gaps::default(),
         slots: vec![],
         fired: 0,
         skipped: 0,
@@ -68,6 +69,7 @@ fn life(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
         }
         ScheduleEvent::ScheduleEnabled { from } => {
             row.from = *from;
+            row.gaps.clear();
             row.revision += 1;
             ScheduleState::Enabled
         }
@@ -112,11 +114,18 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
             row.missed += count;
             settle(row, passed(SlotRow::missed(*slot, *count, reason), event));
         }
+        ScheduleEvent::SlotsSetAside { after, slot, count, reason } => {
+            row.gaps.open(*after, *slot);
+            row.last_slot = Some(*slot);
+            let waiting = SlotRow { count: *count, ..SlotRow::skipped(*slot, &format!("for now: {reason}")) };
+            add(row, passed(waiting, event));
+        }
         ScheduleEvent::SlotsReopened { after } => {
             // They are other slots than those of the same time that were settled.
             row.revision += 1;
             row.from = row.from.min(*after);
             (row.last_slot, row.deferred) = (Some(*after), None);
+            row.gaps.cut(*after);
         }
         ScheduleEvent::BatchStarted { batch } => {
             row.slots.iter_mut().filter(|slot| slot.batch == Some(*batch)).for_each(|slot| slot.started = true);
@@ -136,6 +145,7 @@ fn passed(slot: SlotRow, event: &Envelope) -> SlotRow {
 }
 
 fn settle(row: &mut ScheduleRow, slot: SlotRow) {
+    row.gaps.settle(slot.slot);
     row.last_slot = Some(row.last_slot.map_or(slot.slot, |last| last.max(slot.slot)));
     add(row, slot);
 }

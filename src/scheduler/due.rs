@@ -61,6 +61,11 @@ pub enum Verdict {
         /// Why.
         why: SkipReason,
     },
+    /// It is caught up once the clock is trusted, and later ones run meanwhile.
+    SetAside {
+        /// Which slots.
+        slots: Slots,
+    },
     /// It should have run and could not.
     Miss {
         /// Which slots.
@@ -118,7 +123,8 @@ impl Verdict {
     pub const fn last_slot(&self) -> Timestamp {
         match self {
             Self::Fire { slot, .. } | Self::Reopen { after: slot } => *slot,
-            Self::Skip { slots, .. } | Self::Defer { slots, .. } | Self::Miss { slots, .. } => slots.last,
+            Self::Skip { slots, .. } | Self::Defer { slots, .. } => slots.last,
+            Self::SetAside { slots } | Self::Miss { slots, .. } => slots.last,
         }
     }
 
@@ -130,6 +136,10 @@ impl Verdict {
                 true
             }
             (Self::Defer { slots, why }, Self::Defer { slots: more, why: same }) if why == same => {
+                *slots = slots.joined(*more);
+                true
+            }
+            (Self::SetAside { slots }, Self::SetAside { slots: more }) => {
                 *slots = slots.joined(*more);
                 true
             }
@@ -163,7 +173,11 @@ pub fn next_due(plans: &[Plan], now: Timestamp) -> Option<Timestamp> {
 
 fn next_of(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     match plan.doubt {
-        None => plan.slots(plan.waited_for()).next().map(|planned| planned.at),
+        None => {
+            let first = plan.slots(plan.waited_for()).next();
+            let waiting = plan.open_gaps().filter_map(|gap| plan.within(*gap).next());
+            waiting.chain(first).map(|planned| planned.at).min()
+        }
         Some(_) => coming(plan, now, 1).first().map(|planned| planned.at), // what came before waits for the clock
     }
 }
@@ -194,7 +208,7 @@ pub fn coming(plan: &Plan, now: Timestamp, count: usize) -> Vec<Planned> {
 /// Returns the next slot of a schedule that is to run.
 pub fn next_run(plan: &Plan, now: Timestamp) -> Option<Planned> {
     let Some(window) = plan.window else { return walk(plan, now).next() };
-    let mut from = beginning(plan, now)?;
+    let mut from = beginning(plan, now);
     loop {
         let slot = inside::first_inside(&plan.expression, plan.zone, window, from)?;
         match plan.slots(slot.moved(-1)).next() {
@@ -213,40 +227,38 @@ pub fn never_runs(definition: &ScheduleDefinition, from: Timestamp) -> Option<Ti
 }
 
 fn walk(plan: &Plan, now: Timestamp) -> impl Iterator<Item = Planned> {
-    let from = beginning(plan, now);
-    from.into_iter().flat_map(|from| plan.slots(from)).filter(move |planned| planned.at > now)
+    plan.slots(beginning(plan, now)).filter(move |planned| planned.at > now)
 }
 
-/// Returns the moment after which the next slots are; nothing while they wait for the clock.
-fn beginning(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+/// Returns the moment after which the next slots are.
+fn beginning(plan: &Plan, now: Timestamp) -> Timestamp {
     let handled = plan.reopened(now).unwrap_or_else(|| plan.handled());
-    let waits = plan.doubt.is_some() && waits_for_clock(plan, now, handled);
     // A slot that has come may still wait for its jitter.
-    (!waits).then(|| handled.max(now.moved(-plan.jitter.as_micros()).moved(-1)))
-}
-
-/// Says whether slots are to be caught up, each in its turn, once the clock is trusted: then none may come before them.
-fn waits_for_clock(plan: &Plan, now: Timestamp, handled: Timestamp) -> bool {
-    let mut missed =
-        plan.slots(handled).take_while(|planned| planned.at <= now).filter(|planned| planned.skipped.is_none());
-    plan.catch_up == CatchUp::All && missed.any(|planned| now.since(planned.at) > ON_TIME)
+    handled.max(now.moved(-plan.jitter.as_micros()).moved(-1))
 }
 
 fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
     let verdicts = match (plan.reopened(now), plan.doubt) {
         (Some(after), _) => vec![Verdict::Reopen { after }],
         (None, Some(since)) => in_doubt(plan, now, since),
-        (None, None) if plan.has_room => judged(plan, now),
+        (None, None) if plan.has_room => judged(plan, now, plan.slots(plan.handled())),
         (None, None) => without_room(plan, now),
     };
+    let waiting = plan.open_gaps().filter(|_| plan.reopened(now).is_none());
+    // Each row by itself: its neighbours in this list are not the next slots.
+    let rows = waiting.map(|gap| judged(plan, now, plan.within(*gap))).chain([verdicts]);
+    let due = |verdict| Due { schedule: plan.schedule, revision: plan.revision, verdict };
+    rows.flat_map(joined).map(due).collect()
+}
+
+fn joined(verdicts: Vec<Verdict>) -> Vec<Verdict> {
     let mut joined: Vec<Verdict> = Vec::new();
     for verdict in verdicts {
         if !joined.last_mut().is_some_and(|last| last.join(&verdict)) {
             joined.push(verdict);
         }
     }
-    let due = |verdict| Due { schedule: plan.schedule, revision: plan.revision, verdict };
-    joined.into_iter().map(due).collect()
+    joined
 }
 
 /// Says what becomes of slots for which there is no room: one that is caught up waits, and whatever comes behind it too, so
@@ -263,19 +275,18 @@ fn without_room(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
     backlog.map(verdict).collect()
 }
 
-/// Says what becomes of slots while the clock is not trusted: one that comes now runs, if there is room; what lies behind it is told
-/// to be missed, so that it is settled in order. Nothing is caught up: what no later slot follows waits for the clock.
+/// Says what becomes of slots while the clock is not trusted: one that comes now runs, if there is room; what lies behind it is set
+/// aside if each is to be caught up, else told to be missed. Nothing is caught up: what no later slot follows waits for the clock.
 fn in_doubt(plan: &Plan, now: Timestamp, since: Timestamp) -> Vec<Verdict> {
     let recent = now.moved(-plan.jitter.as_micros()).moved(-ON_TIME.as_micros()).moved(-1);
     let from = plan.handled().max(since).max(recent);
     let fresh: Vec<Planned> = plan.slots(from).take_while(|planned| planned.at <= now).collect();
     let judge = Judge::new(plan, now, &fresh, false);
     let newest = judge.newest.map(|index| &fresh[index]).filter(|planned| now.since(planned.at) <= ON_TIME);
-    let Some(newest) = newest.filter(|_| plan.has_room && !waits_for_clock(plan, now, plan.handled())) else {
-        return vec![];
-    };
+    let Some(newest) = newest.filter(|_| plan.has_room) else { return vec![] };
     let older = plan.slots(plan.handled()).take_while(|planned| planned.slot < newest.slot).take(BACKLOG_MAX);
     let passed = older.map(|Planned { slot, skipped, .. }| match (Slots::one(slot), skipped) {
+        (slots, None) if plan.catch_up == CatchUp::All => Verdict::SetAside { slots },
         (slots, Some(why)) => Verdict::Skip { slots, why },
         (slots, None) => Verdict::Miss { slots, why: MissReason::ClockDoubted },
     });
@@ -284,9 +295,8 @@ fn in_doubt(plan: &Plan, now: Timestamp, since: Timestamp) -> Vec<Verdict> {
     passed.into_iter().chain(run).collect()
 }
 
-fn judged(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
-    let mut backlog: Vec<Planned> =
-        plan.slots(plan.handled()).take_while(|planned| planned.at <= now).take(BACKLOG_MAX + 1).collect();
+fn judged(plan: &Plan, now: Timestamp, slots: impl Iterator<Item = Planned>) -> Vec<Verdict> {
+    let mut backlog: Vec<Planned> = slots.take_while(|planned| planned.at <= now).take(BACKLOG_MAX + 1).collect();
     let is_cut = backlog.len() > BACKLOG_MAX;
     if is_cut {
         backlog.truncate(BACKLOG_MAX - CATCH_UP_ALL_MAX); // What is caught up must be left for the next call.

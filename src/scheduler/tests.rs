@@ -311,6 +311,26 @@ fn what_ran_under_a_clock_that_was_ahead_runs_again_when_it_is_time() {
 }
 
 #[test]
+fn each_slot_that_a_clock_jumped_over_waits_until_it_is_confirmed_while_later_ones_run() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-23T01:30:00Z");
+        home.container().await;
+        let end = home.tick();
+        home.schedule("0 * * * *", CatchUp::All, "2026-11-23T01:30:00Z").await;
+        home.clock.set("2026-11-23T04:59:58Z"); // a step is noticed within a second
+        let row = home.until(|row| row.fired == 1 && row.running().next().is_none()).await;
+        let five = Some(moment("2026-11-23T05:00:00Z"));
+        assert_eq!((row.missed, row.last_slot, row.gaps.is_empty()), (0, five, false), "{row:?}");
+        assert_eq!((row.slots[0].fate, row.slots[0].count), (SlotFate::Skipped, 3));
+        home.registry.house().watch.confirm(Position::new(u64::MAX));
+        home.store.append(told(&ClockEvent::ClockConfirmed)).await.unwrap().unwrap();
+        let row = home.until(|row| row.fired == 4 && row.running().next().is_none()).await;
+        assert_eq!((row.missed, row.skipped, row.last_slot, row.gaps.is_empty()), (0, 0, five, true), "{row:?}");
+        end.send(true).unwrap();
+    });
+}
+
+#[test]
 fn nothing_is_caught_up_by_a_clock_that_jumped_until_it_is_confirmed() {
     System::new().block_on(async {
         let home = Home::new("2026-11-23T01:30:00Z");

@@ -148,6 +148,7 @@ impl Ticker {
         // A slot that waits has its fate still before it: that is recorded under the slot's own key.
         let aside = match due.verdict {
             Verdict::Defer { .. } => "/deferred",
+            Verdict::SetAside { .. } => "/set-aside",
             Verdict::Reopen { .. } => "/reopened",
             Verdict::Fire { .. } | Verdict::Skip { .. } | Verdict::Miss { .. } => "",
         };

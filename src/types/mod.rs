@@ -8,6 +8,7 @@ mod clock_watch;
 mod cpus;
 mod cron;
 mod fingerprint;
+mod gaps;
 mod hits;
 mod host_name;
 mod id;
@@ -34,6 +35,7 @@ pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cpus::{Cpus, InvalidCpus};
 pub use cron::{CronExpression, InvalidCron};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use gaps::{Gap, Gaps};
 pub use hits::{Hits, MemoryBound};
 pub use host_name::{HOST_NAME_LENGTH_MAX, HostName, InvalidHostName};
 pub use id::{
@@ -47,7 +49,9 @@ pub use mac::{InvalidMacAddress, MacAddress};
 pub use managed::{InvalidManaged, Managed, ManagedFile};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
 pub use principal::Principal;
-pub use schedule::{CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SkipReason, Window};
+pub use schedule::{
+    CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SET_ASIDE, SkipReason, Window,
+};
 pub use size::{InvalidSize, Size};
 pub use span::{InvalidSpan, Span};
 pub use stream::{Category, InvalidStreamName, Position, StreamName, Version};

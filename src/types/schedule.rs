@@ -162,6 +162,9 @@ pub enum SkipReason {
     NoSpace,
 }
 
+/// Why slots wait while later ones are settled.
+pub const SET_ASIDE: &str = "the clock is not confirmed; they are caught up after: berth node confirm-clock";
+
 /// Says why a slot that should have run was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

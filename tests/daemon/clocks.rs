@@ -14,6 +14,7 @@ use crate::harness::{Outcome, Stop, Test, need};
 
 pub const TESTS: &[Test] = &[
     ("two days ahead and then right: schedules fire, nothing is lost, and it is told", two_days_ahead),
+    ("three days ahead: what is to be caught up waits, what comes runs", three_days_ahead),
     ("three years ahead and then right in one life: no grave is purged by it", three_years_ahead),
     ("half an hour ahead and back in one life stops nothing", there_and_back),
     ("a clock before 1970 is refused, one of 1970 or far ahead stops nobody", before_1970),
@@ -196,6 +197,32 @@ fn two_days_ahead() -> Outcome {
     clock.node.must(&["schedule", "delete", "other"])?;
     let audit = clock.node.must(&["audit", "verify"])?;
     check!(audit.out.contains("whole"), "{audit:?}");
+    clock.node.finish()
+}
+
+fn three_days_ahead() -> Outcome {
+    need(&["start-containers"])?;
+    let Some(mut clock) = Shifted::new("three-days")? else { return Ok(()) };
+    clock.shift(0)?;
+    clock.node.start()?;
+    clock.node.template()?;
+    container(&clock.node, "c1")?;
+    let words = ["schedule", "create", "each", "--cron", "* * * * *", "--action", "defragment", "--select", "all"];
+    clock.node.must(&[&words[..], &["--catch-up", "all"]].concat())?;
+    let ahead = clock.shift_before_a_minute(3 * DAY)?;
+    clock.until("the step is told", PATIENCE, || Ok(clock.clock_steps()?.len() == 1))?;
+    let promised = clock.node.must(&["schedule", "next", "each"])?.out;
+    check!(!promised.contains("does not fire") && promised.contains("berth node confirm-clock"), "{promised}");
+    clock.fires("each", ahead)?;
+    let row = clock.schedule("each")?;
+    let fired = row["fired"].as_u64().unwrap_or_default();
+    check!(row["missed"] == 0 && row["gaps"] != serde_json::json!([]), "{row:#}");
+    clock.node.must(&["node", "confirm-clock"])?;
+    clock.until("what was set aside is caught up", PATIENCE * 2, || {
+        let row = clock.schedule("each")?;
+        Ok(row["fired"].as_u64().unwrap_or_default() >= fired + 24 && row["gaps"] == serde_json::json!([]))
+    })?;
+    clock.node.must(&["schedule", "delete", "each"])?;
     clock.node.finish()
 }
 

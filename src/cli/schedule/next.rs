@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let target = Target::new("/v1/schedules").segment(&arguments.name).segment("next").query("count", arguments.count);
     read::list::<NextSlot>(context, &arguments.options, target, |rows| match rows.len() {
-        0 => "It does not fire: it is disabled, or no time fits.".to_owned(),
+        0 => "It does not fire: it is not enabled, or no time fits.".to_owned(),
         _ => String::new(),
     })
 }

@@ -189,6 +189,34 @@ fn every_command_has_an_answer_in_every_state() {
 }
 
 #[test]
+fn slots_that_were_set_aside_are_settled_after_later_ones_and_once() {
+    let set_aside = |slot| Command::SetAside { slot: at(slot), count: 2, reason: "clock".to_owned() };
+    let aside = |after, slot| ScheduleEvent::SlotsSetAside {
+        after: at(after),
+        slot: at(slot),
+        count: 2,
+        reason: "clock".to_owned(),
+    };
+    let history = after(enabled(), [fired(20), finished(Closing::Done)]);
+    when(history.clone(), set_aside(40)).then([aside(20, 40)]);
+    let history = after(history, [aside(20, 40)]);
+    when(history.clone(), set_aside(40)).then_nothing();
+    when(history.clone(), fire(40)).then([fired(40)]);
+    let history = after(history, [fired(50)]);
+    for slot in [30, 40] {
+        when(history.clone(), fire(slot)).then([fired(slot)]);
+    }
+    when(history.clone(), fire(20)).then_refused("schedule.slot-handled");
+    let caught_up = after(history.clone(), [fired(30)]);
+    when(caught_up.clone(), fire(30)).then_refused("schedule.slot-handled");
+    when(caught_up.clone(), fire(50)).then_nothing();
+    when(caught_up.clone(), fire(60)).then([fired(60)]);
+    when(after(caught_up, [fired(40)]), fire(40)).then_refused("schedule.slot-handled");
+    let anew = [ScheduleEvent::ScheduleDisabled, ScheduleEvent::ScheduleEnabled { from: at(45) }];
+    when(after(history, anew), fire(40)).then_refused("schedule.slot-handled");
+}
+
+#[test]
 fn it_should_let_slots_come_again_that_were_settled_under_a_clock_that_was_ahead() {
     let reopened = ScheduleEvent::SlotsReopened { after: at(30) };
     let history = after(enabled(), [fired(20), finished(Closing::Done), fired(90)]);

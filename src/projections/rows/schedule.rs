@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::words::words;
 use super::{Change, OpenOperation};
 use crate::events::{Closing, ScheduleDefinition};
-use crate::types::{Name, OperationId, Position, RunId, ScheduleId, Timestamp};
+use crate::types::{Gaps, Name, OperationId, Position, RunId, ScheduleId, Timestamp};
 
 words! {
     /// Says what a schedule is.
@@ -105,6 +105,8 @@ pub struct ScheduleRow {
     pub last_slot: Option<Timestamp>,
     /// The last slot that was let wait, until it can be carried out or is missed.
     pub deferred: Option<Timestamp>,
+    /// Earlier slots that wait for the clock to be confirmed.
+    pub gaps: Gaps,
     /// Its newest slots, oldest first, at most thirty-two; those not over are always among them.
     pub slots: Vec<SlotRow>,
     /// How many slots were fired.

@@ -1,7 +1,9 @@
 //! One schedule as the decision needs it, and the walk over its slots.
 
 use crate::projections::rows::{ScheduleRow, ScheduleState};
-use crate::types::{CLOCK_SLACK, CatchUp, CronExpression, ScheduleId, SkipReason, Span, Timestamp, Window, Zone};
+use crate::types::{
+    CLOCK_SLACK, CatchUp, CronExpression, Gap, Gaps, ScheduleId, SkipReason, Span, Timestamp, Window, Zone,
+};
 
 /// Is one schedule with what is known of its past.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct Plan {
     pub previous_running: bool,
     /// The last slot that is known to wait for room.
     pub deferred: Option<Timestamp>,
+    /// Earlier slots that were set aside.
+    pub gaps: Gaps,
     /// Whether there is room for what it does.
     pub has_room: bool,
     /// The newest slots that are settled, oldest first.
@@ -67,6 +71,7 @@ impl Plan {
             last_slot: row.last_slot,
             previous_running: row.running().next().is_some(),
             deferred: row.deferred,
+            gaps: row.gaps.clone(),
             has_room: true,
             settled: row.slots.iter().map(|slot| slot.slot).filter(|slot| Some(*slot) != row.deferred).collect(),
             doubt: None,
@@ -89,6 +94,18 @@ impl Plan {
     pub(super) fn waited_for(&self) -> Timestamp {
         let told = self.deferred.filter(|_| !self.has_room);
         told.map_or(self.handled(), |slot| slot.max(self.handled()))
+    }
+
+    /// Returns the rows of slots that can be caught up now: none as long as the clock is not trusted, there is no room or the
+    /// last run has not ended, which are no reason to let them go.
+    pub(super) fn open_gaps(&self) -> impl Iterator<Item = &Gap> {
+        let may_run = self.doubt.is_none() && self.has_room && !self.previous_running;
+        self.gaps.iter().filter(move |_| may_run)
+    }
+
+    /// Walks the slots that wait in a gap.
+    pub(super) fn within(&self, gap: Gap) -> impl Iterator<Item = Planned> {
+        self.slots(gap.after).take_while(move |planned| planned.slot <= gap.until)
     }
 
     /// Walks the slots after `from`; their `at` ascend as the slots do.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::types::{CronExpression, Zone};
+use crate::types::{CronExpression, Gaps, Zone};
 
 fn moment(text: &str) -> Timestamp {
     text.parse::<DateTime<Utc>>().unwrap().into()
@@ -27,6 +27,7 @@ fn plan(expression: &str, since: &str) -> Plan {
         last_slot: None,
         previous_running: false,
         deferred: None,
+        gaps: Gaps::default(),
         has_room: true,
         settled: vec![],
         doubt: None,
@@ -42,6 +43,7 @@ fn told(plan: &Plan, now: &str) -> Vec<String> {
         Verdict::Fire { slot, is_catch_up: true, .. } => format!("catch up {}", clock(slot)),
         Verdict::Skip { slots, why } => format!("skip {} {why:?}", row(slots)),
         Verdict::Defer { slots, why } => format!("defer {} {why:?}", row(slots)),
+        Verdict::SetAside { slots } => format!("set aside {}", row(slots)),
         Verdict::Miss { slots, why } => format!("miss {} {why:?}", row(slots)),
         Verdict::Reopen { after } => format!("reopen {}", clock(after)),
     };
@@ -147,6 +149,7 @@ fn a_year_of_missed_minutes_is_settled_in_slices() {
                 Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => {
                     count += slots.count;
                 }
+                Verdict::SetAside { slots } => panic!("the clock was trusted, and not for {slots:?}"),
                 Verdict::Reopen { after } => panic!("the clock only went on, and not after {after}"),
             }
             plan.last_slot = Some(due.verdict.last_slot());
@@ -221,22 +224,44 @@ fn under_a_doubted_clock_what_comes_runs_and_nothing_is_caught_up() {
         assert_eq!(told(&plan, "2026-11-23T06:01:00Z"), ["miss 03:00-05:00 x3 ClockDoubted", "fire 06:00"]);
         assert_eq!(next_due(&[plan], moment("2026-11-23T05:31:00Z")), Some(moment("2026-11-23T06:00:00Z")));
     }
-    let each = doubted(CatchUp::All);
-    assert_eq!(told(&each, "2026-11-23T06:01:00Z"), none, "those before it must come first");
-    assert_eq!(
-        (
-            next_due(std::slice::from_ref(&each), moment("2026-11-23T06:01:00Z")),
-            coming(&each, moment("2026-11-23T06:01:00Z"), 1)
-        ),
-        (None, vec![])
-    );
-    let confirmed = Plan { doubt: None, ..each };
+    let confirmed = Plan { doubt: None, ..doubted(CatchUp::All) };
     assert_eq!(
         told(&confirmed, "2026-11-23T06:01:00Z"),
         ["catch up 03:00", "catch up 04:00", "catch up 05:00", "fire 06:00"]
     );
     let steady = Plan { last_slot: Some(moment("2026-11-23T05:00:00Z")), ..doubted(CatchUp::All) };
     assert_eq!(told(&steady, "2026-11-23T06:01:00Z"), ["fire 06:00"]);
+}
+
+#[test]
+fn what_is_to_be_caught_up_waits_for_the_clock_and_holds_nothing_back() {
+    let mut plan = Plan {
+        catch_up: CatchUp::All,
+        doubt: Some(moment("2026-11-23T05:30:00Z")),
+        last_slot: Some(moment("2026-11-23T02:00:00Z")),
+        ..plan("0 * * * *", "2026-11-22T12:00:00Z")
+    };
+    let next = |plan: &Plan, now| {
+        let promised: Vec<Timestamp> = coming(plan, moment(now), 1).iter().map(|planned| planned.at).collect();
+        assert_eq!(next_run(plan, moment(now)).map(|planned| planned.at).as_ref(), promised.first());
+        (next_due(std::slice::from_ref(plan), moment(now)).unwrap(), promised)
+    };
+    let six = moment("2026-11-23T06:00:00Z");
+    assert_eq!(next(&plan, "2026-11-23T05:31:00Z"), (six, vec![six]));
+    assert_eq!(told(&plan, "2026-11-23T06:00:00Z"), ["set aside 03:00-05:00 x3", "fire 06:00"]);
+    plan.gaps.open(moment("2026-11-23T02:00:00Z"), moment("2026-11-23T05:00:00Z"));
+    plan.last_slot = Some(six);
+    assert_eq!(told(&plan, "2026-11-23T07:00:00Z"), ["fire 07:00"]);
+    plan.doubt = None;
+    for waits in [Plan { previous_running: true, ..plan.clone() }, Plan { has_room: false, ..plan.clone() }] {
+        assert_eq!(told(&waits, "2026-11-23T06:30:00Z"), Vec::<String>::new(), "none is let go for that");
+        assert_eq!(next(&waits, "2026-11-23T06:30:00Z").0, moment("2026-11-23T07:00:00Z"));
+    }
+    assert_eq!(next(&plan, "2026-11-23T06:30:00Z").0, moment("2026-11-23T03:00:00Z"), "at once");
+    let caught_up = ["catch up 03:00", "catch up 04:00", "catch up 05:00"];
+    assert_eq!(told(&plan, "2026-11-23T06:30:00Z"), caught_up);
+    plan.gaps.settle(moment("2026-11-23T03:00:00Z"));
+    assert_eq!(told(&plan, "2026-11-23T07:01:00Z"), ["catch up 04:00", "catch up 05:00", "fire 07:00"]);
 }
 
 #[test]
@@ -301,6 +326,7 @@ fn settle(plan: &Plan, verdict: &Verdict, settled: &mut BTreeMap<Timestamp, u32>
     let slots = match verdict {
         Verdict::Fire { slot, .. } => Slots::one(*slot),
         Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => *slots,
+        Verdict::SetAside { .. } => return,
         Verdict::Reopen { after } => {
             settled.retain(|slot, _| slot <= after);
             return;
@@ -325,7 +351,9 @@ proptest! {
             plan.has_room = tick.has_room;
             plan.doubt = tick.is_doubted.then(|| now.moved(-600_000_000));
             let all = due(std::slice::from_ref(&plan), now);
-            let is_cut = plan.slots(plan.waited_for()).take_while(|planned| planned.at <= now).nth(BACKLOG_MAX).is_some();
+            let is_long = |slots: &mut dyn Iterator<Item = Planned>| slots.take_while(|planned| planned.at <= now).nth(BACKLOG_MAX).is_some();
+            let is_cut = is_long(&mut plan.slots(plan.waited_for()))
+                || plan.gaps.iter().any(|gap| is_long(&mut plan.within(*gap)));
             let reopened = all.iter().any(|due| matches!(due.verdict, Verdict::Reopen { .. })); // the rest comes next
             let is_whole = tick.recorded >= all.len() && !is_cut;
             for due in all.into_iter().take(tick.recorded) {
@@ -338,9 +366,17 @@ proptest! {
                     continue;
                 }
                 settle(&plan, &due.verdict, &mut settled);
-                plan.last_slot = Some(due.verdict.last_slot());
+                let last = due.verdict.last_slot();
+                if let Verdict::SetAside { .. } = due.verdict {
+                    prop_assert!(tick.is_doubted);
+                    plan.gaps.open(plan.handled(), last);
+                }
+                if matches!(due.verdict, Verdict::SetAside { .. } | Verdict::Reopen { .. }) || !plan.gaps.settle(last) {
+                    plan.last_slot = Some(last);
+                }
                 if let Verdict::Reopen { after } = due.verdict {
                     (plan.since, plan.deferred) = (plan.since.min(after), None);
+                    plan.gaps.cut(after);
                 }
                 plan.settled = settled.keys().copied().collect();
             }
@@ -350,7 +386,8 @@ proptest! {
         }
         prop_assert!(settled.values().all(|count| *count == 1));
         let handled = plan.handled();
-        let expected: Vec<_> = plan.expression.slots(plan.zone, plan.since).take_while(|slot| *slot <= handled).collect();
+        let expected = plan.expression.slots(plan.zone, plan.since).take_while(|slot| *slot <= handled);
+        let expected: Vec<_> = expected.filter(|slot| !plan.gaps.holds(*slot)).collect();
         prop_assert_eq!(settled.into_keys().collect::<Vec<_>>(), expected);
     }
 
