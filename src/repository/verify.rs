@@ -123,7 +123,7 @@ impl Repository {
     }
 
     /// Checks one backup with the key: reads every content that it and its template's catalogue need, once, and nothing
-    /// else. Returns what is damaged, if anything.
+    /// else, also behind what is damaged. Returns what is damaged, if anything: how much, and the first of it by name.
     ///
     /// `going` is told how many contents of how many are read, and says whether to go on.
     ///
@@ -131,7 +131,7 @@ impl Repository {
     /// `Cancelled` once `going` says no; what the place says if the store as a whole cannot be read.
     pub fn verify_backup(&self, id: BackupId, going: &mut dyn FnMut(u64, u64) -> bool) -> Result<Option<String>> {
         match self.read_whole_backup(id, going) {
-            Ok(()) => Ok(None),
+            Ok(damage) => Ok(damage.words()),
             Err(error @ (Error::Damaged { .. } | Error::Missing { .. } | Error::Io { .. })) => {
                 Ok(Some(error.to_string()))
             }
@@ -139,7 +139,7 @@ impl Repository {
         }
     }
 
-    fn read_whole_backup(&self, id: BackupId, going: &mut dyn FnMut(u64, u64) -> bool) -> Result<()> {
+    fn read_whole_backup(&self, id: BackupId, going: &mut dyn FnMut(u64, u64) -> bool) -> Result<Damage> {
         let manifest = self.manifest(id)?;
         let mut needed = HashMap::new();
         collect(&self.catalogue(&manifest.catalogue)?, true, &mut needed)?;
@@ -148,8 +148,13 @@ impl Repository {
             let record = self.template(digest)?.ok_or_else(missing)?;
             collect(&self.catalogue(&record.catalogue)?, record.self_contained, &mut needed)?;
         }
-        let found = needed.into_values().map(|chunk| Ok((self.find(&chunk.id)?.0, chunk)));
-        let mut places = found.collect::<Result<Vec<_>>>()?;
+        let (mut damage, mut places) = (Damage::default(), vec![]);
+        for chunk in needed.into_values() {
+            match self.find(&chunk.id) {
+                Ok((place, _)) => places.push((place, chunk)),
+                Err(error) => damage.add(error)?,
+            }
+        }
         // In the order of the packs: each is read forward, and the contents of one piece cost one opening.
         places.sort_by_key(|(place, _)| (place.pack, place.offset, place.inside));
         let (reader, all) = (Reader::new(self.clone()), places.len() as u64);
@@ -157,9 +162,11 @@ impl Repository {
             if !going(done, all) {
                 return Err(Error::Cancelled);
             }
-            reader.get(chunk)?;
+            if let Err(error) = reader.get(chunk) {
+                damage.add(error)?;
+            }
         }
-        Ok(())
+        Ok(damage)
     }
 
     fn check_contents(&self, name: &str, good: &mut HashSet<ChunkId>) -> Result<()> {
@@ -204,6 +211,41 @@ impl Repository {
             }
         }
         Ok(())
+    }
+}
+
+/// How many damaged things are named.
+const NAMED: usize = 5;
+
+/// Is what is damaged in one backup.
+#[derive(Debug, Default)]
+struct Damage {
+    contents: u64,
+    named: Vec<String>,
+}
+
+impl Damage {
+    /// Takes note of a content that cannot be read; an error that speaks of no damage is none of it.
+    fn add(&mut self, error: Error) -> Result<()> {
+        if !matches!(error, Error::Damaged { .. } | Error::Missing { .. } | Error::Io { .. }) {
+            return Err(error);
+        }
+        self.contents += 1;
+        let words = error.to_string();
+        if self.named.len() <= NAMED && !self.named.contains(&words) {
+            self.named.push(words); // one more than are named, to know that there are more
+        }
+        Ok(())
+    }
+
+    fn words(&self) -> Option<String> {
+        let named = self.named.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+        match (self.contents, self.named.len()) {
+            (0, _) => None,
+            (1, _) => Some(named),
+            (contents, 0..=NAMED) => Some(format!("{contents} contents cannot be read: {named}")),
+            (contents, _) => Some(format!("{contents} contents cannot be read, the first: {named}")),
+        }
     }
 }
 

@@ -151,6 +151,32 @@ fn one_backup_is_verified_by_what_it_needs_and_nothing_else() {
 }
 
 #[test]
+fn a_backup_is_read_to_its_end_whatever_is_damaged_before() {
+    let bench = Bench::new();
+    let (repository, _, one) = with_backup(&bench);
+    std::fs::write(bench.path("tree/other"), noise(2_000_000, 9)).unwrap();
+    let two = back_up(&repository, &bench.dir("tree"), options(), "two").unwrap().id;
+    assert_eq!(repository.verify_backup(two, &mut |_, _| true).unwrap(), None);
+    let packs = files_below(&bench.path("store/packs"));
+    assert!(packs.len() > 1);
+    for pack in &packs {
+        let mut bytes = std::fs::read(pack).unwrap();
+        bytes[200] ^= 0x10; // in the first piece
+        std::fs::write(pack, bytes).unwrap();
+    }
+    let (mut read, mut all) = (0, 0);
+    let told = repository.verify_backup(two, &mut |done, of| {
+        (read, all) = (done + 1, of);
+        true
+    });
+    let told = told.unwrap().unwrap();
+    let named = packs.iter().filter(|pack| told.contains(pack.file_name().unwrap().to_str().unwrap())).count();
+    assert!(named > 1 && told.contains("cannot be read"), "{named} of {} packs are named: {told}", packs.len());
+    assert_eq!(read, all, "it stopped before the end: {told}");
+    assert!(repository.verify_backup(one, &mut |_, _| true).unwrap().is_some());
+}
+
+#[test]
 fn every_flipped_bit_in_what_a_backup_needs_is_found() {
     let bench = Bench::new();
     let (repository, _, id) = with_backup(&bench);
