@@ -28,7 +28,7 @@ use crate::domain::directory::{self, Directory};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{self, DomainEvent, Envelope, HoldKind, Mark};
 use crate::projections::query::{Moment, OperationFilter, Query, QueryError};
-use crate::projections::rows::{ContainerRow, OperationRow};
+use crate::projections::rows::{ContainerRow, OperationRow, OperationState};
 use crate::projections::told;
 use crate::storage::Level;
 use crate::sys;
@@ -319,14 +319,15 @@ impl Edge {
         Ok(HttpResponse::Ok().json(DryRun { dry_run: true, events, expected }))
     }
 
-    /// Puts the answer together; whether anything is left to wait for is what the read model says right now.
+    /// Puts the answer together; whether anything is left to wait for is what the read model says right now. What came to
+    /// nothing meanwhile is not done: whoever waits for it hears why.
     async fn accepted(&self, subject: &Subject, events: &[Arc<Envelope>], repeated: bool) -> ApiResult<Accepted> {
         let mut operation = events.first().map_or(self.operation, |event| event.context.operation);
         let mut done = true;
         if let Some(first) = events.first().cloned()
             && let Some(row) = self.ask(move |query| carried_by(query, &first)).await?
         {
-            (operation, done) = (row.id, row.state.is_over());
+            (operation, done) = (row.id, row.state == OperationState::Done);
         }
         let (id, name) = (subject.stream.key().to_owned(), subject.name.clone());
         let events = events.iter().map(|event| recorded(event)).collect();

@@ -113,6 +113,15 @@ fn outside() -> Outcome {
         let found = fs::read_dir(&victim)?.count();
         check!(found == 1, "{name} wrote to {folder}");
     }
+    // Whoever asks again, or hears late of what he asked for, is not told that it was done.
+    let archive = node.place.join("dots").to_string_lossy().into_owned();
+    let body = serde_json::json!({"name": "again", "source": {"from": "archive", "path": archive}});
+    let ask = || node.api().ask("POST", "/v1/templates", Some("the-same"), Some(&body));
+    let first = ask()?;
+    check!(first.status == 202, "{first:?}");
+    node.settle()?;
+    let second = ask()?;
+    check!(second.body["repeated"] == true && second.body["done"] == false, "{second:?}");
     let kept = fs::metadata(victim.join("secret"))?;
     check!(kept.nlink() == 1 && kept.mode() & 0o777 != 0o755, "the file outside was changed: {kept:?}");
     node.finish()

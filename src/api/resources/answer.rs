@@ -36,7 +36,7 @@ pub struct Accepted {
     pub name: Option<String>,
     /// What was recorded; nothing if it was so already.
     pub events: Vec<RecordedFact>,
-    /// Whether nothing is left to wait for.
+    /// Whether it ended as asked, and nothing is left to wait for.
     pub done: bool,
     /// Whether this very request was carried out before.
     #[serde(default)]
