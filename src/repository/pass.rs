@@ -14,7 +14,7 @@ use super::manifest::{Counters, Exception};
 use super::store::Repository;
 use super::walk::{Found, LinkNames, Step, Walk};
 use super::writer::Writer;
-use crate::sys::fs::{FileKind, Moment, stat};
+use crate::sys::fs::{FileKind, Moment, stat, write_back};
 use crate::types::Timestamp;
 
 /// How close to a look a change may be for its time stamp to prove nothing.
@@ -246,6 +246,9 @@ impl<'a> Pass<'a> {
 
     fn store(&mut self, file: &OwnedFd, progress: &mut Progress<'_>) -> std::result::Result<Stored, ReadError> {
         let metadata = stat(file.as_fd())?;
+        // After the look at its time stamps and before its bytes: what a program stores in a page that it has mapped moves no
+        // stamp while that page is dirty, so none is to be when it is read. Whatever is stored later makes the file another.
+        let _ = write_back(file.as_fd()); // where that is not known, no page is mapped either
         let (counters, cancelled) = (&mut *self.counters, &self.settings.options.cancelled);
         let mut alive = |read: u64| {
             counters.read_bytes += read;

@@ -26,6 +26,7 @@ pub use change::{
 };
 pub use control::{
     FLAG_APPEND, FLAG_IMMUTABLE, flags, freeze, project, set_flags, set_project, thaw, trim, user_settable_flags,
+    write_back,
 };
 pub use tree::{DirectoryStack, directories, remove_tree};
 pub use within::resolve;

@@ -61,6 +61,33 @@ fn the_frozen_pass_reads_what_changed_and_what_it_is_told_to() {
     assert_same(&facts(&tree), &facts(&bench.path("out")));
 }
 
+/// A page that a program has mapped and dirtied takes what it stores without a change of any time stamp.
+#[test]
+fn what_is_stored_in_a_mapped_file_after_it_was_read_is_noticed() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
+    let bench = Bench::new();
+    let path = bench.path("tree/mapped");
+    std::fs::write(&path, [b'-'; 4096]).unwrap();
+    let script = "import mmap, sys\nf = open(sys.argv[1], 'r+b')\nm = mmap.mmap(f.fileno(), 4096)\n\
+        m[0:1] = b'A'\nprint(flush=True)\nsys.stdin.readline()\nm[0:1] = b'B'\nm.close()";
+    let mut program = Command::new("python3");
+    program.args(["-c", script]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    BufReader::new(program.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100)); // what changed just before is read again anyway
+    let (repository, _) = bench.create();
+    let mut session = Session::begin(&repository, options()).unwrap();
+    let root = bench.dir("tree");
+    session.live_pass(root.as_fd(), &mut |_| {}).unwrap();
+    program.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(program.wait().unwrap().success());
+    session.frozen_pass(root.as_fd(), &HashSet::new(), &mut |_| {}).unwrap();
+    let manifest = session.commit(particulars("one")).unwrap();
+    bench.restored(&repository, manifest.id, "out", IdMap::IDENTITY);
+    assert_eq!(std::fs::read(bench.path("out/mapped")).unwrap()[0], b'B');
+}
+
 #[test]
 fn a_backup_that_is_cancelled_or_given_up_leaves_nothing_to_see() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! What file systems tell and take only by ioctl: inode flags, project ids, freeze, thaw, trim.
+//! What file systems tell and take only by calls of their own: inode flags, project ids, freeze, thaw, trim, writing back.
 
 #![allow(unsafe_code)]
 
@@ -7,6 +7,7 @@ use std::io;
 use rustix::fs::IFlags;
 
 use super::{AsRawFd, BorrowedFd};
+use crate::sys::check;
 
 /// Marks an inode that nobody may change (ioctl_iflags(2)).
 pub const FLAG_IMMUTABLE: u32 = 0x10;
@@ -19,6 +20,17 @@ const FS_IOC_FSSETXATTR: u64 = 0x401c_5820;
 const FIFREEZE: u64 = 0xc004_5877;
 const FITHAW: u64 = 0xc004_5878;
 const FITRIM: u64 = 0xc018_5879;
+
+/// Writes a file's dirty pages to the device and waits for them (sync_file_range(2)). Neither the file system's journal nor the
+/// device's cache is waited for: it is about the pages, each of which a program that has it mapped must ask for anew.
+///
+/// # Errors
+/// What sync_file_range(2) says.
+pub fn write_back(file: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: numbers only; the file is borrowed across the call.
+    check::int(unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) }).map(drop)
+}
 
 /// Mirrors `struct fsxattr` of linux/fs.h.
 #[repr(C)]
