@@ -1,7 +1,7 @@
 //! Looks at what may never answer: a network file system whose server is gone holds whoever asks it, for hours.
 //!
 //! Each look has a thread of its own that is left to itself when its time is over, and of one thing there is only one at a
-//! time: whoever asks meanwhile waits for that one, and no longer than it has left.
+//! time: whoever asks meanwhile waits for that one, each as long as he has time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -33,11 +33,11 @@ impl<K, T> Default for Looks<K, T> {
 pub(super) struct Answer<T>(Arc<Pending<T>>);
 
 impl<T: Clone> Answer<T> {
-    /// Waits for it, until the look has taken that long; nothing if it is not there by then.
-    pub(super) fn within(&self, patience: Duration) -> Option<T> {
-        let Pending { begun, answer, answered } = &*self.0;
+    /// Waits for it until then; nothing if it is not there.
+    pub(super) fn before(&self, until: Instant) -> Option<T> {
+        let Pending { answer, answered, .. } = &*self.0;
         let held = lock(answer);
-        let left = patience.saturating_sub(begun.elapsed());
+        let left = until.saturating_duration_since(Instant::now());
         let waited = answered.wait_timeout_while(held, left, |answer| answer.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
@@ -87,13 +87,11 @@ mod tests {
             let _ = released.recv();
             1
         });
-        assert_eq!(first.within(SHORT), None);
-        let begun = Instant::now();
-        assert_eq!(looks.begin(&"silent", || 2).within(SHORT), None, "it joins the first");
-        assert!(begun.elapsed() < SHORT, "its time is over already");
-        assert_eq!(looks.begin(&"other", || 3).within(LONG), Some(3));
+        assert_eq!(first.before(Instant::now() + SHORT), None);
+        assert_eq!(looks.begin(&"silent", || 2).before(Instant::now() + SHORT), None, "it joins the first");
+        assert_eq!(looks.begin(&"other", || 3).before(Instant::now() + LONG), Some(3));
         release.send(()).unwrap();
-        assert_eq!(first.within(LONG), Some(1));
-        assert_eq!(looks.begin(&"silent", || 4).within(LONG), Some(4), "it is looked at anew");
+        assert_eq!(first.before(Instant::now() + LONG), Some(1));
+        assert_eq!(looks.begin(&"silent", || 4).before(Instant::now() + LONG), Some(4), "it is looked at anew");
     }
 }

@@ -4,7 +4,7 @@
 //! which is outside. A repository is made beside its place under another name and moved there when it is whole.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,10 @@ use crate::repository::{self, Access, Directory, Purpose, Repository};
 use crate::shim::record;
 use crate::types::{NodeId, StoreId};
 
-/// How long the place of a store may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the place of a store may take to answer somebody who only wants to know.
+pub(super) const GLANCE: Duration = Duration::from_secs(2);
+/// How long it may take where there is work in it: a disk spins up, an automount mounts, a server is busy.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Serialize, Deserialize)]
 struct Place {
@@ -154,19 +156,20 @@ impl LinuxHost {
     }
 
     fn store_is_there(&self, store: StoreId) -> Result<(), Failure> {
-        self.stores_are_there(&[store]).pop().unwrap_or(Ok(()))
+        self.stores_are_there(&[store], PATIENCE).pop().unwrap_or(Ok(()))
     }
 
     /// Looks whether what lies in the places of stores is them; their keys are not needed for that. All are looked at at
     /// once, and one whose disk or server does not answer is not waited for.
-    pub(super) fn stores_are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
+    pub(super) fn stores_are_there(&self, stores: &[StoreId], patience: Duration) -> Vec<Result<(), Failure>> {
+        let until = Instant::now() + patience;
         let begin = |store: &StoreId| {
             let (store, path) = (*store, self.place_of(*store)?);
             let shown = path.clone();
             Ok((self.store_looks.begin(&store, move || is_there(&path, store)), shown))
         };
         let begun: Vec<Result<_, Failure>> = stores.iter().map(begin).collect();
-        let heard = |(look, path): (Answer<_>, PathBuf)| look.within(PATIENCE).unwrap_or_else(|| Err(silent(&path)));
+        let heard = |(look, path): (Answer<_>, PathBuf)| look.before(until).unwrap_or_else(|| Err(silent(&path)));
         begun.into_iter().map(|look| look.and_then(heard)).collect()
     }
 
