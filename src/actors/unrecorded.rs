@@ -92,6 +92,11 @@ impl Registry {
         self.record_in_time(stop);
     }
 
+    /// Says whether a stop of this stream waits to be recorded.
+    pub fn owes_stop(&self, stream: &StreamName) -> bool {
+        self.unrecorded.is_in(stream)
+    }
+
     /// Takes up what an earlier daemon could not record.
     pub fn take_up_unrecorded(self: &Arc<Self>) {
         for (container, kept) in self.house().host.unrecorded() {

@@ -64,11 +64,20 @@ impl End {
             if let Err(failure) = perform(HostEffect::SignalInit { container, signal }).await {
                 tracing::warn!(%container, %failure, "the init is not told to end; it is killed when its time is over");
             }
-            while Instant::now() < deadline && self.runs().await {
+            while Instant::now() < deadline && self.is_ours() && self.runs().await {
                 tokio::time::sleep(END_PAUSE).await;
             }
         }
+        if !self.is_ours() {
+            return Ok(());
+        }
         perform(HostEffect::EnsureStopped { container }).await.map(drop)
+    }
+
+    /// Says whether the stop still waits to be recorded. Once it is, the container's own plan makes it, and what runs then may
+    /// be what somebody has started since.
+    fn is_ours(&self) -> bool {
+        self.registry.owes_stop(&self.stream)
     }
 
     async fn runs(&self) -> bool {
