@@ -14,8 +14,7 @@ use crate::kernel::disk::{self, DISK, UPPER};
 use crate::kernel::launch;
 use crate::sys::{descriptor, process};
 
-const NOT_AT_REST: &str =
-    "its processes did not stop within 5 s; one waits in the kernel, as for a file system that does not answer";
+const NOT_AT_REST: &str = "its processes did not stop within 5 s; one is in the kernel and waits there, as for a file system that does not answer, or has much to do";
 
 /// A reply with the descriptors that go along.
 type Answer = (Reply, Vec<OwnedFd>);
@@ -216,7 +215,7 @@ impl Supervisor {
         Reply::Thawed { frozen_us: lease.held_us(Instant::now()), expired: false }
     }
 
-    /// A pause is on although one process waits in the kernel: it does nothing there, and is frozen when it leaves. The
+    /// A pause is on although one process is in the kernel: it ends what it asked for there, and is frozen when it leaves. The
     /// container's other processes would go on else, and write where a full disk loses it.
     fn pause(&mut self) -> Result<Reply, Failure> {
         if self.freeze_kernel()?.is_none() {

@@ -107,7 +107,7 @@ fn waiting_in_the_kernel() -> Outcome {
     let client = Client::connect(&test.spec.control_socket, PATIENCE)?;
     // Who wants every process at rest is told that one is not, and all goes on.
     let refused = client.freeze(Duration::from_mins(1)).err().map(|error| error.to_string()).unwrap_or_default();
-    check!(refused.contains("waits in the kernel"), "{refused:?}");
+    check!(refused.contains("is in the kernel and waits"), "{refused:?}");
     check!(goes_on()?, "a freeze that failed left it at rest");
     client.pause()?;
     check!(!goes_on()?, "it goes on");

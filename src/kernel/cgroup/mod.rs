@@ -241,7 +241,7 @@ impl Cgroup {
     }
 
     /// Freezes every process, and waits a while until the kernel says that all are at rest. Returns whether they are: one
-    /// that waits in the kernel for what does not come freezes when it leaves there, and runs nothing of its own before.
+    /// that is in the kernel freezes when it leaves there, and runs nothing of its own before.
     ///
     /// # Errors
     /// The group is gone.
