@@ -88,6 +88,7 @@ fn wanted(state: &mut Container, event: &ContainerEvent) {
         | ContainerEvent::StopRequested { .. }
         | ContainerEvent::StopAskedAgain { parent: None, .. }
         | ContainerEvent::ReturnCalledOff
+        | ContainerEvent::StopStuck { .. }
         | ContainerEvent::OperationCalledOff { .. }
         | ContainerEvent::DeleteRequested { .. } => state.before = None,
         _ => {}

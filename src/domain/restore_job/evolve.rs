@@ -63,7 +63,10 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::FilesLeft { reason } => progress.left = Some(reason.clone()),
         RestoreEvent::TargetUnheld => progress.unheld = true,
         RestoreEvent::TargetRemoved => progress.removed = true,
-        RestoreEvent::TargetStarted => (progress.settled, progress.started) = (true, true),
+        RestoreEvent::TargetStarted => {
+            (progress.settled, progress.started) = (true, true);
+            progress.exception.take_if(|told| told == LEFT_STOPPED); // it was started on purpose since
+        }
         RestoreEvent::TargetSettled => progress.settled = true,
         RestoreEvent::TargetLeftStopped => {
             (progress.settled, progress.exception) = (true, Some(LEFT_STOPPED.to_owned()));

@@ -254,6 +254,10 @@ fn it_should_say_that_what_was_paused_is_stopped() {
     let reason = "the container was paused and is stopped now; start it when it is wanted".to_owned();
     let over = RestoreEvent::RestoreCompletedWithExceptions { reason };
     when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
+    let wished = Request { start: true, ..in_place() };
+    let started = [RestoreEvent::TargetLeftStopped, RestoreEvent::TargetStarted];
+    let history = after(before(wished, in_place_way(), "carry-on"), started);
+    when(history, accepted("unpin")).then([RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCompleted]);
 }
 
 #[test]

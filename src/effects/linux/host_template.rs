@@ -177,7 +177,11 @@ impl<'a, 'w> Building<'a, 'w> {
         let database = self.host.join("var/lib/dpkg/alternatives");
         for entry in entries(&database).map_err(cannot("list", database.display()))? {
             let path = entry.path();
-            let text = fs::read_to_string(&path).map_err(cannot("read", path.display()))?;
+            if !path.is_file() {
+                continue;
+            }
+            let text = fs::read(&path).map_err(cannot("read", path.display()))?;
+            let text = String::from_utf8_lossy(&text);
             let name = entry.file_name().to_string_lossy().into_owned();
             let mut lines = text.lines().skip(1);
             let mut pairs = vec![(name, lines.next().unwrap_or_default().to_owned())];

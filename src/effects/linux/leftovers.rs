@@ -177,8 +177,10 @@ impl Instance<'_> {
         let known: BTreeSet<String> = folders.flat_map(|folder| names_in(&folder.to_string_lossy())).collect();
         let ours = |(_, file): &(PathBuf, PathBuf)| {
             let container = file.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+            // A whole path says it: a copy of a state directory has containers of the same names.
+            let by_name = file.is_relative() || state.is_none();
             state.as_ref().is_some_and(|state| file.starts_with(state))
-                || container.is_some_and(|name| known.contains(name))
+                || (by_name && container.is_some_and(|name| known.contains(name)))
         };
         let attached = loop_device::attached().into_iter().filter(ours);
         attached.map(|(device, file)| (device, file.display().to_string())).collect()

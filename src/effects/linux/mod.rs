@@ -37,7 +37,7 @@ mod stop;
 mod stores;
 mod supervisor;
 pub mod template;
-pub mod unrecorded;
+mod unrecorded;
 mod update_check;
 mod watch;
 mod work;
