@@ -57,7 +57,7 @@ fn drain_inside(test: &TestContainer, pool: &str, most: usize) -> Result<Taken, 
     let inside = drain::INSIDE;
     let (code, text) = test.shell(&format!(
         "mkfifo /hold-{pool}; setsid {inside} drain {pool} {most} hold < /hold-{pool} > /took-{pool} 2>&1 & \
-         exec 9>/hold-{pool}; while ! grep -qs took /took-{pool}; do kill -0 $! || break; sleep 0.1; done; cat /took-{pool}; \
+         exec 9>/hold-{pool}; while ! grep -qs took /took-{pool}; do kill -0 $! 2>/dev/null || break; sleep 0.1; done; cat /took-{pool}; \
          setsid sleep 1000 >/dev/null 2>&1 &"
     ))?;
     check!(code == 0, "{code} {text}");
