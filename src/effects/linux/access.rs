@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::failure::cannot;
 use super::host::LinuxHost;
 use super::listing::entries;
-use super::stores::{GLANCE, repository_failure};
+use super::stores::repository_failure;
 use super::supervisor::shim_failure;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
@@ -138,7 +138,7 @@ impl Access for LinuxHost {
     }
 
     fn store_troubles(&self, stores: &[StoreId]) -> Vec<Option<String>> {
-        let looked = self.stores_are_there(stores, GLANCE);
+        let looked = self.stores_are_there(stores);
         looked.into_iter().map(|there| there.err().map(|failure| failure.reason)).collect()
     }
 

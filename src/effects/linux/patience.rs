@@ -33,6 +33,11 @@ impl<K, T> Default for Looks<K, T> {
 pub(super) struct Answer<T>(Arc<Pending<T>>);
 
 impl<T: Clone> Answer<T> {
+    /// Returns when the look began.
+    pub(super) fn begun(&self) -> Instant {
+        self.0.begun
+    }
+
     /// Waits for it until then; nothing if it is not there.
     pub(super) fn before(&self, until: Instant) -> Option<T> {
         let Pending { answer, answered, .. } = &*self.0;

@@ -19,9 +19,9 @@ use crate::shim::record;
 use crate::types::{NodeId, StoreId};
 
 /// How long the place of a store may take to answer somebody who only wants to know.
-pub(super) const GLANCE: Duration = Duration::from_secs(2);
-/// How long it may take where there is work in it: a disk spins up, an automount mounts, a server is busy.
-const PATIENCE: Duration = Duration::from_mins(1);
+const GLANCE: Duration = Duration::from_secs(2);
+/// How long each try may wait for it where there is work in it: a disk spins up, an automount mounts, a server is busy.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 #[derive(Serialize, Deserialize)]
 struct Place {
@@ -156,21 +156,24 @@ impl LinuxHost {
     }
 
     fn store_is_there(&self, store: StoreId) -> Result<(), Failure> {
-        self.stores_are_there(&[store], PATIENCE).pop().unwrap_or(Ok(()))
+        let (look, path) = self.look_at(store)?;
+        look.before(Instant::now() + PATIENCE).unwrap_or_else(|| Err(silent(&path)))
     }
 
     /// Looks whether what lies in the places of stores is them; their keys are not needed for that. All are looked at at
-    /// once, and one whose disk or server does not answer is not waited for.
-    pub(super) fn stores_are_there(&self, stores: &[StoreId], patience: Duration) -> Vec<Result<(), Failure>> {
-        let until = Instant::now() + patience;
-        let begin = |store: &StoreId| {
-            let (store, path) = (*store, self.place_of(*store)?);
-            let shown = path.clone();
-            Ok((self.store_looks.begin(&store, move || is_there(&path, store)), shown))
+    /// once, and one whose disk or server does not answer is not waited for: who asks while a look hangs hears so at once.
+    pub(super) fn stores_are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
+        let begun: Vec<Result<_, Failure>> = stores.iter().map(|store| self.look_at(*store)).collect();
+        let heard = |(look, path): (Answer<_>, PathBuf)| {
+            look.before(look.begun() + GLANCE).unwrap_or_else(|| Err(silent(&path)))
         };
-        let begun: Vec<Result<_, Failure>> = stores.iter().map(begin).collect();
-        let heard = |(look, path): (Answer<_>, PathBuf)| look.before(until).unwrap_or_else(|| Err(silent(&path)));
         begun.into_iter().map(|look| look.and_then(heard)).collect()
+    }
+
+    fn look_at(&self, store: StoreId) -> Result<(Answer<Result<(), Failure>>, PathBuf), Failure> {
+        let path = self.place_of(store)?;
+        let shown = path.clone();
+        Ok((self.store_looks.begin(&store, move || is_there(&path, store)), shown))
     }
 
     fn place_of(&self, store: StoreId) -> Result<PathBuf, Failure> {
