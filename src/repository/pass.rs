@@ -248,7 +248,7 @@ impl<'a> Pass<'a> {
         let metadata = stat(file.as_fd())?;
         // After the look at its time stamps and before its bytes: what a program stores in a page that it has mapped moves no
         // stamp while that page is dirty, so none is to be when it is read. Whatever is stored later makes the file another.
-        let _ = write_back(file.as_fd()); // where that is not known, no page is mapped either
+        let _ = write_back(file.as_fd()); // what a disk has against it is told by the syncs of the file system
         let (counters, cancelled) = (&mut *self.counters, &self.settings.options.cancelled);
         let mut alive = |read: u64| {
             counters.read_bytes += read;
