@@ -28,8 +28,10 @@ pub enum Command {
     },
     /// Start it with the node.
     Autostart,
-    /// Go on as it was before a saga stopped it.
+    /// Let others at it, and go on as it was before a saga stopped it.
     CarryOn {
+        /// The operation that held it.
+        holder: OperationId,
         /// That saga.
         parent: StreamName,
     },
@@ -156,7 +158,7 @@ impl TryFrom<Asked> for Command {
             }
             Ask::StartContainer => Self::Start { parent: Some(asked.by) },
             Ask::StopContainer => Self::Stop { grace: GRACE_OF_SAGAS, parent: Some(asked.by) },
-            Ask::CarryOn => Self::CarryOn { parent: asked.by },
+            Ask::CarryOn { holder } => Self::CarryOn { holder, parent: asked.by },
             Ask::RemoveContainer => Self::Remove { parent: asked.by },
             Ask::Hold(kind) => Self::Hold(kind),
             Ask::Unhold => Self::Unhold,

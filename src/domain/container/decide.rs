@@ -17,7 +17,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Create { id, name, configuration, parent } => create(state, *id, name, configuration, parent.as_ref()),
         Command::Start { parent } => start(state, parent.as_ref(), given),
         Command::Autostart => autostart(state, given),
-        Command::CarryOn { parent } => Ok(carry_on(state, parent)),
+        Command::CarryOn { holder, parent } => Ok(carry_on(state, *holder, parent)),
         Command::Stop { grace, parent: None } => stop(state, *grace, given),
         Command::Stop { grace, parent: Some(parent) } => stop_for_a_while(state, *grace, parent, given),
         Command::Restart { grace } => restart(state, *grace, given),
@@ -162,11 +162,14 @@ fn autostart(state: &Container, given: Given) -> Decision {
     }
 }
 
-/// It runs again if it ran before it was stopped for a while, and nobody wanted otherwise since.
-fn carry_on(state: &Container, parent: &StreamName) -> Vec<ContainerEvent> {
-    let is_due = state.before == Some(Before::Running) && stands_still(state) && !state.is_held_still();
-    let requested = || ContainerEvent::StartRequested { parent: Some(parent.clone()) };
-    if is_due { vec![requested()] } else { vec![] }
+/// It runs again if it ran before it was stopped for a while, and nobody wanted otherwise since. It is let go with the same
+/// commit: nobody comes in between.
+fn carry_on(state: &Container, holder: OperationId, parent: &StreamName) -> Vec<ContainerEvent> {
+    let is_free = not_held(state, EXCHANGING, Some(holder)).is_ok();
+    let is_due = state.before == Some(Before::Running) && stands_still(state) && is_free;
+    let mut facts = unhold(state, holder);
+    facts.extend(is_due.then(|| ContainerEvent::StartRequested { parent: Some(parent.clone()) }));
+    facts
 }
 
 /// Says whether it is stopped, and nothing but its name is about to change.

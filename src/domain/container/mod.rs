@@ -315,11 +315,11 @@ impl Aggregate for Container {
                 configuration: Box::new(record.configuration.clone()),
                 template_digest: record.template.as_ref().map(|(digest, _)| digest.clone()).unwrap_or_default(),
             },
-            (Ask::StopContainer | Ask::CarryOn, _) if self.will_tell(asked.operation) => Answer::Accepted,
-            (Ask::CarryOn, _) if self.life == Life::Stopped && self.before == Some(Before::Paused) => {
+            (Ask::StopContainer | Ask::CarryOn { .. }, _) if self.will_tell(asked.operation) => Answer::Accepted,
+            (Ask::CarryOn { .. }, _) if self.life == Life::Stopped && self.before == Some(Before::Paused) => {
                 Answer::LeftStopped
             }
-            (Ask::CarryOn, _) => Answer::AlreadySo,
+            (Ask::CarryOn { .. }, _) => Answer::AlreadySo,
             (Ask::StopContainer, _) if self.init().is_none() => Answer::AlreadySo,
             (Ask::StartContainer, _) if self.open.is_none() && self.init().is_some() => Answer::AlreadySo,
             (Ask::RemoveContainer, _) if self.life == Life::Purged || self.record.is_none() => Answer::AlreadySo,

@@ -63,8 +63,12 @@ pub enum Ask {
     StartContainer,
     /// Container: stop it for a while; the asker is told when it is done, if it runs at all.
     StopContainer,
-    /// Container: go on as you were before that stop, unless somebody wanted otherwise; the asker is told when it is done.
-    CarryOn,
+    /// Container: let others at it, and go on as you were before that stop, unless somebody wanted otherwise; the asker is
+    /// told when it is done.
+    CarryOn {
+        /// The asker's operation, which holds it.
+        holder: OperationId,
+    },
     /// Container: remove a container that the asker made, without a grave.
     RemoveContainer,
     /// Container: keep others from it.
@@ -192,7 +196,7 @@ impl Ask {
     /// end. Runs and batches come with an operation that was drawn for them.
     pub fn operation(&self, asker: OperationId, step: Step) -> OperationId {
         match self {
-            Self::CreateContainer { .. } | Self::StartContainer | Self::StopContainer | Self::CarryOn => {
+            Self::CreateContainer { .. } | Self::StartContainer | Self::StopContainer | Self::CarryOn { .. } => {
                 OperationId::derived(&format!("{asker}/{step}"))
             }
             _ => asker,
@@ -214,7 +218,7 @@ impl Ask {
             Self::CreateContainer { .. } => "create container",
             Self::StartContainer => "start container",
             Self::StopContainer => "stop container",
-            Self::CarryOn => "carry on",
+            Self::CarryOn { .. } => "carry on",
             Self::RemoveContainer => "remove container",
             Self::Hold(_) => "hold",
             Self::Unhold => "unhold",

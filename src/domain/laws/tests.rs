@@ -255,7 +255,7 @@ fn container_that_ends(effect: &Effect, outcome: Closing) -> Reaction<restore_jo
     let later = match &effect.action {
         Action::Ask(
             child,
-            ask @ (Ask::CreateContainer { .. } | Ask::StartContainer | Ask::StopContainer | Ask::CarryOn),
+            ask @ (Ask::CreateContainer { .. } | Ask::StartContainer | Ask::StopContainer | Ask::CarryOn { .. }),
         ) => {
             let (child, operation) = (child.clone(), ask.operation(effect.operation, effect.step));
             Some(restore_job::Command::FinishChild { child, operation, outcome })

@@ -1,13 +1,13 @@
 //! The rules of one run of a restore, and of what may follow it.
 //!
 //! ```text
-//!   container   pin ▸ [create …] ▸ hold ▸ restore ▸ hold-still ▸ stop … ▸ exchange ▸ unhold ▸ carry-on … ▸ [start …]
+//!   container   pin ▸ [create …] ▸ hold ▸ restore ▸ hold-still ▸ stop … ▸ exchange ▸ carry-on … ▸ [start …]
 //!                   ▸ unpin ▸ completed
-//!                   failure: revert ▸ unhold ▸ [remove] ▸ [carry-on …] ▸ unpin ▸ failed, or stuck
+//!                   failure: revert ▸ carry-on …, or unhold ▸ [remove] ▸ unpin ▸ failed, or stuck
 //!   directory   pin ▸ extract ▸ unpin ▸ completed
 //!   afterwards  confirm: discard-old
-//!               roll-back, also when stuck: hold-again ▸ stop-again … ▸ put-back ▸ unhold-again
-//!                   ▸ remove-again, or carry-on-again … ▸ close
+//!               roll-back, also when stuck: hold-again ▸ stop-again … ▸ put-back
+//!                   ▸ carry-on-again …, or unhold-again ▸ remove-again ▸ close
 //! ```
 //!
 //! At `…` the container works on an operation of its own and tells its end. Its answer is recorded, so that nothing is
@@ -16,8 +16,8 @@
 //!
 //! The container stops last: the files are written beside its own while it runs, starts and stops as it likes, under a hold that
 //! keeps backups away, so that whatever stands against the restore is found before. Then nothing starts it until its files
-//! have changed places, and it carries on: what it was, and whether somebody wanted otherwise meanwhile, the container itself
-//! knows, also when it was asked twice because of a crash. To start what did not run is a wish of its own. Once the files have
+//! have changed places, and it is let go and carries on in one: what it was, and whether somebody wanted otherwise meanwhile,
+//! the container itself knows, also when it was asked twice because of a crash. To start what did not run is a wish of its own. Once the files have
 //! changed places the way is only forward, and a container that does not start is no failed restore.
 //!
 //! A restore proves nothing of its backup: it reads the container's own files, and takes those of the template from this machine.

@@ -107,11 +107,8 @@ impl Steps<'_> {
         if !progress.exchanged {
             return self.host(EXCHANGE, HostEffect::ExchangeRoot { run, container });
         }
-        if !progress.unheld {
-            return self.ask(UNHOLD, container, Ask::Unhold).undoing();
-        }
         if !progress.settled {
-            return self.ask(CARRY_ON, container, Ask::CarryOn);
+            return self.carry_on(CARRY_ON, container);
         }
         if self.request.start && !progress.started && !progress.start_failed {
             return self.ask(START, container, Ask::StartContainer);
@@ -127,25 +124,21 @@ impl Steps<'_> {
             let work = HostEffect::RevertRoot { run: self.request.id, container };
             return self.host(REVERT, work).undoing();
         }
+        if progress.held_still && progress.left.is_none() && !self.made_for_it() {
+            return if progress.settled { self.unpin() } else { self.carry_on(CARRY_ON, container) };
+        }
         if !progress.unheld {
             return self.ask(UNHOLD, container, Ask::Unhold).undoing();
         }
         if self.made_for_it() && !progress.removed {
             return self.ask(REMOVE, container, Ask::RemoveContainer).undoing();
         }
-        let carries_on = progress.held_still && progress.left.is_none() && !self.made_for_it();
-        if carries_on && !progress.settled {
-            return self.ask(CARRY_ON, container, Ask::CarryOn).undoing();
-        }
         self.unpin()
     }
 
     fn roll_back(&self, back: &RollBack, container: ContainerId) -> Effect {
-        if back.unheld {
-            return self.settle(back, container);
-        }
         if back.is_whole() || back.failing.is_some() {
-            return self.ask(UNHOLD_AGAIN, container, Ask::Unhold).undoing();
+            return self.settle(back, container);
         }
         if !back.held {
             return self.ask(HOLD_AGAIN, container, Ask::Hold(HoldKind::Exchanging));
@@ -158,13 +151,22 @@ impl Steps<'_> {
 
     /// What was made for the restore goes, too, and what was there before carries on.
     fn settle(&self, back: &RollBack, container: ContainerId) -> Effect {
-        if back.is_whole() && self.made_for_it() {
-            return self.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing();
+        let goes = back.is_whole() && self.made_for_it();
+        if back.settled {
+            return Effect::wake(self.operation, CLOSE, Due::Now);
         }
-        if !back.settled {
-            return self.ask(CARRY_ON_AGAIN, container, Ask::CarryOn).undoing();
+        if back.held && !goes {
+            return self.carry_on(CARRY_ON_AGAIN, container);
         }
-        Effect::wake(self.operation, CLOSE, Due::Now)
+        if !back.unheld {
+            return self.ask(UNHOLD_AGAIN, container, Ask::Unhold).undoing();
+        }
+        self.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing()
+    }
+
+    /// It gives back what it held, too.
+    fn carry_on(&self, step: Step, container: ContainerId) -> Effect {
+        self.ask(step, container, Ask::CarryOn { holder: self.operation }).undoing()
     }
 
     fn made_for_it(&self) -> bool {

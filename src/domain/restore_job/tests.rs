@@ -92,7 +92,6 @@ fn writing() -> Way {
         ("stop", accepted("stop"), RestoreEvent::TargetAsked),
         ("", ended("stop", Closing::Done), RestoreEvent::TargetStopped),
         ("exchange", done("exchange"), RestoreEvent::RootExchanged),
-        ("unhold", accepted("unhold"), RestoreEvent::TargetUnheld),
         ("carry-on", accepted("carry-on"), RestoreEvent::TargetAsked),
         ("", ended("carry-on", Closing::Done), RestoreEvent::TargetStarted),
     ]
@@ -228,7 +227,6 @@ fn it_should_put_everything_back_and_start_again_what_ran() {
     let way = [
         ("exchange", failed("exchange"), vec![failing()]),
         ("revert", done("revert"), vec![RestoreEvent::FilesRemoved]),
-        ("unhold", accepted("unhold"), vec![RestoreEvent::TargetUnheld]),
         ("carry-on", accepted("carry-on"), vec![RestoreEvent::TargetAsked]),
         ("", ended("carry-on", Closing::Done), vec![RestoreEvent::TargetStarted]),
         ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, over]),
@@ -240,7 +238,7 @@ fn it_should_put_everything_back_and_start_again_what_ran() {
 fn it_should_start_nothing_that_the_container_does_not_want_started() {
     let settled = RestoreEvent::TargetSettled;
     when(before_in_place("carry-on"), already("carry-on")).then([settled.clone()]).owing(Some("unpin"));
-    let back = [failing(), RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld];
+    let back = [failing(), RestoreEvent::FilesRemoved];
     when(after(before_in_place("exchange"), back), already("carry-on")).then([settled.clone()]).owing(Some("unpin"));
     let wished = Request { start: true, ..in_place() };
     when(before(wished, in_place_way(), "carry-on"), already("carry-on")).then([settled]).owing(Some("start"));
@@ -382,7 +380,7 @@ fn it_should_be_called_off_until_the_files_are_in_place() {
     let cancel = Command::Cancel { operation: operation() };
     let called_off = RestoreEvent::RestoreCancelRequested;
     when(before_in_place("restore"), cancel.clone()).then([called_off.clone()]).owing(Some("revert"));
-    when(before_in_place("unhold"), cancel.clone()).then_refused("operation.too-late");
+    when(before_in_place("carry-on"), cancel.clone()).then_refused("operation.too-late");
     let history = after(before_in_place("restore"), [called_off]);
     when(history.clone(), cancel.clone()).then_nothing();
     let back = [RestoreEvent::FilesRemoved, RestoreEvent::TargetUnheld];
@@ -411,7 +409,6 @@ fn it_should_not_hide_behind_a_cancel_that_the_container_is_down() {
         [
             RestoreEvent::RestoreCancelRequested,
             RestoreEvent::FilesRemoved,
-            RestoreEvent::TargetUnheld,
             RestoreEvent::TargetStartFailed { reason: "why".to_owned() },
         ],
     );
@@ -449,7 +446,6 @@ fn rolling_back_what_is_stopped() -> Vec<(&'static str, Command, Vec<RestoreEven
         ("hold-again", held("hold-again"), vec![RestoreEvent::RollBackHeld]),
         ("stop-again", already("stop-again"), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
-        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
         ("carry-on-again", already("carry-on-again"), vec![RestoreEvent::TargetSettled]),
         ("close", report("close", Outcome::Woken), vec![RestoreEvent::RestoreRolledBack]),
     ]
@@ -462,7 +458,6 @@ fn rolling_back_what_runs() -> Vec<(&'static str, Command, Vec<RestoreEvent>)> {
         ("stop-again", accepted("stop-again"), vec![RestoreEvent::TargetAsked]),
         ("", ended("stop-again", Closing::Done), vec![RestoreEvent::TargetStopped]),
         ("put-back", done("put-back"), vec![RestoreEvent::RootReverted]),
-        ("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]),
         ("carry-on-again", accepted("carry-on-again"), vec![RestoreEvent::TargetAsked]),
     ]
 }
@@ -495,7 +490,6 @@ fn it_should_start_again_what_it_stopped_for_a_roll_back_that_failed() {
     let mut way = rolling_back_what_runs();
     way.truncate(1);
     way.push(("stop-again", refused("stop-again"), vec![failing_back]));
-    way.push(("unhold-again", accepted("unhold-again"), vec![RestoreEvent::TargetUnheld]));
     way.push(("carry-on-again", already("carry-on-again"), vec![RestoreEvent::TargetSettled]));
     way.push(("close", report("close", Outcome::Woken), vec![over]));
     walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);

@@ -28,7 +28,11 @@ fn promised(paused: bool) -> ContainerEvent {
 }
 
 fn carry_on() -> Command {
-    Command::CarryOn { parent: restore() }
+    Command::CarryOn { holder: OperationId::derived("restore"), parent: restore() }
+}
+
+fn ask_to_carry_on() -> Ask {
+    Ask::CarryOn { holder: OperationId::derived("restore") }
 }
 
 fn start_requested(parent: Option<StreamName>) -> ContainerEvent {
@@ -109,23 +113,29 @@ fn it_should_come_back_to_what_it_was_when_a_saga_stopped_it() {
 }
 
 #[test]
-fn it_should_carry_on_once_it_is_let_go_and_only_then() {
-    when(standing_still(), carry_on()).then_nothing();
+fn it_should_be_let_go_and_carry_on_in_one() {
+    let started = start_requested(Some(restore()));
+    when(standing_still(), carry_on()).then([let_go(), started.clone()]).owing(Some("run"));
+    let by_another = Command::CarryOn { holder: OperationId::derived("other"), parent: restore() };
+    when(standing_still(), by_another).then_nothing();
+    let called_off = with(standing_still(), [ContainerEvent::ReturnCalledOff]);
+    when(called_off, carry_on()).then([let_go()]).owing(None);
+    assert_eq!(answer(with(standing_still(), [let_go(), started]), ask_to_carry_on()), Answer::Accepted);
     let free = with(standing_still(), [let_go()]);
     when(free.clone(), carry_on()).then([start_requested(Some(restore()))]).owing(Some("run"));
-    assert_eq!(answer(with(free.clone(), [start_requested(Some(restore()))]), Ask::CarryOn), Answer::Accepted);
+    assert_eq!(answer(with(free.clone(), [start_requested(Some(restore()))]), ask_to_carry_on()), Answer::Accepted);
     let failed =
         with(free, [start_requested(Some(restore())), ContainerEvent::StartFailed { reason: "why".to_owned() }]);
-    assert_eq!(answer(failed.clone(), Ask::CarryOn), Answer::Accepted, "its end is still to be told");
+    assert_eq!(answer(failed.clone(), ask_to_carry_on()), Answer::Accepted, "its end is still to be told");
     when(with(failed, [ContainerEvent::ParentNotified]), carry_on()).then_nothing();
     when(stopped(), carry_on()).then_nothing();
-    assert_eq!(answer(stopped(), Ask::CarryOn), Answer::AlreadySo);
+    assert_eq!(answer(stopped(), ask_to_carry_on()), Answer::AlreadySo);
     let ending = [requested_for_a_while(), promised(true), ended(), ContainerEvent::ParentNotified];
     let was_paused = with(paused(), ending);
     when(was_paused.clone(), carry_on()).then_nothing();
-    assert_eq!(answer(was_paused.clone(), Ask::CarryOn), Answer::LeftStopped);
+    assert_eq!(answer(was_paused.clone(), ask_to_carry_on()), Answer::LeftStopped);
     when(was_paused.clone(), stop(9)).then_nothing();
-    assert_eq!(answer(with(was_paused, [held(HoldKind::Exchanging)]), Ask::CarryOn), Answer::AlreadySo);
+    assert_eq!(answer(with(was_paused, [held(HoldKind::Exchanging)]), ask_to_carry_on()), Answer::AlreadySo);
 }
 
 #[test]
