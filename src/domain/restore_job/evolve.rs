@@ -4,9 +4,6 @@ use super::{Life, Open, Progress, Request, RestoreJob, RollBack, Work};
 use crate::domain::Given;
 use crate::events::{DomainEvent, Mark, RestoreEvent};
 
-/// What is not as it was with a container that was paused.
-const LEFT_STOPPED: &str = "the container was paused and is stopped now; start it when it is wanted";
-
 pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given) {
     let mut begin = |work| state.open = Some(Open { operation: given.operation, work });
     match event {
@@ -64,13 +61,10 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
         RestoreEvent::TargetUnheld => progress.unheld = true,
         RestoreEvent::TargetRemoved => progress.removed = true,
         RestoreEvent::TargetStarted => {
-            (progress.settled, progress.started) = (true, true);
-            progress.exception.take_if(|told| told == LEFT_STOPPED); // it was started on purpose since
+            (progress.settled, progress.started, progress.left_stopped) = (true, true, false);
         }
         RestoreEvent::TargetSettled => progress.settled = true,
-        RestoreEvent::TargetLeftStopped => {
-            (progress.settled, progress.exception) = (true, Some(LEFT_STOPPED.to_owned()));
-        }
+        RestoreEvent::TargetLeftStopped => (progress.settled, progress.left_stopped) = (true, true),
         RestoreEvent::TargetStartFailed { reason } => {
             (progress.settled, progress.start_failed) = (true, true);
             progress.exception = Some(not_started(reason));
@@ -90,7 +84,7 @@ fn rolling_back(back: &mut RollBack, event: &RestoreEvent) {
         RestoreEvent::RootReverted => back.reverted = true,
         RestoreEvent::TargetUnheld => back.unheld = true,
         RestoreEvent::TargetStarted | RestoreEvent::TargetSettled => back.settled = true,
-        RestoreEvent::TargetLeftStopped => (back.settled, back.exception) = (true, Some(LEFT_STOPPED.to_owned())),
+        RestoreEvent::TargetLeftStopped => (back.settled, back.left_stopped) = (true, true),
         RestoreEvent::TargetStartFailed { reason } => {
             (back.settled, back.exception) = (true, Some(not_started(reason)));
         }

@@ -102,6 +102,8 @@ struct RollBack {
     unheld: bool,
     /// The container runs again, or it is known why not.
     settled: bool,
+    /// It was paused before.
+    left_stopped: bool,
     /// What is not as it was with the container.
     exception: Option<String>,
 }
@@ -129,6 +131,8 @@ struct Progress {
     settled: bool,
     started: bool,
     start_failed: bool,
+    /// It was paused before, and nobody started it since.
+    left_stopped: bool,
     /// What could not be written into a directory, or is not as it was with the container.
     exception: Option<String>,
 }
@@ -277,7 +281,7 @@ impl RestoreJob {
 
 impl Aggregate for RestoreJob {
     const CATEGORY: Category = Category::RestoreJob;
-    const STATE_SCHEMA: u32 = 2;
+    const STATE_SCHEMA: u32 = 3;
     type Command = Command;
     type Event = RestoreEvent;
     type Rejection = Rejection;

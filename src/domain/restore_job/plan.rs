@@ -29,6 +29,9 @@ const REMOVE_AGAIN: Step = "remove-again";
 const CARRY_ON_AGAIN: Step = "carry-on-again";
 const CLOSE: Step = "close";
 
+/// What is not as it was with a container that was paused.
+const LEFT_STOPPED: &str = "the container was paused and is stopped now; start it when it is wanted";
+
 /// The refusals of a hold that say that no files of the run are left.
 const GONE: &[&str] = &["container.not-found", "container.purged"];
 
@@ -323,7 +326,7 @@ fn unheld_again(state: &RestoreJob, open: &Open, outcome: &Outcome) -> Vec<Resto
 
 fn rolled_back(state: &RestoreJob) -> RestoreEvent {
     let Some(Open { work: Work::RollBack(back), .. }) = &state.open else { return RestoreEvent::RestoreRolledBack };
-    match (back.failing.clone(), back.exception.clone()) {
+    match (back.failing.clone(), exception(back.exception.as_ref(), back.left_stopped)) {
         (None, None) => RestoreEvent::RestoreRolledBack,
         (None, Some(reason)) => RestoreEvent::RestoreRolledBackWithExceptions { reason },
         (Some(reason), None) => RestoreEvent::RollBackFailed { reason },
@@ -331,12 +334,17 @@ fn rolled_back(state: &RestoreJob) -> RestoreEvent {
     }
 }
 
+/// Says what is not as it was. A start that failed says more than that there was none.
+fn exception(told: Option<&String>, left_stopped: bool) -> Option<String> {
+    told.cloned().or_else(|| left_stopped.then(|| LEFT_STOPPED.to_owned()))
+}
+
 fn over(state: &RestoreJob) -> RestoreEvent {
     let progress = &state.progress;
     if let Some(reason) = progress.left.as_ref().filter(|_| !progress.removed) {
         return stuck(state, reason);
     }
-    match (&progress.failing, progress.exception.clone()) {
+    match (&progress.failing, exception(progress.exception.as_ref(), progress.left_stopped)) {
         (_, None) if progress.cancelled => RestoreEvent::RestoreCancelled,
         (None, Some(reason)) if progress.cancelled => {
             RestoreEvent::RestoreFailed { reason: format!("cancelled; {reason}") }

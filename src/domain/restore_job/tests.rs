@@ -259,6 +259,23 @@ fn it_should_say_that_what_was_paused_is_stopped() {
 }
 
 #[test]
+fn it_should_not_take_words_for_what_a_container_was() {
+    let reason = "the container was paused and is stopped now; start it when it is wanted".to_owned();
+    let failed = [
+        RestoreEvent::TargetStartFailed { reason: "why".to_owned() },
+        RestoreEvent::FilesRestored {
+            entries: 3,
+            written: Size::from_mib(1),
+            left_out: LeftOut::default(),
+            trouble: Some(reason.clone()),
+        },
+        RestoreEvent::TargetStarted,
+    ];
+    let over = RestoreEvent::RestoreCompletedWithExceptions { reason };
+    when(after(before_in_place("carry-on"), failed), accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
+}
+
+#[test]
 fn it_should_remove_the_container_that_was_made_for_it() {
     let over = RestoreEvent::RestoreFailed { reason: "why".to_owned() };
     let way = [
