@@ -23,8 +23,8 @@ use crate::domain::store::{self, Store};
 use crate::domain::template::{self, Template};
 use crate::domain::{Aggregate, Given};
 use crate::events::{
-    self, AttemptFailed, ContainerEvent, DecodeError, DomainEvent, Mark, NetworkEvent, ScheduleEvent, StoreEvent,
-    TemplateEvent,
+    self, AttemptFailed, ContainerEvent, DecodeError, DomainEvent, Mark, NetworkEvent, RestoreEvent, ScheduleEvent,
+    StoreEvent, TemplateEvent,
 };
 use crate::storage::{EventStore, ReadError};
 use crate::types::{BackupId, Category, OperationId, Principal, StreamName, Version};
@@ -51,6 +51,8 @@ pub enum What {
     Pin(BackupId),
     /// A container that others are kept from.
     Hold,
+    /// Files of before beside those of a container.
+    OldFiles,
 }
 
 /// Says who claims.
@@ -218,7 +220,11 @@ fn claims_of(log: &dyn EventStore, owner: &StreamName) -> Result<Vec<Claim>, Swe
         Category::Template => streams(What::Template, own(fold::<Template>(log, owner)?.holders().collect())),
         Category::Network => streams(What::Address, own(fold::<Network>(log, owner)?.holders().collect())),
         Category::Store => operations(What::Writer, fold::<Store>(log, owner)?.writers().collect()),
-        Category::Container => operations(What::Hold, fold::<Container>(log, owner)?.holders().collect()),
+        Category::Container => {
+            let state = fold::<Container>(log, owner)?;
+            let keeper = state.keeper_of_old_files().map(|keeper| (Holder::Stream(keeper.clone()), What::OldFiles));
+            operations(What::Hold, state.holders().collect()).into_iter().chain(keeper).collect()
+        }
         Category::BackupGroup => {
             let state = fold::<BackupGroup>(log, owner)?;
             let pins = state.pins().map(|(backup, operation)| (Holder::Operation(operation), What::Pin(backup)));
@@ -294,6 +300,15 @@ fn having(log: &dyn EventStore, stream: &StreamName) -> Result<Option<Told>, Swe
             ScheduleEvent::ScheduleCreateFailed { .. } | ScheduleEvent::ScheduleDeleted => Turn::Ends,
             _ => Turn::Nothing,
         }),
+        Category::RestoreJob => Told::read(log, stream, |event| match event {
+            RestoreEvent::TargetHeldStill => Turn::Gets(What::OldFiles),
+            RestoreEvent::RestoreFailed { .. }
+            | RestoreEvent::RestoreCancelled
+            | RestoreEvent::RestoreConfirmed
+            | RestoreEvent::RestoreRolledBack
+            | RestoreEvent::RestoreRolledBackWithExceptions { .. } => Turn::Ends,
+            _ => Turn::Nothing,
+        }),
         _ => Ok(None),
     }
 }
@@ -327,6 +342,9 @@ async fn release(registry: &Arc<Registry>, claim: &Claim) -> Result<(), CommandE
         }
         (Holder::Stream(holder), What::Address) => {
             order::<Network>(registry, owner, network::Command::Release { holder }, None).await
+        }
+        (Holder::Stream(by), What::OldFiles) => {
+            order::<Container>(registry, owner, container::Command::ReleaseOldFiles { by }, None).await
         }
         (Holder::Operation(operation), What::Writer) => {
             order::<Store>(registry, owner, store::Command::CloseWriter { operation }, None).await

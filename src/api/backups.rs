@@ -73,7 +73,8 @@ async fn run(mut edge: Edge) -> ApiResult {
     let id = RunId::from_bytes(draw()?);
     match members(&edge, wish.containers, wish.all).await? {
         Members::One(row) => {
-            edge.foresee_hold(&row, HoldKind::Reading).await?;
+            let subject = Subject::new(StreamName::new(Category::BackupJob, id), Some(&row.name));
+            edge.foresee_hold(&row, HoldKind::Reading, &subject.stream).await?;
             let command = backup_job::Command::Request {
                 id,
                 container: row.id,
@@ -83,7 +84,6 @@ async fn run(mut edge: Edge) -> ApiResult {
                 schedule: None,
                 parent: None,
             };
-            let subject = Subject::new(StreamName::new(Category::BackupJob, id), Some(&row.name));
             edge.perform::<BackupJob>(subject, command).await
         }
         Members::Many(rows) => {

@@ -221,9 +221,9 @@ impl Edge {
     }
 
     /// Refuses what a container will not let anybody do with its files now: another one holds it, or is at work.
-    pub async fn foresee_hold(&self, row: &ContainerRow, kind: HoldKind) -> ApiResult<()> {
-        let stream = StreamName::new(Category::Container, row.id);
-        let foreseen = self.foresee::<Container>(&stream, container::Command::Hold(kind)).await;
+    pub async fn foresee_hold(&self, row: &ContainerRow, kind: HoldKind, by: &StreamName) -> ApiResult<()> {
+        let (stream, by) = (StreamName::new(Category::Container, row.id), by.clone());
+        let foreseen = self.foresee::<Container>(&stream, container::Command::Hold { kind, by }).await;
         foreseen.map_err(|error| error.named(Some(row.name.as_str())))
     }
 

@@ -57,13 +57,13 @@ async fn run(edge: Edge) -> ApiResult {
     let id = RunId::from_bytes(draw()?);
     match members(&edge, wish.containers, wish.all).await? {
         Members::One(row) => {
-            edge.foresee_hold(&row, HoldKind::Reading).await?;
+            let subject = Subject::new(StreamName::new(Category::Maintenance, id), Some(&row.name));
+            edge.foresee_hold(&row, HoldKind::Reading, &subject.stream).await?;
             let container = row.id;
             let action = match action {
                 BatchAction::Defragment => MaintenanceAction::Defragment { container },
                 _ => MaintenanceAction::UpdateCheck { container },
             };
-            let subject = Subject::new(StreamName::new(Category::Maintenance, id), Some(&row.name));
             edge.perform::<Maintenance>(subject, Command::Request { id, action, parent: None }).await
         }
         Members::Many(rows) => {

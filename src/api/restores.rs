@@ -13,7 +13,7 @@ use crate::domain::{Refusal, RefusalClass};
 use crate::effects::access::Access;
 use crate::events::{Configuration, HoldKind, RestoreTarget};
 use crate::projections::query::{Moment, Query, QueryError};
-use crate::projections::rows::{BackupRow, ContainerRow, OperationState};
+use crate::projections::rows::BackupRow;
 use crate::sys::process::{effective_group, effective_user};
 use crate::types::{Category, ContainerId, Fingerprint, Name, RunId, StreamName};
 
@@ -48,13 +48,12 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
             Ok((backup, source))
         })
         .await?;
-    let in_place = wish.to == RestoreTo::InPlace;
-    if let Some(row) = source.as_ref().filter(|_| in_place) {
-        edge.foresee_hold(row, HoldKind::Writing).await?;
-        require_settled(&edge, row).await?;
-    }
     let id = RunId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::RestoreJob, id), Some(&backup.container_name));
+    let in_place = wish.to == RestoreTo::InPlace;
+    if let Some(row) = source.as_ref().filter(|_| in_place) {
+        edge.foresee_hold(row, HoldKind::Writing, &subject.stream).await?;
+    }
     let target = target(&edge, &wish, &backup).await?;
     edge.promise_restored(&target, source.as_ref()).await?;
     let request = Request {
@@ -66,24 +65,6 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
         target,
     };
     edge.perform::<RestoreJob>(subject, Command::Request(request)).await
-}
-
-/// Refuses to put files aside beside those that another restore has put aside: which of them would come back?
-async fn require_settled(edge: &Edge, row: &ContainerRow) -> ApiResult<()> {
-    let container = row.id;
-    let Some(before) = edge.ask(move |query| query.unsettled_restore(container)).await? else { return Ok(()) };
-    let (name, operation, run) = (&row.name, before.operation.short(), before.id.short());
-    if before.state == OperationState::Stuck {
-        let message = format!("a restore in place of {name} is stuck (operation {operation}): roll it back first");
-        let refusal = Refusal::new(RefusalClass::Conflict, "restore.stuck", message);
-        return Err(refusal.hinted(format!("berth backup roll-back {run}")).into());
-    }
-    let message = format!(
-        "{name} was restored in place already (operation {operation}), and its files of before are kept until that is confirmed \
-         or rolled back"
-    );
-    let refusal = Refusal::new(RefusalClass::Conflict, "restore.unconfirmed", message);
-    Err(refusal.hinted(format!("berth backup confirm {run}, or berth backup roll-back {run}")).into())
 }
 
 async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiResult<RestoreTarget> {
@@ -179,10 +160,10 @@ async fn roll_back(edge: Edge, reference: web::Path<String>) -> ApiResult {
             RestoreTarget::InPlace { container } if restore.waits() => query.container_by_id(container)?,
             _ => None,
         };
-        Ok(target)
+        Ok(target.map(|row| (row, StreamName::new(Category::RestoreJob, restore.id))))
     });
-    if let Some(row) = held.await? {
-        edge.foresee_hold(&row, HoldKind::Exchanging).await?;
+    if let Some((row, own)) = held.await? {
+        edge.foresee_hold(&row, HoldKind::Exchanging, &own).await?;
     }
     command(edge, reference, Command::RollBack).await
 }

@@ -135,6 +135,8 @@ pub enum RestoreEvent {
     RestoreCancelled,
     /// Somebody is content: the old files may go.
     ConfirmRequested,
+    /// They are gone from the disk.
+    OldFilesDiscarded,
     /// The old files are gone.
     RestoreConfirmed,
     /// The old files could not be removed.
@@ -174,7 +176,7 @@ impl DomainEvent for RestoreEvent {
         RestoreRolledBackWithExceptions, RollBackFailed, TargetCreated,
         TargetStopped, TargetHeld, TargetHeldStill, TargetSettled, TargetLeftStopped, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
         TargetRemoved, TargetStarted, BackupUnpinned, RestoreCompleted, RestoreFailed, RestoreStuck, RestoreCancelled,
-        ConfirmRequested, RestoreConfirmed, ConfirmFailed, FilesLeft);
+        ConfirmRequested, OldFilesDiscarded, RestoreConfirmed, ConfirmFailed, FilesLeft);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
@@ -201,6 +203,7 @@ impl DomainEvent for RestoreEvent {
             | Self::TargetAsked
             | Self::TargetStartFailed { .. }
             | Self::RootReverted
+            | Self::OldFilesDiscarded
             | Self::FilesLeft { .. }
             | Self::TargetCreated
             | Self::TargetStopped
@@ -256,6 +259,7 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreStuck { reason } => format!("restore stuck: {reason}"),
             Self::RestoreCancelled => "restore cancelled".to_owned(),
             Self::ConfirmRequested => "confirmation requested".to_owned(),
+            Self::OldFilesDiscarded => "old files gone from the disk".to_owned(),
             Self::RestoreConfirmed => "restore confirmed, old files removed".to_owned(),
             Self::ConfirmFailed { reason } => format!("old files could not be removed: {reason}"),
         }

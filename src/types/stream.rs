@@ -115,6 +115,11 @@ impl StreamName {
     pub fn key(&self) -> &str {
         &self.key
     }
+
+    /// Returns as much of it as people write: of an id its beginning.
+    pub fn short_key(&self) -> &str {
+        self.key.get(..8).unwrap_or(&self.key)
+    }
 }
 
 impl FromStr for StreamName {

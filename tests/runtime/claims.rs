@@ -9,7 +9,7 @@ use berth::domain::network::{self, Network};
 use berth::domain::node::{self, Node};
 use berth::domain::store::{self, Store};
 use berth::domain::template::{self, Template};
-use berth::events::Closing;
+use berth::events::{Closing, HoldKind};
 use berth::types::{Category, OperationId, StreamName};
 
 use crate::daemon::{Daemon, End, Faults, Scene, in_system, node};
@@ -129,9 +129,12 @@ async fn claims_of_the_dead(daemon: &Daemon) {
     daemon.order::<Network>(&network("lan"), lease, "d").await.unwrap();
     let operation = OperationId::derived("long over");
     daemon.order::<Store>(&store("local"), store::Command::OpenWriter { operation }, "e").await.unwrap();
-    let hold = Command::Hold(berth::events::HoldKind::Writing);
+    let by = StreamName::new(Category::RestoreJob, "gone");
     daemon.tell("held", create("held")).await;
-    daemon.order::<Container>(&container("held"), hold, "long over").await.unwrap();
+    for kind in [HoldKind::Writing, HoldKind::Exchanging] {
+        let hold = Command::Hold { kind, by: by.clone() };
+        daemon.order::<Container>(&container("held"), hold, "long over").await.unwrap();
+    }
 }
 
 #[test]
@@ -144,9 +147,10 @@ fn a_dead_claimants_claims_are_released_and_nobody_elses() {
         let daemon = Daemon::start(&scene, Faults::default());
         let before = daemon.picture();
         let dead: BTreeSet<_> = daemon.dead_claims().into_iter().map(|claim| claim.what).collect();
-        let expected = [What::Name, What::IdRange, What::Template, What::Address, What::Writer, What::Hold];
-        assert_eq!(dead, expected.into_iter().collect());
-        assert_eq!(daemon.sweep().await, 6);
+        let owned = [What::Name, What::IdRange, What::Template, What::Address];
+        let worked_on = [What::Writer, What::Hold, What::OldFiles];
+        assert_eq!(dead, owned.into_iter().chain(worked_on).collect());
+        assert_eq!(daemon.sweep().await, 7);
         assert_eq!(daemon.dead_claims(), []);
         assert_eq!(daemon.sweep().await, 0, "what is swept is swept once");
         let picture = daemon.picture();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use berth::domain::backup_job::BackupJob;
 use berth::domain::container::{Command, Container};
 use berth::domain::restore_job::{self, RestoreJob};
-use berth::events::Closing;
+use berth::events::{Closing, RestoreTarget};
 use berth::storage::EventStore as _;
 use berth::types::{Category, Position, Span};
 
@@ -68,6 +68,45 @@ fn who_stops_a_container_while_its_restore_does_has_it_stopped() {
             daemon.tell_until_taken("web", Command::Start { parent: None }).await;
             daemon.world().deaf.insert(id("web"));
         }
+        daemon.crash();
+    });
+}
+
+/// Whoever asks has not heard of the first one: nothing but the container stands against the second.
+#[test]
+fn a_container_is_restored_in_place_by_one_at_a_time_until_that_is_settled() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = deaf(&scene).await;
+        daemon.world().deaf.remove(&id("web"));
+        restore(&daemon, restore_in_place(), "restore").await;
+        // From here on it is let go; the restore itself is not over.
+        until(&daemon, "HoldReleased", 2).await;
+        let again = |run_id: &str| crate::plans::restore(run_id, RestoreTarget::InPlace { container: id("web") });
+        for operation in ["too soon", "unconfirmed"] {
+            daemon
+                .order::<RestoreJob>(&run(Category::RestoreJob, operation), again(operation), operation)
+                .await
+                .unwrap();
+            assert_eq!(daemon.quiet().await, End::Quiet);
+            let picture = daemon.picture();
+            let Some(Closing::Failed { reason }) = picture.closed(operation) else { panic!("{}", daemon.history()) };
+            assert!(reason.contains("restored in place already"), "{reason}");
+        }
+        is_over(&daemon, "restore");
+        restore(&daemon, restore_job::Command::RollBack, "back").await;
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        is_over(&daemon, "back");
+        daemon.order::<RestoreJob>(&run(Category::RestoreJob, "next"), again("next"), "next").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        is_over(&daemon, "next");
+        let confirm = restore_job::Command::Confirm;
+        daemon.order::<RestoreJob>(&run(Category::RestoreJob, "next"), confirm, "confirm").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        daemon.order::<RestoreJob>(&run(Category::RestoreJob, "last"), again("last"), "last").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        is_over(&daemon, "last");
+        assert!(daemon.picture().running().contains(&id("web")), "{}", daemon.history());
         daemon.crash();
     });
 }

@@ -32,6 +32,8 @@ pub enum Command {
     CarryOn {
         /// The operation that held it.
         holder: OperationId,
+        /// Whether files of before stay beside its own.
+        keeping: bool,
         /// That saga.
         parent: StreamName,
     },
@@ -85,9 +87,19 @@ pub enum Command {
         key: String,
     },
     /// Keep others from it.
-    Hold(HoldKind),
+    Hold {
+        /// From what.
+        kind: HoldKind,
+        /// The saga that does.
+        by: StreamName,
+    },
     /// Let others at it.
     Unhold,
+    /// No files of before are left beside its own.
+    ReleaseOldFiles {
+        /// The restore that kept them.
+        by: StreamName,
+    },
     /// Bury it.
     Delete {
         /// How long it can be taken back.
@@ -158,10 +170,11 @@ impl TryFrom<Asked> for Command {
             }
             Ask::StartContainer => Self::Start { parent: Some(asked.by) },
             Ask::StopContainer => Self::Stop { grace: GRACE_OF_SAGAS, parent: Some(asked.by) },
-            Ask::CarryOn { holder } => Self::CarryOn { holder, parent: asked.by },
+            Ask::CarryOn { holder, keeping } => Self::CarryOn { holder, keeping, parent: asked.by },
             Ask::RemoveContainer => Self::Remove { parent: asked.by },
-            Ask::Hold(kind) => Self::Hold(kind),
+            Ask::Hold(kind) => Self::Hold { kind, by: asked.by },
             Ask::Unhold => Self::Unhold,
+            Ask::ReleaseOldFiles => Self::ReleaseOldFiles { by: asked.by },
             _ => return Err(asked),
         })
     }

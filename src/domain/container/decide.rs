@@ -17,7 +17,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Create { id, name, configuration, parent } => create(state, *id, name, configuration, parent.as_ref()),
         Command::Start { parent } => start(state, parent.as_ref(), given),
         Command::Autostart => autostart(state, given),
-        Command::CarryOn { holder, parent } => Ok(carry_on(state, *holder, parent)),
+        Command::CarryOn { holder, keeping, parent } => Ok(carry_on(state, *holder, *keeping, parent)),
         Command::Stop { grace, parent: None } => stop(state, *grace, given),
         Command::Stop { grace, parent: Some(parent) } => stop_for_a_while(state, *grace, parent, given),
         Command::Restart { grace } => restart(state, *grace, given),
@@ -35,8 +35,9 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::SetManaged(managed) => set_managed(state, managed),
         Command::SetLabel { key, value } => set_label(state, key, value),
         Command::RemoveLabel { key } => remove_label(state, key),
-        Command::Hold(kind) => hold(state, *kind, given.operation),
+        Command::Hold { kind, by } => hold(state, *kind, by, given.operation),
         Command::Unhold => Ok(unhold(state, given.operation)),
+        Command::ReleaseOldFiles { by } => Ok(release_old_files(state, by)),
         Command::Delete { grave } => delete(state, *grave, given),
         Command::Undelete { name, place } => undelete(state, name.as_ref(), *place),
         Command::Purge => purge(state),
@@ -164,10 +165,13 @@ fn autostart(state: &Container, given: Given) -> Decision {
 
 /// It runs again if it ran before it was stopped for a while, and nobody wanted otherwise since. It is let go with the same
 /// commit: nobody comes in between.
-fn carry_on(state: &Container, holder: OperationId, parent: &StreamName) -> Vec<ContainerEvent> {
+fn carry_on(state: &Container, holder: OperationId, keeping: bool, parent: &StreamName) -> Vec<ContainerEvent> {
     let is_free = not_held(state, EXCHANGING, Some(holder)).is_ok();
     let is_due = state.before == Some(Before::Running) && stands_still(state) && is_free;
     let mut facts = unhold(state, holder);
+    if !keeping {
+        facts.extend(release_old_files(state, parent));
+    }
     facts.extend(is_due.then(|| ContainerEvent::StartRequested { parent: Some(parent.clone()) }));
     facts
 }
@@ -371,11 +375,12 @@ fn remove_label(state: &Container, key: &str) -> Decision {
     Ok(if present { vec![ContainerEvent::LabelRemoved { key: key.to_owned() }] } else { vec![] })
 }
 
-fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
+fn hold(state: &Container, kind: HoldKind, by: &StreamName, operation: OperationId) -> Decision {
     made(state)?;
     if state.holds.get(&operation) == Some(&kind) {
         return Ok(vec![]);
     }
+    let placed = ContainerEvent::HoldPlaced { operation, kind };
     match kind {
         HoldKind::Reading => {
             not_held(state, WRITING, Some(operation))?;
@@ -387,8 +392,11 @@ fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
                 return Err(Rejection::Busy { verb: open.work.verb(), operation: open.operation });
             }
         }
-        // Whoever wrote beside its files goes on, whatever is under way: the stop that follows sees to that.
-        HoldKind::Exchanging if state.holds.contains_key(&operation) => {}
+        // Whoever wrote beside its files goes on, whatever is under way: the stop that follows sees to that. The files of
+        // now are his from here on.
+        HoldKind::Exchanging if state.holds.contains_key(&operation) => {
+            return Ok(vec![placed, ContainerEvent::OldFilesClaimed { by: by.clone() }]);
+        }
         HoldKind::Writing | HoldKind::Exchanging => {
             match state.open.as_ref().map(|open| &open.work) {
                 Some(Work::Wait { .. }) => {}
@@ -396,9 +404,21 @@ fn hold(state: &Container, kind: HoldKind, operation: OperationId) -> Decision {
                 _ => not_busy(state)?,
             }
             not_held(state, ANY, Some(operation))?;
+            nothing_aside(state, by)?;
         }
     }
-    Ok(vec![ContainerEvent::HoldPlaced { operation, kind }])
+    Ok(vec![placed])
+}
+
+/// Refuses while another restore keeps files of before beside its own.
+fn nothing_aside(state: &Container, by: &StreamName) -> Result<(), Rejection> {
+    let other = state.aside.as_ref().filter(|keeper| *keeper != by);
+    other.map_or(Ok(()), |restore| Err(Rejection::Unsettled { restore: restore.clone() }))
+}
+
+fn release_old_files(state: &Container, by: &StreamName) -> Vec<ContainerEvent> {
+    let kept = state.aside.as_ref() == Some(by);
+    if kept { vec![ContainerEvent::OldFilesReleased { by: by.clone() }] } else { vec![] }
 }
 
 fn unhold(state: &Container, operation: OperationId) -> Vec<ContainerEvent> {

@@ -54,6 +54,8 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
         ContainerEvent::HoldReleased { operation } => {
             state.holds.remove(operation);
         }
+        ContainerEvent::OldFilesClaimed { by } => state.aside = Some(by.clone()),
+        ContainerEvent::OldFilesReleased { .. } => state.aside = None,
         ContainerEvent::ParentNotified if !state.notices.is_empty() => {
             state.notices.remove(0);
         }

@@ -67,6 +67,8 @@ pub struct Container {
     /// What it was when a saga stopped it for a while; nothing once somebody wanted otherwise.
     before: Option<Before>,
     holds: BTreeMap<OperationId, HoldKind>,
+    /// The restore in place that keeps, or is about to keep, files of before beside its own.
+    aside: Option<StreamName>,
     notices: Vec<Notice>,
     ready: bool,
     /// When its init began.
@@ -260,6 +262,11 @@ impl Container {
         self.holds.keys().copied()
     }
 
+    /// Returns the restore that keeps files of before beside its own, for the sweeper.
+    pub fn keeper_of_old_files(&self) -> Option<&StreamName> {
+        self.aside.as_ref()
+    }
+
     /// Returns the operation that acts now.
     fn acting(&self) -> Option<&Open> {
         self.beside.as_ref().or(self.open.as_ref())
@@ -283,7 +290,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 6;
+    const STATE_SCHEMA: u32 = 7;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

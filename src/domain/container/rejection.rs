@@ -1,7 +1,7 @@
 //! Why a container refuses: facts about its state, with the next command to type.
 
 use crate::domain::refusal::{Refusal, RefusalClass};
-use crate::types::{OperationId, Size};
+use crate::types::{OperationId, Size, StreamName};
 
 /// The smallest disk: below this an ext4 file system has no room for its own tables and the overlay's folders.
 pub const DISK_SIZE_MIN: Size = Size::from_mib(32);
@@ -50,6 +50,16 @@ pub enum Rejection {
     Held {
         /// Which.
         operation: OperationId,
+    },
+    /// Files of before an earlier restore in place lie beside its own: which of them would come back?
+    #[error(
+        "the container was restored in place already (restore {run}), and its files of before are kept until that is \
+         confirmed or rolled back",
+        run = restore.short_key()
+    )]
+    Unsettled {
+        /// That restore.
+        restore: StreamName,
     },
     /// It lies in its grave.
     #[error("the container is deleted")]
@@ -143,6 +153,11 @@ impl From<Rejection> for Refusal {
             }
             Rejection::Held { operation } => {
                 (Conflict, "container.held", Some(format!("berth operation wait {}", operation.short())))
+            }
+            Rejection::Unsettled { restore } => {
+                let run = restore.short_key();
+                let ways = format!("berth backup confirm {run}, or berth backup roll-back {run}");
+                (Conflict, "restore.unconfirmed", Some(ways))
             }
             Rejection::Buried => (Conflict, "container.deleted", Some("berth container undelete NAME".to_owned())),
             Rejection::NotBuried => (Conflict, "container.not-deleted", Some("berth ps --all".to_owned())),

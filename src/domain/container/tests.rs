@@ -541,7 +541,8 @@ fn it_should_keep_deletion_and_growth_away_from_a_reader() {
     when(history.clone(), Command::Delete { grave: Span::from_secs(60) }).then_refused("container.held");
     let grow = LimitChange { disk: Some(Size::from_mib(2048)), ..LimitChange::default() };
     when(history.clone(), Command::ChangeLimits(grow)).then_refused("container.held");
-    when(history.clone(), Command::Hold(HoldKind::Writing)).then_refused("container.held");
+    when(history.clone(), Command::Hold { kind: HoldKind::Writing, by: StreamName::new(Category::BackupJob, "b") })
+        .then_refused("container.held");
     when(history, Command::Start { parent: None }).then([ContainerEvent::StartRequested { parent: None }]);
 }
 
@@ -698,7 +699,7 @@ fn every_command_has_an_answer_in_every_state() {
         Command::ResumeWithSpace,
         Command::Rename("other".parse().unwrap()),
         Command::SetAutostart(true),
-        Command::Hold(HoldKind::Reading),
+        Command::Hold { kind: HoldKind::Reading, by: StreamName::new(Category::BackupJob, "b") },
         Command::Unhold,
         Command::Delete { grave: Span::default() },
         Command::Undelete { name: None, place: None },

@@ -68,7 +68,11 @@ pub enum Ask {
     CarryOn {
         /// The asker's operation, which holds it.
         holder: OperationId,
+        /// Whether files of before stay beside its own.
+        keeping: bool,
     },
+    /// Container: no files of before are left beside yours.
+    ReleaseOldFiles,
     /// Container: remove a container that the asker made, without a grave.
     RemoveContainer,
     /// Container: keep others from it.
@@ -219,6 +223,7 @@ impl Ask {
             Self::StartContainer => "start container",
             Self::StopContainer => "stop container",
             Self::CarryOn { .. } => "carry on",
+            Self::ReleaseOldFiles => "release old files",
             Self::RemoveContainer => "remove container",
             Self::Hold(_) => "hold",
             Self::Unhold => "unhold",

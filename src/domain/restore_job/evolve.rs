@@ -8,7 +8,7 @@ pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given)
     let mut begin = |work| state.open = Some(Open { operation: given.operation, work });
     match event {
         RestoreEvent::RestoreRequested { .. } => begin(Work::Restore),
-        RestoreEvent::ConfirmRequested => begin(Work::Confirm),
+        RestoreEvent::ConfirmRequested => begin(Work::Confirm { discarded: false }),
         RestoreEvent::RollBackRequested => begin(Work::RollBack(RollBack::default())),
         _ => {}
     }
@@ -19,6 +19,11 @@ pub(super) fn evolve(state: &mut RestoreJob, event: &RestoreEvent, given: Given)
     progress(&mut state.progress, event);
     if let Some(Open { work: Work::RollBack(back), .. }) = &mut state.open {
         rolling_back(back, event);
+    }
+    if *event == RestoreEvent::OldFilesDiscarded
+        && let Some(Open { work: Work::Confirm { discarded }, .. }) = &mut state.open
+    {
+        *discarded = true;
     }
     match event {
         RestoreEvent::RestoreCompleted | RestoreEvent::RestoreCompletedWithExceptions { .. } => {

@@ -5,7 +5,7 @@
 //!                   ▸ unpin ▸ completed
 //!                   failure: revert ▸ carry-on …, or unhold ▸ [remove] ▸ unpin ▸ failed, or stuck
 //!   directory   pin ▸ extract ▸ unpin ▸ completed
-//!   afterwards  confirm: discard-old
+//!   afterwards  confirm: discard-old ▸ release-old ▸ confirmed
 //!               roll-back, also when stuck: hold-again ▸ stop-again … ▸ put-back
 //!                   ▸ carry-on-again …, or unhold-again ▸ remove-again ▸ close
 //! ```
@@ -19,6 +19,9 @@
 //! have changed places, and it is let go and carries on in one: what it was, and whether somebody wanted otherwise meanwhile,
 //! the container itself knows, also when it was asked twice because of a crash. To start what did not run is a wish of its own. Once the files have
 //! changed places the way is only forward, and a container that does not start is no failed restore.
+//!
+//! From hold-still on the container knows who keeps its files of before, and takes no other restore in place until they are
+//! back, or discarded.
 //!
 //! A restore proves nothing of its backup: it reads the container's own files, and takes those of the template from this machine.
 
@@ -88,7 +91,7 @@ struct Open {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Work {
     Restore,
-    Confirm,
+    Confirm { discarded: bool },
     RollBack(RollBack),
 }
 
@@ -243,7 +246,7 @@ impl RestoreJob {
     }
 
     fn confirm(&self) -> Decision {
-        let confirming = matches!(&self.open, Some(Open { work: Work::Confirm, .. }));
+        let confirming = matches!(&self.open, Some(Open { work: Work::Confirm { .. }, .. }));
         if confirming || self.life == Life::Confirmed {
             return Ok(vec![]);
         }

@@ -21,6 +21,7 @@ const CARRY_ON: Step = "carry-on";
 const START: Step = "start";
 const UNPIN: Step = "unpin";
 const DISCARD_OLD: Step = "discard-old";
+const RELEASE_OLD: Step = "release-old";
 const HOLD_AGAIN: Step = "hold-again";
 const STOP_AGAIN: Step = "stop-again";
 const PUT_BACK: Step = "put-back";
@@ -50,12 +51,15 @@ fn owed(state: &RestoreJob) -> Option<Effect> {
             Some(steps.back(progress, container))
         }
         (Work::Restore, Some(container)) => Some(steps.forward(progress, container)),
-        (Work::Confirm, Some(container)) => {
+        (Work::Confirm { discarded: true }, Some(container)) => {
+            Some(steps.ask(RELEASE_OLD, container, Ask::ReleaseOldFiles).undoing())
+        }
+        (Work::Confirm { discarded: false }, Some(container)) => {
             let work = HostEffect::DiscardOldRoot { run: request.id, container };
             Some(Effect::host(open.operation, DISCARD_OLD, work))
         }
         (Work::RollBack(back), Some(container)) => Some(steps.roll_back(back, container)),
-        (Work::Confirm | Work::RollBack(_), None) => None,
+        (Work::Confirm { .. } | Work::RollBack(_), None) => None,
     }
 }
 
@@ -111,7 +115,7 @@ impl Steps<'_> {
             return self.host(EXCHANGE, HostEffect::ExchangeRoot { run, container });
         }
         if !progress.settled {
-            return self.carry_on(CARRY_ON, container);
+            return self.carry_on(CARRY_ON, container, true);
         }
         if self.request.start && !progress.started && !progress.start_failed {
             return self.ask(START, container, Ask::StartContainer);
@@ -128,7 +132,7 @@ impl Steps<'_> {
             return self.host(REVERT, work).undoing();
         }
         if progress.held_still && progress.left.is_none() && !self.made_for_it() {
-            return if progress.settled { self.unpin() } else { self.carry_on(CARRY_ON, container) };
+            return if progress.settled { self.unpin() } else { self.carry_on(CARRY_ON, container, false) };
         }
         if !progress.unheld {
             return self.ask(UNHOLD, container, Ask::Unhold).undoing();
@@ -159,7 +163,7 @@ impl Steps<'_> {
             return Effect::wake(self.operation, CLOSE, Due::Now);
         }
         if back.held && !goes {
-            return self.carry_on(CARRY_ON_AGAIN, container);
+            return self.carry_on(CARRY_ON_AGAIN, container, !back.is_whole());
         }
         if !back.unheld {
             return self.ask(UNHOLD_AGAIN, container, Ask::Unhold).undoing();
@@ -167,9 +171,9 @@ impl Steps<'_> {
         self.ask(REMOVE_AGAIN, container, Ask::RemoveContainer).undoing()
     }
 
-    /// It gives back what it held, too.
-    fn carry_on(&self, step: Step, container: ContainerId) -> Effect {
-        self.ask(step, container, Ask::CarryOn { holder: self.operation }).undoing()
+    /// It gives back what it held, too, but for files that are kept.
+    fn carry_on(&self, step: Step, container: ContainerId, keeping: bool) -> Effect {
+        self.ask(step, container, Ask::CarryOn { holder: self.operation, keeping }).undoing()
     }
 
     fn made_for_it(&self) -> bool {
@@ -239,6 +243,7 @@ pub(super) fn decide_report(state: &RestoreJob, report: &Report) -> Vec<RestoreE
     match (report.step, &report.outcome) {
         (UNPIN, Outcome::Failed(_)) => vec![over(state)], // left to the sweep of the group
         (UNPIN, _) => vec![RestoreEvent::BackupUnpinned, over(state)],
+        (RELEASE_OLD, _) => vec![RestoreEvent::RestoreConfirmed], // what the container does not hear is left to the sweep
         (UNHOLD_AGAIN, outcome) => unheld_again(state, open, outcome),
         (HOLD_AGAIN, Outcome::Refused(refusal)) if state.life == Life::Stuck && is_gone(refusal) => {
             vec![RestoreEvent::RestoreRolledBack]
@@ -284,7 +289,7 @@ fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
         (EXCHANGE, _) => vec![RestoreEvent::RootExchanged],
         (REVERT, _) => vec![RestoreEvent::FilesRemoved],
         (PUT_BACK, _) => vec![RestoreEvent::RootReverted],
-        (DISCARD_OLD, _) => vec![RestoreEvent::RestoreConfirmed],
+        (DISCARD_OLD, _) => vec![RestoreEvent::OldFilesDiscarded],
         _ => vec![],
     }
 }

@@ -442,8 +442,13 @@ fn it_should_keep_the_old_files_until_confirmed() {
     when(history.clone(), failed("discard-old"))
         .then([RestoreEvent::ConfirmFailed { reason: "why".to_owned() }])
         .owing(None);
-    when(history.clone(), done("discard-old")).then([RestoreEvent::RestoreConfirmed]).owing(None);
-    let confirmed = after(history, [RestoreEvent::RestoreConfirmed]);
+    let discarded = RestoreEvent::OldFilesDiscarded;
+    when(history.clone(), done("discard-old")).then([discarded.clone()]).owing(Some("release-old"));
+    let gone = after(history, [discarded]);
+    for outcome in [accepted("release-old"), refused("release-old"), failed("release-old")] {
+        when(gone.clone(), outcome).then([RestoreEvent::RestoreConfirmed]).owing(None);
+    }
+    let confirmed = after(gone, [RestoreEvent::RestoreConfirmed]);
     when(confirmed.clone(), Command::Confirm).then_nothing();
     when(confirmed, Command::RollBack).then_refused("restore.confirmed");
 }

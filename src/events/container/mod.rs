@@ -323,6 +323,16 @@ pub enum ContainerEvent {
         /// Which operation.
         operation: OperationId,
     },
+    /// A restore in place is about to set its present files aside, and keeps them until it is settled.
+    OldFilesClaimed {
+        /// Which one.
+        by: StreamName,
+    },
+    /// Nothing of that restore lies beside its files any more.
+    OldFilesReleased {
+        /// Which one.
+        by: StreamName,
+    },
     /// Somebody asked to delete it.
     DeleteRequested {
         /// Until when it can be taken back.
@@ -401,7 +411,7 @@ impl DomainEvent for ContainerEvent {
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, NestingSet, ManagedFilesSet, LabelSet, LabelRemoved,
-        HoldPlaced, HoldReleased, DeleteRequested, ContainerBuried, NetworkSet, UndeleteRequested, ContainerUndeleted,
+        HoldPlaced, HoldReleased, OldFilesClaimed, OldFilesReleased, DeleteRequested, ContainerBuried, NetworkSet, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);
 
     fn mark(&self) -> Mark {

@@ -62,6 +62,10 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::HoldPlaced { operation, kind: HoldKind::Exchanging } => {
             format!("held while its files change places by {}", operation.short())
         }
+        ContainerEvent::OldFilesClaimed { by } => {
+            format!("its present files are kept by restore {} from now on", by.short_key())
+        }
+        ContainerEvent::OldFilesReleased { by } => format!("no files are kept any more by restore {}", by.short_key()),
         ContainerEvent::HoldReleased { operation } => format!("no longer held by {}", operation.short()),
         ContainerEvent::ContainerBuried { until } => format!("deleted; can be taken back until {until}"),
         ContainerEvent::SpacePauseRequested { left } => {

@@ -177,16 +177,6 @@ impl Query {
         Ok(runs.into_iter().filter(RestoreRow::waits).map(|run| run.id).collect())
     }
 
-    /// Returns a restore in place of a container after which its files are not settled: it waits for somebody to confirm it, or
-    /// to roll it back, or is stuck.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub fn unsettled_restore(&self, container: ContainerId) -> Result<Option<RestoreRow>, QueryError> {
-        let runs = self.restores_in_place(container, Moment::Now)?;
-        Ok(runs.into_iter().find(|run| run.waits() || run.state == OperationState::Stuck))
-    }
-
     fn restores_in_place(&self, container: ContainerId, moment: Moment) -> Result<Vec<RestoreRow>, QueryError> {
         let of_it = |run: &RestoreRow| matches!(run.target, RestoreTarget::InPlace { container: target } if target == container);
         Ok(self.restores_to(Some(container), moment)?.into_iter().filter(of_it).collect())

@@ -10,6 +10,10 @@ fn held(kind: HoldKind) -> ContainerEvent {
     ContainerEvent::HoldPlaced { operation: OperationId::derived("restore"), kind }
 }
 
+fn hold(kind: HoldKind) -> Command {
+    Command::Hold { kind, by: restore() }
+}
+
 fn let_go() -> ContainerEvent {
     ContainerEvent::HoldReleased { operation: OperationId::derived("restore") }
 }
@@ -28,11 +32,11 @@ fn promised(paused: bool) -> ContainerEvent {
 }
 
 fn carry_on() -> Command {
-    Command::CarryOn { holder: OperationId::derived("restore"), parent: restore() }
+    Command::CarryOn { holder: OperationId::derived("restore"), keeping: true, parent: restore() }
 }
 
 fn ask_to_carry_on() -> Ask {
-    Ask::CarryOn { holder: OperationId::derived("restore") }
+    Ask::CarryOn { holder: OperationId::derived("restore"), keeping: true }
 }
 
 fn start_requested(parent: Option<StreamName>) -> ContainerEvent {
@@ -62,7 +66,7 @@ fn it_should_run_start_and_stop_while_files_are_written_beside_its_own() {
     let written = with(stopped(), [held(HoldKind::Writing)]);
     when(written.clone(), Command::Start { parent: None }).then([start_requested(None)]);
     when(written.clone(), Command::Autostart).then([start_requested(None)]);
-    beside(written, Command::Hold(HoldKind::Reading)).then_refused("container.held");
+    beside(written, hold(HoldKind::Reading)).then_refused("container.held");
     let written = with(running(), [held(HoldKind::Writing)]);
     when(written.clone(), Command::Restart { grace: Span::from_secs(1) })
         .then([ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(2_000_000) }]);
@@ -73,7 +77,7 @@ fn it_should_run_start_and_stop_while_files_are_written_beside_its_own() {
 fn it_should_not_start_while_its_files_change_places() {
     let still = with(stopped(), [held(HoldKind::Exchanging)]);
     when(still.clone(), Command::Start { parent: None }).then_refused("container.held");
-    beside(still, Command::Hold(HoldKind::Reading)).then_refused("container.held");
+    beside(still, hold(HoldKind::Reading)).then_refused("container.held");
     let still = with(running(), [held(HoldKind::Exchanging)]);
     when(still, Command::Restart { grace: Span::default() }).then_refused("container.held");
 }
@@ -82,12 +86,12 @@ fn it_should_not_start_while_its_files_change_places() {
 fn it_should_be_held_still_by_whom_it_is_held_whatever_is_under_way_and_by_no_other() {
     let placed = |kind| ContainerEvent::HoldPlaced { operation: operation(), kind };
     let starting = with(stopped(), [placed(HoldKind::Writing), start_requested(None)]);
-    when(starting.clone(), Command::Hold(HoldKind::Exchanging)).then([placed(HoldKind::Exchanging)]);
-    beside(starting, Command::Hold(HoldKind::Exchanging)).then_refused("container.busy");
-    when(with(running(), [held(HoldKind::Writing)]), Command::Hold(HoldKind::Exchanging))
-        .then_refused("container.held");
+    let claimed = ContainerEvent::OldFilesClaimed { by: restore() };
+    when(starting.clone(), hold(HoldKind::Exchanging)).then([placed(HoldKind::Exchanging), claimed]);
+    beside(starting, hold(HoldKind::Exchanging)).then_refused("container.busy");
+    when(with(running(), [held(HoldKind::Writing)]), hold(HoldKind::Exchanging)).then_refused("container.held");
     for kind in [HoldKind::Writing, HoldKind::Exchanging] {
-        when(stopping(), Command::Hold(kind)).then([placed(kind)]);
+        when(stopping(), hold(kind)).then([placed(kind)]);
     }
 }
 
@@ -116,7 +120,7 @@ fn it_should_come_back_to_what_it_was_when_a_saga_stopped_it() {
 fn it_should_be_let_go_and_carry_on_in_one() {
     let started = start_requested(Some(restore()));
     when(standing_still(), carry_on()).then([let_go(), started.clone()]).owing(Some("run"));
-    let by_another = Command::CarryOn { holder: OperationId::derived("other"), parent: restore() };
+    let by_another = Command::CarryOn { holder: OperationId::derived("other"), keeping: true, parent: restore() };
     when(standing_still(), by_another).then_nothing();
     let called_off = with(standing_still(), [ContainerEvent::ReturnCalledOff]);
     when(called_off, carry_on()).then([let_go()]).owing(None);
@@ -136,6 +140,29 @@ fn it_should_be_let_go_and_carry_on_in_one() {
     assert_eq!(answer(was_paused.clone(), ask_to_carry_on()), Answer::LeftStopped);
     when(was_paused.clone(), stop(9)).then_nothing();
     assert_eq!(answer(with(was_paused, [held(HoldKind::Exchanging)]), ask_to_carry_on()), Answer::AlreadySo);
+}
+
+#[test]
+fn it_should_be_restored_by_no_other_while_files_of_before_are_kept() {
+    let by = || StreamName::new(Category::RestoreJob, crate::types::RunId::derived("first"));
+    let claimed = ContainerEvent::OldFilesClaimed { by: by() };
+    let kept = with(running(), [claimed]);
+    for kind in [HoldKind::Writing, HoldKind::Exchanging] {
+        beside(kept.clone(), hold(kind)).then_refused("restore.unconfirmed");
+        when(kept.clone(), Command::Hold { kind, by: by() })
+            .then([ContainerEvent::HoldPlaced { operation: operation(), kind }]);
+    }
+    when(kept.clone(), hold(HoldKind::Reading))
+        .then([ContainerEvent::HoldPlaced { operation: operation(), kind: HoldKind::Reading }]);
+    let released = ContainerEvent::OldFilesReleased { by: by() };
+    when(kept.clone(), Command::ReleaseOldFiles { by: restore() }).then_nothing();
+    when(kept.clone(), Command::ReleaseOldFiles { by: by() }).then([released.clone()]);
+    let back = |keeping| Command::CarryOn { holder: OperationId::derived("restore"), keeping, parent: by() };
+    let held_again = with(kept.clone(), [held(HoldKind::Exchanging)]);
+    when(held_again.clone(), back(true)).then([let_go()]);
+    when(held_again, back(false)).then([let_go(), released.clone()]);
+    when(with(kept, [released]), hold(HoldKind::Writing))
+        .then([ContainerEvent::HoldPlaced { operation: operation(), kind: HoldKind::Writing }]);
 }
 
 #[test]
