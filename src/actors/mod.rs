@@ -28,4 +28,4 @@ pub use recovery::recover;
 pub use registry::Registry;
 pub use replica::{ReplayError, Replica};
 pub use runner::at_once;
-pub use unrecorded::UnrecordedStop;
+pub use unrecorded::{Recorded, UnrecordedStop};

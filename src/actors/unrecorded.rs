@@ -1,19 +1,22 @@
 //! What was done where nothing could be recorded, until it is.
 //!
 //! A stop works without the log. Until it is recorded nobody may take its container for one that ended by itself: it comes
-//! before every other command to that container, and what the container's state owes waits for it. The host keeps it for a
-//! later daemon, for as long as the boot lasts.
+//! before every other command to that container, and what the container's state owes waits for it. Several are recorded in
+//! the order in which they came, and whoever asked for each hears of it. The host keeps them for a later daemon, for as long as
+//! the boot lasts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::house::House;
-use super::message::{CommandError, Idempotency, Mode, Order};
+use super::message::{CommandError, Idempotency, Mode, Order, Receipt};
 use super::registry::Registry;
 use crate::domain::Given;
 use crate::domain::container::{Command, Container};
+use crate::events::ContainerEvent;
 use crate::types::{Category, ContainerId, OperationId, Principal, Span, StreamName, Timestamp};
 
 /// Is a stop that nothing tells of but this.
@@ -24,7 +27,7 @@ pub struct UnrecordedStop {
     operation: OperationId,
     at: Timestamp,
     principal: Principal,
-    idempotency: Option<Idempotency>,
+    idempotency: Idempotency,
     annex: Option<Vec<u8>>,
 }
 
@@ -32,6 +35,9 @@ impl UnrecordedStop {
     /// Takes what it is to be recorded as from the order for it. Recorded while the grace lasts, it does not cut it short.
     pub fn new(container: ContainerId, grace: Span, order: Order<Command>) -> Self {
         let Order { given: Given { operation, at }, principal, idempotency, annex, .. } = order;
+        // It may be given again by a later daemon that does not know that it is recorded.
+        let own = || Idempotency { key: format!("unrecorded/{operation}"), request: [0; 32] };
+        let idempotency = idempotency.unwrap_or_else(own);
         Self { container, grace, operation, at, principal, idempotency, annex }
     }
 
@@ -44,72 +50,97 @@ impl UnrecordedStop {
             command: Command::Stop { grace: self.grace, parent: None },
             given: Given { operation: self.operation, at: self.at },
             principal: self.principal.clone(),
-            idempotency: self.idempotency.clone(),
+            idempotency: Some(self.idempotency.clone()),
             annex: self.annex.clone(),
             mode: Mode::Commit,
         }
     }
 }
 
-/// Holds the one stop of a stream; whoever records it has it alone.
-type Slot = Arc<tokio::sync::Mutex<Option<UnrecordedStop>>>;
+/// Is what became of a stop once it could be recorded.
+pub type Recorded = Result<Receipt<ContainerEvent>, CommandError>;
+
+/// Is a stop that waits, and who is told.
+struct Waiting {
+    stop: UnrecordedStop,
+    told: Option<oneshot::Sender<Recorded>>,
+}
+
+/// Is what waits for one stream, the oldest first; never empty.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Whoever records has the turn: each stop is given once.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// Knows the streams that a stop is to be recorded in.
 #[derive(Default)]
-pub(super) struct Unrecorded(Mutex<HashMap<StreamName, Slot>>);
+pub(super) struct Unrecorded(Mutex<HashMap<StreamName, Queue>>);
 
 impl Unrecorded {
     /// Says whether one waits to be recorded in this stream.
     pub(super) fn is_in(&self, stream: &StreamName) -> bool {
-        self.slots().contains_key(stream)
+        self.queues().contains_key(stream)
     }
 
-    fn of(&self, stream: &StreamName) -> Option<Slot> {
-        self.slots().get(stream).map(Arc::clone)
+    fn turn_of(&self, stream: &StreamName) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        self.queues().get(stream).map(|queue| Arc::clone(&queue.turn))
     }
 
-    /// Takes it in; false where one waits already.
-    fn add(&self, stop: UnrecordedStop) -> bool {
-        let mut slots = self.slots();
-        let is_new = !slots.contains_key(&stop.stream());
-        slots.entry(stop.stream()).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(Some(stop))));
-        is_new
+    fn first(&self, stream: &StreamName) -> Option<UnrecordedStop> {
+        self.queues().get(stream)?.waiting.front().map(|first| first.stop.clone())
     }
 
-    fn remove(&self, stream: &StreamName) {
-        self.slots().remove(stream);
+    /// Takes it in behind those that wait already; says whether there was none.
+    fn add(&self, house: &House, waiting: Waiting) -> bool {
+        let (container, stream) = (waiting.stop.container, waiting.stop.stream());
+        let mut queues = self.queues();
+        let queue = queues.entry(stream).or_default();
+        queue.waiting.push_back(waiting);
+        keep(house, container, &queue.waiting);
+        queue.waiting.len() == 1
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<StreamName, Slot>> {
+    /// Takes the first one out, unless that is another by now.
+    fn remove_first(&self, house: &House, stream: &StreamName, operation: OperationId) -> Option<Waiting> {
+        let mut queues = self.queues();
+        let queue = queues.get_mut(stream)?;
+        queue.waiting.front().filter(|first| first.stop.operation == operation)?;
+        let first = queue.waiting.pop_front()?;
+        keep(house, first.stop.container, &queue.waiting);
+        if queue.waiting.is_empty() {
+            queues.remove(stream);
+        }
+        Some(first)
+    }
+
+    fn queues(&self) -> std::sync::MutexGuard<'_, HashMap<StreamName, Queue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Registry {
-    /// Takes note of a stop before it is made; it is recorded as soon as it can be, whatever comes of it.
-    pub fn owe_stop(self: &Arc<Self>, stop: UnrecordedStop) {
-        keep(self.house(), &stop);
-        self.record_in_time(stop);
-    }
-
-    /// Says whether a stop of this stream waits to be recorded.
-    pub fn owes_stop(&self, stream: &StreamName) -> bool {
-        self.unrecorded.is_in(stream)
+    /// Takes note of a stop before it is made; it is recorded as soon as it can be, whatever comes of it, and then told.
+    pub fn owe_stop(self: &Arc<Self>, stop: UnrecordedStop) -> oneshot::Receiver<Recorded> {
+        let (told, recorded) = oneshot::channel();
+        self.record_in_time(Waiting { stop, told: Some(told) });
+        recorded
     }
 
     /// Takes up what an earlier daemon could not record.
     pub fn take_up_unrecorded(self: &Arc<Self>) {
         for (container, kept) in self.house().host.unrecorded() {
-            match serde_json::from_slice::<UnrecordedStop>(&kept) {
-                Ok(stop) => self.record_in_time(stop),
+            match serde_json::from_slice::<Vec<UnrecordedStop>>(&kept) {
+                Ok(stops) => stops.into_iter().for_each(|stop| self.record_in_time(Waiting { stop, told: None })),
                 Err(error) => tracing::error!(%container, %error, "a stop that was not recorded cannot be read"),
             }
         }
     }
 
-    fn record_in_time(self: &Arc<Self>, stop: UnrecordedStop) {
-        let stream = stop.stream();
-        if !self.unrecorded.add(stop) {
+    fn record_in_time(self: &Arc<Self>, waiting: Waiting) {
+        let stream = waiting.stop.stream();
+        if !self.unrecorded.add(self.house(), waiting) {
             return;
         }
         self.wake(&stream); // what is under way for it is called off
@@ -131,36 +162,37 @@ impl Registry {
         !self.is_closing() && self.unrecorded.is_in(stream)
     }
 
-    /// Records the stop that was made without a record, if there is one: whatever else is to be decided in this stream is
-    /// decided after it.
+    /// Records the stops that were made without a record, if there are any: whatever else is to be decided in this stream is
+    /// decided after them.
     pub(super) async fn make_up(self: &Arc<Self>, stream: &StreamName) -> Result<(), CommandError> {
-        let Some(slot) = self.unrecorded.of(stream) else { return Ok(()) };
-        let mut held = slot.lock().await;
-        let Some(stop) = &*held else { return Ok(()) };
-        match self.give::<Container>(stream, stop.order()).await {
-            Ok(_) => {}
-            Err(CommandError::Refused(refusal)) => {
-                tracing::warn!(%stream, %refusal, "a stop that was made without a record is none for the log");
+        let Some(turn) = self.unrecorded.turn_of(stream) else { return Ok(()) };
+        let _turn = turn.lock().await;
+        while let Some(stop) = self.unrecorded.first(stream) {
+            let recorded = self.give::<Container>(stream, stop.order()).await;
+            match &recorded {
+                Ok(_) => {}
+                Err(CommandError::Refused(refusal)) => {
+                    tracing::warn!(%stream, %refusal, "a stop that was made without a record is none for the log");
+                }
+                Err(_) => return recorded.map(drop),
             }
-            Err(error) => return Err(error),
-        }
-        let container = stop.container;
-        *held = None;
-        self.unrecorded.remove(stream);
-        if let Err(failure) = self.house().host.keep_unrecorded(container, None) {
-            tracing::warn!(%container, %failure, "a stop that is recorded now will be recorded again");
+            let first = self.unrecorded.remove_first(self.house(), stream, stop.operation);
+            if let Some(told) = first.and_then(|first| first.told) {
+                let _ = told.send(recorded); // who asked may have gone
+            }
         }
         self.wake(stream);
         Ok(())
     }
 }
 
-fn keep(house: &House, stop: &UnrecordedStop) {
-    let kept = serde_json::to_vec(stop).map_err(|error| error.to_string());
-    let kept = kept.and_then(|text| {
-        house.host.keep_unrecorded(stop.container, Some(&text)).map_err(|failure| failure.to_string())
-    });
+/// Keeps what waits to be recorded in a container's stream where a later daemon finds it.
+fn keep(house: &House, container: ContainerId, waiting: &VecDeque<Waiting>) {
+    let stops: Vec<&UnrecordedStop> = waiting.iter().map(|waiting| &waiting.stop).collect();
+    let deed = (!stops.is_empty()).then(|| serde_json::to_vec(&stops)).transpose().map_err(|error| error.to_string());
+    let kept = deed
+        .and_then(|deed| house.host.keep_unrecorded(container, deed.as_deref()).map_err(|failure| failure.to_string()));
     if let Err(reason) = kept {
-        tracing::warn!(container = %stop.container, reason, "a daemon that is started before this stop is recorded knows nothing of it");
+        tracing::warn!(%container, reason, "a later daemon does not know which stops of it are still to be recorded");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth::actors::{CommandError, Idempotency, Mode, Order, UnrecordedStop, at_once};
+use berth::actors::{CommandError, Idempotency, Mode, Order, Recorded, UnrecordedStop, at_once};
 use berth::domain::Given;
 use berth::domain::batch::{self, Batch};
 use berth::domain::container::{Command, Container};
@@ -16,6 +16,7 @@ use berth::events::{BatchAction, BatchMember, Closing, ContainerEvent, Exit, New
 use berth::storage::{AppendError, Commit, EventStore, Expected};
 use berth::types::{BackupId, Category, Clock, OperationId, Principal, RunId, SessionId, Span, StreamName, Version};
 use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
 use crate::plans::{GRAVE, container, create, id};
@@ -408,12 +409,16 @@ fn an_exit_that_cannot_be_recorded_at_first_is_told_again() {
 }
 
 /// Orders a stop that cannot be recorded.
-fn owe_stop(daemon: &Daemon) {
-    let given = Given { operation: OperationId::derived("stop"), at: SystemClock.now() };
-    let command = Command::Stop { grace: Span::default(), parent: None };
+fn owe(daemon: &Daemon, operation: &str, grace: Span) -> oneshot::Receiver<Recorded> {
+    let given = Given { operation: OperationId::derived(operation), at: SystemClock.now() };
+    let command = Command::Stop { grace, parent: None };
     let principal = Principal::local("test", 0);
     let order = Order { command, given, principal, idempotency: None, annex: None, mode: Mode::Commit };
-    daemon.registry.owe_stop(UnrecordedStop::new(id("web"), Span::default(), order));
+    daemon.registry.owe_stop(UnrecordedStop::new(id("web"), grace, order))
+}
+
+fn owe_stop(daemon: &Daemon) {
+    drop(owe(daemon, "stop", Span::default()));
 }
 
 /// Runs a container that is to be started again whenever it ends, under a log that takes nothing any more; the stop that
@@ -470,6 +475,72 @@ fn a_stop_that_was_made_without_a_record_outlives_its_daemon() {
         tokio::time::sleep(Duration::from_millis(50)).await; // who was recording it lets go of the log
         let daemon = Daemon::restart(&scene, Faults::default()).await;
         stays_stopped(&daemon).await;
+        daemon.crash();
+    });
+}
+
+/// Returns the kinds of what was recorded in the container's stream for an operation.
+fn recorded_for(daemon: &Daemon, operation: &str) -> Vec<String> {
+    let mut events = daemon.store.read_stream(&container("web"), Version::default(), 1_000).unwrap();
+    events.retain(|event| event.context.operation == OperationId::derived(operation));
+    events.iter().map(|event| event.kind.clone()).collect()
+}
+
+#[test]
+fn stops_that_were_made_without_a_record_are_recorded_in_their_order_and_each_is_told() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().deaf.insert(id("web"));
+        daemon.shut_log(true);
+        let patient = owe(&daemon, "patient", Span::from_secs(60));
+        let mut hasty = owe(&daemon, "hasty", Span::default());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(hasty.try_recv().is_err(), "it is not recorded yet");
+        daemon.shut_log(false);
+        let kinds = |recorded: Recorded| -> Vec<String> {
+            recorded.unwrap().recorded.iter().map(|event| event.kind.clone()).collect()
+        };
+        assert_eq!(kinds(patient.await.unwrap()), ["StopRequested"]);
+        assert_eq!(kinds(hasty.await.unwrap()), ["StopAskedAgain", "GraceExpired"]);
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(!daemon.picture().running().contains(&id("web")) && daemon.world().unrecorded.is_empty());
+        daemon.crash();
+    });
+}
+
+#[test]
+fn all_stops_that_were_made_without_a_record_outlive_their_daemon_and_none_is_made_twice() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().deaf.insert(id("web"));
+        daemon.shut_log(true);
+        for (operation, grace) in [("patient", Span::from_secs(60)), ("hasty", Span::default())] {
+            drop(owe(&daemon, operation, grace));
+        }
+        let kept = daemon.world().unrecorded.clone();
+        daemon.crash();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        while recorded_for(&daemon, "hasty").is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert_eq!(recorded_for(&daemon, "patient")[0], "StopRequested");
+        assert_eq!(recorded_for(&daemon, "hasty")[0], "StopAskedAgain");
+        daemon.tell("web", START).await;
+        // What could not be forgotten is found again by the next daemon.
+        daemon.world().unrecorded = kept;
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        while !daemon.world().unrecorded.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(daemon.picture().running().contains(&id("web")), "{}", daemon.history());
         daemon.crash();
     });
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::rt;
+use tokio::sync::oneshot;
 
 use super::super::edge::{Edge, Subject};
 use super::super::problem::{ApiError, ApiResult};
-use crate::actors::{Registry, UnrecordedStop, at_once};
+use crate::actors::{Recorded, Registry, UnrecordedStop, at_once};
 use crate::domain::container::{Command, Container};
 use crate::domain::effect::{Failure, HostEffect, InitSignal};
 use crate::effects::Observation;
@@ -31,17 +32,20 @@ pub(super) async fn stop(edge: &Edge, row: &ContainerRow, subject: &Subject, gra
         _ => InitSignal::Terminate,
     };
     let order = edge.order(Command::Stop { grace, parent: None }, None)?;
+    tracing::warn!(container = %row.name, who = %edge.principal.who, reason = %why, "stopped without a record");
+    // Before anything ends: nobody is to take it for something that ended by itself, and start it again.
+    let recorded = edge.ports.registry.owe_stop(UnrecordedStop::new(row.id, grace, order));
     let end = End {
         registry: Arc::clone(&edge.ports.registry),
         stream: subject.stream.clone(),
         container: row.id,
         operation: edge.operation,
+        recorded,
     };
-    tracing::warn!(container = %row.name, who = %edge.principal.who, reason = %why, "stopped without a record");
-    // Before anything ends: nobody is to take it for something that ended by itself, and start it again.
-    edge.ports.registry.owe_stop(UnrecordedStop::new(row.id, grace, order));
     let ended = rt::spawn(async move { end.come(signal, grace).await });
-    ended.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    if let Some(recorded) = ended.await.map_err(|error| ApiError::Internal(error.to_string()))?? {
+        return edge.answer::<Container>(subject, recorded?).await;
+    }
     edge.warn([format!("stopped, but not recorded: {why}")]);
     edge.done_unrecorded(subject)
 }
@@ -52,32 +56,34 @@ struct End {
     stream: StreamName,
     container: ContainerId,
     operation: OperationId,
+    recorded: oneshot::Receiver<Recorded>,
 }
 
 impl End {
-    /// Tells the init to end, gives it the time that it may take, and then takes away what is left.
-    async fn come(&self, signal: InitSignal, grace: Span) -> Result<(), Failure> {
-        let (house, container) = (self.registry.house(), self.container);
+    /// Tells the init to end, gives it the time that it may take, and then takes away what is left. Once the stop is recorded
+    /// the container's own plan makes it, and what runs then may be what somebody has started since: the record is returned,
+    /// and the rest left to the plan.
+    async fn come(mut self, signal: InitSignal, grace: Span) -> Result<Option<Recorded>, Failure> {
+        let (registry, stream) = (Arc::clone(&self.registry), self.stream.clone());
+        let (container, operation) = (self.container, self.operation);
         let deadline = Instant::now() + grace.as_duration();
-        let perform = |work| at_once(house, &self.stream, self.operation, work);
+        let perform = |work| at_once(registry.house(), &stream, operation, work);
         if grace != Span::default() && self.runs().await {
             if let Err(failure) = perform(HostEffect::SignalInit { container, signal }).await {
                 tracing::warn!(%container, %failure, "the init is not told to end; it is killed when its time is over");
             }
-            while Instant::now() < deadline && self.is_ours() && self.runs().await {
+            while Instant::now() < deadline && self.runs().await {
+                if let Ok(recorded) = self.recorded.try_recv() {
+                    return Ok(Some(recorded));
+                }
                 tokio::time::sleep(END_PAUSE).await;
             }
         }
-        if !self.is_ours() {
-            return Ok(());
+        if let Ok(recorded) = self.recorded.try_recv() {
+            return Ok(Some(recorded));
         }
-        perform(HostEffect::EnsureStopped { container }).await.map(drop)
-    }
-
-    /// Says whether the stop still waits to be recorded. Once it is, the container's own plan makes it, and what runs then may
-    /// be what somebody has started since.
-    fn is_ours(&self) -> bool {
-        self.registry.owes_stop(&self.stream)
+        perform(HostEffect::EnsureStopped { container }).await?;
+        Ok(self.recorded.try_recv().ok())
     }
 
     async fn runs(&self) -> bool {
