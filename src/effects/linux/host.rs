@@ -14,11 +14,11 @@ use super::paths::StatePaths;
 use super::patience::Looks;
 use super::ready::Ready;
 use super::start::Starting;
+use super::stores::Repositories;
 use super::unrecorded;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::steps::{self, CrashPoint, Ending, StepName, Steps};
 use crate::effects::{Change, EffectContext, Host, Observation};
-use crate::repository::WeakRepository;
 use crate::types::{Clock, ContainerId, NodeId, RunId, StoreId};
 
 /// Is what a host needs to know of the machine and of its daemon.
@@ -53,7 +53,7 @@ pub struct LinuxHost {
     /// Backups under way; they end with the daemon, and the next one finds what they stored.
     pub(super) runs: Mutex<HashMap<RunId, Run>>,
     /// Stores that are open; their locks are held as long as this daemon lives.
-    pub(super) repositories: Mutex<HashMap<StoreId, WeakRepository>>,
+    pub(super) repositories: Repositories,
     /// Looks at the places of stores that have not answered yet.
     pub(super) store_looks: Looks<StoreId, Result<(), Failure>>,
     pub(super) changes: Sender<Option<Change>>,
@@ -80,7 +80,7 @@ impl LinuxHost {
             starting: Mutex::default(),
             ready,
             runs: Mutex::default(),
-            repositories: Mutex::default(),
+            repositories: Repositories::default(),
             store_looks: Looks::default(),
             changes,
             inbox: Mutex::new(inbox),

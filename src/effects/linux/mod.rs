@@ -11,6 +11,7 @@ mod backup;
 mod consoles;
 pub mod defragment;
 pub mod disk;
+mod each;
 mod failure;
 pub mod firewall;
 mod hits;

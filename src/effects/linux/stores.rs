@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::each::Each;
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
 use super::paths::{ensure_directory, sync_directory};
 use super::patience::Answer;
 use crate::domain::effect::{Facts, Failure, FailureKind};
 use crate::effects::steps::StepName;
-use crate::repository::{self, Access, Directory, Purpose, Repository};
+use crate::repository::{self, Access, Directory, Purpose, Repository, WeakRepository};
 use crate::shim::record;
 use crate::types::{NodeId, StoreId};
 
@@ -22,6 +23,9 @@ use crate::types::{NodeId, StoreId};
 const GLANCE: Duration = Duration::from_secs(2);
 /// How long each try may wait for it where there is work in it: a disk spins up, an automount mounts, a server is busy.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Knows the stores that are open. Each has a lock of its own: one that does not answer while it is opened is nobody else's.
+pub(super) type Repositories = Each<StoreId, Option<WeakRepository>>;
 
 #[derive(Serialize, Deserialize)]
 struct Place {
@@ -134,14 +138,14 @@ impl LinuxHost {
     /// Returns the open repository of a store, opened once for as long as somebody uses it: what lies idle is let go, so
     /// that its disk can be taken out.
     pub(super) fn repository(&self, store: StoreId) -> Result<Repository, Failure> {
-        // Before the others' are locked up with it: a store that does not answer is nobody else's.
         self.store_is_there(store)?;
-        let mut open = lock(&self.repositories);
+        let place = self.repositories.of(store);
+        let mut open = lock(&place);
         let path = self.place_of(store)?;
-        if let Some(repository) = open.remove(&store).and_then(|known| known.upgrade())
+        if let Some(repository) = open.take().and_then(|known| known.upgrade())
             && path.join("config").exists()
         {
-            open.insert(store, repository.downgrade());
+            *open = Some(repository.downgrade());
             return Ok(repository);
         }
         if !path.join("config").exists() {
@@ -151,7 +155,7 @@ impl LinuxHost {
         let access = self.access(&path, self.options.node);
         let repository = Repository::open(Box::new(medium), access, Purpose::Write, None);
         let repository = repository.map_err(repository_failure)?;
-        open.insert(store, repository.downgrade());
+        *open = Some(repository.downgrade());
         Ok(repository)
     }
 
