@@ -206,7 +206,9 @@ impl Watcher {
         if changes == Changes::ALL {
             self.told.put_off = None; // a lesser look may pass over what was put off
         }
-        let rows = self.query.networks(false, Moment::Now).unwrap_or_default();
+        let query = self.query.clone();
+        let rows = tokio::task::spawn_blocking(move || query.networks(false, Moment::Now)).await;
+        let rows = rows.ok().and_then(Result::ok).unwrap_or_default();
         self.told.forget(Instant::now());
         for row in rows.into_iter().filter(|row| row.state == ThingState::Ready && row.operation.is_none()) {
             let (host, seen) = (Arc::clone(&self.host), row.clone());

@@ -70,27 +70,38 @@ impl Watch {
     /// Returns what is left of the room once everything is written. What anybody in the machine has still to write is
     /// known at once; only where that is too much is each container looked at.
     async fn left(&self, low: u64) -> Option<u64> {
-        let (access, query) = (Arc::clone(&self.access), self.query.clone());
-        let look = tokio::task::spawn_blocking(move || {
+        let access = Arc::clone(&self.access);
+        self.ask(move |query| {
             let free = access.disk_space()?;
             let at_least = free.saturating_sub(access.unwritten(&[]));
             if at_least >= 2 * low {
                 return Some(at_least);
             }
             // Also of those that stand still: what they wrote already still comes.
-            let writers = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(&query, state));
+            let writers = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(query, state));
             let writers: Vec<ContainerId> = writers.iter().flatten().map(|row| row.id).collect();
             let unwritten = if writers.is_empty() { 0 } else { access.unwritten(&writers) };
             Some(free.saturating_sub(unwritten))
-        });
-        look.await.ok().flatten()
+        })
+        .await
+        .flatten()
+    }
+
+    /// Asks the read models on a thread that may block; nothing if it broke down.
+    async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Query) -> T + Send + 'static) -> Option<T> {
+        let query = self.query.clone();
+        tokio::task::spawn_blocking(move || question(&query)).await.ok()
+    }
+
+    async fn of_state(&self, state: ContainerState) -> Vec<ContainerRow> {
+        self.ask(move |query| of_state(query, state)).await.unwrap_or_default()
     }
 
     async fn stop_writers(&mut self, left: u64) {
         self.at_ease = false;
         let left = Size::from_bytes(left);
-        for row in of_state(&self.query, ContainerState::Running) {
-            if !self.is_to_be_told(&row) {
+        for row in self.of_state(ContainerState::Running).await {
+            if !self.is_to_be_told(&row).await {
                 continue;
             }
             let operation = new_operation();
@@ -101,13 +112,13 @@ impl Watch {
         }
     }
 
-    fn is_to_be_told(&self, row: &ContainerRow) -> bool {
-        let Some((operation, since)) = self.told.get(&row.id) else { return true };
+    async fn is_to_be_told(&self, row: &ContainerRow) -> bool {
+        let Some((operation, since)) = self.told.get(&row.id).copied() else { return true };
         if since.elapsed() < AGAIN {
             return false;
         }
-        let found = self.query.operation(&operation.to_string(), Moment::Now);
-        let failed = found.is_ok_and(|found| found.state == OperationState::Failed);
+        let found = self.ask(move |query| query.operation(&operation.to_string(), Moment::Now)).await;
+        let failed = found.is_some_and(|found| found.is_ok_and(|row| row.state == OperationState::Failed));
         if failed {
             tracing::warn!(container = %row.name, "the container did not stand still; it is tried again");
         }
@@ -116,7 +127,7 @@ impl Watch {
 
     async fn let_go_on(&mut self) {
         let mut all = true;
-        for row in of_state(&self.query, ContainerState::Paused) {
+        for row in self.of_state(ContainerState::Paused).await {
             let operation = new_operation();
             all &= self.tell(row.id, operation, Command::ResumeWithSpace).await;
         }

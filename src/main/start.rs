@@ -221,7 +221,9 @@ fn open_operations(query: &Query) -> Result<BTreeSet<OperationId>, QueryError> {
 
 /// Starts what starts with the node; what runs already takes it for done.
 pub(crate) async fn autostart(registry: &Arc<Registry>, query: &Query) {
-    let rows = query.containers(&ContainerFilter::default(), Moment::Now).unwrap_or_default();
+    let query = query.clone();
+    let rows = tokio::task::spawn_blocking(move || query.containers(&ContainerFilter::default(), Moment::Now)).await;
+    let rows = rows.ok().and_then(Result::ok).unwrap_or_default();
     let wanted: Vec<ContainerId> = rows.iter().filter(|row| row.configuration.autostart).map(|row| row.id).collect();
     reconcile::autostart(registry, &wanted).await;
 }
