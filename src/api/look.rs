@@ -1,15 +1,16 @@
 //! What a read needs: the read models, asked about the moment that the request names.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use super::ports::Ports;
 use super::problem::{ApiError, ApiResult};
 use super::resources::ListEnvelope;
+use crate::effects::patience::Looks;
 use crate::projections::query::{Moment, Query, QueryError};
 
 /// How long a path may take to answer.
@@ -95,11 +96,17 @@ pub(super) fn ports(request: &HttpRequest) -> ApiResult<web::Data<Ports>> {
     ports.ok_or_else(|| ApiError::Internal("the server has no ports".to_owned()))
 }
 
-/// Does what may never end, such as to look at a path on a server that is gone; nothing if it does not end in time. Its thread
-/// is left to itself then: nobody waits for it, not even the end of the daemon.
-pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<Option<T>> {
-    let (sender, receiver) = oneshot::channel();
-    let begun = std::thread::Builder::new().name("path".to_owned()).spawn(move || drop(sender.send(work())));
-    begun.map_err(|error| ApiError::Internal(format!("no thread: {error}")))?;
-    Ok(tokio::time::timeout(PATIENCE, receiver).await.ok().and_then(Result::ok))
+/// Looks at a path, which may never answer, such as one on a server that is gone; nothing if it does not in time. Its thread is
+/// left to itself then: nobody waits for it, not even the end of the daemon, and whoever asks meanwhile begins no other.
+pub async fn in_time<T: Clone + Send + 'static>(
+    looks: &'static Looks<PathBuf, T>,
+    path: &str,
+    look: impl FnOnce(&Path) -> T + Send + 'static,
+) -> ApiResult<Option<T>> {
+    let path = PathBuf::from(path);
+    block(move || {
+        let own = path.clone();
+        looks.begin(&path, &path, move || look(&own)).within(PATIENCE)
+    })
+    .await
 }

@@ -1,6 +1,7 @@
 //! Backup stores: lists, creation, and the recovery key.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use actix_web::{HttpResponse, web};
 use futures_util::future::try_join_all;
@@ -14,6 +15,7 @@ use super::resources::{CreateStore, ListEnvelope, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
 use crate::domain::{Refusal, RefusalClass};
+use crate::effects::patience::Looks;
 use crate::projections::query::Moment;
 use crate::projections::rows::{StoreRow, ThingState};
 use crate::types::{Category, Name, StoreId, StreamName};
@@ -73,7 +75,7 @@ async fn create(edge: Edge) -> ApiResult {
 async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
     let (stores, directories) =
         (edge.ask(|query| query.stores(false, Moment::Now)).await?, &edge.ports.node.directories);
-    let wanted = leads_to(path.to_owned()).await?.ok_or_else(|| {
+    let wanted = leads_to(path).await?.ok_or_else(|| {
         let message = format!("{path} does not answer; is its disk or its server reachable?");
         Refusal::new(RefusalClass::Unsupported, "store.silent", message)
     })?;
@@ -82,7 +84,7 @@ async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
         let refusal = Refusal::new(RefusalClass::Invalid, "store.inside-state", message);
         return Err(refusal.hinted("berth store create NAME /srv/backup").into());
     }
-    let places = try_join_all(stores.iter().map(|store| leads_to(store.path.clone()))).await?;
+    let places = try_join_all(stores.iter().map(|store| leads_to(&store.path))).await?;
     // One that does not answer goes by the name that it was given.
     let places = stores.iter().zip(places).map(|(store, place)| place.unwrap_or_else(|| PathBuf::from(&store.path)));
     let Some((store, place)) = stores.iter().zip(places).find(|(_, place)| wanted.starts_with(place)) else {
@@ -95,8 +97,9 @@ async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
 }
 
 /// Returns where a path leads, if it answers.
-async fn leads_to(path: String) -> ApiResult<Option<PathBuf>> {
-    in_time(move || real(Path::new(&path))).await
+async fn leads_to(path: &str) -> ApiResult<Option<PathBuf>> {
+    static LOOKS: LazyLock<Looks<PathBuf, PathBuf>> = LazyLock::new(Looks::default);
+    in_time(&LOOKS, path, real).await
 }
 
 /// Returns where a path leads: symbolic links are followed as far as it is there.

@@ -1,5 +1,9 @@
 //! Templates: lists, import, verification, removal.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
 use actix_web::web;
 use serde::Deserialize;
 
@@ -10,6 +14,7 @@ use super::problem::{ApiError, ApiResult};
 use super::resources::ImportTemplate;
 use crate::domain::template::{Command, Template};
 use crate::domain::{Refusal, RefusalClass};
+use crate::effects::patience::Looks;
 use crate::events::TemplateSource;
 use crate::types::{Category, Name, StreamName, TemplateId};
 
@@ -42,37 +47,40 @@ async fn import(edge: Edge) -> ApiResult {
     edge.check_room(Room::Much)?;
     let wish: ImportTemplate = edge.body()?;
     let name: Name = read("name.invalid", &wish.name)?;
-    if let TemplateSource::Directory { path } | TemplateSource::Archive { path } = &wish.source {
-        absolute(path)?;
-    }
-    let source = wish.source.clone();
-    in_time(move || there(&source)).await?.ok_or_else(|| {
-        let message = "the source does not answer; is its disk or its server reachable?";
-        Refusal::new(RefusalClass::Unsupported, "path.silent", message)
-    })??;
+    require_source(&wish.source).await?;
     let id = TemplateId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Template, id), Some(&name));
     edge.foresee_name(&subject.stream, &name).await?;
     edge.perform::<Template>(subject, Command::Import { id, name, source: wish.source }).await
 }
 
+/// Is what was found at a path: whether it is a directory, or why that cannot be told.
+type Found = Result<bool, ErrorKind>;
+
 /// Refuses a source that is not there, or is no such thing; whether it can be read shows when it is read.
-fn there(source: &TemplateSource) -> ApiResult<()> {
+async fn require_source(source: &TemplateSource) -> ApiResult<()> {
+    static LOOKS: LazyLock<Looks<PathBuf, Found>> = LazyLock::new(Looks::default);
     let (path, directory) = match source {
         TemplateSource::Directory { path } => (path, true),
         TemplateSource::Archive { path } => (path, false),
         TemplateSource::Host => return Ok(()),
     };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    absolute(path)?;
+    let look = |path: &Path| std::fs::metadata(path).map(|found| found.is_dir()).map_err(|error| error.kind());
+    match in_time(&LOOKS, path, look).await? {
+        None => {
+            let message = "the source does not answer; is its disk or its server reachable?";
+            Err(Refusal::new(RefusalClass::Unsupported, "path.silent", message).into())
+        }
+        Some(Err(ErrorKind::NotFound)) => {
             let message = format!("there is no {path} on the node");
             Err(Refusal::new(RefusalClass::NotFound, "path.not-found", message).into())
         }
-        Ok(found) if found.is_dir() != directory => {
+        Some(Ok(found)) if found != directory => {
             let wanted = if directory { "no directory" } else { "a directory, no archive" };
             Err(ApiError::invalid("path.kind", format!("{path} is {wanted}")))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod command_line;
 mod context;
 pub mod linux;
+pub mod patience;
 pub mod sim;
 pub mod steps;
 

@@ -26,7 +26,6 @@ pub mod network;
 mod observe;
 mod out_of_memory;
 pub mod paths;
-mod patience;
 mod reach;
 mod ready;
 mod renew;

@@ -12,8 +12,8 @@ use super::each::Each;
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
 use super::paths::{ensure_directory, sync_directory};
-use super::patience::Answer;
 use crate::domain::effect::{Facts, Failure, FailureKind};
+use crate::effects::patience::Answer;
 use crate::effects::steps::StepName;
 use crate::repository::{self, Access, Directory, Purpose, Repository, WeakRepository};
 use crate::shim::record;
@@ -168,16 +168,14 @@ impl LinuxHost {
     /// once, and one whose disk or server does not answer is not waited for: who asks while a look hangs hears so at once.
     pub(super) fn stores_are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
         let begun: Vec<Result<_, Failure>> = stores.iter().map(|store| self.look_at(*store)).collect();
-        let heard = |(look, path): (Answer<_>, PathBuf)| {
-            look.before(look.begun() + GLANCE).unwrap_or_else(|| Err(silent(&path)))
-        };
+        let heard = |(look, path): (Answer<_>, PathBuf)| look.within(GLANCE).unwrap_or_else(|| Err(silent(&path)));
         begun.into_iter().map(|look| look.and_then(heard)).collect()
     }
 
     fn look_at(&self, store: StoreId) -> Result<(Answer<Result<(), Failure>>, PathBuf), Failure> {
         let path = self.place_of(store)?;
-        let shown = path.clone();
-        Ok((self.store_looks.begin(&store, move || is_there(&path, store)), shown))
+        let own = path.clone();
+        Ok((self.store_looks.begin(&store, &path, move || is_there(&own, store)), path))
     }
 
     fn place_of(&self, store: StoreId) -> Result<PathBuf, Failure> {
