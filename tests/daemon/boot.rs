@@ -1,12 +1,13 @@
 //! The machine goes down and comes up again: the kernel's boot id is another, and nothing runs.
 
 use std::fs;
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::check;
-use crate::fixture::Node;
-use crate::harness::{Outcome, need, remains};
+use crate::fixture::{Node, PATIENCE};
+use crate::harness::{Outcome, Stop, need, remains};
 
 pub const TESTS: &[crate::harness::Test] = &[
     ("a boot interrupts what ran and starts what starts with the node", boot),
@@ -30,6 +31,27 @@ fn reboot(node: &mut Node) -> Outcome {
     node.start()
 }
 
+/// Returns the places in the log of the events of a kind; of one stream, if one is named.
+fn places(node: &Node, kind: &str, stream: &str) -> Result<Vec<u64>, Stop> {
+    let events = node.api().items(&format!("/v1/events?kind={kind}&limit=1000"))?;
+    let of_it = events.iter().filter(|event| stream.is_empty() || event["stream"] == stream);
+    Ok(of_it.filter_map(|event| event["position"].as_u64()).collect())
+}
+
+/// Returns where the log tells of the boot under which the daemon runs.
+fn node_boot(node: &Node) -> Result<u64, Stop> {
+    places(node, "NodeBooted", "")?.into_iter().max().ok_or_else(|| Stop::Failed("no boot is told".to_owned()))
+}
+
+/// Returns the stream of the restore in place of a container.
+fn restore_of(node: &Node, name: &str) -> Result<String, Stop> {
+    let container = node.container(name)?["id"].clone();
+    let restores = node.api().items("/v1/restores")?;
+    let of_it = restores.iter().find(|row| row["target"]["container"] == container);
+    let id = of_it.and_then(|row| row["id"].as_str()).ok_or_else(|| Stop::Failed(format!("{restores:#?}")))?;
+    Ok(format!("restore-job/{id}"))
+}
+
 /// One of them is interrupted while its files are written, one while it is being stopped so that they may change places.
 fn restoring() -> Outcome {
     need(&["start-containers", "loop devices", "mkfs.ext4"])?;
@@ -47,6 +69,12 @@ fn restoring() -> Outcome {
     node.must(&["backup", "restore", "stops@latest", "--in-place", "-y", "--no-wait"])?;
     node.wait_for("stops", |row| row["operation"]["verb"] == "stop")?;
     node.must(&["backup", "restore", "writes@latest", "--in-place", "-y", "--no-wait"])?;
+    let [stops, writes] = ["stops", "writes"].map(|name| restore_of(&node, name));
+    let (stops, writes) = (stops?, writes?);
+    let begun = Instant::now();
+    while places(&node, "TargetHeld", &writes)?.is_empty() {
+        check!(begun.elapsed() < PATIENCE, "nothing is written");
+    }
     reboot(&mut node)?;
     for name in ["stops", "writes"] {
         node.wait_for(name, |row| row["state"] == "running" && row["operation"].is_null())?;
@@ -54,6 +82,15 @@ fn restoring() -> Outcome {
     node.settle()?;
     let restores = node.api().items("/v1/restores")?;
     check!(restores.iter().all(|row| row["state"] == "done"), "{restores:#?}");
+    // What each was at when the node went down came to its end under the next boot alone.
+    let boot = node_boot(&node)?;
+    for (restore, before, after) in
+        [(&stops, "TargetHeldStill", "TargetStopped"), (&writes, "TargetHeld", "FilesRestored")]
+    {
+        let (before, after) = (places(&node, before, restore)?, places(&node, after, restore)?);
+        check!(before.iter().all(|place| *place < boot), "{before:?} and the boot at {boot}");
+        check!(after.len() == 1 && after[0] > boot, "{after:?} and the boot at {boot}");
+    }
     for name in ["stops", "writes"] {
         check!(node.container(name)?["state"] == "running", "{name} is down");
     }
