@@ -5,6 +5,7 @@ use actix_web::web;
 use super::containers::{can_start, reach, read};
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
+use super::places::{Taken, leads_to, taken};
 use super::problem::{ApiError, ApiResult};
 use super::resources::{RestoreRequest, RestoreTo};
 use super::templates::absolute;
@@ -81,6 +82,7 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
             let missing = || ApiError::invalid("restore.into", "name the directory that the files go into");
             let into = wish.into.clone().ok_or_else(missing)?;
             absolute(&into)?;
+            check_place(edge, &into, &wish.paths).await?;
             let owner = (!wish.keep_owners && !wish.keep_privileges).then(|| owner(edge.ids));
             Ok(RestoreTarget::Directory { paths: wish.paths.clone(), into, owner, privileges: wish.keep_privileges })
         }
@@ -94,6 +96,30 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
             Ok(RestoreTarget::New { container, name, configuration })
         }
     }
+}
+
+/// Refuses to write over what is Berth's own: its state, the disks of containers, the stores.
+async fn check_place(edge: &Edge, into: &str, paths: &[String]) -> ApiResult<()> {
+    let root = leads_to(into).await?.ok_or_else(|| {
+        let message = format!("{into} does not answer; is its disk or its server reachable?");
+        Refusal::new(RefusalClass::Unsupported, "path.silent", message)
+    })?;
+    let places = paths.iter().map(|path| root.join(path.trim_start_matches('/')));
+    for place in [root.clone()].into_iter().chain(places) {
+        let (code, whose) = match taken(edge, &place).await? {
+            None => continue,
+            Some(Taken::ByDaemon(directory)) => {
+                ("restore.inside-state", format!("{}, which the daemon keeps for itself", directory.display()))
+            }
+            Some(Taken::ByStore { store, place }) => {
+                ("restore.inside-store", format!("{}, which is the store {store}", place.display()))
+            }
+        };
+        let message = format!("files would go to {}, which is in {whose}", place.display());
+        let refusal = Refusal::new(RefusalClass::Invalid, code, message);
+        return Err(refusal.hinted("berth backup restore BACKUP --path PATH --into /srv/restored").into());
+    }
+    Ok(())
 }
 
 /// Says to whom files outside belong: to the caller, if this daemon can give anything away.

@@ -1,22 +1,17 @@
 //! Backup stores: lists, creation, and the recovery key.
 
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
-
 use actix_web::{HttpResponse, web};
-use futures_util::future::try_join_all;
 
 use super::containers::{reach, read};
 use super::edge::{Edge, Room, Subject, draw};
-use super::look::{Look, block, in_time};
+use super::look::{Look, block};
+use super::places::{Taken, leads_to, taken};
 use super::problem::ApiResult;
 use super::reading;
 use super::resources::{CreateStore, ListEnvelope, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
 use crate::domain::{Refusal, RefusalClass};
-use crate::effects::patience::Looks;
-use crate::projections::query::Moment;
 use crate::projections::rows::{StoreRow, ThingState};
 use crate::types::{Category, Name, StoreId, StreamName};
 
@@ -73,39 +68,24 @@ async fn create(edge: Edge) -> ApiResult {
 
 /// Refuses a directory that is a store of this node already, lies in one, or in what the daemon keeps for itself.
 async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
-    let (stores, directories) =
-        (edge.ask(|query| query.stores(false, Moment::Now)).await?, &edge.ports.node.directories);
     let wanted = leads_to(path).await?.ok_or_else(|| {
         let message = format!("{path} does not answer; is its disk or its server reachable?");
         Refusal::new(RefusalClass::Unsupported, "store.silent", message)
     })?;
-    if let Some(directory) = directories.iter().find(|directory| wanted.starts_with(real(directory))) {
-        let message = format!("{path} is in {}, which the daemon keeps for itself", directory.display());
-        let refusal = Refusal::new(RefusalClass::Invalid, "store.inside-state", message);
-        return Err(refusal.hinted("berth store create NAME /srv/backup").into());
+    match taken(edge, &wanted).await? {
+        None => Ok(()),
+        Some(Taken::ByDaemon(directory)) => {
+            let message = format!("{path} is in {}, which the daemon keeps for itself", directory.display());
+            let refusal = Refusal::new(RefusalClass::Invalid, "store.inside-state", message);
+            Err(refusal.hinted("berth store create NAME /srv/backup").into())
+        }
+        Some(Taken::ByStore { store, place }) => {
+            let is = if wanted == place { "is" } else { "lies in" };
+            let message = format!("{path} {is} the store {store} already");
+            let refusal = Refusal::new(RefusalClass::Conflict, "store.exists", message);
+            Err(refusal.hinted(format!("berth store show {store}")).into())
+        }
     }
-    let places = try_join_all(stores.iter().map(|store| leads_to(&store.path))).await?;
-    // One that does not answer goes by the name that it was given.
-    let places = stores.iter().zip(places).map(|(store, place)| place.unwrap_or_else(|| PathBuf::from(&store.path)));
-    let Some((store, place)) = stores.iter().zip(places).find(|(_, place)| wanted.starts_with(place)) else {
-        return Ok(());
-    };
-    let is = if wanted == place { "is" } else { "lies in" };
-    let message = format!("{path} {is} the store {} already", store.name);
-    let refusal = Refusal::new(RefusalClass::Conflict, "store.exists", message);
-    Err(refusal.hinted(format!("berth store show {}", store.name)).into())
-}
-
-/// Returns where a path leads, if it answers.
-async fn leads_to(path: &str) -> ApiResult<Option<PathBuf>> {
-    static LOOKS: LazyLock<Looks<PathBuf, PathBuf>> = LazyLock::new(Looks::default);
-    in_time(&LOOKS, path, real).await
-}
-
-/// Returns where a path leads: symbolic links are followed as far as it is there.
-fn real(path: &Path) -> PathBuf {
-    let missing = |above: &Path| Some(real(above).join(path.file_name()?));
-    std::fs::canonicalize(path).ok().or_else(|| path.parent().and_then(missing)).unwrap_or_else(|| path.to_owned())
 }
 
 async fn recovery_key(look: Look, edge: Edge, reference: web::Path<String>) -> ApiResult {

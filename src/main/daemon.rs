@@ -435,7 +435,7 @@ fn ports(
         node: NodeFacts {
             id: setup.identity.node,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            directories: vec![setup.state.clone(), setup.keys.clone()],
+            directories: own_directories(setup),
             image_disks: has("loop devices") && has("mkfs.ext4") && doctor::can_start(&findings),
             process_limits: has("cgroup controller pids"),
             can_start: doctor::can_start(&findings),
@@ -447,6 +447,12 @@ fn ports(
         },
         shutdown,
     }
+}
+
+/// Lists what the daemon keeps for itself. What is large may lie elsewhere, behind a link.
+fn own_directories(setup: &Setup) -> Vec<PathBuf> {
+    let large = ["containers", "templates"].map(|name| setup.state.join(name));
+    [setup.state.clone(), setup.keys.clone(), setup.run.clone()].into_iter().chain(large).collect()
 }
 
 /// Finds a range of addresses that is in nobody's way: not on this host, not in another network of ours.

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("what could not be written into a directory is told, and nothing written is a failure", partly),
     ("a path that is restored is a name and no pattern, and one that the backup does not have is told", named),
     ("a restore says nothing of what it did not read", unread),
+    ("files from a backup are written over nothing that is Berth's own", own_places),
 ];
 
 /// Makes a container with an image of its own and this in it, and a backup of it.
@@ -105,6 +106,35 @@ fn named() -> Outcome {
     let told = answer.out.clone() + &answer.err;
     check!(answer.code == 3 && told.contains("the backup has nothing at /etc/none"), "{answer:?}");
     check!(Path::new(&into).join("srv/i/page").exists(), "the other is not there");
+    node.finish()
+}
+
+fn own_places() -> Outcome {
+    let node = with_backup("own-places", "32M", "mkdir -p /srv/log.db && echo a >/srv/log.db/a")?;
+    let (state, store, link) = (node.state(), node.place.join("store"), node.place.join("link"));
+    let disk = state.join("containers").join(node.container("c1")?["id"].as_str().unwrap_or_default());
+    let refused = |into: &Path, path: &str, word: &str| {
+        let into = into.to_string_lossy();
+        node.refused(&["backup", "restore", "c1@latest", "--path", path, "--into", &into], 2, word)
+    };
+    for into in [state.clone(), state.join("made/for/it"), disk.clone(), node.place.join("keys")] {
+        let answer = refused(&into, "/srv", "restore.inside-state")?;
+        check!(answer.err.contains("keeps for itself") && answer.err.contains("--into"), "{answer:?}");
+    }
+    for into in [store.clone(), store.join("packs")] {
+        let answer = refused(&into, "/srv", "restore.inside-store")?;
+        check!(answer.err.contains("the store main"), "{answer:?}");
+    }
+    std::os::unix::fs::symlink(&disk, &link)?;
+    refused(&link.join("disk"), "/srv", "restore.inside-state")?;
+    fs::remove_file(&link)?;
+    std::os::unix::fs::symlink(&store, &link)?;
+    refused(&link, "/srv", "restore.inside-store")?;
+    let name = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    refused(&node.place, &format!("/{name}/log.db"), "restore.inside-state")?;
+    let out = node.place.join("out").to_string_lossy().into_owned();
+    node.must(&["backup", "restore", "c1@latest", "--path", "/srv", "--into", &out])?;
+    node.must(&["audit", "verify"])?;
     node.finish()
 }
 
