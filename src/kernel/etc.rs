@@ -11,8 +11,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::descriptor;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{Access, AsFd, BorrowedFd, FileKind, open_beneath, read_at, stat};
-use crate::sys::xattr;
 use crate::types::{HostName, Managed, ManagedFile};
 
 /// The attribute that has the digest.

@@ -387,7 +387,7 @@ fn write_instance(setup: &Setup, socket: &Path) -> io::Result<()> {
         fs::set_permissions(&signpost, fs::Permissions::from_mode(if group.is_some() { 0o640 } else { 0o600 }))?;
     }
     let path = setup.state.join(INSTANCE_FILE);
-    berth::sys::durable::replace(&path, &told).inspect_err(|_| {
+    berth::sys::fs::durable::replace(&path, &told).inspect_err(|_| {
         let _ = fs::remove_file(&path); // what an earlier daemon said is worse than nothing
     })
 }

@@ -48,7 +48,7 @@ fn foreign_ids_in(register: &Path, state: &Path, instance: &str) -> io::Result<V
     };
     if own.is_none() {
         // Durable before any container has ids of it.
-        berth::sys::durable::replace(&state.join(FILE), block.to_string().as_bytes())?;
+        berth::sys::fs::durable::replace(&state.join(FILE), block.to_string().as_bytes())?;
     }
     let entry = serde_json::to_vec(&Entry { state: state.to_owned(), block })?;
     fs::write(register.join(format!("{instance}.json")), entry)?;
@@ -97,14 +97,18 @@ pub(crate) fn entry_of(instance: &str) -> Option<Known> {
     let file = fs::File::open(place_of(instance)).ok()?;
     let entry: Entry = serde_json::from_reader(&file).ok()?;
     // The lock goes with the file again.
-    let held = !berth::sys::lock::try_exclusive(file.as_fd()).unwrap_or(false);
+    let held = !berth::sys::fs::lock::try_exclusive(file.as_fd()).unwrap_or(false);
     Some(Known { state: entry.state, held })
 }
 
 /// Locks the own entry as long as the file is open: this daemon lives.
 pub(crate) fn hold(instance: &str) -> io::Result<fs::File> {
     let file = fs::File::open(place_of(instance))?;
-    if berth::sys::lock::exclusive(file.as_fd())? { Ok(file) } else { Err(io::Error::other("another holds the entry")) }
+    if berth::sys::fs::lock::exclusive(file.as_fd())? {
+        Ok(file)
+    } else {
+        Err(io::Error::other("another holds the entry"))
+    }
 }
 
 fn place_of(instance: &str) -> PathBuf {
@@ -120,7 +124,7 @@ fn locked(register: &Path) -> io::Result<fs::File> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
-        while !berth::sys::lock::try_exclusive(file.as_fd())? {
+        while !berth::sys::fs::lock::try_exclusive(file.as_fd())? {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let own = file.metadata()?.ino();

@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::catalogue::Attribute;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{self, FileKind};
-use crate::sys::xattr;
 
 /// Attributes that come from the directory above. Labels of a security module (`security.*`) are the host's own business.
 const INHERITED: [&[u8]; 4] = [b"system.posix_acl_", b"user.", b"trusted.", b"btrfs."];

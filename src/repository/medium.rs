@@ -7,8 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use crate::sys::fs::lock;
 use crate::sys::fs::{self, Access};
-use crate::sys::lock;
 
 /// Is a file that is being written to a store.
 pub trait MediumFile: Send {

@@ -20,12 +20,12 @@ use super::id_map::IdMap;
 use super::manifest::{Counters, Exception};
 use super::outward::Outward;
 use super::reader::Reader;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{
     self, Access, DirectoryStack, FLAG_APPEND, FLAG_IMMUTABLE, FileKind, create_file, make_directory, make_node,
     make_symlink, open_beneath, set_length, set_mode, set_owner, set_times, stat_at, unlink, write_at,
 };
 use crate::sys::process::effective_user;
-use crate::sys::xattr;
 use crate::types::LeftOut;
 
 /// Says how entries become files.

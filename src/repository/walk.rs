@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::io;
 
+use crate::sys::fs::xattr;
 use crate::sys::fs::{
     Access, AsFd, BorrowedFd, DirectoryStack, FileKind, Metadata, Moment, OwnedFd, flags, is_mount_crossing, names,
     open_beneath, open_same_mount, project, read_link, stat, stat_at, user_settable_flags,
 };
-use crate::sys::xattr;
 
 use super::catalogue::{Entry, FileContent, Node};
 use super::id_map::IdMap;

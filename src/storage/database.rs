@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, ffi
 use super::error::{OpenError, ReadError, foreign};
 use super::reserve::{Reserve, SPARE, index_of};
 use super::store::LOCK_FILE;
+use crate::sys::fs::lock::try_exclusive;
 use crate::sys::fs::{free_bytes, open_root};
-use crate::sys::lock::try_exclusive;
 use crate::types::LogId;
 
 /// Is the name of the log's file in the state directory.

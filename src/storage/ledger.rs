@@ -3,18 +3,20 @@
 //! The mirror (versions, words, tree, rows of projections) changes only along with the open transaction. Whenever the
 //! two might differ, the ledger is thrown away and read again from the file.
 
+mod models;
+mod salts;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ring::rand::{SecureRandom, SystemRandom};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 use super::checkpoint::Signer;
 use super::database;
-use super::error::{AppendError, OpenError, ReadError, foreign};
+use super::error::{AppendError, OpenError, ReadError};
 use super::intern::{Interner, Known};
 use super::keys::{self, Keys};
-use super::leaf::{Header, SALT_LENGTH, Salt, annex_commitment, commitment};
+use super::leaf::{Header, annex_commitment, commitment};
 use super::merkle::Frontier;
 use super::projection::{self, Slot};
 use super::reader::load_tree;
@@ -23,6 +25,7 @@ use super::row::{self, Words};
 use super::{CONTENT_LIMIT, Commit, Committed, Expected, Head};
 use crate::events::{Context, Envelope, NewEvent};
 use crate::types::{CLOCK_SLACK, LogId, Position, Timestamp, Version};
+use salts::Salts;
 
 /// Is what became of one commit of a batch.
 pub(super) type Outcome = Result<Committed, AppendError>;
@@ -30,7 +33,6 @@ pub(super) type Outcome = Result<Committed, AppendError>;
 const INSERT: &str = "INSERT INTO events (position, stream, version, kind, schema, recorded_at, wall_clock, boot,
         principal, operation, cause_stream, cause_version, node, body_salt, body, annex, annex_commitment, leaf)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
-const SALTS_DRAWN: usize = 256;
 
 pub(super) struct Ledger {
     pub(super) path: PathBuf,
@@ -49,26 +51,6 @@ pub(super) struct Ledger {
     pub(super) reserve: Reserve,
     salts: Salts,
     scratch: Vec<u8>,
-}
-
-/// Hands out random salts, drawn many at a time because each system call costs more than hashing an event.
-struct Salts {
-    random: SystemRandom,
-    drawn: Vec<u8>,
-}
-
-impl Salts {
-    fn next(&mut self) -> Result<Salt, rusqlite::Error> {
-        if self.drawn.len() < SALT_LENGTH {
-            self.drawn.resize(SALTS_DRAWN * SALT_LENGTH, 0);
-            let filled = self.random.fill(&mut self.drawn);
-            filled.map_err(|_| foreign("the kernel gave no random bytes"))?;
-        }
-        let mut salt = Salt::default();
-        salt.copy_from_slice(&self.drawn[self.drawn.len() - SALT_LENGTH..]);
-        self.drawn.truncate(self.drawn.len() - SALT_LENGTH);
-        Ok(salt)
-    }
 }
 
 /// Says how far a batch came before it failed.
@@ -118,7 +100,7 @@ impl Ledger {
         let (tree, recorded_at) = load_tree(&connection).map_err(failed)?;
         let sealed = sealed_size(&connection).map_err(failed)?;
         let keys = Arc::new(Mutex::new(Keys::load(&connection).map_err(failed)?));
-        let salts = Salts { random: SystemRandom::new(), drawn: Vec::new() };
+        let salts = Salts::new();
         let (interner, words, scratch) = (Interner::default(), Words::default(), Vec::new());
         let ledger = Self {
             path,
@@ -357,90 +339,6 @@ impl Ledger {
         }
         Ok(())
     }
-
-    /// Brings every projection to the head: those that are behind, new or of another version are rebuilt.
-    ///
-    /// Parked ones are tried again at a start only: in the midst of a failure the log has other worries.
-    fn catch_up(&mut self, starting: bool) -> rusqlite::Result<()> {
-        let head = Position::new(self.tree.size());
-        let names: Vec<&str> = self.slots.iter().map(Slot::name).collect();
-        let known = serde_json::Value::from(names).to_string();
-        if !self.slots.is_empty() {
-            let sql = "DELETE FROM projections WHERE name NOT IN (SELECT value FROM json_each(?1))";
-            self.connection.execute(sql, [known])?;
-        }
-        let mut stale = Vec::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let sql = "SELECT version, position, error IS NULL, rows FROM projections WHERE name = ?1";
-            let stored = self.connection.query_row(sql, [slot.name()], |row| {
-                let position = Position::new(row.get::<_, i64>(1)? as u64);
-                Ok((row.get::<_, u32>(0)?, position, row.get::<_, bool>(2)?, row.get::<_, i64>(3)?))
-            });
-            match stored.optional()? {
-                Some((version, position, true, rows)) if version == slot.version() && position == head => {
-                    slot.resume(head, rows);
-                    if starting && is_untrue(slot, &self.connection, &mut self.words) {
-                        stale.push(index);
-                    }
-                }
-                Some((_, _, false, _)) if !starting => {}
-                _ => stale.push(index),
-            }
-        }
-        if stale.is_empty() { Ok(()) } else { self.rebuild(&stale, head) }
-    }
-
-    /// Folds the whole log into new tables and puts them in the place of the old ones, in one transaction.
-    fn rebuild(&mut self, stale: &[usize], head: Position) -> rusqlite::Result<()> {
-        self.begin()?;
-        self.fold_anew(stale, head)?;
-        self.connection.execute_batch("COMMIT")
-    }
-
-    /// Does that within the open transaction.
-    pub(super) fn fold_anew(&mut self, stale: &[usize], head: Position) -> rusqlite::Result<()> {
-        let connection = &self.connection;
-        let mut slots: Vec<&mut Slot> = Vec::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if stale.contains(&index) {
-                slots.push(slot);
-            }
-        }
-        for slot in &mut slots {
-            slot.announce(connection)?;
-            slot.begin_rebuild(connection)?; // a table that SQLite refuses parks it
-        }
-        let mut last = Position::default();
-        while last < head {
-            let filter = "position > ?1 ORDER BY position LIMIT 1000";
-            let page = row::read(connection, &mut self.words, filter, [last.get() as i64])?;
-            let Some(end) = page.last() else { break };
-            last = end.position;
-            for event in &page {
-                projection::fold_all(&mut slots, connection, event)?;
-            }
-            projection::flush_all(&mut slots, connection, last)?;
-        }
-        projection::flush_all(&mut slots, connection, head)?; // an empty log is a position, too
-        for slot in &mut slots {
-            slot.reached(connection)?;
-            slot.end_rebuild(connection)?;
-        }
-        Ok(())
-    }
-}
-
-/// Says whether a read model cannot be what the log makes, as far as a look at a few rows shows; one without a table is not.
-fn is_untrue(slot: &Slot, connection: &Connection, words: &mut Words) -> bool {
-    let reason = slot.probe(connection, words).unwrap_or_else(|error| Some(error.to_string()));
-    if let Some(reason) = &reason {
-        tracing::error!(
-            model = slot.name(),
-            reason,
-            "a read model is not what the log makes; it is made anew: berth audit verify"
-        );
-    }
-    reason.is_some()
 }
 
 fn sealed_size(connection: &Connection) -> rusqlite::Result<u64> {

@@ -4,22 +4,18 @@
 //! knows nothing of rules: events are names and bytes to it, projections are folds that it is handed. It keeps what
 //! it was told for ever, in order, and can prove it: see `docs/formats/log.md` for every byte.
 
-pub mod checkpoint;
 pub mod conformance;
 mod database;
 mod derived;
 mod error;
 pub mod format;
-mod history;
 mod intern;
 mod keys;
-pub mod leaf;
 mod ledger;
 mod mend;
-pub mod merkle;
 mod projection;
+mod proof;
 mod reader;
-mod report;
 mod reserve;
 mod row;
 mod segment;
@@ -27,14 +23,13 @@ mod snapshot;
 mod store;
 mod subscription;
 mod upkeep;
-mod verify;
 mod watermark;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use crate::sys::durable as file;
+use crate::sys::fs::durable as file;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -42,15 +37,17 @@ use tokio::sync::oneshot;
 pub use database::LOG_FILE;
 pub use derived::compare;
 pub use error::{AppendError, OpenError, ReadError};
-pub use history::{Divergence, RECORD_FILE};
 pub use mend::rebuild;
 pub use projection::{InlineProjection, ProjectionStatus, UNIFORM_SCHEMA, fold_events, table_of};
+pub use proof::history::{Divergence, RECORD_FILE};
+pub use proof::report::{Evidence, Finding, Told, VerifyReport};
+pub use proof::verify::verify;
+pub use proof::{checkpoint, leaf, merkle};
+use proof::{history, report};
 pub use reader::{PAGE, Reader};
-pub use report::{Evidence, Finding, Told, VerifyReport};
 pub use snapshot::{Kept, Snapshot};
 pub use store::{CHECKPOINT_FILE, Options, Purpose, SqliteStore};
 pub use subscription::{Pages, Subscription, SubscriptionError};
-pub use verify::verify;
 pub use watermark::{Level, SpaceProbe, Watermarks};
 
 use crate::events::{Context, Envelope, NewEvent};

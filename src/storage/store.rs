@@ -26,7 +26,7 @@ use super::watermark::{self, Level, Room, SpaceProbe, Watermarks};
 use super::writer::{Request, Time, Writer};
 use super::{Commit, Committed, EventStore, Head, Snapshot, Timekeeper, file, format};
 use crate::events::Envelope;
-use crate::sys::lock::exclusive;
+use crate::sys::fs::lock::exclusive;
 use crate::types::{Clock, Position, StreamName, Version};
 
 /// Is the name of the newest checkpoint's file in the state directory.

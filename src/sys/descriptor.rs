@@ -210,7 +210,7 @@ pub fn replace_untrusted_file(
     let mut file = File::from(rustix::fs::openat(&place, &temporary, flags, Mode::from_raw_mode(0o644))?);
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
     file.write_all(contents)?;
-    match super::xattr::set(file.as_fd(), attribute.0, attribute.1) {
+    match super::fs::xattr::set(file.as_fd(), attribute.0, attribute.1) {
         Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
         _ => {}
     }
@@ -226,7 +226,7 @@ fn is_so(place: &OwnedFd, name: &str, contents: &[u8], attribute: (&[u8], &[u8])
     if !metadata.is_file() || metadata.mode() & 0o7777 != 0o644 || metadata.len() != contents.len() as u64 {
         return Ok(false);
     }
-    if super::xattr::get(file.as_fd(), attribute.0)?.as_deref() != Some(attribute.1) {
+    if super::fs::xattr::get(file.as_fd(), attribute.0)?.as_deref() != Some(attribute.1) {
         return Ok(false);
     }
     let mut there = Vec::with_capacity(contents.len());

@@ -3,12 +3,15 @@
 //! Trees of containers are hostile: their paths can be swapped for symbolic links at any moment, and their descriptors may
 //! come from another process. So nothing here takes an absolute path: everything starts at a descriptor and stays beneath
 //! it (openat2(2) with `RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS`). Making and changing files is in
-//! `change`, whole trees in `tree`, what file systems only say by ioctl in `control`, extended attributes in `sys::xattr`.
+//! `change`, whole trees in `tree`, what file systems only say by ioctl in `control`, extended attributes in `sys::fs::xattr`.
 
 mod change;
 mod control;
+pub mod durable;
+pub mod lock;
 mod tree;
 mod within;
+pub mod xattr;
 
 use std::ffi::OsStr;
 use std::fs::File;

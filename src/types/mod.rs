@@ -4,11 +4,8 @@
 
 mod address;
 mod byte_path;
-mod clock_watch;
 mod cpus;
-mod cron;
 mod fingerprint;
-mod gaps;
 mod hits;
 mod host_name;
 mod id;
@@ -19,23 +16,17 @@ mod mac;
 mod managed;
 mod name;
 mod principal;
-mod schedule;
 mod size;
-mod span;
 mod stream;
 mod suggest;
 mod terminal;
 mod time;
 mod usage;
-mod zone;
 
 pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
 pub use byte_path::{BytePath, InvalidBytePath};
-pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cpus::{Cpus, InvalidCpus};
-pub use cron::{CronExpression, InvalidCron};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
-pub use gaps::{Gap, Gaps};
 pub use hits::{Hits, MemoryBound};
 pub use host_name::{HOST_NAME_LENGTH_MAX, HostName, InvalidHostName};
 pub use id::{
@@ -49,14 +40,13 @@ pub use mac::{InvalidMacAddress, MacAddress};
 pub use managed::{InvalidManaged, Managed, ManagedFile};
 pub use name::{InvalidName, NAME_LENGTH_MAX, Name};
 pub use principal::Principal;
-pub use schedule::{
-    CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SET_ASIDE, SkipReason, Window,
-};
 pub use size::{InvalidSize, Size};
-pub use span::{InvalidSpan, Span};
 pub use stream::{Category, InvalidStreamName, Position, StreamName, Version};
 pub use suggest::suggest;
 pub use terminal::{is_unsafe_for_terminal, terminal_safe};
-pub use time::{Clock, Reading, Timestamp};
+pub use time::{
+    CATCH_UP_ALL_MAX, CLOCK_SLACK, CatchUp, Clock, ClockWatch, CronExpression, Gap, Gaps, InvalidCatchUp, InvalidCron,
+    InvalidSpan, InvalidWindow, InvalidZone, MissReason, Reading, SET_ASIDE, SkipReason, Span, Step, StepNotice,
+    Timestamp, Trust, Window, Zone,
+};
 pub use usage::Usage;
-pub use zone::{InvalidZone, Zone};

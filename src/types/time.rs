@@ -2,12 +2,26 @@
 //!
 //! Nothing outside the real clock reads the wall: rules get the time in their commands, so that a replay is exact.
 
+mod clock_watch;
+mod cron;
+mod gaps;
+mod schedule;
+mod span;
+mod zone;
+
 use std::fmt;
+
+pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
+pub use cron::{CronExpression, InvalidCron};
+pub use gaps::{Gap, Gaps};
+pub use schedule::{
+    CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SET_ASIDE, SkipReason, Window,
+};
+pub use span::{InvalidSpan, Span};
+pub use zone::{InvalidZone, Zone};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::span::Span;
 
 /// Is a moment in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -20,7 +20,7 @@ use crate::repository::Pattern;
 use crate::repository::catalogue::{Entry, Node};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
-use crate::sys::durable;
+use crate::sys::fs::durable;
 use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage};
 
 impl Access for LinuxHost {

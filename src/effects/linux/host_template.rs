@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::domain::effect::Failure;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{AsFd, AsRawFd, Moment, OwnedFd};
 use crate::sys::process::effective_user;
-use crate::sys::xattr;
 
 use super::failure::{cancelled, cannot};
 use super::listing::entries;

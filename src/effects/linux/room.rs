@@ -167,7 +167,7 @@ mod tests {
                         sysfs::write_at(file.as_fd(), &bytes, extent.offset).unwrap();
                     }
                     for attribute in &entry.attributes {
-                        crate::sys::xattr::set(file.as_fd(), &attribute.name, &attribute.value).unwrap();
+                        crate::sys::fs::xattr::set(file.as_fd(), &attribute.name, &attribute.value).unwrap();
                     }
                 }
                 other => panic!("{other:?}"),

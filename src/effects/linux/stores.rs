@@ -87,8 +87,8 @@ impl LinuxHost {
         }
         ensure_directory(&self.stores())?;
         let place = serde_json::to_vec(&Place { path: path.to_owned() }).map_err(std::io::Error::from);
-        let written =
-            place.and_then(|place| crate::sys::durable::replace(&self.stores().join(format!("{store}.json")), &place));
+        let written = place
+            .and_then(|place| crate::sys::fs::durable::replace(&self.stores().join(format!("{store}.json")), &place));
         written.map_err(cannot("write the place of store", store))?;
         let repository = self.repository(store)?;
         let recovery = self.recovery_text(store)?;

@@ -8,7 +8,7 @@ use super::failure::cannot;
 use super::listing::known_entries;
 use super::paths::ensure_directory;
 use crate::domain::effect::Failure;
-use crate::sys::durable;
+use crate::sys::fs::durable;
 use crate::types::ContainerId;
 
 /// Keeps one, or forgets it.

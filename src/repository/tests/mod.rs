@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{AsFd, Extent, OwnedFd, extents, open_root, remove_tree};
-use crate::sys::xattr;
 use crate::types::{BackupId, Clock, ContainerId, NodeId, StoreId, Timestamp};
 
 /// A clock that stands still: far ahead nothing is racy, at zero everything is.

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use super::*;
 use crate::repository::Outward;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{self as sysfs, FileKind};
-use crate::sys::xattr;
 use crate::types::LeftOut;
 use std::sync::atomic::Ordering;
 

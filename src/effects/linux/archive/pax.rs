@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
+use crate::sys::fs::xattr::Xattr;
 use crate::sys::fs::{Extent, Moment};
-use crate::sys::xattr::Xattr;
 
 /// Is one record: a key and a value, both bytes.
 pub(super) type Record = (Vec<u8>, Vec<u8>);

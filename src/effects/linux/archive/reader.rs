@@ -8,8 +8,8 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
+use crate::sys::fs::xattr::Xattr;
 use crate::sys::fs::{Extent, Moment};
-use crate::sys::xattr::Xattr;
 
 use super::pax::{self, Record};
 

@@ -11,8 +11,8 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 use crate::repository::IdMap;
 use crate::repository::catalogue::tree_digest;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{Access, open_beneath, open_root};
-use crate::sys::xattr;
 
 fn digest(root: &Path) -> [u8; 32] {
     tree_digest(open_root(root).unwrap().as_fd(), IdMap::IDENTITY, &|| false).unwrap()

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::is_name_of_berth;
-use crate::sys::lock;
+use crate::sys::fs::lock;
 
 use crate::sys::netlink::{Link, Netlink};
 

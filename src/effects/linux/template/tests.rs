@@ -3,8 +3,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
+use crate::sys::fs::xattr;
 use crate::sys::fs::{Access, FileKind, make_node, open_beneath, set_owner};
-use crate::sys::xattr;
 
 struct Fixture {
     place: tempfile::TempDir,

@@ -8,13 +8,13 @@ use std::io;
 
 use crate::domain::effect::Failure;
 use crate::effects::linux::failure::cannot;
+use crate::sys::fs::xattr::{self, Xattr};
 use crate::sys::fs::{
     Access, AsFd, BorrowedFd, FileKind, Moment, OwnedFd, create_file, display_path, link, make_directory, make_node,
     make_symlink, open_beneath, set_flags, set_mode, set_owner, set_times, stat_at, unlink, unlink_directory,
     user_settable_flags,
 };
 use crate::sys::process::effective_user;
-use crate::sys::xattr::{self, Xattr};
 
 /// Is what an inode carries beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

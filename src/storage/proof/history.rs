@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::checkpoint::{Checkpoint, SignedCheckpoint, Signer, VerifierKey, origin};
-use super::error::OpenError;
-use super::ledger::Ledger;
 use super::merkle::{Frontier, Hash};
-use super::store::CHECKPOINT_FILE;
-use super::{Head, file, row};
+use crate::storage::error::OpenError;
+use crate::storage::ledger::Ledger;
+use crate::storage::store::CHECKPOINT_FILE;
+use crate::storage::{Head, file, row};
 
 /// Is the name of the newest checkpoint's file beside the keys.
 pub const RECORD_FILE: &str = "newest.checkpoint";
@@ -35,7 +35,7 @@ pub struct Divergence {
 }
 
 /// Compares a log with what is recorded of it outside of its file.
-pub(super) fn check(state: &Path, ledger: &Ledger, keys: &Keys) -> Result<Option<Divergence>, OpenError> {
+pub(in crate::storage) fn check(state: &Path, ledger: &Ledger, keys: &Keys) -> Result<Option<Divergence>, OpenError> {
     let record = keys.record();
     let newest = read(&record, ledger, keys)?;
     if newest.is_none() {
@@ -110,14 +110,14 @@ fn has_root(connection: &Connection, size: u64, root: Hash) -> rusqlite::Result<
 }
 
 /// Is the place of a log's keys, with those that it has or had.
-pub(super) struct Keys {
+pub(in crate::storage) struct Keys {
     folder: PathBuf,
     known: Vec<VerifierKey>,
 }
 
 impl Keys {
     /// Reads the public halves beside the key that signs.
-    pub(super) fn of(folder: PathBuf, signer: &Signer) -> Self {
+    pub(in crate::storage) fn of(folder: PathBuf, signer: &Signer) -> Self {
         let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let public = files.filter(|path| path.extension().is_some_and(|extension| extension == "vkey"));
         let mut known: Vec<VerifierKey> =
@@ -127,7 +127,7 @@ impl Keys {
     }
 
     /// Returns where the newest checkpoint is written.
-    pub(super) fn record(&self) -> PathBuf {
+    pub(in crate::storage) fn record(&self) -> PathBuf {
         self.folder.join(RECORD_FILE)
     }
 
@@ -154,7 +154,7 @@ impl Keys {
 }
 
 /// Keeps what was signed beside the record that takes its place, for good.
-pub(super) fn set_aside(divergence: &Divergence, folder: &Path) -> Result<PathBuf, OpenError> {
+pub(in crate::storage) fn set_aside(divergence: &Divergence, folder: &Path) -> Result<PathBuf, OpenError> {
     let Checkpoint { size, sealed_at, .. } = &divergence.recorded;
     let kept = folder.join(format!("given-up-{size}-{}.checkpoint", sealed_at.as_micros()));
     let note = fs::read(&divergence.path).map_err(OpenError::file(&divergence.path))?;

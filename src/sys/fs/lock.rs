@@ -42,8 +42,8 @@ pub fn try_exclusive(file: BorrowedFd<'_>) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fs::{AsFd, open_root};
     use super::*;
+    use crate::sys::fs::{AsFd, open_root};
 
     #[test]
     fn the_second_is_refused_until_the_first_closes() {

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use super::fs::{proc_child, proc_path};
+use super::{proc_child, proc_path};
 
 /// The most that one value or one list of names can have (xattr(7), `XATTR_SIZE_MAX` and `XATTR_LIST_MAX`).
 const LENGTH_MAX: usize = 65_536;
@@ -105,8 +105,8 @@ pub fn remove(file: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fs::{Access, AsFd, make_symlink, open_beneath, open_root};
     use super::*;
+    use crate::sys::fs::{Access, AsFd, make_symlink, open_beneath, open_root};
 
     #[test]
     fn binary_empty_and_long_values_survive() {

@@ -7,9 +7,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Span;
-use super::stream::Position;
-use super::time::{Clock, Reading, Timestamp};
+use super::{Clock, Reading, Timestamp};
+use crate::types::{Position, Span};
 
 /// How far the wall clock may be off without being said to have stepped: leap seconds and time services do that.
 pub const CLOCK_SLACK: Span = Span::from_secs(2);

@@ -19,7 +19,7 @@ pub fn sha256(bytes: &[u8]) -> Hash {
 }
 
 /// Copies a digest out of the library's own type.
-pub(super) fn take(digest: ring::digest::Digest) -> Hash {
+pub(in crate::storage) fn take(digest: ring::digest::Digest) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest.as_ref());
     hash

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use chrono::{NaiveTime, TimeDelta, Timelike};
 use serde::{Deserialize, Serialize};
 
-use super::{Span, Timestamp, Zone};
+use crate::types::{Span, Timestamp, Zone};
 
 /// The longest a catch-up of every slot may be; older slots are recorded as missed.
 pub const CATCH_UP_ALL_MAX: usize = 24;

@@ -17,8 +17,7 @@ use chrono::{
 use jiff::tz::{AmbiguousOffset, TimeZone as Rules};
 use serde::{Deserialize, Serialize};
 
-use super::suggest::suggest;
-use super::{Span, Timestamp};
+use crate::types::{Span, Timestamp, suggest};
 
 static UTC: Entry = Entry { name: "UTC", rules: Rules::UTC };
 

@@ -14,9 +14,9 @@ use chrono::{DateTime, Utc};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
-use super::error::OpenError;
-use super::file;
 use super::merkle::{Hash, hex, sha256};
+use crate::storage::error::OpenError;
+use crate::storage::file;
 use crate::types::{LogId, Timestamp};
 
 const ED25519_ALGORITHM: u8 = 0x01;
