@@ -269,12 +269,13 @@ envelope: position, stream, version, time, principal, operation, cause, node, bo
     chapter::<events::BatchEvent>(&sources, &mut page);
     chapter::<events::ScheduleEvent>(&sources, &mut page);
     let words = || "…".to_owned();
-    let failed = events::AttemptFailed { step: words(), reason: words() };
+    let failed = events::AttemptFailed { step: words(), reason: words(), again: true, class: None, code: None };
     let (kind, sentence) = (events::AttemptFailed::KIND, failed.sentence());
     write!(
         page,
-        "\n## any stream\n\n`{kind}` (`step`, `reason`) is the first failed try of a step that is tried again; the last one is
-told by the outcome. As a line of history: {sentence}\n"
+        "\n## any stream\n\n`{kind}` (`step`, `reason`, `again`, `class`, `code`) is the first failed try of a step that is tried again; the last
+one is told by the outcome, and stands before it where it has a class (`conflict`, `limit` …), which the exit code of whoever
+waits follows from. As a line of history: {sentence}\n"
     )
     .unwrap();
     page

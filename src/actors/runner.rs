@@ -7,10 +7,11 @@ use super::house::House;
 use super::message::{CommandError, Finished};
 use super::registry::Registry;
 use super::shell::Shell;
-use crate::domain::Aggregate;
 use crate::domain::effect::{Ask, Asked, Due, Effect, Facts, Failure, HostEffect, Outcome};
+use crate::domain::{Aggregate, RefusalClass};
 use crate::effects::{Cancel, EffectContext};
 use crate::events::EventReference;
+use crate::storage::AppendError;
 use crate::types::{ClockWatch, OperationId, Position, Principal, Span, StreamName, Timestamp, Trust, Version};
 use actix::{Addr, System};
 
@@ -123,9 +124,17 @@ pub(super) fn ask<A: Aggregate + Unpin>(
             Ok(answer) => Outcome::Answered(answer),
             Err(CommandError::Refused(refusal)) => Outcome::Refused(refusal),
             Err(error @ CommandError::Parked { .. }) => Outcome::Failed(Failure::permanent(error.to_string())),
-            Err(error) => Outcome::Failed(Failure::transient(error.to_string())),
+            Err(error) => Outcome::Failed(Failure::transient(error.to_string()).classed(class_of(&error))),
         };
         address.do_send(Finished { operation, step, attempt, outcome });
     });
     debug_assert!(System::try_current().is_some(), "asks are sent from actors");
+}
+
+fn class_of(error: &CommandError) -> Option<RefusalClass> {
+    match error {
+        CommandError::Busy { .. } | CommandError::Log(AppendError::Busy { .. }) => Some(RefusalClass::Conflict),
+        CommandError::Log(AppendError::NoSpace { .. }) => Some(RefusalClass::Limit),
+        _ => None,
+    }
 }

@@ -180,6 +180,7 @@ fn outcome(row: &OperationRow) -> WaitOutcome {
         operation: row.id,
         state: row.state,
         reason: row.reason.clone(),
+        cause: row.cause.clone(),
         warnings: row.warnings.clone(),
         opened_at: Some(row.opened_at),
         closed_at: row.closed_at,

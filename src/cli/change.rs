@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::wait::WayOut;
 use crate::api::client::{ChangeHeaders, Target};
+use crate::api::resources::WaitOutcome;
 use crate::projections::rows::OperationState;
 use crate::types::{Size, Span, terminal_safe};
 
@@ -105,9 +106,9 @@ impl Change {
         Self { ends_cancelled: true, ..self }
     }
 
-    fn exit_of(&self, state: OperationState) -> Exit {
-        let as_asked = self.ends_cancelled && state == OperationState::Cancelled;
-        if as_asked { Exit::Done } else { Exit::of_operation(state) }
+    fn exit_of(&self, outcome: &WaitOutcome) -> Exit {
+        let as_asked = self.ends_cancelled && outcome.state == OperationState::Cancelled;
+        if as_asked { Exit::Done } else { Exit::of_operation(outcome) }
     }
 
     /// Adds the command that takes it back, without `berth`; `{id}` stands for the id of what was made.

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::api::resources::WaitOutcome;
 use crate::projections::rows::OperationState;
+use crate::types::RefusalClass;
 
 /// Says how a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +57,27 @@ impl Exit {
         }
     }
 
-    /// Returns the end that an operation's end is.
-    pub fn of_operation(state: OperationState) -> Self {
-        match state {
+    /// Returns the end that a refusal is.
+    pub fn of_class(class: RefusalClass) -> Self {
+        match class {
+            RefusalClass::Invalid => Self::Usage,
+            RefusalClass::NotAllowed => Self::NotAllowed,
+            RefusalClass::NotFound => Self::NotFound,
+            RefusalClass::Conflict => Self::Conflict,
+            RefusalClass::Limit => Self::Limit,
+            RefusalClass::Unsupported => Self::Failed,
+        }
+    }
+
+    /// Returns the end that an operation's end is: one that came to nothing for a reason that would have been refused at once,
+    /// had it been known, ends as that refusal does.
+    pub fn of_operation(outcome: &WaitOutcome) -> Self {
+        match outcome.state {
+            OperationState::Failed => outcome.cause.as_ref().map_or(Self::Failed, |cause| Self::of_class(cause.class)),
             OperationState::Waiting | OperationState::Running | OperationState::Done => Self::Done,
             OperationState::Partly => Self::Partly,
             OperationState::Skipped => Self::Conflict,
-            OperationState::Failed | OperationState::Cancelled | OperationState::Stuck => Self::Failed,
+            OperationState::Cancelled | OperationState::Stuck => Self::Failed,
         }
     }
 
@@ -99,12 +115,39 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::projections::rows::Cause;
+    use crate::types::OperationId;
 
     #[test]
     fn several_ends_are_partly_unless_all_are_alike() {
         assert_eq!(Exit::sum([]), Exit::Done);
         assert_eq!(Exit::sum([Exit::NotFound, Exit::NotFound]), Exit::NotFound);
         assert_eq!(Exit::sum([Exit::Done, Exit::NotFound]), Exit::Partly);
+    }
+
+    #[test]
+    fn an_operation_ends_as_what_ended_it_would_have_been_refused() {
+        let outcome = |state, class: Option<RefusalClass>| WaitOutcome {
+            operation: OperationId::derived("x"),
+            state,
+            reason: Some("why".to_owned()),
+            cause: class.map(|class| Cause { class, code: None, reason: "why".to_owned() }),
+            warnings: vec![],
+            opened_at: None,
+            closed_at: None,
+        };
+        for (class, exit) in [
+            (None, 1),
+            (Some(RefusalClass::NotAllowed), 4),
+            (Some(RefusalClass::NotFound), 5),
+            (Some(RefusalClass::Conflict), 6),
+            (Some(RefusalClass::Limit), 7),
+            (Some(RefusalClass::Unsupported), 1),
+        ] {
+            assert_eq!(Exit::of_operation(&outcome(OperationState::Failed, class)).code(), exit, "{class:?}");
+            assert_eq!(Exit::of_operation(&outcome(OperationState::Done, class)), Exit::Done);
+            assert_eq!(Exit::of_operation(&outcome(OperationState::Stuck, class)), Exit::Failed);
+        }
     }
 
     #[test]

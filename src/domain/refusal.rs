@@ -2,26 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::types::RefusalClass;
+
 /// The code of a run that was never asked for: who meant to call it off has nothing to wait for.
 pub const NO_SUCH_RUN: &str = "run.not-found";
-
-/// Says what kind of answer a refusal is; the CLI's exit code and the API's status follow from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefusalClass {
-    /// What was given makes no sense.
-    Invalid,
-    /// There is no such thing.
-    NotFound,
-    /// It is not the time for it, or somebody else has it.
-    Conflict,
-    /// There is not enough.
-    Limit,
-    /// Not for this caller.
-    NotAllowed,
-    /// This host cannot.
-    Unsupported,
-}
 
 /// Is a refused command, in the words of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -30,7 +30,7 @@ impl Cancel {
     /// A failure of kind `Cancelled` if so.
     pub fn check(&self) -> Result<(), Failure> {
         if self.is_cancelled() {
-            return Err(Failure { kind: FailureKind::Cancelled, reason: "cancelled".to_owned() });
+            return Err(Failure::new(FailureKind::Cancelled, "cancelled"));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::types::{Category, StreamName, Timestamp};
 
 use super::facts;
 use super::model::{Model, table};
-use super::rows::{OperationRow, OperationState};
+use super::rows::{Cause, OperationRow, OperationState};
 
 /// Is the read model.
 pub struct Operations;
@@ -41,7 +41,7 @@ pub struct Marker {
 
 impl Model for Operations {
     const NAME: &'static str = "operations";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!(
         "id TEXT" => "$.id", "stream TEXT" => "$.stream", "target TEXT" => "$.target", "state TEXT" => "$.state",
@@ -80,6 +80,7 @@ impl Model for Operations {
             (Mark::Closed { outcome }, Some(Stored::Operation(mut row))) if !row.state.is_over() => {
                 (row.state, row.reason) = OperationState::of(&outcome);
                 row.reason = row.reason.or_else(|| by_whom(event));
+                row.cause = row.cause.take().filter(|cause| cause.is_behind(row.reason.as_deref()));
                 row.closed_at = Some(event.recorded_at);
                 row.owes_notice = row.parent.is_some();
                 row
@@ -96,7 +97,9 @@ impl Model for Operations {
             }
             (Mark::Fact, Some(Stored::Operation(mut row))) => {
                 row.owes_notice &= event.kind != "ParentNotified";
-                row.first_failure = row.first_failure.or_else(|| Some(AttemptFailed::read(event)?.sentence()));
+                if let Some(failed) = AttemptFailed::read(event) {
+                    take(&mut row, failed);
+                }
                 row
             }
             (_, row) => return row,
@@ -117,6 +120,15 @@ fn key(event: &Envelope) -> String {
     format!("{operation}@{}", event.stream)
 }
 
+fn take(row: &mut OperationRow, failed: AttemptFailed) {
+    if failed.again {
+        row.first_failure.get_or_insert_with(|| failed.sentence());
+    } else {
+        let AttemptFailed { class, code, reason, .. } = failed;
+        row.cause = class.map(|class| Cause { class, code, reason });
+    }
+}
+
 /// Says for whose wish an operation was called off.
 fn by_whom(event: &Envelope) -> Option<String> {
     let (_, wish) = facts::called_off(event)?;
@@ -135,6 +147,7 @@ fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelo
         phase_since: event.recorded_at,
         state: OperationState::Running,
         reason: None,
+        cause: None,
         first_failure: None,
         warnings: vec![],
         closed_at: None,

@@ -42,7 +42,7 @@ fn small_files() -> Outcome {
                 while [ $i -lt $((total * 6 / 10)) ]; do : >$i; i=$((i + 1)); done";
     let node = with_backup("small-files", "32M", fill)?;
     let answer = node.berth(&["backup", "restore", "c1@latest", "--in-place", "-y"])?;
-    check!(answer.code == 1 && answer.err.contains("do not fit") && answer.err.contains("container set"), "{answer:?}");
+    check!(answer.code == 7 && answer.err.contains("do not fit") && answer.err.contains("container set"), "{answer:?}");
     let row = node.container("c1")?;
     check!(row["state"] == "running" && row["unconfirmed"].as_array().is_none_or(Vec::is_empty), "{row:#}");
     node.must(&["exec", "c1", "--", "sh", "-c", "echo x >/srv/more"])?;
@@ -64,7 +64,7 @@ fn host_room() -> Outcome {
     node.must(&["exec", "c1", "--", "sh", "-c", "dd if=/dev/zero of=/large bs=1M count=500 && sync"])?;
     node.must(&["backup", "run", "c1"])?;
     let answer = node.berth(&["backup", "restore", "c1@latest", "--in-place", "-y"])?;
-    check!(answer.code == 1 && answer.err.contains("make room where the disks lie"), "{answer:?}");
+    check!(answer.code == 7 && answer.err.contains("make room where the disks lie"), "{answer:?}");
     check!(node.container("c1")?["rest"] == "running", "it stands still");
     let finished = node.finish();
     drop(mounted);

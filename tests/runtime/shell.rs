@@ -12,14 +12,17 @@ use berth::domain::effect::{Answer, Ask, Asked, HostEffect, Outcome, Report};
 use berth::domain::session::{self, Session};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::Fault;
-use berth::events::{BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent, RestartPolicy};
+use berth::events::{AttemptFailed, BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent, RestartPolicy};
 use berth::storage::{AppendError, Commit, EventStore, Expected};
-use berth::types::{BackupId, Category, Clock, OperationId, Principal, RunId, SessionId, Span, StreamName, Version};
+use berth::types::{
+    BackupId, Category, Clock, ContainerId, OperationId, Principal, RefusalClass, RunId, SessionId, Span, StreamName,
+    Version,
+};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};
-use crate::plans::{GRAVE, container, create, id};
+use crate::plans::{GRAVE, configuration, container, create, id};
 
 const START: Command = Command::Start { parent: None };
 
@@ -360,6 +363,31 @@ fn what_may_pass_is_tried_to_the_policys_bound_and_the_first_and_last_failure_ar
         let daemon = Daemon::restart(&scene, Faults::default()).await;
         daemon.tell("web", START).await;
         assert!(daemon.picture().running().contains(&id("web")), "the fact does not stand in the way of a replay");
+        daemon.crash();
+    });
+}
+
+#[test]
+fn a_refusal_inside_an_operation_is_recorded_with_its_class_before_what_follows() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        let id = ContainerId::derived("second");
+        let configuration = Box::new(configuration("web"));
+        let create = Command::Create { id, name: "web".parse().unwrap(), configuration, parent: None };
+        let stream = StreamName::new(Category::Container, id);
+        daemon.order::<Container>(&stream, create, "second").await.unwrap();
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        let events = daemon.store.read_stream(&stream, Version::default(), 100).unwrap();
+        let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+        assert_eq!(kinds[..3], ["CreateRequested", "AttemptFailed", "CreateFailed"], "{kinds:?}");
+        let failed = AttemptFailed::read(&events[1]).unwrap();
+        let told = (failed.step.as_str(), failed.class, failed.code.as_deref(), failed.again);
+        assert_eq!(told, ("claim-name", Some(RefusalClass::Conflict), Some("name.taken"), false));
+        assert_eq!(events[1].context.operation, events[2].context.operation);
+        daemon.crash();
+        let daemon = Daemon::restart(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
         daemon.crash();
     });
 }

@@ -11,7 +11,7 @@ use crate::actors::runner;
 use crate::domain::effect::{Action, Effect, Failure, FailureKind, Outcome, Report};
 use crate::domain::{Aggregate, Given};
 use crate::effects::Cancel;
-use crate::events::{AttemptFailed, EventReference};
+use crate::events::{AttemptFailed, EventReference, NewEvent};
 use crate::storage::Commit;
 
 /// Is the effect being carried out.
@@ -88,7 +88,9 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     /// Decides whether an effect that did not work is tried again, and if so when.
     fn tries_again(&mut self, finished: &Finished, ctx: &mut Context<Self>) -> bool {
-        let Outcome::Failed(Failure { kind: FailureKind::Transient, reason }) = &finished.outcome else { return false };
+        let Outcome::Failed(Failure { kind: FailureKind::Transient, reason, .. }) = &finished.outcome else {
+            return false;
+        };
         let Some(flying) = &self.in_flight else { return false };
         let effect = flying.effect.clone();
         let policy = self.house().retry;
@@ -117,11 +119,30 @@ impl<A: Aggregate + Unpin> Shell<A> {
     /// daemon's log.
     fn first_failure(&self, finished: &Finished) -> Option<Commit> {
         let Outcome::Failed(failure) = &finished.outcome else { return None };
-        let failed = AttemptFailed { step: finished.step.to_owned(), reason: failure.reason.clone() };
+        let failed = AttemptFailed {
+            step: finished.step.to_owned(),
+            reason: failure.reason.clone(),
+            again: true,
+            class: failure.class,
+            code: None,
+        };
         let events = vec![failed.written().ok().filter(|_| finished.attempt == 1)?];
         let given = Given { operation: finished.operation, at: self.house().clock.now() };
         let causation = Some(EventReference { stream: self.stream.clone(), version: self.replica.version });
         Some(self.commit_of(events, given, self.replica.asker(finished.operation), causation))
+    }
+
+    /// Returns what stands before the facts that follow from a failure or a refusal: which kind of answer it is, where that
+    /// can be told. A way back that fails says nothing about why there was one.
+    fn classed(effect: &Effect, outcome: &Outcome) -> Option<NewEvent> {
+        let (reason, class, code) = match outcome {
+            Outcome::Refused(refusal) => (&refusal.message, Some(refusal.class), Some(refusal.code.clone())),
+            Outcome::Failed(failure) => (&failure.reason, failure.class, None),
+            _ => return None,
+        };
+        class.filter(|_| !effect.undo)?;
+        let (step, reason) = (effect.step.to_owned(), reason.clone());
+        AttemptFailed { step, reason, again: false, class, code }.written().ok()
     }
 
     /// A report that changes nothing although its effect is still owed would be asked for again for ever.
@@ -150,6 +171,7 @@ impl<A: Aggregate + Unpin> Handler<Finished> for Shell<A> {
         let Some(flown) = self.in_flight.take() else { return Self::done() };
         let Finished { operation, step, attempt, outcome } = finished;
         let given = Given { operation, at: self.house().clock.now() };
+        let classed = Self::classed(&flown.effect, &outcome);
         let command = A::Command::from(Report { operation, step, attempt, outcome });
         let causation = Some(EventReference { stream: self.stream.clone(), version: self.replica.version });
         let commit = match self.decide(&command, given) {
@@ -162,7 +184,10 @@ impl<A: Aggregate + Unpin> Handler<Finished> for Shell<A> {
             Err(error) => Err(error),
         };
         match commit {
-            Ok(commit) => self.append(commit, Box::new(|_, _| ())),
+            Ok(mut commit) => {
+                commit.events.splice(0..0, classed);
+                self.append(commit, Box::new(|_, _| ()))
+            }
             Err(error) => {
                 self.park(&error);
                 Self::done()

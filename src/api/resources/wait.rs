@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::projections::rows::OperationState;
+use crate::projections::rows::{Cause, OperationState};
 use crate::types::{OperationId, Position, StreamName, Timestamp};
 
 /// Is the event `outcome` of `GET /v1/operations/{id}/wait`.
@@ -14,6 +14,9 @@ pub struct WaitOutcome {
     pub state: OperationState,
     /// Why it did not end as asked, if so.
     pub reason: Option<String>,
+    /// What kind of answer that is, where it can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// What is not as it should be, though it was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

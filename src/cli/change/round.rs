@@ -123,18 +123,16 @@ impl<'a> Round<'a> {
         outcome: &WaitOutcome,
         elapsed: Span,
     ) -> Result<(), Failure> {
-        let exit = change.exit_of(outcome.state);
+        let exit = change.exit_of(outcome);
         self.ends.push(exit);
         self.keep(change, accepted, Some(outcome));
         let reason = outcome.reason.as_deref().unwrap_or("no reason was recorded");
         if exit != Exit::Done && exit != Exit::Partly {
-            let failure =
-                Failure::new(exit, &format!("operation.{}", outcome.state), format!("{}: {reason}", change.subject))
-                    .hinted(format!(
-                        "What happened:  {}",
-                        context.command(&format!("operation show {}", accepted.operation))
-                    ));
-            context.tell(failure);
+            let code = outcome.cause.as_ref().and_then(|cause| cause.code.clone());
+            let code = code.unwrap_or_else(|| format!("operation.{}", outcome.state));
+            let show = context.command(&format!("operation show {}", accepted.operation));
+            let failure = Failure::new(exit, &code, format!("{}: {reason}", change.subject));
+            context.tell(failure.hinted(format!("What happened:  {show}")));
             return Ok(());
         }
         if !context.format.is_for_people() {

@@ -12,7 +12,7 @@ use crate::types::Span;
 
 /// Wait for operations to end
 ///
-/// The exit code tells how they ended: 0 as asked, 1 failed, 3 partly. Ctrl-C leaves them to the daemon.
+/// The exit code tells how they ended: 0 as asked, 1 failed, 3 partly; 4 to 7 failed for a reason with a code of its own. Ctrl-C leaves them to the daemon.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth operation wait 7q2mabcd\n  berth op wait 7q2mabcd --timeout 10m")]
 pub struct Arguments {
@@ -39,7 +39,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
                     let line = format!("{id}: {}{reason}, waited {}", outcome.state, took(elapsed));
                     context.screen.line(&line)?;
                 }
-                Exit::of_operation(outcome.state)
+                Exit::of_operation(&outcome)
             }
         };
         ends.push(exit);

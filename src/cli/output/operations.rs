@@ -52,6 +52,7 @@ pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, C
         ("took", Cell::from(lasted(row, look))),
     ];
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.extend(row.cause.as_ref().and_then(|cause| cause.code.as_ref()).map(|code| ("code", Cell::from(code))));
     pairs.extend(row.first_failure.as_ref().map(|words| ("first failure", Cell::toned(words, Tone::Warn))));
     pairs.push(("stream", Cell::from(row.stream.to_string())));
     pairs.push(("events from", Cell::from(row.opened.to_string())));

@@ -8,7 +8,7 @@ pub use host::{HostEffect, InitSignal, RunSpecification, SealSpecification};
 
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use super::{Refusal, RefusalClass};
 use crate::events::{BackupSummary, Exit, MaintenanceResult, ProcessIdentity, TemplateSummary};
 use crate::types::{Hits, LeftOut, ManagedFile, OperationId, Size, Span, StreamName, Timestamp};
 
@@ -114,17 +114,30 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What the host said, with paths and values: lower case, no full stop.
     pub reason: String,
+    /// What kind of answer it is to whoever waits, where that can be told.
+    #[serde(default)]
+    pub class: Option<RefusalClass>,
 }
 
 impl Failure {
+    /// Makes a failure of a kind.
+    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into(), class: None }
+    }
+
     /// Makes a failure that trying again does not mend.
     pub fn permanent(reason: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Permanent, reason: reason.into() }
+        Self::new(FailureKind::Permanent, reason)
     }
 
     /// Makes a failure that may pass.
     pub fn transient(reason: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Transient, reason: reason.into() }
+        Self::new(FailureKind::Transient, reason)
+    }
+
+    /// Says what kind of answer it is, if that can be told.
+    pub fn classed(self, class: impl Into<Option<RefusalClass>>) -> Self {
+        Self { class: class.into(), ..self }
     }
 }
 

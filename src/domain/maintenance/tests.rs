@@ -43,7 +43,7 @@ fn accepted(step: &'static str) -> Command {
 }
 
 fn failed(step: &'static str, kind: FailureKind) -> Command {
-    report(step, Outcome::Failed(Failure { kind, reason: "why".to_owned() }))
+    report(step, Outcome::Failed(Failure::new(kind, "why")))
 }
 
 fn worked(result: MaintenanceResult) -> Command {

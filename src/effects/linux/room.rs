@@ -10,6 +10,7 @@ use super::hits;
 use super::host::LinuxHost;
 use super::reach::{Reached, UPPER};
 use super::stores::repository_failure;
+use crate::domain::RefusalClass;
 use crate::domain::effect::Failure;
 use crate::repository::catalogue::Entry;
 use crate::repository::{Footprint, Measure, Pattern, View};
@@ -110,14 +111,14 @@ fn fits(room: &Room, wanted: Footprint, kept: Kept, way_out: &str) -> Result<(),
     if wanted.bytes > room.bytes_free.saturating_sub(kept.bytes) {
         let [wanted, free, kept] = [wanted.bytes, room.bytes_free, kept.bytes].map(Size::from_bytes);
         let text = format!("the files take {wanted} there, and {free} is free, of which {kept} has to stay; {way_out}");
-        return Err(Failure::permanent(text));
+        return Err(Failure::permanent(text).classed(RefusalClass::Limit));
     }
     if room.files > 0 && wanted.inodes > room.files_free.saturating_sub(kept.files) {
         let (wanted, free, kept) = (wanted.inodes, room.files_free, kept.files);
         let text = format!(
             "{wanted} files and directories do not fit: the file system takes {free} more, of which {kept} have to stay; {way_out}"
         );
-        return Err(Failure::permanent(text));
+        return Err(Failure::permanent(text).classed(RefusalClass::Limit));
     }
     Ok(())
 }

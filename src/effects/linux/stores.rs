@@ -12,11 +12,13 @@ use super::each::Each;
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
 use super::paths::{ensure_directory, sync_directory};
+use crate::domain::RefusalClass;
 use crate::domain::effect::{Facts, Failure, FailureKind};
 use crate::effects::patience::Answer;
 use crate::effects::steps::StepName;
 use crate::repository::{self, Access, Directory, Purpose, Repository, WeakRepository};
 use crate::shim::record;
+use crate::sys::fs::is_full;
 use crate::types::{NodeId, StoreId};
 
 /// How long the place of a store may take to answer somebody who only wants to know.
@@ -39,7 +41,20 @@ pub(super) fn repository_failure(error: repository::Error) -> Failure {
         repository::Error::Locked { .. } => FailureKind::Transient,
         _ => FailureKind::Permanent,
     };
-    Failure { kind, reason: chain(&error) }
+    Failure::new(kind, chain(&error)).classed(class_of(&error))
+}
+
+fn class_of(error: &repository::Error) -> Option<RefusalClass> {
+    use repository::Error::{Exists, Fenced, Full, Io, Locked, Missing, NotEmpty, ReadOnly};
+    match error {
+        Full { .. } => Some(RefusalClass::Limit),
+        Io { source, .. } if is_full(source) => Some(RefusalClass::Limit),
+        Missing { .. } => Some(RefusalClass::NotFound),
+        Locked { .. } | Exists { .. } | NotEmpty { .. } | ReadOnly { .. } | Fenced { .. } => {
+            Some(RefusalClass::Conflict)
+        }
+        _ => None,
+    }
 }
 
 /// Returns an error with all its causes: they are told once, here, where they leave as words.
@@ -228,4 +243,24 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_is_a_limit_and_one_in_use_a_conflict() {
+        let full = || std::io::Error::from_raw_os_error(28);
+        let locked = repository::Error::Locked { path: "x".to_owned() };
+        for (error, class) in [
+            (repository::Error::store("write", "packs")(full()), Some(RefusalClass::Limit)),
+            (repository::Error::io("write", "the restored tree")(full()), Some(RefusalClass::Limit)),
+            (repository::Error::Missing { what: "backup x".to_owned() }, Some(RefusalClass::NotFound)),
+            (locked, Some(RefusalClass::Conflict)),
+            (repository::Error::damaged("pack x", "it is too short"), None),
+        ] {
+            assert_eq!(repository_failure(error).class, class);
+        }
+    }
 }

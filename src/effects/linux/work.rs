@@ -87,7 +87,7 @@ impl LinuxHost {
     pub(super) fn update_check(&self, container: ContainerId, context: &EffectContext) -> Result<Facts, Failure> {
         if !matches!(self.look(container), Observation::Running { .. }) {
             let reason = "the container does not run, and only the package manager inside knows what is pending";
-            return Err(Failure { kind: FailureKind::NotApplicable, reason: reason.to_owned() });
+            return Err(Failure::new(FailureKind::NotApplicable, reason));
         }
         context.report("asking the package manager", 0, None);
         let (deadline, cancelled) = (Instant::now() + UPDATE_CHECK_PATIENCE, || context.cancel.is_cancelled());

@@ -125,6 +125,7 @@ impl Query {
         let marker = found.and_then(|text| serde_json::from_str::<Marker>(&text).ok());
         if let Some(marker) = marker {
             (row.state, row.reason, row.closed_at) = (marker.ended, marker.reason, Some(marker.closed_at));
+            row.cause = row.cause.take().filter(|cause| cause.is_behind(row.reason.as_deref()));
         }
         Ok(())
     }
@@ -139,6 +140,9 @@ impl Query {
             };
             row.note = self.note_behind(row.clone())?;
             row.reason = row.reason.take().map(|reason| self.by_name(&reason));
+            if let Some(cause) = &mut row.cause {
+                cause.reason = self.by_name(&cause.reason);
+            }
         }
         Ok(())
     }

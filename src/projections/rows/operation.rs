@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::words::words;
 use crate::events::Closing;
-use crate::types::{Name, OperationId, Position, StreamName, Timestamp};
+use crate::types::{Name, OperationId, Position, RefusalClass, StreamName, Timestamp};
 
 words! {
     /// Says how an operation, or a run, stands.
@@ -47,6 +47,25 @@ impl OperationState {
     }
 }
 
+/// Is a failure with its class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// What kind of answer it is.
+    pub class: RefusalClass,
+    /// The stable code of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What was said.
+    pub reason: String,
+}
+
+impl Cause {
+    /// Says whether an operation that ended for this reason ended because of it: others may have been got over.
+    pub fn is_behind(&self, reason: Option<&str>) -> bool {
+        reason.is_some_and(|reason| reason.contains(&self.reason))
+    }
+}
+
 /// Is the operation under way on a thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenOperation {
@@ -83,6 +102,9 @@ pub struct OperationRow {
     pub state: OperationState,
     /// Why it did not end as asked, if so.
     pub reason: Option<String>,
+    /// What kind of answer that is, where it can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// The first failure of a step that was tried again.
     #[serde(default)]
     pub first_failure: Option<String>,

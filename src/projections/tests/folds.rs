@@ -153,7 +153,7 @@ fn an_operation_tells_the_first_failure_of_what_was_tried_again() {
     let (key, query) = (id.to_string(), Query::new(store.reader()));
     append(&store, &key, "start", &ContainerEvent::StartRequested { parent: None });
     for reason in ["the link is busy", "the disk is busy"] {
-        let failed = AttemptFailed { step: "run".to_owned(), reason: reason.to_owned() };
+        let failed = attempt(reason, true, None);
         let stream = StreamName::new(Category::Container, id);
         append_written(&store, stream, "start", failed.written().unwrap());
     }
@@ -162,6 +162,35 @@ fn an_operation_tells_the_first_failure_of_what_was_tried_again() {
     assert_eq!(row.state, OperationState::Running);
     let told = query.events(&EventFilter::default(), Moment::Now).unwrap();
     assert_eq!(told.iter().filter(|event| event.kind == AttemptFailed::KIND).count(), 2);
+}
+
+fn attempt(reason: &str, again: bool, class: Option<RefusalClass>) -> AttemptFailed {
+    let code = class.map(|_| "network.address-taken".to_owned());
+    AttemptFailed { step: "run".to_owned(), reason: reason.to_owned(), again, class, code }
+}
+
+#[test]
+fn an_operation_keeps_the_class_of_what_ended_it_and_of_nothing_that_was_got_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let id = create(&store, "a", "web");
+    let (key, query) = (id.to_string(), Query::new(store.reader()));
+    for (operation, said, ended, kept) in [
+        ("one", "the address is taken", "the address is taken", true),
+        ("two", "the address is taken", "the address is taken; not undone: link", true),
+        ("three", "the address is taken", "the kernel refuses", false),
+    ] {
+        append(&store, &key, operation, &ContainerEvent::StartRequested { parent: None });
+        let written = attempt(said, false, Some(RefusalClass::Conflict)).written().unwrap();
+        append_written(&store, StreamName::new(Category::Container, id), operation, written);
+        append(&store, &key, operation, &ContainerEvent::StartFailing { reason: ended.to_owned() });
+        append(&store, &key, operation, &ContainerEvent::StartFailed { reason: ended.to_owned() });
+        let row = query.operation(&OperationId::derived(operation).to_string(), Moment::Now).unwrap();
+        let cause = row.cause.map(|cause| (cause.class, cause.code));
+        let conflict = (RefusalClass::Conflict, Some("network.address-taken".to_owned()));
+        assert_eq!((row.state, cause), (OperationState::Failed, kept.then_some(conflict)), "{operation}");
+        assert_eq!(row.first_failure, None);
+    }
 }
 
 #[test]
