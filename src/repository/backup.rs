@@ -3,10 +3,10 @@
 //! A stopped or suspended container needs one pass only. Each pass walks the whole tree and compares it, name by name, with
 //! a catalogue: the live pass with that of the base, the frozen pass with that of the live pass. A file is unchanged if size,
 //! modification time, change time and inode are the same and its change time was not within 20 ms of being looked at: the
-//! kernel's clock ticks that coarsely, so a later change could bear the same time stamp. Whoever freezes must sync first and
-//! name the inodes of shared writable mappings: a store to such a page moves no time stamp.
+//! kernel's clock ticks that coarsely, so a later change could bear the same time stamp. What a program stores in a page that it
+//! has mapped moves the time stamps once, until the page is written back: so the dirty pages of a file are written back before
+//! it is read, and whatever is stored later moves them again. File systems in memory write nothing back; there it is missed.
 
-use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use super::catalogue::{BlockReference, Catalogue};
 use super::error::{Error, Result};
 use super::id_map::IdMap;
 use super::manifest::{BackupKind, CatalogueReference, Counters, Exception, Manifest, Outcome, TreeDigest};
-use super::pass::{Pass, PassResult, PassSettings};
+use super::pass::{Pass, PassResult};
 use super::pattern::Pattern;
 use super::store::Repository;
 use super::writer::Writer;
@@ -113,38 +113,31 @@ impl Session {
     /// `Cancelled`; what the store says. What the tree refuses is listed in the report.
     pub fn live_pass(&mut self, root: BorrowedFd<'_>, progress: &mut Progress<'_>) -> Result<PassReport> {
         let base = if self.options.full { None } else { self.base.clone() };
-        let report = self.pass(root, base, &HashSet::new(), progress)?;
+        let report = self.pass(root, base, progress)?;
         self.writer.flush()?;
         Ok(report)
     }
 
-    /// Walks the tree again while nobody can write, and reads what changed since the live pass and `always` (inodes).
+    /// Walks the tree again while nobody can write, and reads what changed since the live pass.
     ///
     /// Nothing is synced here, so that the frozen time stays short; `commit` does that.
     ///
     /// # Errors
     /// `Order` if there was no live pass; else as `live_pass`.
-    pub fn frozen_pass(
-        &mut self,
-        root: BorrowedFd<'_>,
-        always: &HashSet<u64>,
-        progress: &mut Progress<'_>,
-    ) -> Result<PassReport> {
+    pub fn frozen_pass(&mut self, root: BorrowedFd<'_>, progress: &mut Progress<'_>) -> Result<PassReport> {
         let live = self.last.take().ok_or(Error::Order("a frozen pass needs a live pass before it"))?;
-        self.pass(root, Some(live.entries), always, progress)
+        self.pass(root, Some(live.entries), progress)
     }
 
     fn pass(
         &mut self,
         root: BorrowedFd<'_>,
         previous: Option<Catalogue>,
-        always: &HashSet<u64>,
         progress: &mut Progress<'_>,
     ) -> Result<PassReport> {
         self.counters.entries = 0;
         self.counters.data_bytes = 0;
-        let settings = PassSettings { options: &self.options, always };
-        let mut pass = Pass::new(settings, &self.repository, &mut self.writer, &mut self.counters, previous);
+        let mut pass = Pass::new(&self.options, &self.repository, &mut self.writer, &mut self.counters, previous);
         let found = pass.run(root, progress)?;
         let PassResult { blocks, entries, exceptions } = found;
         let catalogue = put_list(&mut self.writer, &blocks, entries)?;

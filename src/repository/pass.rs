@@ -1,6 +1,5 @@
 //! One walk over a tree, side by side with an earlier catalogue of it: what is unchanged is taken over, the rest is read.
 
-use std::collections::HashSet;
 use std::io;
 use std::iter::Peekable;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,15 +21,6 @@ const RACY_MICROS: i64 = 20_000;
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
 
-/// Says how one pass goes.
-#[derive(Clone, Copy)]
-pub struct PassSettings<'a> {
-    /// How the backup is taken.
-    pub options: &'a BackupOptions,
-    /// The inodes to read whatever their time stamps say.
-    pub always: &'a HashSet<u64>,
-}
-
 /// Is what one pass made.
 pub struct PassResult {
     /// The blocks of the catalogue.
@@ -43,7 +33,7 @@ pub struct PassResult {
 
 /// Walks a tree once.
 pub struct Pass<'a> {
-    settings: PassSettings<'a>,
+    options: &'a BackupOptions,
     repository: &'a Repository,
     writer: &'a mut Writer,
     contents: ContentReader,
@@ -56,7 +46,7 @@ pub struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Begins a pass that is compared with `previous`.
     pub fn new(
-        settings: PassSettings<'a>,
+        options: &'a BackupOptions,
         repository: &'a Repository,
         writer: &'a mut Writer,
         counters: &'a mut Counters,
@@ -65,7 +55,7 @@ impl<'a> Pass<'a> {
         let contents = ContentReader::new(repository.clone());
         let previous = previous.map(|catalogue| catalogue.entries().peekable());
         let (links, exceptions) = (LinkNames::new(), Vec::new());
-        Self { settings, repository, writer, contents, counters, previous, links, exceptions }
+        Self { options, repository, writer, contents, counters, previous, links, exceptions }
     }
 
     /// Walks the tree at `root`.
@@ -76,7 +66,7 @@ impl<'a> Pass<'a> {
         let mut walk = Walk::new(root).map_err(Error::io("open", "the root of the tree"))?;
         let mut catalogue = CatalogueWriter::default();
         loop {
-            let looked_at = self.settings.options.clock.now();
+            let looked_at = self.options.clock.now();
             let Some(step) = walk.step() else { break };
             self.alive()?;
             match step {
@@ -97,7 +87,7 @@ impl<'a> Pass<'a> {
     }
 
     fn alive(&self) -> Result<()> {
-        if self.settings.options.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        if self.options.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     fn count(&mut self, entry: &Entry, progress: &mut Progress<'_>) {
@@ -117,7 +107,7 @@ impl<'a> Pass<'a> {
         looked_at: Timestamp,
         progress: &mut Progress<'_>,
     ) -> Result<Option<Entry>> {
-        let excluded = |path: &[u8]| self.settings.options.exclude.iter().any(|pattern| pattern.covers(path));
+        let excluded = |path: &[u8]| self.options.exclude.iter().any(|pattern| pattern.covers(path));
         if !found.path.is_empty() && excluded(&found.path) {
             walk.skip_children();
             return Ok(None);
@@ -174,14 +164,13 @@ impl<'a> Pass<'a> {
             && !previous.racy
             && stamps(previous.modified, previous.changed, previous.inode)
                 == stamps(metadata.modified, metadata.changed, metadata.inode)
-            && !self.settings.always.contains(&metadata.inode)
             && previous
                 .file()
                 .is_none_or(|content| content.chunks.iter().all(|chunk| self.repository.contains(&chunk.id)))
     }
 
     fn taken_over(&self, previous: Entry, found: &Found) -> Entry {
-        let ids = self.settings.options.ids;
+        let ids = self.options.ids;
         let (owner, group) = (ids.inward(found.metadata.uid), ids.inward(found.metadata.gid));
         Entry { owner, group, links: found.metadata.links, hard_link: None, ..previous }
     }
@@ -199,7 +188,7 @@ impl<'a> Pass<'a> {
                 Ok((mut entry, torn)) => {
                     entry.racy = is_racy(entry.changed, looked_at) || torn;
                     if torn && attempt < ATTEMPTS {
-                        looked_at = self.settings.options.clock.now();
+                        looked_at = self.options.clock.now();
                         continue;
                     }
                     if torn {
@@ -210,7 +199,7 @@ impl<'a> Pass<'a> {
                 }
                 Err(ReadError::Fatal(error)) => return Err(error),
                 Err(ReadError::Source(error)) if error.kind() == io::ErrorKind::Interrupted && attempt < ATTEMPTS => {
-                    looked_at = self.settings.options.clock.now();
+                    looked_at = self.options.clock.now();
                 }
                 Err(ReadError::Source(error)) => return Ok(self.refused(walk, found, &error)),
             }
@@ -233,7 +222,7 @@ impl<'a> Pass<'a> {
         known: Option<&FileContent>,
         progress: &mut Progress<'_>,
     ) -> std::result::Result<(Entry, bool), ReadError> {
-        let (mut entry, file) = walk.describe(found, self.settings.options.ids)?;
+        let (mut entry, file) = walk.describe(found, self.options.ids)?;
         let Some(file) = file else { return Ok((entry, false)) };
         if let Some(content) = known.filter(|_| entry.inode == found.metadata.inode) {
             entry.node = Node::File(content.clone());
@@ -249,7 +238,7 @@ impl<'a> Pass<'a> {
         // After the look at its time stamps and before its bytes: what a program stores in a page that it has mapped moves no
         // stamp while that page is dirty, so none is to be when it is read. Whatever is stored later makes the file another.
         let _ = write_back(file.as_fd()); // what a disk has against it is told by the syncs of the file system
-        let (counters, cancelled) = (&mut *self.counters, &self.settings.options.cancelled);
+        let (counters, cancelled) = (&mut *self.counters, &self.options.cancelled);
         let mut alive = |read: u64| {
             counters.read_bytes += read;
             progress(counters);

@@ -3,22 +3,23 @@
 //! A run lives in memory between its effects. When the daemon dies the run dies with it: the next effect finds no run and
 //! fails for good, and the next backup finds in the store what this one wrote.
 
-use std::collections::HashSet;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
-use super::mapped::shared_mappings;
 use super::reach::Reached;
 use super::stores::repository_failure;
 use super::supervisor::shim_failure;
 use crate::domain::effect::{Facts, Failure, HostEffect, SealSpecification};
 use crate::effects::steps::StepName;
-use crate::effects::{EffectContext, Observation};
+use crate::effects::{Cancel, EffectContext, Observation};
 use crate::events::{BackupMode, BackupOutcome, BackupSummary, MaintenanceResult};
-use crate::repository::{BackupOptions, Exception, IdMap, Outcome, Particulars, Repository, Session, TreeDigest};
+use crate::repository::{
+    BackupOptions, Error, Exception, IdMap, Outcome, Particulars, Repository, Session, TreeDigest,
+};
 use crate::shim::client::Client;
 use crate::types::{BackupId, ContainerId, RunId, Size, Span, StoreId, Timestamp};
 
@@ -29,16 +30,36 @@ const FREEZE_LEASE: Duration = Duration::from_secs(30);
 pub(crate) struct Run {
     repository: Repository,
     session: Session,
+    cancelled: Arc<AtomicBool>,
     reached: Reached,
     started_at: Timestamp,
     frozen_at: Timestamp,
     frozen: Span,
-    freeze: Option<(Client, u64)>,
+    freeze: Option<Freeze>,
     exceptions: Vec<Exception>,
+}
+
+/// Is the time for which a container stands still.
+struct Freeze {
+    client: Client,
+    lease: u64,
+    until: Instant,
+}
+
+impl Freeze {
+    /// Lets the container go on; returns how long it stood still, or nothing if it has gone on by itself.
+    fn end(self) -> Result<Option<Duration>, Failure> {
+        self.client.thaw(self.lease).map_err(shim_failure)
+    }
 }
 
 fn lost() -> Failure {
     Failure::permanent("the run is not known any more: the daemon was restarted while it was under way")
+}
+
+/// What was read after that was read while the container ran, which makes the pass worthless.
+fn overdue() -> Failure {
+    Failure::permanent("the freeze ended by itself before everything was read")
 }
 
 impl LinuxHost {
@@ -54,12 +75,12 @@ impl LinuxHost {
             }
             HostEffect::FrozenPass { run, container } => match step {
                 "freeze" => self.freeze(*run, *container),
-                "read" => self.read_frozen(*run, *container, context),
-                _ => self.thawed(*run, *container),
+                "read" => self.read_frozen(*run, context),
+                _ => self.thawed(*run),
             },
             HostEffect::SealBackup(seal) => self.seal(seal, context),
-            HostEffect::DiscardBackup { run, container } => {
-                self.thaw(*run, *container)?;
+            HostEffect::DiscardBackup { run, .. } => {
+                self.thaw(*run)?;
                 drop(lock(&self.runs).remove(run));
                 Ok(Facts::None)
             }
@@ -78,13 +99,13 @@ impl LinuxHost {
         let repository = self.repository(store)?;
         let reached = self.reach(container)?;
         let options = self.backup_options(mode, base.filter(|base| repository.manifest(*base).is_ok()));
-        let guard = Watchdog::begin(context, &options.cancelled);
+        let cancelled = Arc::clone(&options.cancelled);
+        let guard = Watchdog::begin(context, &cancelled);
         let mut session = Session::begin(&repository, options).map_err(repository_failure)?;
         let upper = reached.upper()?;
-        let root = std::os::fd::AsFd::as_fd(&upper);
         // Each file that is read is written back first; all at once that is quicker than one by one.
-        crate::sys::fs::sync_file_system(root).map_err(cannot("sync", "the container's disk"))?;
-        let report = session.live_pass(root, &mut |counters| {
+        sync(upper.as_fd())?;
+        let report = session.live_pass(upper.as_fd(), &mut |counters| {
             context.report("reading", counters.entries, None);
         });
         drop(guard);
@@ -93,6 +114,7 @@ impl LinuxHost {
         let kept = Run {
             repository,
             session,
+            cancelled,
             reached,
             started_at: now,
             frozen_at: now,
@@ -117,67 +139,53 @@ impl LinuxHost {
     }
 
     fn freeze(&self, run: RunId, container: ContainerId) -> Result<Facts, Failure> {
+        let is_running = matches!(self.look(container), Observation::Running { .. });
+        if is_running {
+            self.write_out(run)?;
+        }
         let mut runs = lock(&self.runs);
         let kept = runs.get_mut(&run).ok_or_else(lost)?;
         kept.frozen_at = self.options.clock.now();
-        if let Observation::Running { .. } = self.look(container) {
-            let client = self.shim(container)?;
+        if is_running {
+            let (client, until) = (self.shim(container)?, Instant::now() + FREEZE_LEASE);
             let lease = client.freeze(FREEZE_LEASE).map_err(shim_failure)?;
-            kept.freeze = Some((client, lease));
+            kept.freeze = Some(Freeze { client, lease, until });
         }
         Ok(Facts::None)
     }
 
-    fn read_frozen(&self, run: RunId, container: ContainerId, context: &EffectContext) -> Result<Facts, Failure> {
+    /// What is written out before is not waited for while the container stands still.
+    fn write_out(&self, run: RunId) -> Result<(), Failure> {
+        let upper = lock(&self.runs).get(&run).ok_or_else(lost)?.reached.upper()?;
+        sync(upper.as_fd())
+    }
+
+    fn read_frozen(&self, run: RunId, context: &EffectContext) -> Result<Facts, Failure> {
         // Taken out while it is read: a discard of this run waits for this effect to end anyway.
         let mut kept = lock(&self.runs).remove(&run).ok_or_else(lost)?;
-        let read = self.read_again(&mut kept, container, context);
+        let read = read_again(&mut kept, context);
         lock(&self.runs).insert(run, kept);
         read.map(|()| Facts::None)
     }
 
-    fn read_again(&self, kept: &mut Run, container: ContainerId, context: &EffectContext) -> Result<(), Failure> {
-        let upper = kept.reached.upper()?;
-        let root = std::os::fd::AsFd::as_fd(&upper);
-        crate::sys::fs::sync_file_system(root).map_err(cannot("sync", "the container's disk"))?;
-        let always = match &kept.freeze {
-            Some(_) => self.mapped_inodes(container, root)?,
-            None => HashSet::new(),
-        };
-        let report = kept.session.frozen_pass(root, &always, &mut |counters| {
-            context.report("reading what changed", counters.entries, None);
-        });
-        kept.exceptions = report.map_err(repository_failure)?.exceptions;
-        Ok(())
-    }
-
-    /// A store to a page of a shared writable mapping moves no time stamp before it is written back: read those again.
-    fn mapped_inodes(
-        &self,
-        container: ContainerId,
-        upper: std::os::fd::BorrowedFd<'_>,
-    ) -> Result<HashSet<u64>, Failure> {
-        let Some(cgroup) = self.cgroup(container)? else { return Ok(HashSet::new()) };
-        let unknown =
-            |error| Failure::transient(format!("cannot tell what the container writes through mappings: {error}"));
-        shared_mappings(cgroup.unified_path(), upper).map_err(unknown)
-    }
-
-    fn thawed(&self, run: RunId, container: ContainerId) -> Result<Facts, Failure> {
-        self.thaw(run, container)?;
-        let runs = lock(&self.runs);
-        Ok(Facts::FrozenPass { frozen: runs.get(&run).ok_or_else(lost)?.frozen })
-    }
-
-    /// Lets the container go on; one whose lease ran out was read while it ran, which makes the pass worthless.
-    pub(super) fn thaw(&self, run: RunId, _: ContainerId) -> Result<(), Failure> {
+    fn thawed(&self, run: RunId) -> Result<Facts, Failure> {
+        let freeze = self.take_freeze(run);
+        let held = freeze.map(|freeze| freeze.end()?.ok_or_else(overdue)).transpose()?;
         let mut runs = lock(&self.runs);
-        let Some(kept) = runs.get_mut(&run) else { return Ok(()) };
-        let Some((client, lease)) = kept.freeze.take() else { return Ok(()) };
-        let held = client.thaw(lease).map_err(shim_failure)?;
-        let held = held.ok_or_else(|| Failure::permanent("the freeze ended by itself before everything was read"))?;
-        kept.frozen = Span::from_micros(i64::try_from(held.as_micros()).unwrap_or(i64::MAX));
-        Ok(())
+        let kept = runs.get_mut(&run).ok_or_else(lost)?;
+        if let Some(held) = held {
+            kept.frozen = Span::from_micros(i64::try_from(held.as_micros()).unwrap_or(i64::MAX));
+        }
+        Ok(Facts::FrozenPass { frozen: kept.frozen })
+    }
+
+    /// Lets the container go on, if it does not by itself.
+    pub(super) fn thaw(&self, run: RunId) -> Result<(), Failure> {
+        self.take_freeze(run).map_or(Ok(()), |freeze| freeze.end().map(drop))
+    }
+
+    fn take_freeze(&self, run: RunId) -> Option<Freeze> {
+        lock(&self.runs).get_mut(&run)?.freeze.take()
     }
 
     fn seal(&self, seal: &SealSpecification, context: &EffectContext) -> Result<Facts, Failure> {
@@ -245,6 +253,28 @@ impl LinuxHost {
     }
 }
 
+/// Reads what changed since the live pass. What a program stores in a page that it has mapped is among it: what is dirty is
+/// written back before a file is read, so that the page has to be asked for anew, which moves the time stamp of its file.
+fn read_again(kept: &mut Run, context: &EffectContext) -> Result<(), Failure> {
+    let (upper, until) = (kept.reached.upper()?, kept.freeze.as_ref().map(|freeze| freeze.until));
+    sync(upper.as_fd())?;
+    let guard = Watchdog::until(&context.cancel, &kept.cancelled, until);
+    let report = kept.session.frozen_pass(upper.as_fd(), &mut |counters| {
+        context.report("reading what changed", counters.entries, None);
+    });
+    drop(guard);
+    let is_overdue = until.is_some_and(|until| until <= Instant::now());
+    kept.exceptions = match report {
+        Err(Error::Cancelled) if is_overdue => return Err(overdue()),
+        report => report.map_err(repository_failure)?.exceptions,
+    };
+    Ok(())
+}
+
+fn sync(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    crate::sys::fs::sync_file_system(root).map_err(cannot("sync", "the container's disk"))
+}
+
 fn summary(
     seal: &SealSpecification,
     manifest: &crate::repository::Manifest,
@@ -281,11 +311,16 @@ pub(super) struct Watchdog(Arc<AtomicBool>);
 
 impl Watchdog {
     pub(super) fn begin(context: &EffectContext, flag: &Arc<AtomicBool>) -> Self {
+        Self::until(&context.cancel, flag, None)
+    }
+
+    /// Does the same, and stops the engine when that time has come.
+    fn until(cancel: &Cancel, flag: &Arc<AtomicBool>, end: Option<Instant>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let (cancel, flag, ended) = (context.cancel.clone(), Arc::clone(flag), Arc::clone(&over));
+        let (cancel, flag, ended) = (cancel.clone(), Arc::clone(flag), Arc::clone(&over));
         let watching = std::thread::Builder::new().name("cancel".to_owned()).stack_size(64 << 10).spawn(move || {
             while !ended.load(std::sync::atomic::Ordering::Relaxed) {
-                if cancel.is_cancelled() {
+                if cancel.is_cancelled() || end.is_some_and(|end| end <= Instant::now()) {
                     flag.store(true, std::sync::atomic::Ordering::Relaxed);
                     return;
                 }
@@ -300,5 +335,23 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn the_engine_stops_when_the_container_goes_on_by_itself() {
+        let (cancel, flag) = (Cancel::default(), Arc::default());
+        let begun = Instant::now();
+        let _guard = Watchdog::until(&cancel, &flag, Some(begun + Duration::from_millis(100)));
+        while !flag.load(Ordering::Relaxed) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it goes on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(100), "it stops too early");
     }
 }

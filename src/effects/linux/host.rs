@@ -166,7 +166,7 @@ impl Steps for Work<'_> {
     fn undo(&self, effect: &HostEffect, step: StepName) -> Result<(), Failure> {
         match effect {
             HostEffect::EnsureRunning(run) => self.host.undo_start(run.container, step),
-            HostEffect::FrozenPass { run, container } if step == "freeze" => self.host.thaw(*run, *container),
+            HostEffect::FrozenPass { run, .. } if step == "freeze" => self.host.thaw(*run),
             _ => Ok(()), // the others leave nothing behind, or their plan has an undo of its own
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! `host` says which work goes where. `start`, `stop`, `link`, `observe`, `watch`, `hits` and `reach` speak to supervisors:
 //! `ready` keeps a few, `supervisor` orders and asks them, `specification` tells each what its container is. `stores`,
-//! `backup`, `restore` and `mapped` speak to the backup engine; `leftovers` is for instances that nobody answers for; the
-//! rest each do one kind of work.
+//! `backup` and `restore` speak to the backup engine; `leftovers` is for instances that nobody answers for; the rest each do
+//! one kind of work.
 
 mod access;
 pub mod archive;
@@ -21,7 +21,6 @@ mod inside;
 pub mod leftovers;
 mod link;
 mod listing;
-mod mapped;
 pub mod network;
 mod observe;
 mod out_of_memory;
