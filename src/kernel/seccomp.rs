@@ -11,7 +11,8 @@
 use crate::sys::pass::Pass;
 use crate::sys::seccomp::{
     CLONE, CLONE3, DENIED_ALWAYS, DENIED_BUT_TO_HOSTS, DENIED_HERE, DENIED_TO_COMMANDS, IOCTL, Instruction,
-    KEY_CONTROL, MISSING, NATIVE_ARCHITECTURE, SET_SOCKET_OPTION, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR, UNSHARE,
+    KEY_CONTROL, MISSING, NATIVE_ARCHITECTURE, OF_LAUNCHES, SET_SOCKET_OPTION, SOCKET, SOCKET_FAMILIES, SOCKET_PAIR,
+    UNSHARE,
 };
 
 const LOAD_WORD: u16 = 0x20;
@@ -190,7 +191,10 @@ pub fn filter(options: FilterOptions, pass: Pass) -> Vec<Instruction> {
         program.extend(refuse(*number, ENOSYS));
     }
     if options.command {
-        let numbers: Vec<u32> = DENIED_TO_COMMANDS.iter().map(|(_, number)| *number).collect();
+        for (_, number) in DENIED_TO_COMMANDS {
+            program.extend(refuse(*number, EPERM));
+        }
+        let numbers: Vec<u32> = OF_LAUNCHES.iter().map(|(_, number)| *number).collect();
         program.extend(only_with(pass, &numbers, EPERM));
     }
     program.extend(only_with(pass, if options.nesting { &[KEY_CONTROL] } else { &[KEY_CONTROL, CLONE3] }, ENOSYS));
@@ -313,7 +317,7 @@ mod tests {
             let pass = pass();
             let (program, [low, high]) = (filter(options, pass), pass.halves());
             let show = |shown, number, flags| run_showing(shown, &program, NATIVE_ARCHITECTURE, number, [flags, 0, 0]);
-            let commands = if options.command { DENIED_TO_COMMANDS } else { &[] };
+            let commands = if options.command { OF_LAUNCHES } else { &[] };
             let of_all = [KEY_CONTROL, CLONE3];
             for number in commands.iter().map(|(_, number)| *number).chain(of_all) {
                 assert_eq!(show([low, high], number, CLONE_NEWUSER), ALLOW, "{number}");
@@ -322,7 +326,8 @@ mod tests {
                     assert_eq!(allowed, options.nesting && number == CLONE3, "{number} {wrong:?}");
                 }
             }
-            for refused in [bpf, DENIED_ALWAYS[0].1, MISSING[0].1] {
+            let of_commands = DENIED_TO_COMMANDS.iter().filter(|_| options.command).map(|(_, number)| *number);
+            for refused in of_commands.chain([bpf, DENIED_ALWAYS[0].1, MISSING[0].1]) {
                 assert_ne!(show([low, high], refused, 0), ALLOW, "{refused}");
             }
             assert_eq!(show([low, high], IOCTL, 0), ALLOW);
@@ -374,9 +379,10 @@ mod tests {
     }
 
     #[test]
-    fn a_command_cannot_mount_though_an_init_can() {
-        let (_, mount) = DENIED_TO_COMMANDS.iter().find(|(name, _)| *name == "SYS_mount").unwrap();
-        assert_eq!(call(SYSTEM, *mount, [0, 0]), ALLOW);
-        assert_eq!(call(FilterOptions { command: true, ..SYSTEM }, *mount, [0, 0]), EPERM);
+    fn a_command_cannot_mount_or_reboot_though_an_init_can() {
+        for (name, number) in OF_LAUNCHES.iter().chain(DENIED_TO_COMMANDS) {
+            assert_eq!(call(SYSTEM, *number, [0, 0]), ALLOW, "{name}");
+            assert_eq!(call(FilterOptions { command: true, ..SYSTEM }, *number, [0, 0]), EPERM, "{name}");
+        }
     }
 }

@@ -205,7 +205,11 @@ mod numbers {
     pub const DENIED_BUT_TO_HOSTS: &[(&str, u32)] = named![SYS_bpf,];
 
     /// Calls that a single command does not need, though an init does.
-    pub const DENIED_TO_COMMANDS: &[(&str, u32)] = named![
+    pub const DENIED_TO_COMMANDS: &[(&str, u32)] =
+        named![SYS_fspick, SYS_name_to_handle_at, SYS_reboot, SYS_setdomainname, SYS_vhangup,];
+
+    /// The same, for those that its launch makes below the filter, with the pass.
+    pub const OF_LAUNCHES: &[(&str, u32)] = named![
         SYS_mount,
         SYS_umount2,
         SYS_pivot_root,
@@ -216,12 +220,7 @@ mod numbers {
         SYS_fsopen,
         SYS_fsconfig,
         SYS_fsmount,
-        SYS_fspick,
         SYS_mount_setattr,
-        SYS_name_to_handle_at,
-        SYS_reboot,
         SYS_sethostname,
-        SYS_setdomainname,
-        SYS_vhangup,
     ];
 }
