@@ -65,7 +65,7 @@ pub fn run(context: &mut Context<'_>, name: &str, wish: Wish, record: &RecordOpt
     }
     let ticket: SessionTicket = output::row(answer)?;
     let code = connect(&ticket);
-    if code.is_err() {
+    if code.as_ref().is_err_and(|error| !matches!(error, AttachError::Left)) {
         close(context, &client, name, &ticket);
     }
     code.map(|code| Exit::Command(code as u8)).or_else(|error| refused(context, name, error))
@@ -86,9 +86,10 @@ fn refused(context: &mut Context<'_>, name: &str, error: AttachError) -> Result<
         AttachError::Failed(_) if errno == Some(ERRNO_NOT_THERE) => Exit::Command(NOT_THERE),
         AttachError::Failed(_) => Exit::Command(CANNOT_RUN),
         AttachError::Refused(_) => Exit::Conflict,
-        AttachError::Unreachable(_) => Exit::Failed,
+        AttachError::Unreachable(_) | AttachError::Left => Exit::Failed,
     };
-    let told = Failure::new(exit, "session.failed", error.to_string());
+    let word = if matches!(error, AttachError::Left) { "session.left" } else { "session.failed" };
+    let told = Failure::new(exit, word, error.to_string());
     Ok(context.tell(match errno {
         Some(ERRNO_NO_PROCESS) => told.hinted(format!("berth container set {name} --pids N")),
         Some(ERRNO_TOO_LONG) => told

@@ -26,6 +26,11 @@ pub enum AttachError {
     /// The command could not be run.
     #[error(transparent)]
     Failed(Failure),
+    /// The command was told to end and did not, and nobody waits for it any more.
+    #[error(
+        "the command was told to end and has not; it is hung up on now (SIGHUP), and may go on inside all the same"
+    )]
+    Left,
 }
 
 /// Input and output of the other side.

@@ -208,6 +208,15 @@ impl Sessions {
     }
 }
 
+/// Sends a command its client's signal. What is to end is woken if it is stopped, as by timeout(1): it would not hear of it.
+fn pass_on(child: &Child, number: i32) {
+    let wakes = matches!(number, signal::TERMINATE | signal::HANGUP);
+    for number in [number].into_iter().chain(wakes.then_some(signal::CONTINUE)) {
+        // A command that has just ended needs no signal any more.
+        let _ = process::signal_pidfd(&child.pidfd, number);
+    }
+}
+
 /// Tells a command and the processes of its group that nobody is there any more. It leads a session of its own, and it is
 /// not reaped yet, so that the number can be nobody else's group; a stopped one is woken to hear it.
 fn hang_up(child: &Child) {
@@ -240,8 +249,7 @@ impl Supervisor {
             }
             (Incoming::Message(SessionRequest::Resize(size)), stage) => self.resize_session(stage, size),
             (Incoming::Message(SessionRequest::Signal { number }), Stage::Running { child, .. }) => {
-                // A command that has just ended needs no signal any more.
-                let _ = process::signal_pidfd(&child.pidfd, number);
+                pass_on(child, number);
             }
             (Incoming::Message(_), _) => self.close_session(number),
         }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth::sys::descriptor;
+use berth::sys::{descriptor, process, signal};
 use serde_json::Value;
 
 use crate::check;
@@ -18,6 +18,10 @@ pub const TESTS: &[Test] = &[
     ("a command takes as many arguments as the kernel does", arguments),
     ("a terminal whose input is a file shows it once and ends with it", file_as_terminal),
     ("a command whose client is killed is hung up on, or its session goes on", killed),
+    (
+        "a client that is told to end does so: with its command if that can hear, else when it is told again",
+        told_to_end,
+    ),
     ("a full process limit is named", process_limit),
     ("from the command's word on everything is the command's", words),
 ];
@@ -193,6 +197,43 @@ fn killed() -> Outcome {
     check!(open(sessions(&node)?) >= 1, "the session is closed while its command lives");
     node.must(&["exec", "c1", "sh", "-c", "kill $(cat /tmp/pid)"])?;
     wait_until("the end is recorded", &mut || Ok(open(sessions(&node)?) == 0))?;
+    node.finish()
+}
+
+fn told_to_end() -> Outcome {
+    need(&["start-containers"])?;
+    let node = node("exec-told-to-end")?;
+    let begin = |line: &str| -> Result<Child, Stop> {
+        let mut command = exec(&node, &["c1", "sh", "-c", line]);
+        let client = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let is_there = || Ok::<_, Stop>(node.berth(&["exec", "c1", "rm", "/tmp/there"])?.code == 0);
+        wait_until("the command runs", &mut || is_there())?;
+        Ok(client)
+    };
+    let tell = |client: &Child| process::kill(client.id() as i32, signal::TERMINATE);
+    // One that is stopped hears of it.
+    let client = begin("touch /tmp/there; kill -STOP $$")?;
+    tell(&client)?;
+    let code = end_of(client)?;
+    check!(code == 128 + signal::TERMINATE, "{code}");
+    // One that does not listen is waited for. Two that come at once are one: timeout(1) tells its command and its group.
+    let mut client = begin("trap '' TERM HUP; echo $$ >/tmp/pid; touch /tmp/there; exec sleep 4713")?;
+    tell(&client)?;
+    thread::sleep(Duration::from_millis(300));
+    tell(&client)?;
+    thread::sleep(Duration::from_millis(1200));
+    check!(client.try_wait()?.is_none(), "it does not wait for its command");
+    tell(&client)?;
+    let mut words = client.stderr.take().ok_or("no stderr")?;
+    let code = end_of(client)?;
+    let mut told = String::new();
+    words.read_to_string(&mut told)?;
+    check!(code == 1 && told.contains("told to end and has not"), "{code} {told}");
+    let open = |rows: Vec<Value>| rows.iter().filter(|row| row["closed_at"].is_null()).count();
+    check!(open(sessions(&node)?) == 1, "its session is closed");
+    node.must(&["exec", "c1", "sh", "-c", "kill -9 $(cat /tmp/pid)"])?;
+    wait_until("the end is recorded", &mut || Ok(open(sessions(&node)?) == 0))?;
+    check!(sessions(&node)?.iter().any(|row| row["code"] == 137), "{:?}", sessions(&node)?);
     node.finish()
 }
 

@@ -12,8 +12,9 @@ use crate::cli::session::{self, Wish};
 /// Run a command in a container
 ///
 /// The exit code is the command's own; 126 if it cannot be run, 127 if it is not there, 128+N if signal N ended it.
-/// It has a terminal if input and output of this command are one. When this command is killed, its command is hung up
-/// on (SIGHUP).
+/// It has a terminal if input and output of this command are one. Signals to this command are passed on; a second SIGINT or
+/// SIGTERM, a second or more after the first, ends it with code 1 though its command goes on. When this command ends so or is
+/// killed, its command is hung up on (SIGHUP).
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth exec web1 apt-get update\n  \
     berth exec web1 --user www-data --dir /srv sh -c 'ls | wc -l'\n  berth exec -T db1 -- mysqldump shop")]

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{AttachError, Session, SessionStreams};
 use crate::sys::poll::{self, Interest, ROOM};
@@ -19,13 +19,17 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 /// How often the end of the input is typed again. A program that had just changed its terminal did not see it, and a file
 /// that is at its end stays there.
 const STILL_AT_END: Duration = Duration::from_secs(1);
+/// From when on a second request for an end is one: who ends a whole group of processes tells some of them twice at once, as
+/// timeout(1) does.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Passes input, output and signals on until the command ends, and returns its exit code.
 ///
 /// Blocks the forwarded signals for the whole process: call it once, when nothing else is left to do.
 ///
 /// # Errors
-/// The container ended with the command, or its shim is gone.
+/// The container ended with the command, or its shim is gone. `Left` if the command was told to end and a second request
+/// comes before it has: it may be traced, or wait in the kernel.
 pub fn until_the_end(session: &Session, streams: SessionStreams) -> Result<i32, AttachError> {
     let forwarded = [signal::INTERRUPT, signal::TERMINATE, signal::HANGUP, signal::QUIT, signal::WINDOW_CHANGE];
     let signals = signal::receive(&forwarded)?;
@@ -131,6 +135,8 @@ struct Relay<'a> {
     /// Input, output, errors.
     ways: [Option<Way<'a>>; 3],
     is_terminal: bool,
+    /// When somebody asked for an end first.
+    asked: Option<Instant>,
 }
 
 /// What a wait found.
@@ -169,7 +175,7 @@ impl<'a> Relay<'a> {
                 [Some(Way::new(End::Process(stdin), End::Session(input))), Some(out), Some(errors)]
             }
         };
-        Ok(Self { session, signals, ways, is_terminal })
+        Ok(Self { session, signals, ways, is_terminal, asked: None })
     }
 
     fn run(mut self) -> Result<i32, AttachError> {
@@ -177,9 +183,7 @@ impl<'a> Relay<'a> {
             let at_end = self.ways[0].as_ref().is_some_and(Way::is_at_end);
             let ready = self.wait(true, at_end.then_some(STILL_AT_END))?;
             if ready.signals {
-                while let Some(number) = signal::next(self.signals)? {
-                    forward(self.session, number);
-                }
+                self.pass_signals()?;
             }
             self.go_on(&ready);
             if ready.session {
@@ -191,6 +195,19 @@ impl<'a> Relay<'a> {
                 input.end();
             }
         }
+    }
+
+    fn pass_signals(&mut self) -> Result<(), AttachError> {
+        while let Some(number) = signal::next(self.signals)? {
+            if matches!(number, signal::TERMINATE | signal::INTERRUPT) {
+                let first = *self.asked.get_or_insert_with(Instant::now);
+                if first.elapsed() >= ASKED_AGAIN {
+                    return Err(AttachError::Left);
+                }
+            }
+            forward(self.session, number);
+        }
+        Ok(())
     }
 
     fn wait(&self, with_session: bool, limit: Option<Duration>) -> io::Result<Ready> {
