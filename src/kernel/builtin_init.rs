@@ -6,36 +6,42 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use super::failure::{Failure, Step as _};
-use super::launch::{COMMAND_SIGNAL, CONTROL, SIGNALED, Word};
+use super::launch::{COMMAND_SIGNAL, CONTROL, SIGNALED, Word, words};
 use super::program;
 use super::security::{self, Profile};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, ForkOptions, Forked, WaitStatus};
 use crate::sys::{descriptor, signal, socket, tty};
 
+/// How long the command may take to begin.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Starts the command and stays as process 1 until it ends; returns only when something failed before that.
-pub(super) fn run(
-    argv: &[String],
-    environment: &[String],
-    profile: Profile,
-    socket: &OwnedFd,
-) -> Result<Infallible, Failure> {
+pub(super) fn run(argv: &[String], environment: &[String], profile: Profile) -> Result<Infallible, Failure> {
+    let (ours, theirs) = socket::pair().step("make the command's socket")?;
     let command = match process::fork(ForkOptions::default()).step("fork the command")? {
-        Forked::Child => {
-            let Err(failure) = become_command(argv, environment, profile);
-            let _ = Word::Failed(failure).send(socket, &[]);
-            process::exit_now(127)
-        }
+        Forked::Child => begin(argv, environment, profile, theirs),
         Forked::Parent(child) => child.pid,
     };
-    // The copy of the socket in the command is closed by its exec, this one here: then the start is complete.
+    drop(theirs);
     let signals = forwarded_signals();
     let arrivals = signal::receive(&signals).step("receive signals")?;
     security::drop_capabilities(profile)?;
+    words::wait_for_exec(&ours, PATIENCE, command)?;
+    // The socket of the launch goes with the others: then the start is complete.
     let arrivals = descriptor::keep_only(arrivals).step("close descriptors")?;
     supervise(command, &arrivals)
+}
+
+/// Runs the command's part; never returns. Its own socket is closed by its exec.
+fn begin(argv: &[String], environment: &[String], profile: Profile, socket: OwnedFd) -> ! {
+    let Ok(socket) = descriptor::keep_only(socket) else { process::exit_now(127) };
+    let Err(failure) = become_command(argv, environment, profile);
+    let _ = Word::Failed(failure).send(&socket, &[]);
+    process::exit_now(127)
 }
 
 fn forwarded_signals() -> Vec<i32> {
@@ -45,7 +51,6 @@ fn forwarded_signals() -> Vec<i32> {
 fn become_command(argv: &[String], environment: &[String], profile: Profile) -> Result<Infallible, Failure> {
     process::new_session().step("start a session")?;
     tty::make_controlling(std::io::stdin()).step("take the console")?;
-    descriptor::close_all_but_kept().step("close descriptors")?;
     security::drop_capabilities(profile)?;
     program::become_program(argv, environment).step(&program::step(argv))
 }

@@ -126,7 +126,7 @@ fn take_over(socket: &OwnedFd, terminal: Option<PseudoTerminal>, patience: Durat
     };
     let _ = Word::Go.send(socket, &[]); // a command that has given up by now has said why
     let left = deadline.saturating_duration_since(Instant::now());
-    words::wait_for_end(socket, left).inspect_err(|_| {
+    words::wait_for_exec(socket, left, child.pid).inspect_err(|_| {
         let _ = process::signal_pidfd(&child.pidfd, signal::KILL);
     })?;
     Ok(Entered { child, streams, listener })

@@ -310,10 +310,29 @@ pub fn set_command_line(words: &[&[u8]]) -> io::Result<()> {
 
 /// Returns where the argument strings begin and end: fields 48 and 49 of `/proc/self/stat` (proc(5)).
 fn argument_area() -> io::Result<(usize, usize)> {
-    let text = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
-    let field = |number: usize| fields.as_ref()?.get(number - 3)?.parse().ok();
-    field(48).zip(field(49)).filter(|(start, _)| *start != 0).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let [start, end] = fields_of("self", [48, 49])?;
+    if start == 0 { Err(io::ErrorKind::InvalidData.into()) } else { Ok((start, end)) }
+}
+
+/// Tells whether a process, or what is left of one that nobody has reaped, has executed a program since it was forked.
+pub fn has_executed(pid: i32) -> io::Result<bool> {
+    /// `PF_FORKNOEXEC` of linux/sched.h, in field 9.
+    const FORKED_ALONE: usize = 0x40;
+    let [flags] = fields_of(&pid.to_string(), [9])?;
+    Ok(flags & FORKED_ALONE == 0)
+}
+
+/// Returns fields of `/proc/PID/stat` behind the name, by their numbers (proc_pid_stat(5)).
+fn fields_of<const COUNT: usize>(process: &str, numbers: [usize; COUNT]) -> io::Result<[usize; COUNT]> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> =
+        text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let mut found = [0; COUNT];
+    for (place, number) in found.iter_mut().zip(numbers) {
+        let field = number.checked_sub(3).and_then(|index| fields.get(index)?.parse().ok());
+        *place = field.ok_or(io::ErrorKind::InvalidData)?;
+    }
+    Ok(found)
 }
 
 /// Returns the caller's pid.

@@ -50,6 +50,7 @@ pub struct Plan {
     pub nesting: bool,
     /// Layers above the root.
     pub layers: Vec<PathBuf>,
+    pub environment: Vec<String>,
 }
 
 impl Plan {
@@ -63,6 +64,7 @@ impl Plan {
             privileged: false,
             nesting: false,
             layers: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -129,7 +131,7 @@ impl TestContainer {
             ids: if plan.privileged { None } else { Some(next_range()) },
             lowers: plan.layers.into_iter().chain([plan.root]).collect(),
             init: plan.init,
-            environment: Vec::new(),
+            environment: plan.environment,
             nesting: plan.nesting,
             network: Network::Own,
             renew: false,

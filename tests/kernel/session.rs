@@ -3,8 +3,10 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use berth::kernel::cgroup::Cgroup;
 use berth::shim::attach::{self, SessionStreams};
 use berth::shim::protocol::{Command, Event, SessionTarget, WindowSize};
+use berth::sys::{process, signal};
 
 use crate::check;
 use crate::fixture::{PATIENCE, Plan, TestContainer, read_all};
@@ -18,6 +20,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("the console can be attached and typed on", console),
     ("commands run as users of the container", users),
     ("a command that cannot run says so", missing),
+    ("what is killed before it becomes its program is told so", killed_before_it_begins),
     ("what hangs on a command is hung up on with it when its client goes", hang_up),
     ("a hundred commands leave no process behind", many),
 ];
@@ -179,6 +182,57 @@ fn missing() -> Outcome {
     check!(refused.is_err_and(|stop| format!("{stop:?}").contains("execute no-such-program")), "it ran");
     check!(test.client().status()?.sessions == 0, "a session is counted");
     test.finish().map(drop)
+}
+
+/// A path in which a program is looked for so long that whoever looks for it can be killed.
+fn endless_path() -> String {
+    format!("PATH={}/bin", "/a:".repeat(500_000))
+}
+
+/// Waits for a process of the container beside its init that has begun no program, and kills it.
+fn kill_unbegun(cgroup: &Cgroup, init: i32) -> Outcome {
+    let begun = Instant::now();
+    loop {
+        let leads = |pid: &i32| leader_without_program(*pid).unwrap_or(false);
+        if let Some(pid) = cgroup.processes()?.into_iter().find(|pid| *pid != init && leads(pid)) {
+            return Ok(process::kill(pid, signal::KILL)?);
+        }
+        check!(begun.elapsed() < PATIENCE, "nobody looks for a program");
+    }
+}
+
+/// Tells whether it leads a session, as a command does before anything else, and has not executed anything.
+fn leader_without_program(pid: i32) -> std::io::Result<bool> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let session = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3));
+    Ok(session == Some(pid.to_string().as_str()) && !process::has_executed(pid)?)
+}
+
+fn killed_before_it_begins() -> Outcome {
+    const WORDS: &str = "its process was killed before that";
+    let test = TestContainer::start(Plan::busybox()?)?;
+    let mut order = command(&["nothing-like-it"]);
+    order.environment = vec![endless_path()];
+    test.client().open_session("slow", None, SessionTarget::Command(order))?;
+    let socket = test.spec.session_socket.clone();
+    let attached =
+        std::thread::spawn(move || attach::attach(&socket, "slow").map(drop).map_err(|error| error.to_string()));
+    let init = test.client().status()?.init.ok_or("no init")?.pid;
+    kill_unbegun(&test.cgroup()?, init)?;
+    let told = attached.join().map_err(|_| "attach panicked")?;
+    check!(told.as_ref().is_err_and(|words| words.contains(WORDS)), "{told:?}");
+    test.finish()?;
+    let mut plan = Plan::command(&["nothing-like-it"])?;
+    plan.environment = vec![endless_path()];
+    let test = TestContainer::spawn(plan)?;
+    test.client().create()?;
+    let init = test.client().status()?.init.ok_or("no init")?.pid;
+    let starting = test.another_client()?;
+    let started = std::thread::spawn(move || starting.start().map_err(|error| error.to_string()));
+    kill_unbegun(&test.cgroup()?, init)?;
+    let told = started.join().map_err(|_| "the start panicked")?;
+    check!(told.as_ref().is_err_and(|words| words.contains(WORDS)), "{told:?}");
+    Ok(())
 }
 
 fn many() -> Outcome {

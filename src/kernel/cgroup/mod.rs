@@ -271,6 +271,22 @@ impl Cgroup {
         tree::write(&self.unified, "cgroup.kill", "1")
     }
 
+    /// Lists the processes of the group and below; none if it is gone.
+    ///
+    /// # Errors
+    /// A group cannot be read.
+    pub fn processes(&self) -> io::Result<Vec<i32>> {
+        let Some(mut walk) = Walk::at(&self.unified, guard::DEPTH_MAX)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        loop {
+            let listed = walk.read("cgroup.procs")?.unwrap_or_default();
+            found.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()));
+            if walk.down()?.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
     /// Tells whether any process is in the group or below.
     pub fn is_populated(&self) -> Result<bool, Failure> {
         self.event("populated")

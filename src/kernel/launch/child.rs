@@ -82,7 +82,7 @@ fn become_init(container: &Container, kept: &[ManagedFile], socket: &OwnedFd) ->
     take_terminal(&console, matches!(container.init, Init::Own { .. }))?;
     drop(console);
     signal::restore_defaults().step("restore signals")?;
-    become_first_program(container, socket)
+    become_first_program(container)
 }
 
 /// Takes off a supervisor's limit of descriptors.
@@ -155,7 +155,7 @@ fn environment(container: &Container) -> Vec<String> {
     all
 }
 
-fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infallible, Failure> {
+fn become_first_program(container: &Container) -> Result<Infallible, Failure> {
     let environment = environment(container);
     match &container.init {
         Init::Own { argv, .. } => {
@@ -163,6 +163,6 @@ fn become_first_program(container: &Container, socket: &OwnedFd) -> Result<Infal
             security::drop_capabilities(container.profile())?;
             program::become_program(argv, &environment).step(&program::step(argv))
         }
-        Init::Builtin { argv } => builtin_init::run(argv, &environment, container.profile(), socket),
+        Init::Builtin { argv } => builtin_init::run(argv, &environment, container.profile()),
     }
 }

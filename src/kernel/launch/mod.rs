@@ -78,6 +78,8 @@ pub struct Created {
 pub struct Gate {
     socket: OwnedFd,
     listener: Option<OwnedFd>,
+    /// The process, where it becomes the program itself; the built-in init looks after its own command.
+    program: Option<i32>,
 }
 
 impl Gate {
@@ -87,7 +89,10 @@ impl Gate {
     /// Names the step in the child that failed (security profile, exec).
     pub fn open(self) -> Result<Option<OwnedFd>, Failure> {
         Word::Go.send(&self.socket, &[])?;
-        words::wait_for_end(&self.socket, PATIENCE)?;
+        match self.program {
+            Some(pid) => words::wait_for_exec(&self.socket, PATIENCE, pid)?,
+            None => words::wait_for_end(&self.socket, PATIENCE)?,
+        }
         Ok(self.listener)
     }
 }
@@ -115,7 +120,9 @@ pub fn create(container: &Container, cgroup: &Cgroup) -> Result<Created, Failure
     let Told { child, listener, .. } = words::expect_entered(&ours, PATIENCE)?;
     match bring_up(container, cgroup, &child, &ours, node) {
         Ok((terminals, prepared)) => {
-            Ok(Created { child, console, terminals, gate: Gate { socket: ours, listener }, prepared })
+            let program = matches!(container.init, Init::Own { .. }).then_some(child.pid);
+            let gate = Gate { socket: ours, listener, program };
+            Ok(Created { child, console, terminals, gate, prepared })
         }
         Err(failure) => {
             let _ = process::signal_pidfd(&child.pidfd, signal::KILL);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::failure::{Failure, Step as _};
-use crate::sys::process::Child;
+use crate::sys::process::{self, Child};
 use crate::sys::{poll, socket};
 use crate::types::ManagedFile;
 
@@ -149,12 +149,23 @@ pub fn hand_over(listener: Option<OwnedFd>, socket: &OwnedFd) -> Result<(), Fail
     listener.map_or(Ok(()), |listener| Word::Listener.send(socket, &[listener.as_fd()]))
 }
 
-/// Waits until exec has closed the other end.
+/// Waits until the other end is closed.
 pub fn wait_for_end(socket: &OwnedFd, patience: Duration) -> Result<(), Failure> {
     match receive_within(socket, patience)? {
         None => Ok(()),
         Some((Word::Failed(failure), _)) => Err(failure),
         Some((word, _)) => Err(Failure::new("launch", format!("the process said {word:?}"))),
+    }
+}
+
+/// Waits until exec has closed the other end, as the end of this process does, too.
+pub fn wait_for_exec(socket: &OwnedFd, patience: Duration, pid: i32) -> Result<(), Failure> {
+    wait_for_end(socket, patience)?;
+    match process::has_executed(pid) {
+        Ok(false) => {
+            Err(Failure::new("begin the program", "its process was killed before that, as for want of memory"))
+        }
+        _ => Ok(()), // where /proc does not tell, its end will
     }
 }
 
