@@ -1,7 +1,7 @@
 //! What a container does so that nobody else gets on: its supervisor, its daemon, its stop.
 
 use std::os::fd::AsFd as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth::shim::client::Client;
 use berth::shim::protocol::{Directory, Init};
@@ -21,6 +21,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a first process that lives in a file system of its own keeps nobody from its disk", lives_elsewhere),
     ("a connection that lingers holds no supervisor up", lingering_connection),
     ("a process that waits in the kernel keeps nobody from a pause", waiting_in_the_kernel),
+    ("a first process that its container freezes itself is ended as any other", frozen_from_inside),
 ];
 
 /// Longer than anything takes, and much shorter than what would hold it up.
@@ -116,4 +117,26 @@ fn waiting_in_the_kernel() -> Outcome {
     client.resume()?;
     check!(goes_on()?, "it does not go on");
     goes_on_and_ends(test)
+}
+
+fn frozen_from_inside() -> Outcome {
+    let group = "/sys/fs/cgroup/own";
+    let line = format!(
+        "mkdir {group}; echo 1 >{group}/cgroup.procs; echo 1 >{group}/cgroup.freeze; cat {group}/cgroup.events; echo froze; sleep 1000"
+    );
+    let test = TestContainer::start(Plan::command(&["sh", "-c", &line])?)?;
+    test.wait_console("frozen 1")?;
+    test.wait_console("froze")?;
+    let begun = Instant::now();
+    let client = Client::connect(&test.spec.control_socket, PATIENCE)?;
+    client.signal(signal::TERMINATE)?;
+    check!(client.status()?.init.is_some(), "a signal ended it");
+    // Whoever comes in is put where it is, and stands still there.
+    check!(test.shell("echo in").is_err(), "it is not frozen");
+    check!(begun.elapsed() < Duration::from_secs(8), "it held everybody up for {:?}", begun.elapsed());
+    let begun = Instant::now();
+    client.kill()?;
+    test.wait_exit()?;
+    check!(begun.elapsed() < Duration::from_secs(2), "its end took {:?}", begun.elapsed());
+    test.finish().map(drop)
 }
