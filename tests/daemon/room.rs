@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::check;
 use crate::fixture::{Answer, Node, PATIENCE, run_within};
@@ -19,6 +19,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ),
     ("with --refuse-overcommit no disk is promised that there is no room for", refuse_overcommit),
     ("what ends and what frees works without a record, and is recorded later", unrecorded),
+    ("stops without a record are all recorded, and each is told truly what became of it", recorded_meanwhile),
 ];
 
 /// What the log has no room for.
@@ -459,6 +460,63 @@ fn unrecorded() -> Outcome {
     let last = history.lines().rfind(|line| line.contains("requested")).unwrap_or_default();
     check!(last.contains("stop requested"), "{history}");
     node.must(&["audit", "verify"])?;
+    let finished = node.finish();
+    drop(mounted);
+    finished
+}
+
+/// Stops a container that hears no signal, and does something meanwhile; returns what was told.
+fn while_it_stops(node: &Node, grace: &str, meanwhile: impl FnOnce() -> Outcome) -> Result<Answer, Stop> {
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| node.berth(&["container", "stop", "deaf", "--grace", grace]));
+        std::thread::sleep(Duration::from_secs(2));
+        meanwhile()?;
+        stopping.join().map_err(|_| Stop::Failed("the stop panicked".to_owned()))?
+    })
+}
+
+fn recorded_meanwhile() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let mut node = Node::new("recorded-meanwhile")?;
+    let mounted = small_ext4(&node, "900M")?;
+    node.start()?;
+    node.template()?;
+    let create = ["container", "create", "deaf", "--template", "bb", "--disk-kind", "directory", "--start"];
+    let deaf = ["--", "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"];
+    node.must(&[&create[..], &deaf].concat())?;
+    let mut locked = |work: &dyn Fn(&Node) -> Outcome| {
+        node.stop()?;
+        lock_log(&node, "+i")?;
+        let done = node.start().and_then(|()| work(&node));
+        lock_log(&node, "-i")?;
+        done
+    };
+    // Recorded while its grace lasts: whoever waits is told when it is over, and not that it is.
+    locked(&|node| {
+        let begun = Instant::now();
+        let told = while_it_stops(node, "8s", || lock_log(node, "-i"))?;
+        check!(told.code == 0 && !told.err.contains("not recorded"), "{told:?}");
+        check!(begun.elapsed() >= Duration::from_secs(8), "told after {:?}: {told:?}", begun.elapsed());
+        check!(node.container("deaf")?["state"] == "stopped", "{told:?}");
+        node.must(&["container", "start", "deaf"]).map(drop)
+    })?;
+    // Both end it without a record, and both are recorded.
+    locked(&|node| {
+        let told = while_it_stops(node, "1m", || {
+            let killed = node.must(&["container", "stop", "deaf", "--kill"])?;
+            check!(killed.err.contains("stopped, but not recorded"), "{killed:?}");
+            Ok(())
+        })?;
+        check!(told.code == 0 && told.err.contains("stopped, but not recorded"), "{told:?}");
+        Ok(())
+    })?;
+    let begun = Instant::now();
+    while node.api().items("/v1/events?kind=StopAskedAgain&limit=10")?.is_empty() {
+        check!(begun.elapsed() < PATIENCE, "the second is not recorded");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    check!(node.api().items("/v1/events?kind=StopRequested&limit=10")?.len() == 2, "{}", node.words());
+    node.wait_for("deaf", |row| row["state"] == "stopped" && row["operation"].is_null())?;
     let finished = node.finish();
     drop(mounted);
     finished
