@@ -275,10 +275,34 @@ pub fn attached() -> Vec<(PathBuf, PathBuf)> {
 
 fn own_name(device: &Path) -> Option<PathBuf> {
     let info = open_known(device).and_then(|file| status(&file)).ok()?;
-    let name = info.file_name.split(|byte| *byte == 0).next()?;
-    (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(name)))
+    path_of(&info.file_name)
+}
+
+/// Returns the path in a name. One that fills it may be the end of a longer one and is told as relative, also where it was
+/// cut before a `/`.
+fn path_of(name: &Name) -> Option<PathBuf> {
+    let path = name.split(|byte| *byte == 0).next()?;
+    let is_full = path.len() == name.len() - 1;
+    let path = if is_full { path.strip_prefix(b"/").unwrap_or(path) } else { path };
+    (!path.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(path)))
 }
 
 fn is_backed_by(device: &Path, backing: Backing) -> bool {
     LoopDevice::open(device).and_then(|open| open.backing()).is_ok_and(|found| found == backing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_was_cut_is_never_told_as_a_whole_one() {
+        let kept = |path: &str| path_of(&name_of(Path::new(path))).unwrap();
+        let image = "/containers/d25bonb5vy25mqk6f7yga3vbxg/disk.img";
+        let short = format!("/srv/a{image}");
+        assert_eq!(kept(&short), Path::new(&short));
+        let cut = format!("/srv/long/berth-instance1{image}");
+        assert_eq!(kept(&cut), Path::new(&format!("berth-instance1{image}")), "63 bytes begin with the slash");
+        assert!(kept(&format!("/srv/longer/berth-instance1x{image}")).is_relative());
+    }
 }
