@@ -240,18 +240,20 @@ pub fn make_character_device(path: &Path, major: u32, minor: u32, owner: u32) ->
     let device = rustix::fs::makedev(major, minor);
     rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
     rustix::fs::chmod(path, Mode::from_raw_mode(0o666))?;
+    let owner = check::id(owner)?;
     Ok(rustix::fs::chown(path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
 }
 
 /// Gives a file to `owner` (user and group).
 pub fn give_to(path: &Path, owner: u32) -> io::Result<()> {
     use rustix::fs::{Gid, Uid};
+    let owner = check::id(owner)?;
     Ok(rustix::fs::chown(path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?)
 }
 
 /// Gives what is behind a descriptor to `owner`.
 pub fn give_open_to(descriptor: impl AsFd, owner: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchown(descriptor, Some(rustix::fs::Uid::from_raw(owner)), None)?)
+    Ok(rustix::fs::fchown(descriptor, Some(rustix::fs::Uid::from_raw(check::id(owner)?)), None)?)
 }
 
 /// Gives a file's group to `group` and lets it read and write (mode 0660).

@@ -123,6 +123,7 @@ impl BorrowedIds {
 
 /// Changes the effective ids alone: the real and saved ones keep others from signalling the process.
 fn set_effective_ids(user: u32, group: u32) -> io::Result<()> {
+    let (user, group) = (check::id(user)?, check::id(group)?);
     // SAFETY: plain numbers; -1 leaves an id as it is.
     check::int(unsafe { libc::setresgid(u32::MAX, group, u32::MAX) })?;
     // SAFETY: as above.
@@ -233,6 +234,7 @@ pub fn new_session() -> io::Result<()> {
 
 /// Takes on the user, group and supplementary groups for good (real, effective and saved).
 pub fn become_user(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
+    let (user, group) = (check::id(user)?, check::id(group)?);
     keeping_closed(|| {
         // SAFETY: the slice lives across the call and its length is given.
         check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;

@@ -70,7 +70,8 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
 /// Gives the program end to a user and a group, mode 0620.
 pub fn give_slave_to(slave: impl AsFd, user: u32, group: u32) -> io::Result<()> {
     use rustix::fs::{Gid, Uid};
-    rustix::fs::fchown(slave.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
+    let (user, group) = (Uid::from_raw(check::id(user)?), Gid::from_raw(check::id(group)?));
+    rustix::fs::fchown(slave.as_fd(), Some(user), Some(group))?;
     Ok(rustix::fs::fchmod(slave, Mode::from_raw_mode(0o620))?)
 }
 

@@ -173,6 +173,20 @@ fn users() -> Outcome {
     order.user = "eve".into();
     let refused = test.run_inside(order);
     check!(refused.is_err_and(|stop| format!("{stop:?}").contains("no user")), "eve was let in");
+    // What means "no change" to the kernel would leave the command root, whoever says it.
+    let line = "echo evil:x:4294967295:0::/:/bin/sh >>/etc/passwd; echo none:x:4294967295: >>/etc/group";
+    test.run_inside(command(&["sh", "-c", line]))?;
+    let highest = ["4294967295", "4294967295:1000", "1000:4294967295", "evil", "ann:none"];
+    for (user, terminal) in highest.into_iter().flat_map(|user| [(user, false), (user, true)]) {
+        let mut order = command(&["id"]);
+        order.user = user.into();
+        order.terminal = terminal.then_some(WindowSize { rows: 24, columns: 80 });
+        let refused = test.run_inside(order);
+        check!(
+            refused.as_ref().is_err_and(|stop| format!("{stop:?}").contains("beyond its range")),
+            "{user}: {refused:?}"
+        );
+    }
     test.finish().map(drop)
 }
 

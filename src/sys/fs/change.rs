@@ -11,6 +11,7 @@ use rustix::fs::{
 };
 
 use super::{BorrowedFd, FileKind, Moment, OwnedFd, proc_path};
+use crate::sys::check;
 
 /// Makes a regular file that did not exist, open for reading and writing.
 ///
@@ -105,9 +106,9 @@ pub fn rename_new(from: BorrowedFd<'_>, old: &[u8], to: BorrowedFd<'_>, new: &[u
 /// Sets owner and group of the inode behind a descriptor; a symbolic link is changed itself.
 ///
 /// # Errors
-/// What fchownat(2) says.
+/// `EINVAL` for the number that stands for no change; what fchownat(2) says.
 pub fn set_owner(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let (uid, gid) = (Uid::from_raw(check::id(uid)?), Gid::from_raw(check::id(gid)?));
     Ok(rustix::fs::chownat(file, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
 }
 
