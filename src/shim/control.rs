@@ -10,6 +10,7 @@ use super::protocol::{
 };
 use super::supervisor::{Life, PATIENCE, Supervisor};
 use super::{console::Console, record};
+use crate::kernel::cgroup::Cgroup;
 use crate::kernel::disk::{self, DISK, UPPER};
 use crate::kernel::launch;
 use crate::sys::{descriptor, process};
@@ -209,20 +210,32 @@ impl Supervisor {
         }
     }
 
+    /// Ends a lease. While the supervisor itself stood still a stop may have thawed the group without it: who held the lease
+    /// has then read what moved.
     fn thaw(&mut self, number: u64) -> Reply {
-        let Some(lease) = self.freezer.end(number) else { return Reply::Thawed { frozen_us: 0, expired: true } };
+        let stood_still = self.cgroup.as_ref().is_none_or(Cgroup::is_told_to_freeze);
+        let lease = self.freezer.end(number);
         self.settle_freeze();
-        Reply::Thawed { frozen_us: lease.held_us(Instant::now()), expired: false }
+        match lease {
+            Some(lease) if stood_still => Reply::Thawed { frozen_us: lease.held_us(Instant::now()), expired: false },
+            _ => Reply::Thawed { frozen_us: 0, expired: true },
+        }
     }
 
     /// A pause is on although one process is in the kernel: it ends what it asked for there, and is frozen when it leaves. The
     /// container's other processes would go on else, and write where a full disk loses it.
     fn pause(&mut self) -> Result<Reply, Failure> {
-        if self.freeze_kernel()?.is_none() {
-            return Ok(refuse("the container does not run"));
+        match self.freeze_kernel() {
+            Ok(Some(_)) => {
+                self.freezer.set_paused(true);
+                Ok(Reply::Done)
+            }
+            Ok(None) => Ok(refuse("the container does not run")),
+            Err(failure) => {
+                self.settle_freeze();
+                Err(failure)
+            }
         }
-        self.freezer.set_paused(true);
-        Ok(Reply::Done)
     }
 
     fn resume(&mut self) -> Reply {

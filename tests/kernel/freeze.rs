@@ -12,6 +12,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a lease thaws by itself and subscribers are told", lease),
     ("a lease ends with the connection that took it", holder),
     ("the end of a freeze does not resume a pause", pause),
+    ("a lease behind which the group was thawed is over", behind),
     ("a frozen container dies at once when it is killed", kill),
     ("a command that comes during a freeze begins when it thaws", command),
 ];
@@ -102,6 +103,18 @@ fn pause() -> Outcome {
     check!(stands_still(&test)?, "a thaw resumed the pause");
     test.client().resume()?;
     check!(goes_on(&test)?, "it did not resume");
+    test.finish().map(drop)
+}
+
+/// A stop thaws the group by itself where the supervisor does not answer.
+fn behind() -> Outcome {
+    let test = counting()?;
+    let lease = test.client().freeze(Duration::from_mins(1))?;
+    let thawed = test.cgroup()?.thaw();
+    check!(thawed.is_ok(), "{thawed:?}");
+    check!(goes_on(&test)?, "it did not go on");
+    check!(test.client().thaw(lease)?.is_none(), "what moved is said to have stood still");
+    check!(goes_on(&test)?, "it does not go on");
     test.finish().map(drop)
 }
 

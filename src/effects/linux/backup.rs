@@ -48,7 +48,7 @@ struct Freeze {
 
 impl Freeze {
     /// Lets the container go on; returns how long it stood still, or nothing if it has gone on by itself.
-    fn end(self) -> Result<Option<Duration>, Failure> {
+    fn end(&self) -> Result<Option<Duration>, Failure> {
         self.client.thaw(self.lease).map_err(shim_failure)
     }
 }
@@ -81,7 +81,9 @@ impl LinuxHost {
             HostEffect::SealBackup(seal) => self.seal(seal, context),
             HostEffect::DiscardBackup { run, .. } => {
                 self.thaw(*run)?;
-                drop(lock(&self.runs).remove(run));
+                // Out of the lock: what is dropped lets a supervisor go and waits for it.
+                let gone = lock(&self.runs).remove(run);
+                drop(gone);
                 Ok(Facts::None)
             }
             _ => Ok(Facts::None),
@@ -143,15 +145,19 @@ impl LinuxHost {
         if is_running {
             self.write_out(run)?;
         }
+        let frozen_at = self.options.clock.now();
+        let freeze = is_running.then(|| self.hold_still(container)).transpose()?;
+        // Not before: a supervisor that is slow to answer must not keep another container from going on.
         let mut runs = lock(&self.runs);
         let kept = runs.get_mut(&run).ok_or_else(lost)?;
-        kept.frozen_at = self.options.clock.now();
-        if is_running {
-            let (client, until) = (self.shim(container)?, Instant::now() + FREEZE_LEASE);
-            let lease = client.freeze(FREEZE_LEASE).map_err(shim_failure)?;
-            kept.freeze = Some(Freeze { client, lease, until });
-        }
+        (kept.frozen_at, kept.freeze) = (frozen_at, freeze);
         Ok(Facts::None)
+    }
+
+    fn hold_still(&self, container: ContainerId) -> Result<Freeze, Failure> {
+        let (client, until) = (self.shim(container)?, Instant::now() + FREEZE_LEASE);
+        let lease = client.freeze(FREEZE_LEASE).map_err(shim_failure)?;
+        Ok(Freeze { client, lease, until })
     }
 
     /// What is written out before is not waited for while the container stands still.
@@ -169,8 +175,7 @@ impl LinuxHost {
     }
 
     fn thawed(&self, run: RunId) -> Result<Facts, Failure> {
-        let freeze = self.take_freeze(run);
-        let held = freeze.map(|freeze| freeze.end()?.ok_or_else(overdue)).transpose()?;
+        let held = self.end_freeze(run)?.map(|held| held.ok_or_else(overdue)).transpose()?;
         let mut runs = lock(&self.runs);
         let kept = runs.get_mut(&run).ok_or_else(lost)?;
         if let Some(held) = held {
@@ -181,17 +186,26 @@ impl LinuxHost {
 
     /// Lets the container go on, if it does not by itself.
     pub(super) fn thaw(&self, run: RunId) -> Result<(), Failure> {
-        self.take_freeze(run).map_or(Ok(()), |freeze| freeze.end().map(drop))
+        self.end_freeze(run).map(drop)
     }
 
-    fn take_freeze(&self, run: RunId) -> Option<Freeze> {
-        lock(&self.runs).get_mut(&run)?.freeze.take()
+    /// Ends the freeze of a run, if there is one; what its supervisor does not answer is asked again.
+    fn end_freeze(&self, run: RunId) -> Result<Option<Option<Duration>>, Failure> {
+        let freeze = lock(&self.runs).get_mut(&run).and_then(|kept| kept.freeze.take());
+        let Some(freeze) = freeze else { return Ok(None) };
+        let ended = freeze.end();
+        if let (Err(_), Some(kept)) = (&ended, lock(&self.runs).get_mut(&run)) {
+            kept.freeze = Some(freeze);
+        }
+        ended.map(Some)
     }
 
     fn seal(&self, seal: &SealSpecification, context: &EffectContext) -> Result<Facts, Failure> {
-        let Some(kept) = lock(&self.runs).remove(&seal.run) else { return self.sealed_before(seal) };
+        let repository = lock(&self.runs).get(&seal.run).map(|kept| kept.repository.clone());
+        let Some(repository) = repository else { return self.sealed_before(seal) };
         context.report("sealing", 0, None);
-        let template = self.keep_template(&kept.repository, seal, context)?;
+        let template = self.keep_template(&repository, seal, context)?;
+        let kept = lock(&self.runs).remove(&seal.run).ok_or_else(lost)?;
         let configuration = serde_json::to_vec(&seal.configuration)
             .map_err(|error| Failure::permanent(format!("the configuration cannot be written: {error}")))?;
         let particulars = Particulars {
@@ -211,7 +225,10 @@ impl LinuxHost {
 
     /// A seal that is repeated after a crash finds its manifest, or the run is lost.
     fn sealed_before(&self, seal: &SealSpecification) -> Result<Facts, Failure> {
-        let manifest = self.repository(seal.store)?.manifest(seal.backup).map_err(|_| lost())?;
+        let manifest = self.repository(seal.store)?.manifest(seal.backup).map_err(|error| match error {
+            Error::Missing { .. } => lost(),
+            other => repository_failure(other),
+        })?;
         Ok(Facts::Sealed(Box::new(summary(seal, &manifest, manifest.started_at, Span::default()))))
     }
 

@@ -262,6 +262,11 @@ impl Cgroup {
         self.write_freeze("0")
     }
 
+    /// Tells whether the group is told to stand still; one that is gone has nothing that moves.
+    pub fn is_told_to_freeze(&self) -> bool {
+        tree::read(&self.unified, "cgroup.freeze").map_or(true, |text| text.trim() == "1")
+    }
+
     fn write_freeze(&self, value: &str) -> Result<(), Failure> {
         tree::write(&self.unified, "cgroup.freeze", value)
     }
