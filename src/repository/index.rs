@@ -3,7 +3,7 @@
 //! The index is a cache of the packs' footers. Whatever is wrong with it, it is thrown away and made again; nothing is
 //! ever only in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -12,7 +12,7 @@ use super::catalogue::ChunkId;
 use super::error::Result;
 use super::pack::{Blob, SealedPack};
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE pack (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL) STRICT;
     CREATE TABLE chunk (
@@ -20,7 +20,10 @@ const SCHEMA: &str = "
         inside INTEGER NOT NULL, length INTEGER NOT NULL,
         PRIMARY KEY (pack, offset, inside, id)
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;";
+    CREATE TABLE lost (
+        pack INTEGER NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (pack, offset)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 2;";
 
 /// Says where a content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,24 @@ pub struct Location {
 pub struct Index {
     database: Connection,
     packs: HashMap<u32, String>,
-    chunks: HashMap<ChunkId, Location>,
+    chunks: Places,
+    /// The pieces that somebody found damaged: nothing new is made of them.
+    lost: HashSet<(u32, u32)>,
+}
+
+/// Where each content is; few are in more than one pack.
+#[derive(Default)]
+struct Places {
+    newest: HashMap<ChunkId, Location>,
+    others: HashMap<ChunkId, Vec<Location>>,
+}
+
+impl Places {
+    fn add(&mut self, id: ChunkId, place: Location) {
+        if let Some(before) = self.newest.insert(id, place).filter(|before| *before != place) {
+            self.others.entry(id).or_default().push(before);
+        }
+    }
 }
 
 impl Index {
@@ -77,8 +97,9 @@ impl Index {
         } else if version != SCHEMA_VERSION {
             return Err(rusqlite::Error::InvalidQuery.into());
         }
-        let mut index = Self { database, packs: HashMap::new(), chunks: HashMap::new() };
+        let mut index = Self { database, packs: HashMap::new(), chunks: Places::default(), lost: HashSet::new() };
         index.read_packs()?;
+        index.read_lost()?;
         index.read_chunks()?;
         Ok(index)
     }
@@ -101,20 +122,53 @@ impl Index {
         })?;
         for row in rows {
             let (id, place) = row?;
-            self.chunks.insert(id, place);
+            self.chunks.add(id, place);
         }
         Ok(())
     }
 
-    /// Returns where a content is.
-    pub fn find(&self, id: &ChunkId) -> Option<(Location, &str)> {
-        let place = self.chunks.get(id)?;
-        Some((*place, self.packs.get(&place.pack)?))
+    fn read_lost(&mut self) -> Result<()> {
+        let mut statement = self.database.prepare("SELECT pack, offset FROM lost")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.lost = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(())
     }
 
-    /// Tells whether a content is in a pack.
+    fn is_lost(&self, place: Location) -> bool {
+        self.lost.contains(&(place.pack, place.offset))
+    }
+
+    /// Returns where a content is.
+    pub fn find(&self, id: &ChunkId) -> Option<(Location, &str)> {
+        let place = self.place_of(id)?;
+        Some((place, self.packs.get(&place.pack)?))
+    }
+
+    /// Of a content that is in several packs one counts where it is whole.
+    fn place_of(&self, id: &ChunkId) -> Option<Location> {
+        let newest = *self.chunks.newest.get(id)?;
+        if !self.is_lost(newest) {
+            return Some(newest);
+        }
+        let mut others = self.chunks.others.get(id).into_iter().flatten();
+        Some(others.find(|place| !self.is_lost(**place)).copied().unwrap_or(newest))
+    }
+
+    /// Tells whether a content is in a pack, and nobody found it damaged there.
     pub fn contains(&self, id: &ChunkId) -> bool {
-        self.chunks.contains_key(id)
+        self.place_of(id).is_some_and(|place| !self.is_lost(place))
+    }
+
+    /// Takes note of a piece that is damaged.
+    ///
+    /// # Errors
+    /// If SQLite refuses; then it is known until the store is closed.
+    pub fn lose(&mut self, pack: &str, offset: u32) -> Result<()> {
+        let number = self.packs.iter().find(|(_, known)| *known == pack).map(|(number, _)| *number);
+        if let Some(number) = number.filter(|number| self.lost.insert((*number, offset))) {
+            self.database.execute("INSERT OR IGNORE INTO lost VALUES (?1, ?2)", [number, offset])?;
+        }
+        Ok(())
     }
 
     /// Lists the names of the packs.
@@ -140,7 +194,9 @@ impl Index {
             }
         }
         transaction.commit()?;
-        self.chunks.extend(pack.blobs.iter().flat_map(|blob| places(number, blob)));
+        for (id, place) in pack.blobs.iter().flat_map(|blob| places(number, blob)) {
+            self.chunks.add(id, place);
+        }
         self.packs.insert(number, pack.name.clone());
         Ok(())
     }
@@ -155,10 +211,12 @@ impl Index {
         };
         let transaction = self.database.transaction()?;
         transaction.execute("DELETE FROM chunk WHERE pack = ?1", [number])?;
+        transaction.execute("DELETE FROM lost WHERE pack = ?1", [number])?;
         transaction.execute("DELETE FROM pack WHERE number = ?1", [number])?;
         transaction.commit()?;
         self.packs.remove(&number);
-        self.chunks.clear();
+        self.lost.retain(|(pack, _)| *pack != number);
+        self.chunks = Places::default();
         self.read_chunks() // A content that was in two packs is found in the other.
     }
 }
@@ -191,6 +249,30 @@ mod tests {
         drop(index);
         std::fs::write(&path, b"this is no database, by far not, and it is long enough to be looked at").unwrap();
         assert!(Index::open(&path).unwrap().find(&ChunkId([1; 32])).is_none());
+    }
+
+    #[test]
+    fn what_is_lost_is_not_there_until_it_comes_again_and_that_outlives_a_reopening() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("index.db");
+        let mut index = Index::open(&path).unwrap();
+        index.add(&pack("bb", 1)).unwrap();
+        index.lose("bb", 64).unwrap();
+        drop(index);
+        let mut index = Index::open(&path).unwrap();
+        assert!(!index.contains(&ChunkId([1; 32])) && index.find(&ChunkId([1; 32])).is_some());
+        index.add(&pack("aa", 1)).unwrap();
+        drop(index);
+        let mut index = Index::open(&path).unwrap();
+        assert!(index.contains(&ChunkId([1; 32])));
+        assert_eq!(index.find(&ChunkId([1; 32])).unwrap().1, "aa");
+        index.lose("aa", 64).unwrap();
+        assert!(!index.contains(&ChunkId([1; 32])), "both are lost");
+        index.forget("aa").unwrap();
+        assert!(!index.contains(&ChunkId([1; 32])));
+        index.forget("bb").unwrap();
+        index.add(&pack("bb", 1)).unwrap();
+        assert!(index.contains(&ChunkId([1; 32])), "another pack has that number now");
     }
 
     #[test]

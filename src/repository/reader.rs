@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::catalogue::{Blocks, ChunkReference};
 use super::error::{Error, Result};
+use super::index::Location;
 use super::store::Repository;
 
 /// How many inflated pieces are kept, so that the files of one bundle cost one opening.
@@ -26,13 +27,25 @@ impl Reader {
         Self { repository, recent: Mutex::new(VecDeque::new()) }
     }
 
-    /// Returns a content.
+    /// Returns a content. What is damaged in one pack may have been stored again in another.
     ///
     /// # Errors
     /// `Missing` if no pack has it, `Damaged` if it is not what was written.
     pub fn get(&self, wanted: &ChunkReference) -> Result<Vec<u8>> {
-        let (place, pack) = self.repository.find(&wanted.id)?;
-        let piece = self.piece((place.pack, place.offset), &pack)?;
+        let mut tried = None;
+        loop {
+            let (place, pack) = self.repository.find(&wanted.id)?;
+            let read = self.read_at(wanted, place, &pack);
+            let Err(Error::Damaged { .. }) = &read else { return read };
+            if tried.replace(place) == Some(place) {
+                return read; // it is whole nowhere
+            }
+            self.repository.lose(&pack, place.offset);
+        }
+    }
+
+    fn read_at(&self, wanted: &ChunkReference, place: Location, pack: &str) -> Result<Vec<u8>> {
+        let piece = self.piece((place.pack, place.offset), pack)?;
         let (start, end) = (place.inside as usize, place.inside as usize + place.length as usize);
         let content = piece.get(start..end).filter(|_| place.length == wanted.length);
         match content {

@@ -7,7 +7,7 @@ use super::catalogue::{Catalogue, ChunkId, ChunkReference};
 use super::error::{Error, Result};
 use super::manifest::{DOCUMENT_MAX, check_document};
 use super::medium::Medium;
-use super::pack::{PACK_MAX, check_structure, pack_path};
+use super::pack::{Blob, PACK_MAX, PackReader, check_structure, pack_path};
 use super::reader::Reader;
 use super::store::Repository;
 use crate::types::BackupId;
@@ -103,10 +103,10 @@ impl Repository {
         let mut report = verify_without_key(self.medium(), self.store_bytes(), going)?;
         let mut good = HashSet::new();
         for name in self.pack_names()? {
-            if report.damaged_packs.iter().any(|finding| finding.what == name) {
-                continue;
-            }
-            if let Err(error) = self.check_contents(&name, &mut good) {
+            // Also of a damaged pack: what is whole in it is no loss.
+            let checked = self.check_contents(&name, &mut good);
+            let is_known = report.damaged_packs.iter().any(|finding| finding.what == name);
+            if let Some(error) = checked.err().filter(|_| !is_known) {
                 report.damaged_packs.push(Finding { what: name, reason: error.to_string() });
             }
             keep_going(going, &report)?;
@@ -169,20 +169,31 @@ impl Repository {
         Ok(damage)
     }
 
+    /// Reads a pack to its end, also behind what is damaged in it, which is noted; says what was damaged first.
     fn check_contents(&self, name: &str, good: &mut HashSet<ChunkId>) -> Result<()> {
         let pack = self.pack(name)?;
+        let mut first = Ok(());
         for blob in pack.footer()?.0 {
-            let (_, raw) = pack.blob(blob.offset)?;
-            for member in &blob.members {
-                let content = raw.get(member.inside as usize..member.inside as usize + member.length as usize);
-                if content.is_none_or(|content| self.content_id(content) != member.id) {
-                    return Err(Error::damaged(
-                        format!("pack {name}"),
-                        format!("content {} is something else", member.id),
-                    ));
+            match self.check_piece(&pack, name, &blob, good) {
+                Err(error @ Error::Damaged { .. }) => {
+                    self.lose(name, blob.offset);
+                    first = first.and(Err(error));
                 }
-                good.insert(member.id);
+                checked => checked?,
             }
+        }
+        first
+    }
+
+    fn check_piece(&self, pack: &PackReader<'_>, name: &str, piece: &Blob, good: &mut HashSet<ChunkId>) -> Result<()> {
+        let (_, raw) = pack.blob(piece.offset)?;
+        for member in &piece.members {
+            let content = raw.get(member.inside as usize..member.inside as usize + member.length as usize);
+            if content.is_none_or(|content| self.content_id(content) != member.id) {
+                let reason = format!("content {} is something else", member.id);
+                return Err(Error::damaged(format!("pack {name}"), reason));
+            }
+            good.insert(member.id);
         }
         Ok(())
     }

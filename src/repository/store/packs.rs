@@ -58,7 +58,7 @@ impl Repository {
         Ok(names)
     }
 
-    /// Tells whether a content is in the store.
+    /// Tells whether a content is in the store, and nobody found it damaged.
     pub fn contains(&self, id: &ChunkId) -> bool {
         self.with_index(|index| index.contains(id))
     }
@@ -66,6 +66,13 @@ impl Repository {
     pub(in crate::repository) fn find(&self, id: &ChunkId) -> Result<(Location, String)> {
         let found = self.with_index(|index| index.find(id).map(|(place, pack)| (place, pack.to_owned())));
         found.ok_or_else(|| Error::Missing { what: format!("content {id}") })
+    }
+
+    /// Takes note of a piece that is damaged: what comes to the store from now on makes nothing of it, and is stored anew.
+    pub(in crate::repository) fn lose(&self, pack: &str, offset: u32) {
+        if let Err(error) = self.write_index(|index| index.lose(pack, offset)) {
+            tracing::warn!(pack, offset, %error, "damage in a backup store was not noted"); // the next reader finds it again
+        }
     }
 
     pub(in crate::repository) fn pack(&self, name: &str) -> Result<PackReader<'_>> {

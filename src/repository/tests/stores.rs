@@ -176,6 +176,56 @@ fn a_backup_is_read_to_its_end_whatever_is_damaged_before() {
     assert!(repository.verify_backup(one, &mut |_, _| true).unwrap().is_some());
 }
 
+/// Damages the first piece of the pack that has most of the contents.
+fn damage_largest_pack(bench: &Bench) {
+    let size = |path: &PathBuf| std::fs::metadata(path).unwrap().len();
+    let pack = files_below(&bench.path("store/packs")).into_iter().max_by_key(size).unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+}
+
+#[test]
+fn what_is_known_to_be_damaged_is_stored_anew_and_makes_earlier_backups_whole() {
+    for full in [false, true] {
+        let bench = Bench::new();
+        let (repository, _, one) = with_backup(&bench);
+        damage_largest_pack(&bench);
+        assert!(repository.verify_backup(one, &mut |_, _| true).unwrap().is_some());
+        drop(repository);
+        let repository = bench.open(); // what is known outlives the daemon
+        let base = BackupOptions { full, base: Some(one), ..options() };
+        let two = back_up(&repository, &bench.dir("tree"), base, "two").unwrap();
+        assert!(two.counters.new_bytes > 0, "full: {full}");
+        let whole = |repository: &Repository| {
+            for id in [two.id, one] {
+                assert_eq!(repository.verify_backup(id, &mut |_, _| true).unwrap(), None, "full: {full}");
+            }
+            assert_eq!(repository.verify(&mut |_| true).unwrap().damaged_backups, []);
+        };
+        whole(&repository);
+        drop(repository);
+        std::fs::remove_dir_all(bench.path("cache")).unwrap(); // and the cure does not hang on the index
+        std::fs::create_dir(bench.path("cache")).unwrap();
+        whole(&bench.open());
+    }
+}
+
+#[test]
+fn a_store_is_read_on_behind_what_is_damaged_in_a_pack() {
+    let bench = Bench::new();
+    let (repository, _, one) = with_backup(&bench);
+    std::fs::create_dir(bench.path("second")).unwrap();
+    std::fs::copy(bench.path("tree/middle"), bench.path("second/middle")).unwrap();
+    let two = back_up(&repository, &bench.dir("second"), options(), "two").unwrap().id;
+    damage_largest_pack(&bench);
+    let damaged = [one, two].map(|id| repository.verify_backup(id, &mut |_, _| true).unwrap().is_some());
+    assert_eq!(damaged, [true, false], "the trial damages one of two, or it shows nothing");
+    let report = repository.verify(&mut |_| true).unwrap();
+    assert_eq!(report.damaged_backups.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [one], "{report:?}");
+    assert!(!report.damaged_packs.is_empty());
+}
+
 #[test]
 fn every_flipped_bit_in_what_a_backup_needs_is_found() {
     let bench = Bench::new();
