@@ -92,7 +92,7 @@ async fn run(mut edge: Edge) -> ApiResult {
                 action: BatchAction::Backup { store, mode },
                 members: batch_members(rows.iter().map(|row| row.id))?,
                 schedule: None,
-                parallel: wish.parallel.unwrap_or(1).max(1),
+                parallel: parallel(wish.parallel)?,
                 parent: None,
             };
             let subject = Subject::new(StreamName::new(Category::Batch, id), None::<&str>);
@@ -131,6 +131,14 @@ pub(super) async fn members(edge: &Edge, references: Vec<String>, all: bool) -> 
         0 => Err(Refusal::new(RefusalClass::NotFound, "selection.empty", "there is no container").into()),
         1 if !all => Ok(Members::One(Box::new(rows.remove(0)))),
         _ => Ok(Members::Many(rows)),
+    }
+}
+
+/// Reads how many runs of a batch go on at the same time.
+pub(super) fn parallel(wished: Option<u32>) -> ApiResult<u32> {
+    match wished {
+        Some(0) => Err(ApiError::invalid("parallel.invalid", "0 at the same time would never begin; 1 is the least")),
+        wished => Ok(wished.unwrap_or(1)),
     }
 }
 

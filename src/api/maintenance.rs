@@ -3,7 +3,7 @@
 use actix_web::web;
 use serde::Deserialize;
 
-use super::backups::{Members, batch_members, members};
+use super::backups::{Members, batch_members, members, parallel};
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
 use super::problem::{ApiError, ApiResult};
@@ -68,7 +68,7 @@ async fn run(edge: Edge) -> ApiResult {
         }
         Members::Many(rows) => {
             let members = batch_members(rows.iter().map(|row| row.id))?;
-            let parallel = wish.parallel.unwrap_or(1).max(1);
+            let parallel = parallel(wish.parallel)?;
             let request = batch::Request { id, action, members, schedule: None, parallel, parent: None };
             let subject = Subject::new(StreamName::new(Category::Batch, id), None::<&str>);
             edge.perform::<Batch>(subject, batch::Command::Request(request)).await

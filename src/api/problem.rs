@@ -160,6 +160,7 @@ impl From<QueryError> for ApiError {
                 refused(RefusalClass::Conflict, &format!("{}.ambiguous", noun.replace(' ', "-")))
             }
             QueryError::Moment { .. } | QueryError::Future { .. } => refused(RefusalClass::Invalid, "moment.invalid"),
+            QueryError::TooMany { .. } => refused(RefusalClass::Invalid, "limit.invalid"),
             QueryError::Read(_) | QueryError::Row { .. } => Self::Log(message),
         }
     }

@@ -3,7 +3,7 @@
 use actix_web::web;
 use serde::Deserialize;
 
-use super::backups::{batch_members, only_store};
+use super::backups::{batch_members, only_store, parallel};
 use super::containers::read;
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
@@ -65,7 +65,11 @@ struct Count {
 
 async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query<Count>) -> ApiResult {
     let (now, doubt) = present(&look);
-    let count = wanted.count.unwrap_or(NEXT_DEFAULT).min(NEXT_MAX);
+    let count = wanted.count.unwrap_or(NEXT_DEFAULT);
+    if !(1..=NEXT_MAX).contains(&count) {
+        let message = format!("{count} times cannot be shown; 1 is the least and {NEXT_MAX} the most");
+        return Err(ApiError::invalid("count.invalid", message));
+    }
     look.list("slot", move |query, moment| {
         let row = query.schedule(&reference, moment)?;
         if row.state != ScheduleState::Enabled {
@@ -126,7 +130,7 @@ async fn definition(edge: &Edge, wish: &CreateSchedule) -> ApiResult<ScheduleDef
         catch_up: wish.catch_up.as_deref().map_or(Ok(CatchUp::Once), |text| read("catch-up.invalid", text))?,
         jitter: wish.jitter.as_deref().map_or(Ok(Span::default()), |text| read("jitter.invalid", text))?,
         window: wish.window.as_deref().map(|text| read("window.invalid", text)).transpose()?,
-        parallel: wish.parallel.unwrap_or(1).max(1),
+        parallel: parallel(wish.parallel)?,
     })
 }
 

@@ -181,6 +181,7 @@ impl From<QueryError> for Failure {
                 Self::new(Exit::Conflict, &format!("{}.ambiguous", word(noun)), message)
             }
             QueryError::Moment { .. } | QueryError::Future { .. } => Self::usage("moment.invalid", message),
+            QueryError::TooMany { .. } => Self::usage("limit.invalid", message),
             QueryError::Read(_) | QueryError::Row { .. } => Self::new(Exit::Failed, "log.unreadable", message),
         };
         match hint {

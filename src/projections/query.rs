@@ -111,6 +111,14 @@ pub enum QueryError {
         /// The last event.
         head: Position,
     },
+    /// More is wanted than one answer holds.
+    #[error("{wished} events are too many for one answer; {most} are the most: go on from one with --after")]
+    TooMany {
+        /// How many were asked for.
+        wished: usize,
+        /// The most.
+        most: usize,
+    },
     /// A stored row does not fit its type.
     #[error("the row {key} of {model} does not read: {source}")]
     Row {

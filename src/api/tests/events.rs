@@ -31,6 +31,10 @@ fn events_are_followed_and_resumed_exactly() {
         let (live, _) = tokio::join!(following, starting);
         assert_eq!(live, [(head + 1, "StartRequested".to_owned()), (head + 2, "ContainerStarted".to_owned())]);
         // Whether the host has already told that it is ready is a matter of moments: the name is asked for exactly.
+        let (status, problem) = daemon.get("/v1/events?limit=10001").await;
+        assert_eq!((status, &problem["code"]), (400, &json!("limit.invalid")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("10000 are the most"), "{problem}");
+        assert_eq!(daemon.get("/v1/events?limit=10000").await.0, 200);
         let (_, list) = daemon.get("/v1/events?kind=Container*ted&limit=2").await;
         assert_eq!(list["items"][1]["kind"], "ContainerStarted", "{list}");
         let (_, detail) = daemon.get(&format!("/v1/events/{}", head + 1)).await;

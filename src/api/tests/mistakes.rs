@@ -17,7 +17,16 @@ fn what_contradicts_itself_is_refused() {
                 400,
                 "address.no-network",
             ),
+            ("/v1/backups", json!({"all": true, "store": "vault", "parallel": 0}), 400, "parallel.invalid"),
+            ("/v1/maintenance", json!({"action": "defragment", "all": true, "parallel": 0}), 400, "parallel.invalid"),
+            (
+                "/v1/schedules",
+                json!({"name": "s", "cron": "0 3 * * *", "action": "defragment", "select": "all", "parallel": 0}),
+                400,
+                "parallel.invalid",
+            ),
         ];
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
         for (path, wish, status, code) in refused {
             let (told, problem) = daemon.post(path, wish).await;
             assert_eq!((told, &problem["code"]), (status, &json!(code)), "{problem}");

@@ -30,6 +30,13 @@ fn schedules_networks_and_maintenance() {
         let (_, row) = daemon.get("/v1/schedules/tidy").await;
         assert_eq!((&row["state"], row["next"].is_string()), (&json!("enabled"), true), "{row}");
         assert_eq!(daemon.get("/v1/schedules/tidy/next?count=3").await.1["items"].as_array().unwrap().len(), 3);
+        for (count, code) in [(0, 400), (1, 200), (1_000, 200), (1_001, 400), (5_000, 400)] {
+            let (status, answer) = daemon.get(&format!("/v1/schedules/tidy/next?count={count}")).await;
+            assert_eq!(status, code, "{count}: {answer}");
+            let items = answer["items"].as_array().map(Vec::len);
+            let told = answer["detail"].as_str().is_some_and(|why| why.contains("1 is the least and 1000 the most"));
+            assert!(items == Some(count) || told, "{count}: {answer}");
+        }
         let windowed = |window: &str| json!({"name": "late", "cron": "0 3,22 * * *", "action": "defragment", "select": "all", "window": window});
         let (status, problem) = daemon.post("/v1/schedules", windowed("12:00-13:00")).await;
         assert_eq!((status, &problem["code"]), (400, &json!("schedule.window")), "{problem}");

@@ -43,6 +43,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         .query("limit", arguments.limit.unwrap_or(EVENTS_MAX));
     read::list::<EventRow>(context, &arguments.options, target, |rows| match rows.len() {
         0 => "No events.".to_owned(),
+        EVENT_PAGE_MAX if arguments.limit.is_none() => {
+            format!("The last {EVENT_PAGE_MAX}; there may be more before them.")
+        }
         _ => String::new(),
     })
 }

@@ -58,8 +58,15 @@ impl Query {
     /// Lists events, newest last.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// More are wanted than an answer holds; the log cannot be read.
     pub fn events(&self, filter: &EventFilter, moment: Moment) -> Result<Vec<EventRow>, QueryError> {
+        match filter.limit.unwrap_or(EVENT_PAGE) {
+            wished if wished > EVENT_PAGE_MAX => Err(QueryError::TooMany { wished, most: EVENT_PAGE_MAX }),
+            limit => self.page(filter, moment, Some(limit)),
+        }
+    }
+
+    fn page(&self, filter: &EventFilter, moment: Moment, limit: Option<usize>) -> Result<Vec<EventRow>, QueryError> {
         let mut conditions = self.conditions(filter, moment)?;
         let indexed = filter.stream.is_some() || filter.container.is_some();
         let order = match (indexed, filter.after.is_some()) {
@@ -68,7 +75,7 @@ impl Query {
             (false, true) => "position",
             (false, false) => "position DESC",
         };
-        let limit = filter.limit.unwrap_or(EVENT_PAGE).min(EVENT_PAGE_MAX);
+        let limit = limit.map_or(-1, |limit| limit as i64);
         conditions.sql.push("1".to_owned());
         let sql = format!(
             "SELECT position FROM events WHERE {} ORDER BY {order} LIMIT {limit}",
@@ -138,13 +145,12 @@ impl Query {
         Ok(conditions)
     }
 
-    /// Returns the events about a container, oldest first.
+    /// Returns the events about a container, oldest first, all of them.
     ///
     /// # Errors
     /// The log cannot be read.
     pub fn history(&self, container: ContainerId, moment: Moment) -> Result<Vec<EventRow>, QueryError> {
-        let filter = EventFilter { container: Some(container), limit: Some(EVENT_PAGE_MAX), ..EventFilter::default() };
-        self.events(&filter, moment)
+        self.page(&EventFilter { container: Some(container), ..EventFilter::default() }, moment, None)
     }
 
     /// Tells an event in words.
