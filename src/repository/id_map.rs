@@ -4,7 +4,7 @@
 //! of a file capability of version 3 (capabilities(7)). An id outside the container's range is kept as the host's id, and
 //! marked, so that it survives a round trip to any other range.
 
-use super::catalogue::Attribute;
+use super::catalogue::{Attribute, Entry};
 
 /// Is an owner as a backup keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +56,20 @@ impl IdMap {
             Id::Inside(id) if id < self.count => self.base.checked_add(id),
             Id::Inside(_) => None,
         }
+    }
+
+    /// Returns an id of an entry, as owner, group or in an attribute, that the range is too small for; nothing if it has none.
+    pub fn beyond(self, entry: &Entry) -> Option<u32> {
+        let in_attributes = entry.attributes.iter().flat_map(|attribute| {
+            let places = id_places(&attribute.name, &attribute.value).into_iter();
+            places
+                .filter(|place| !attribute.outside.contains(&(*place as u32)))
+                .map(|place| read_id(&attribute.value, place))
+        });
+        let owners = [entry.owner, entry.group].into_iter().map(|id| match id {
+            Id::Inside(id) | Id::Outside(id) => id,
+        });
+        owners.chain(in_attributes).find(|id| *id >= self.count)
     }
 
     /// Returns what a backup keeps for an attribute of the host.

@@ -182,7 +182,9 @@ impl<R: Read> Reader<R> {
         let kind = self.kind(header, extra, &name)?;
         let owner = |key: &[u8], field: io::Result<u64>| {
             let number = extra.get(key).map_or_else(|| field.ok(), pax::number);
-            number.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| invalid("a member has an impossible owner"))
+            // The last number means to chown(2) that nothing is to change.
+            let id = number.and_then(|id| u32::try_from(id).ok()).filter(|id| *id != u32::MAX);
+            id.ok_or_else(|| invalid("a member has an impossible owner"))
         };
         let seconds = || header.mtime().map(|seconds| Moment { seconds: seconds as i64, nanos: 0 });
         let modified = extra.get(b"mtime").map_or_else(|| seconds().ok(), pax::moment);

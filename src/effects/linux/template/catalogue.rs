@@ -10,13 +10,16 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use crate::domain::RefusalClass;
 use crate::domain::effect::Failure;
+use crate::domain::node::ID_COUNT;
 use crate::effects::linux::failure::{cancelled, cannot};
 use crate::repository::catalogue::{
     ChunkId, ChunkReference, Digest, Entry, FileContent, Node, encode_block, hash_file, order,
 };
 use crate::repository::{IdMap, LinkNames, Step, Walk};
 use crate::sys::fs::{AsFd, display_path};
+use crate::sys::process::effective_user;
 use crate::types::Size;
 
 use super::Watch;
@@ -56,15 +59,46 @@ impl Differences {
     }
 }
 
+/// Is what belongs to ids that no container has: inside it would be nobody's, and nobody could change it there.
+#[derive(Default)]
+struct Beyond {
+    count: u64,
+    first: Option<(Vec<u8>, u32)>,
+}
+
+impl Beyond {
+    fn look_at(&mut self, entry: &Entry) {
+        if let Some(id) = IdMap::new(0, ID_COUNT).beyond(entry) {
+            self.count += 1;
+            self.first.get_or_insert_with(|| (entry.path.clone(), id));
+        }
+    }
+
+    fn refuse(self) -> Result<(), Failure> {
+        let Some((path, id)) = self.first else { return Ok(()) };
+        let entries =
+            if self.count == 1 { "1 entry belongs".to_owned() } else { format!("{} entries belong", self.count) };
+        Err(Failure::permanent(format!(
+            "{entries} to an id that no container has (0 to {} are there), as owner, group or in an access list: the first is \
+             /{}, of {id}; give it to another before, or leave it out",
+            ID_COUNT - 1,
+            display_path(&path)
+        ))
+        .classed(RefusalClass::Invalid))
+    }
+}
+
 /// Reads the whole tree, writes its catalogue to `path` and returns what it adds up to.
 pub(super) fn seal(root: BorrowedFd<'_>, path: &Path, watch: &Watch<'_>) -> Result<Sealed, Failure> {
     let file = File::create(path).map_err(cannot("write", path.display()))?;
     let mut out = BufWriter::new(file);
     let mut digest = Digest::new();
     let (mut size, mut entries) = (0, 0);
+    let mut beyond = Beyond::default();
     visit(root, watch, &mut |entry, content| {
         digest.push(&entry, content);
         entries += 1;
+        beyond.look_at(&entry);
         if let (Node::File(file), None) = (&entry.node, &entry.hard_link) {
             size += file.size;
         }
@@ -72,6 +106,10 @@ pub(super) fn seal(root: BorrowedFd<'_>, path: &Path, watch: &Watch<'_>) -> Resu
         out.write_all(&(bytes.len() as u64).to_be_bytes())?;
         out.write_all(&bytes)
     })?;
+    // Without root everything belongs to the daemon's user, whoever that is.
+    if effective_user() == 0 {
+        beyond.refuse()?;
+    }
     let file = out.into_inner().map_err(|error| cannot("write", path.display())(error.into_error()))?;
     file.sync_all().map_err(cannot("write", path.display()))?;
     let digest = blake3::Hash::from_bytes(digest.finish()).to_hex().to_string();

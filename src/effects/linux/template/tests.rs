@@ -37,7 +37,7 @@ fn build(source: &Path) {
     sparse.set_len(64 << 20).unwrap();
     let root = open_root(source).unwrap();
     let place = |name: &[u8]| open_beneath(root.as_fd(), name, Access::Place).unwrap();
-    set_owner(place(b"sparse").as_fd(), 70_000, 70_001).unwrap();
+    set_owner(place(b"sparse").as_fd(), 60_000, 60_001).unwrap();
     xattr::set(place(b"linked").as_fd(), b"user.colour", b"blue\n\xff").unwrap();
     make_node(root.as_fd(), b"null", FileKind::CharDevice, 0o666, (1, 3)).unwrap();
     make_node(root.as_fd(), b"pipe", FileKind::Fifo, 0o600, (0, 0)).unwrap();
@@ -83,10 +83,46 @@ fn a_directory_becomes_a_template_with_the_same_digest() {
     assert_eq!(summary.digest, digest_of(&fixture.paths.template_root(fixture.id)));
     assert_eq!((summary.init, summary.system.as_deref()), (Some(crate::events::InitKind::Systemd), Some("Test OS")));
     let sparse = fs::metadata(fixture.paths.template_root(fixture.id).join("sparse")).unwrap();
-    assert!(sparse.blocks() < 128 && sparse.uid() == 70_000, "the hole stays a hole, the owner the owner");
+    assert!(sparse.blocks() < 128 && sparse.uid() == 60_000, "the hole stays a hole, the owner the owner");
     assert_eq!(fixture.ensure().unwrap(), summary, "repeated, it is the same");
     let verdict = verify_template(&fixture.paths, fixture.id, &summary.digest, &Watch::NONE).unwrap();
     assert_eq!(verdict, Verdict::Intact);
+}
+
+#[test]
+fn what_belongs_to_an_id_that_no_container_has_is_refused_with_the_first_of_it() {
+    let Some(fixture) = fixture() else { return };
+    let root = open_root(&fixture.place.path().join("source")).unwrap();
+    let place = |name: &[u8]| open_beneath(root.as_fd(), name, Access::Place).unwrap();
+    let refused = || {
+        let refused = fixture.ensure().unwrap_err();
+        assert!(!fixture.paths.template_root(fixture.id).exists());
+        assert_eq!(refused.class, Some(crate::domain::RefusalClass::Invalid));
+        refused.reason
+    };
+    fixture.ensure().unwrap();
+    ensure_template_gone(&fixture.paths, fixture.id).unwrap();
+    set_owner(place(b"sparse").as_fd(), 65_536, 0).unwrap();
+    assert!(
+        refused().starts_with("1 entry belongs to an id that no container has (0 to 65535 are there)"),
+        "{}",
+        refused()
+    );
+    assert!(refused().contains("the first is /sparse, of 65536"), "{}", refused());
+    set_owner(place(b"null").as_fd(), 0, 200_000).unwrap();
+    assert!(refused().starts_with("2 entries belong") && refused().contains("/null, of 200000"), "{}", refused());
+    set_owner(place(b"sparse").as_fd(), 65_535, 65_535).unwrap();
+    set_owner(place(b"null").as_fd(), 0, 0).unwrap();
+    fixture.ensure().unwrap();
+    ensure_template_gone(&fixture.paths, fixture.id).unwrap();
+    let entry = |tag: u16, id: u32| [&tag.to_le_bytes()[..], &7_u16.to_le_bytes(), &id.to_le_bytes()].concat();
+    let none = u32::MAX;
+    let parts =
+        [(0x01, none), (0x02, 300_000), (0x04, none), (0x10, none), (0x20, none)].map(|(tag, id)| entry(tag, id));
+    let list = [2_u32.to_le_bytes().to_vec(), parts.concat()].concat();
+    if xattr::set(place(b"linked").as_fd(), b"system.posix_acl_access", &list).is_ok() {
+        assert!(refused().contains("in an access list") && refused().contains(", of 300000"), "{}", refused());
+    }
 }
 
 #[test]
