@@ -22,7 +22,7 @@ use crate::domain::{Failure, Refusal, RefusalClass};
 use crate::events::{BackupMode, BatchAction, BatchMember, HoldKind, MaintenanceAction, Reading, Selection};
 use crate::projections::query::{BackupFilter, Moment};
 use crate::projections::rows::{BackupRow, ContainerRow};
-use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName};
+use crate::types::{BackupId, Category, ContainerId, OperationId, RunId, StoreId, StreamName, readings};
 
 /// How many pieces of a file wait for a slow reader.
 const PIECES_HELD: usize = 16;
@@ -230,7 +230,8 @@ async fn why_no_file(look: &Look, row: &BackupRow, path: &str) -> Option<ApiErro
     let (store, backup, below) = (row.store, row.id, path.to_owned());
     let found = reach(&look.ports, move |access| access.backup_files(store, backup, &below)).await.ok()?;
     let path = format!("/{}", path.trim_matches('/'));
-    let entry = found.iter().find(|entry| entry.path.as_bytes() == path.as_bytes());
+    let meant = readings(&path);
+    let entry = meant.iter().find_map(|path| found.iter().find(|entry| entry.path.as_bytes() == path.as_slice()));
     let refusal = match entry {
         None => {
             let message = format!("there is nothing at {path:?} in backup {}", backup.short());

@@ -1,5 +1,9 @@
 //! Restores: into a new container, in place, or some paths into a directory; then confirmed or rolled back.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use actix_web::web;
 
 use super::containers::{can_start, reach, read};
@@ -16,7 +20,7 @@ use crate::events::{Configuration, HoldKind, RestoreTarget};
 use crate::projections::query::{Moment, Query, QueryError};
 use crate::projections::rows::BackupRow;
 use crate::sys::process::{effective_group, effective_user};
-use crate::types::{Category, ContainerId, Fingerprint, Name, RunId, StreamName};
+use crate::types::{Category, ContainerId, Fingerprint, Name, RunId, StreamName, readings};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -104,7 +108,8 @@ async fn check_place(edge: &Edge, into: &str, paths: &[String]) -> ApiResult<()>
         let message = format!("{into} does not answer; is its disk or its server reachable?");
         Refusal::new(RefusalClass::Unsupported, "path.silent", message)
     })?;
-    let places = paths.iter().map(|path| root.join(path.trim_start_matches('/')));
+    let meant = paths.iter().flat_map(|path| readings(path.trim_start_matches('/')));
+    let places = meant.map(|path| root.join(below_root(&path)));
     for place in [root.clone()].into_iter().chain(places) {
         let (code, whose) = match taken(edge, &place).await? {
             None => continue,
@@ -120,6 +125,12 @@ async fn check_place(edge: &Edge, into: &str, paths: &[String]) -> ApiResult<()>
         return Err(refusal.hinted("berth backup restore BACKUP --path PATH --into /srv/restored").into());
     }
     Ok(())
+}
+
+/// A path whose escapes make a slash of its first bytes is no path from the root of the host on.
+fn below_root(path: &[u8]) -> &Path {
+    let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+    Path::new(OsStr::from_bytes(&path[start..]))
 }
 
 /// Says to whom files outside belong: to the caller, if this daemon can give anything away.

@@ -4,12 +4,14 @@
 //! understood, so what they say of the form of output is looked for by hand.
 
 use std::num::{IntErrorKind, ParseIntError};
+use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
 use super::failure::Failure;
-use crate::types::suggest;
+use crate::types::{BytePath, suggest};
 
 /// How many words that may have been meant are told.
 const SUGGESTIONS_MAX: usize = 3;
@@ -167,6 +169,15 @@ fn first_line(error: &Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+/// Reads a path inside a container or a backup: bytes that are no UTF-8 become the escapes that they are shown with.
+pub fn inside_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|path| {
+        path.into_string().unwrap_or_else(|path| {
+            BytePath::try_from(PathBuf::from(path)).map_or_else(|_| String::new(), |path| path.to_string())
+        })
+    })
 }
 
 #[cfg(test)]

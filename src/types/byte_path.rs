@@ -71,6 +71,56 @@ impl BytePath {
     }
 }
 
+/// Returns what a text that names a path may mean, the likelier first: the path that shows like that, with its escapes, or
+/// the one that has exactly these bytes. So whatever is shown can be named, and a name with a backslash in it as it is, too.
+pub fn readings(text: &str) -> Vec<Vec<u8>> {
+    let literal = text.as_bytes().to_vec();
+    match unescaped(text) {
+        Some(shown) if shown != literal && !shown.contains(&0) => vec![shown, literal],
+        _ => vec![literal],
+    }
+}
+
+/// Turns an escaped form back; nothing if it is none.
+fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, behind)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let kind = behind.chars().next()?;
+        let tail = &behind[kind.len_utf8()..];
+        rest = match kind {
+            '\\' | 'n' | 't' | 'r' => {
+                bytes.push(match kind {
+                    'n' => b'\n',
+                    't' => b'\t',
+                    'r' => b'\r',
+                    _ => b'\\',
+                });
+                tail
+            }
+            'x' => {
+                bytes.push(u8::from_str_radix(tail.get(..2).filter(|digits| is_hexadecimal(digits))?, 16).ok()?);
+                &tail[2..]
+            }
+            'u' => {
+                let (digits, tail) = tail.strip_prefix('{')?.split_once('}')?;
+                let character = u32::from_str_radix(Some(digits).filter(|digits| is_hexadecimal(digits))?, 16).ok()?;
+                bytes.extend_from_slice(char::from_u32(character)?.encode_utf8(&mut [0; 4]).as_bytes());
+                tail
+            }
+            _ => return None,
+        };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+/// A number may have a sign for the standard library, and none here.
+fn is_hexadecimal(digits: &str) -> bool {
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 fn hex_digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).unwrap_or('?')
 }
@@ -188,7 +238,36 @@ mod tests {
         assert!(serde_json::from_str::<BytePath>(r#"{"text":"x","base64":"***"}"#).is_err());
     }
 
+    #[test]
+    fn it_should_take_what_it_shows_and_names_with_a_backslash_as_they_are() {
+        for (text, meant) in [
+            ("/caf\\xe9", vec![&b"/caf\xe9"[..], b"/caf\\xe9"]),
+            ("/system-serial\\x2dgetty.slice", vec![b"/system-serial-getty.slice", b"/system-serial\\x2dgetty.slice"]),
+            ("/a\\\\xe9", vec![b"/a\\xe9", b"/a\\\\xe9"]),
+            ("/d\\oe", vec![b"/d\\oe"]),
+            ("/cut\\x+9\\", vec![b"/cut\\x+9\\"]),
+            ("/nul\\x00", vec![b"/nul\\x00"]),
+            ("/\u{e4}", vec!["/\u{e4}".as_bytes()]),
+        ] {
+            assert_eq!(readings(text), meant, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_shown_names_that_path_first(
+            bytes in proptest::collection::vec(
+                prop_oneof![Just(b'\\'), Just(b'x'), Just(b'u'), Just(b'{'), Just(0xe9), Just(b'\n'), 1_u8..=255], 1..40,
+            )
+        ) {
+            prop_assert_eq!(&readings(&path(&bytes).to_string())[0], &bytes);
+        }
+
+        #[test]
+        fn a_text_may_always_be_meant_as_it_is(text in "[\\\\xu{}0-9a-f/\u{e4}]{0,20}") {
+            prop_assert!(readings(&text).contains(&text.into_bytes()));
+        }
+
         #[test]
         fn a_path_survives_json(bytes in proptest::collection::vec(1_u8..=255, 1..40)) {
             let json = serde_json::to_string(&path(&bytes)).unwrap();

@@ -25,7 +25,7 @@ mod time;
 mod usage;
 
 pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
-pub use byte_path::{BytePath, InvalidBytePath};
+pub use byte_path::{BytePath, InvalidBytePath, readings};
 pub use cpus::{Cpus, InvalidCpus};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use hits::{Hits, MemoryBound};

@@ -1,10 +1,11 @@
 //! Restores that meet something in their way: no room, somebody else's wish, files that are there.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::check;
-use crate::fixture::Node;
+use crate::fixture::{Node, PATIENCE, run_within};
 use crate::full::small_ext4;
 use crate::harness::{Outcome, Stop, Test, need};
 
@@ -14,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("a restore in place is settled before the next, and leaves stopped what was paused", in_place),
     ("what could not be written into a directory is told, and nothing written is a failure", partly),
     ("a path that is restored is a name and no pattern, and one that the backup does not have is told", named),
+    ("a name that is no UTF-8 is shown, read and restored by what is shown", bytes),
     ("a restore says nothing of what it did not read", unread),
     ("files from a backup are written over nothing that is Berth's own", own_places),
 ];
@@ -132,9 +134,46 @@ fn own_places() -> Outcome {
     refused(&link, "/srv", "restore.inside-store")?;
     let name = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
     refused(&node.place, &format!("/{name}/log.db"), "restore.inside-state")?;
+    let escaped = format!(r"/\x{:02x}{}/log.db", name.as_bytes()[0], &name[1..]);
+    refused(&node.place, &escaped, "restore.inside-state")?;
     let out = node.place.join("out").to_string_lossy().into_owned();
     node.must(&["backup", "restore", "c1@latest", "--path", "/srv", "--into", &out])?;
     node.must(&["audit", "verify"])?;
+    node.finish()
+}
+
+fn bytes() -> Outcome {
+    let make = r"mkdir /srv && cd /srv && echo latin >$(printf 'caf\351') && echo slash >'a\x2db' && echo hyphen >a-c && ln -s x lnk";
+    let node = with_backup("bytes", "32M", make)?;
+    let listed = node.must(&["backup", "files", "c1@latest", "/srv", "-o", "name"])?;
+    let names: Vec<&str> = listed.out.lines().collect();
+    check!(names == ["/srv", "/srv/a-c", r"/srv/a\\x2db", r"/srv/caf\xe9", "/srv/lnk"], "{listed:?}");
+    check!(node.must(&["backup", "files", "c1@latest", "/srv"])?.out.contains(r"/srv/caf\xe9"), "it is not shown");
+    // As it is shown, as its bytes, and a name with a backslash as it is.
+    for (path, content) in [
+        (r"/srv/caf\xe9", "latin\n"),
+        (r"/srv/a\\x2db", "slash\n"),
+        (r"/srv/a\x2db", "slash\n"),
+        (r"/srv/a\x2dc", "hyphen\n"),
+    ] {
+        check!(node.must(&["backup", "cat", "c1@latest", path])?.out == content, "{path}");
+        check!(node.must(&["backup", "files", "c1@latest", path])?.out.lines().count() > 1, "{path}");
+    }
+    let raw = std::ffi::OsStr::from_bytes(b"/srv/caf\xe9");
+    let mut command = node.beside(&["backup", "cat", "c1@latest"]);
+    let answer = run_within(command.arg(raw), PATIENCE)?;
+    check!(answer.code == 0 && answer.out == "latin\n", "{answer:?}");
+    let json = node.must(&["backup", "files", "c1@latest", r"/srv/caf\xe9", "-o", "json"])?.json()?;
+    check!(json["items"][0]["path"]["text"] == r"/srv/caf\xe9", "{json:#}");
+    let into = node.place.join("out");
+    let to = into.to_string_lossy().into_owned();
+    node.must(&["backup", "restore", "c1@latest", "--path", r"/srv/caf\xe9", "--into", &to])?;
+    let file = |name: &[u8]| into.join("srv").join(std::ffi::OsStr::from_bytes(name));
+    check!(fs::read_to_string(file(b"caf\xe9"))? == "latin\n", "it was not restored");
+    check!(!file(b"a-c").exists(), "others came along");
+    node.must(&["backup", "restore", "c1@latest", "--into", &to])?;
+    check!(fs::read_to_string(file(b"a-c"))? == "hyphen\n", "without a path it is everything");
+    node.refused(&["backup", "cat", "c1@latest", r"/srv/none\xe9"], 5, "backup.no-such-path")?;
     node.finish()
 }
 

@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::read;
+use crate::cli::usage::inside_path;
 
 /// Print a file of a backup
 ///
@@ -19,8 +20,8 @@ pub struct Arguments {
     /// The backup: id, NAME@latest, or NAME@2 for two back
     #[arg(value_name = "BACKUP", add = complete::backups())]
     backup: String,
-    /// The file
-    #[arg(value_name = "PATH")]
+    /// The file, as it is or as files shows it (\xe9 for a byte that is no UTF-8)
+    #[arg(value_name = "PATH", value_parser = inside_path())]
     path: String,
 }
 

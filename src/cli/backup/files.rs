@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::read::{self, ReadOptions};
+use crate::cli::usage::inside_path;
 
 /// List the files of a backup
 #[derive(Debug, Args)]
@@ -19,8 +20,8 @@ pub struct Arguments {
     /// The backup: id, NAME@latest, or NAME@2 for two back
     #[arg(value_name = "BACKUP", add = complete::backups())]
     backup: String,
-    /// Only those below this path
-    #[arg(value_name = "PATH", default_value = "/")]
+    /// Only those below this path, as it is or as it is shown (\xe9 for a byte that is no UTF-8)
+    #[arg(value_name = "PATH", value_parser = inside_path(), default_value = "/")]
     path: String,
     #[command(flatten)]
     options: ReadOptions,

@@ -13,6 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::template::create::absolute;
+use crate::cli::usage::inside_path;
 use crate::projections::rows::RestoreRow;
 
 /// Restore a backup
@@ -30,8 +31,8 @@ pub struct Arguments {
     backup: String,
     #[command(flatten)]
     to: Destination,
-    /// Only this path; may be given several times
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["to", "in_place"])]
+    /// Only this path, as it is or as files shows it; may be given several times
+    #[arg(long, value_name = "PATH", value_parser = inside_path(), conflicts_with_all = ["to", "in_place"])]
     path: Vec<String>,
     /// Keep the numeric owners and access lists from inside; else the files are yours
     #[arg(long, conflicts_with_all = ["to", "in_place"])]

@@ -18,12 +18,13 @@ mod width;
 mod yaml;
 
 use clap::ValueEnum;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::screen::Screen;
-use crate::types::{Timestamp, is_unsafe_for_terminal};
+use crate::types::{BytePath, Timestamp, is_unsafe_for_terminal};
 pub use look::Look;
 pub use table::{Cell, Column, Tone};
 pub use width::display_width;
@@ -228,7 +229,8 @@ fn raw(screen: &mut Screen, text: &str) -> Result<(), Failure> {
 
 /// Returns the one word to call a row by: what the next command takes.
 pub fn name_of(item: &Value) -> String {
-    if item.get("container_name").is_some() || item.get("target").is_some() {
+    let is_about = item.get("container_name").is_some() || item.get("target").is_some();
+    if is_about && item.get("id").is_some() {
         return word(item, &["id", "name"]);
     }
     let item = item.get("node").filter(|node| node.is_object()).unwrap_or(item);
@@ -236,12 +238,18 @@ pub fn name_of(item: &Value) -> String {
 }
 
 fn word(item: &Value, keys: &[&str]) -> String {
-    let found = keys.iter().find_map(|key| item.get(key).filter(|value| !value.is_null()));
-    match found {
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+    let mut found = keys.iter().filter_map(|key| Some((*key, item.get(key).filter(|value| !value.is_null())?)));
+    match found.next() {
+        Some(("path", value)) => path_of(value).unwrap_or_else(|| value.to_string()),
+        Some((_, Value::String(text))) => text.clone(),
+        Some((_, other)) => other.to_string(),
         None => String::new(),
     }
+}
+
+/// A path is written as it is shown, on one line: so it can be named again whatever its bytes are.
+fn path_of(value: &Value) -> Option<String> {
+    BytePath::deserialize(value).ok().map(|path| path.to_string())
 }
 
 #[cfg(test)]

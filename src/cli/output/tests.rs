@@ -54,3 +54,12 @@ fn the_other_forms_have_a_line_for_each_row() {
     assert_eq!(shown(Format::Csv, None), "name,age,new\nrex\u{202e},7,true\n");
     assert_eq!(shown(Format::Name, None), "rex\\u{202e}\n");
 }
+
+#[test]
+fn a_path_is_named_as_it_is_shown_whatever_stands_beside_it() {
+    let name = |path: Value| name_of(&json!({"path": path, "kind": "symlink", "target": "/x"}));
+    assert_eq!(name(json!("/etc/caf\u{e9}")), "/etc/caf\u{e9}");
+    assert_eq!(name(json!("/a\nb\\x2d")), "/a\\nb\\\\x2d");
+    assert_eq!(name(json!({"text": "/caf\\xe9", "base64": "L2NhZuk="})), "/caf\\xe9");
+    assert_eq!(name_of(&json!({"id": "o", "target": "container/x", "path": "/p"})), "o");
+}

@@ -21,7 +21,7 @@ use crate::repository::catalogue::{Entry, Node};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
 use crate::sys::fs::durable;
-use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage};
+use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage, readings};
 
 impl Access for LinuxHost {
     fn open_session(
@@ -101,14 +101,23 @@ impl Access for LinuxHost {
 
     fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
         let view = self.view(store, backup)?;
-        view.files(vec![Pattern::literal(below.as_bytes())])
-            .map(|entry| file_of(&entry.map_err(repository_failure)?))
-            .collect()
+        for path in readings(below) {
+            let found = view.files(vec![Pattern::literal(&path)]);
+            let found: Vec<_> = found.map(|entry| file_of(&entry.map_err(repository_failure)?)).collect::<Result<_, _>>()?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(vec![])
     }
 
     fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {
-        let path = path.trim_start_matches('/').as_bytes();
-        self.view(store, backup)?.cat(path, out).map_err(repository_failure)
+        let view = self.view(store, backup)?;
+        let paths = readings(path);
+        let (last, others) = paths.split_last().map_or((path.as_bytes(), &[][..]), |(last, others)| (last.as_slice(), others));
+        let is_there = |path: &&[u8]| view.find(below_root(path)).is_ok();
+        let path = others.iter().map(Vec::as_slice).find(is_there).unwrap_or(last);
+        view.cat(below_root(path), out).map_err(repository_failure)
     }
 
     fn keep_command(&self, line: &CommandLine) -> Result<(), Failure> {
@@ -156,6 +165,10 @@ fn unwritten_by_anybody() -> u64 {
         matches!(name, "Dirty" | "Writeback").then_some(kib << 10)
     };
     text.lines().filter_map(of).sum()
+}
+
+fn below_root(path: &[u8]) -> &[u8] {
+    path.iter().position(|byte| *byte != b'/').map_or(b"", |start| &path[start..])
 }
 
 fn draw() -> Result<[u8; 16], Failure> {

@@ -20,7 +20,7 @@ use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
 use crate::repository::{IdMap, Outward, Pattern, RestoreOptions, RestoreReport, View, strip};
 use crate::sys::fs::{self as sysfs, Access, FileKind};
-use crate::types::{BackupId, ContainerId, RunId, Size, StoreId};
+use crate::types::{BackupId, ContainerId, RunId, Size, StoreId, readings};
 
 /// How many of the entries that could not be restored are named.
 const NAMED_MAX: usize = 3;
@@ -102,10 +102,13 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let view = self.view(store, backup)?;
-        let patterns: Vec<Pattern> = paths.iter().map(|path| Pattern::literal(path.as_bytes())).collect();
-        let is_absent = |(_, pattern): &(&String, &Pattern)| view.files(vec![(*pattern).clone()]).next().is_none();
-        let absent: Vec<&str> = paths.iter().zip(&patterns).filter(is_absent).map(|(path, _)| path.as_str()).collect();
-        if absent.len() == paths.len() {
+        let is_there = |pattern: &Pattern| view.files(vec![pattern.clone()]).next().is_some();
+        let meant = |path: &String| readings(path).iter().map(|path| Pattern::literal(path)).find(is_there);
+        let found: Vec<Option<Pattern>> = paths.iter().map(meant).collect();
+        let is_absent = |(_, found): &(&String, &Option<Pattern>)| found.is_none();
+        let absent: Vec<&str> = paths.iter().zip(&found).filter(is_absent).map(|(path, _)| path.as_str()).collect();
+        let patterns: Vec<Pattern> = found.iter().flatten().cloned().collect();
+        if patterns.is_empty() && !paths.is_empty() {
             return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
         }
         self.files_fit(Path::new(into), &view, patterns.clone())?;
