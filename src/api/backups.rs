@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::containers::reach;
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
+use super::pieces;
 use super::problem::{ApiError, ApiResult};
 use super::reading;
 use super::resources::RunBackup;
-use super::sse;
 use crate::domain::backup_job::{self, BackupJob};
 use crate::domain::batch::{self, Batch};
 use crate::domain::maintenance::{self, Maintenance};
@@ -189,7 +189,13 @@ struct At {
 }
 
 /// Streams one file. The first piece is waited for, so that a failure before it is a proper problem.
-async fn content(look: Look, edge: Edge, reference: web::Path<String>, wanted: web::Query<At>) -> ApiResult {
+async fn content(
+    look: Look,
+    edge: Edge,
+    request: HttpRequest,
+    reference: web::Path<String>,
+    wanted: web::Query<At>,
+) -> ApiResult {
     let row = look.ask(move |query, moment| query.backup(&reference, moment)).await?;
     let path = wanted.into_inner().path;
     reading::tell(edge, row.container, Reading::Content { backup: row.id }, Some(&path)).await?;
@@ -205,24 +211,35 @@ async fn content(look: Look, edge: Edge, reference: web::Path<String>, wanted: w
         }
     }));
     let first = match receiver.recv().await {
-        Some(Err(failure)) => return Err(why_no_file(&look, &row, &path).await.unwrap_or_else(|| failure.into())),
+        Some(Err(failure)) => {
+            let why = why_no_file(&look, &row, &path).await;
+            return Err(why.unwrap_or_else(|| unread(failure, row.id)));
+        }
         Some(Ok(piece)) => piece,
         None => Bytes::new(),
     };
     let (pieces, rest) = mpsc::channel(PIECES_HELD);
     actix_web::rt::spawn(async move {
         let mut next = Some(Ok(first));
-        while let Some(Ok(piece)) = next {
-            if pieces.send(Ok(piece)).await.is_err() {
+        while let Some(piece) = next {
+            let piece = piece.map_err(|failure| unread(failure, backup));
+            if pieces.send(piece).await.is_err() {
                 return;
             }
             next = receiver.recv().await;
         }
-        if let Some(Err(failure)) = next {
-            let _ = pieces.send(Err(ApiError::from(failure))).await; // breaks the body off: it must not look whole
-        }
     });
-    Ok(HttpResponse::Ok().content_type("application/octet-stream").streaming(sse::passing(rest)))
+    Ok(pieces::answer(&request, "application/octet-stream", rest))
+}
+
+/// Says why a file is not read, and what tells how much of the backup is like that.
+fn unread(failure: Failure, backup: BackupId) -> ApiError {
+    match ApiError::from(failure) {
+        ApiError::Refused(refusal) if refusal.class == RefusalClass::Damaged => {
+            refusal.hinted(format!("berth backup verify {}", backup.short())).into()
+        }
+        error => error,
+    }
 }
 
 /// Looks why a file cannot be read: it is not there, or it is none.

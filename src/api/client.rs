@@ -6,6 +6,7 @@
 
 mod instance;
 mod path;
+mod pieces;
 mod sse;
 
 use std::path::{Path, PathBuf};
@@ -21,8 +22,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
+use super::pieces::FRAMED;
+use pieces::Pieces;
+
 pub use super::node::node_status;
-use crate::types::OperationId;
+use crate::types::{OperationId, RefusalClass};
 pub use instance::{INSTANCE_FILE, Instance, RUN_OF_ROOT, STATE_OF_ROOT, default_state, signpost, state_to_ask};
 pub use path::{Target, percent_encode};
 pub use sse::{ServerEvent, SseParser};
@@ -81,6 +85,9 @@ pub struct Problem {
     /// The next command to type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What kind of answer it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<RefusalClass>,
 }
 
 /// Says how a change is asked for.
@@ -145,7 +152,11 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn bytes(&self, target: &Target) -> Result<ByteStream, ClientError> {
-        Ok(ByteStream { body: self.send(Method::GET, target, &[], None).await?.into_body() })
+        let accept = [("accept", format!("{FRAMED}, */*;q=0.1"))];
+        let response = self.send(Method::GET, target, &accept, None).await?;
+        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        let pieces = kind.is_some_and(|kind| kind.starts_with(FRAMED)).then(Pieces::default);
+        Ok(ByteStream { body: response.into_body(), pieces })
     }
 
     /// Opens a stream of events; `last_id` is where an earlier one ended.
@@ -156,7 +167,7 @@ impl Client {
         let mut headers = vec![("accept", "text/event-stream".to_owned())];
         headers.extend(last_id.map(|id| ("last-event-id", id.to_owned())));
         let body = self.send(Method::GET, target, &headers, None).await?.into_body();
-        Ok(EventStream { bytes: ByteStream { body }, parser: SseParser::default() })
+        Ok(EventStream { bytes: ByteStream { body, pieces: None }, parser: SseParser::default() })
     }
 
     async fn send(
@@ -214,14 +225,29 @@ impl ChangeHeaders {
 #[derive(Debug)]
 pub struct ByteStream {
     body: Incoming,
+    /// Where it comes in frames, of which the last says how it ended.
+    pieces: Option<Pieces>,
 }
 
 impl ByteStream {
     /// Waits for the next piece; nothing at the end.
     ///
     /// # Errors
-    /// The connection broke.
+    /// The connection broke, or the daemon could not go on.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            if let Some(piece) = self.pieces.as_mut().and_then(Pieces::next_piece) {
+                return Ok(Some(Bytes::from(piece)));
+            }
+            match (self.received().await?, &mut self.pieces) {
+                (Some(bytes), Some(pieces)) => pieces.push(&bytes),
+                (None, Some(pieces)) => return pieces.end().map(|()| None),
+                (received, None) => return Ok(received),
+            }
+        }
+    }
+
+    async fn received(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             if let Ok(data) = frame.map_err(broken)?.into_data() {
                 return Ok(Some(data));
@@ -257,7 +283,7 @@ impl EventStream {
 }
 
 async fn collect(response: Response<Incoming>) -> Result<Vec<u8>, ClientError> {
-    let mut stream = ByteStream { body: response.into_body() };
+    let mut stream = ByteStream { body: response.into_body(), pieces: None };
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await? {
         if bytes.len() + piece.len() > ANSWER_MAX {

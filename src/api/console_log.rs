@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use super::edge::Edge;
 use super::look::{Look, block};
+use super::pieces::{self, Piece};
 use super::problem::{ApiError, ApiResult};
-use super::{reading, sse};
+use super::reading;
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::Reading as What;
 
@@ -40,6 +41,7 @@ pub(super) struct Wanted {
 pub(super) async fn stream(
     look: Look,
     edge: Edge,
+    request: HttpRequest,
     reference: web::Path<String>,
     wanted: web::Query<Wanted>,
 ) -> ApiResult {
@@ -56,10 +58,10 @@ pub(super) async fn stream(
     let follow = wanted.follow && path == live;
     let tail = wanted.tail;
     let reading = block(move || Reading::begin(path, tail)).await?;
-    let reading = reading.map_err(|error| ApiError::Internal(format!("the console log cannot be read: {error}")))?;
+    let reading = reading.map_err(|error| unreadable(&error))?;
     let (sender, receiver) = mpsc::channel(PIECES_HELD);
     actix_web::rt::spawn(feed(reading, sender, follow, look.ports.shutdown.clone()));
-    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").streaming(sse::reading(receiver)))
+    Ok(pieces::answer(&request, "text/plain; charset=utf-8", receiver))
 }
 
 fn chosen(logs: &[PathBuf], boot: i64) -> Option<&PathBuf> {
@@ -79,7 +81,7 @@ fn not_kept(name: &str, kept: usize, boot: i64) -> Refusal {
     Refusal::new(RefusalClass::NotFound, "log.not-kept", message).hinted("berth container history NAME")
 }
 
-async fn feed(mut reading: Reading, sender: mpsc::Sender<Bytes>, follow: bool, mut shutdown: watch::Receiver<bool>) {
+async fn feed(mut reading: Reading, sender: mpsc::Sender<Piece>, follow: bool, mut shutdown: watch::Receiver<bool>) {
     loop {
         let read = block(move || {
             let piece = reading.next_piece();
@@ -89,7 +91,7 @@ async fn feed(mut reading: Reading, sender: mpsc::Sender<Bytes>, follow: bool, m
         reading = back;
         match piece {
             Ok(piece) if !piece.is_empty() => {
-                if sender.send(piece).await.is_err() {
+                if sender.send(Ok(piece)).await.is_err() {
                     return;
                 }
             }
@@ -98,9 +100,14 @@ async fn feed(mut reading: Reading, sender: mpsc::Sender<Bytes>, follow: bool, m
                 () = sender.closed() => return,
                 _ = shutdown.wait_for(|ending| *ending) => return,
             },
-            Ok(_) | Err(_) => return,
+            Ok(_) => return,
+            Err(error) => return drop(sender.send(Err(unreadable(&error))).await),
         }
     }
+}
+
+fn unreadable(error: &io::Error) -> ApiError {
+    ApiError::Internal(format!("the console log cannot be read: {error}"))
 }
 
 /// Stands where something was printed that nobody can read any more.

@@ -18,6 +18,7 @@ mod networks;
 mod node;
 mod operations;
 mod peer;
+pub mod pieces;
 mod places;
 mod ports;
 mod problem;

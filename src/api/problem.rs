@@ -68,7 +68,8 @@ impl ApiError {
         }
     }
 
-    fn problem(&self) -> Problem {
+    /// Returns it as it leaves.
+    pub(super) fn problem(&self) -> Problem {
         let status = self.status_code();
         let (code, hint, class) = match self {
             Self::Refused(refusal) => (refusal.code.clone(), refusal.hint.clone(), Some(refusal.class)),
@@ -98,6 +99,7 @@ impl ResponseError for ApiError {
                 RefusalClass::Limit => StatusCode::INSUFFICIENT_STORAGE,
                 RefusalClass::NotAllowed => StatusCode::FORBIDDEN,
                 RefusalClass::Unsupported => StatusCode::NOT_IMPLEMENTED,
+                RefusalClass::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy(_) => StatusCode::CONFLICT,
             Self::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -171,7 +173,9 @@ impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         match failure.kind {
             FailureKind::Permanent => {
-                Self::Refused(Refusal::new(RefusalClass::Conflict, "access.failed", failure.reason))
+                let class = failure.class.unwrap_or(RefusalClass::Conflict);
+                let code = if class == RefusalClass::Damaged { "backup.damaged" } else { "access.failed" };
+                Self::Refused(Refusal::new(class, code, failure.reason))
             }
             _ => Self::Busy(failure.reason),
         }

@@ -61,10 +61,3 @@ pub fn reading(receiver: mpsc::Receiver<Bytes>) -> impl stream::Stream<Item = Re
 pub fn last_event(request: &HttpRequest) -> Option<u64> {
     request.headers().get("last-event-id")?.to_str().ok()?.parse().ok()
 }
-
-/// Returns what comes out of a channel, an error included, as the body of a response.
-pub fn passing(
-    receiver: mpsc::Receiver<Result<Bytes, ApiError>>,
-) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
-    stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|piece| (piece, receiver)) })
-}

@@ -66,6 +66,7 @@ impl Exit {
             RefusalClass::Conflict => Self::Conflict,
             RefusalClass::Limit => Self::Limit,
             RefusalClass::Unsupported => Self::Failed,
+            RefusalClass::Damaged => Self::Partly,
         }
     }
 

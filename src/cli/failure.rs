@@ -121,7 +121,7 @@ impl From<ClientError> for Failure {
 }
 
 fn refused(problem: Problem) -> Failure {
-    let exit = match problem.status {
+    let by_status = match problem.status {
         400 | 405 | 422 => Exit::Usage,
         401 | 403 => Exit::NotAllowed,
         404 | 410 => Exit::NotFound,
@@ -129,6 +129,7 @@ fn refused(problem: Problem) -> Failure {
         507 | 413 | 429 => Exit::Limit,
         _ => Exit::Failed,
     };
+    let exit = problem.class.map_or(by_status, Exit::of_class);
     let failure = Failure::new(exit, &problem.code, problem.detail);
     match problem.hint {
         Some(hint) => failure.hinted(hint),
@@ -157,6 +158,7 @@ mod tests {
             code: "container.not-found".into(),
             detail: "no container named \"wbe1\"".into(),
             hint: Some("did you mean web1?".into()),
+            class: None,
         };
         let failure = Failure::from(ClientError::Problem(Box::new(problem)));
         assert_eq!(failure.exit(), Exit::NotFound);

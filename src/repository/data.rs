@@ -57,6 +57,9 @@ pub(super) fn write_content(
     Ok(content.data_length())
 }
 
+/// What a file whose content is damaged is called; who asked for it knows its name.
+pub const FILE: &str = "the file";
+
 /// Writes the whole content of a file to `out`, holes as the zeros they read as.
 ///
 /// # Errors
@@ -71,7 +74,7 @@ pub fn cat(reader: &Reader, content: &FileContent, out: &mut dyn io::Write) -> R
     match written {
         Ok(_) => write_zeros(out, content.size - at).map_err(Error::io("write", "the output")),
         Err(Trouble::Fatal(error)) => Err(error),
-        Err(Trouble::Entry(reason)) => Err(Error::damaged("the file", reason)),
+        Err(Trouble::Entry(reason)) => Err(Error::damaged(FILE, reason)),
     }
 }
 

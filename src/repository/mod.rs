@@ -39,7 +39,7 @@ mod writer;
 
 pub use backup::{BackupOptions, Particulars, PassReport, Progress, Session};
 pub use bare::strip;
-pub use data::cat;
+pub use data::{FILE, cat};
 pub use error::{Error, Result};
 pub use footprint::{Footprint, Measure};
 pub use id_map::{Id, IdMap};

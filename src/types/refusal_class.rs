@@ -18,4 +18,6 @@ pub enum RefusalClass {
     NotAllowed,
     /// This host cannot.
     Unsupported,
+    /// What was kept is not what it was.
+    Damaged,
 }

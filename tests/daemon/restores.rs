@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::check;
 use crate::fixture::{Node, PATIENCE, run_within};
@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("what could not be written into a directory is told, and nothing written is a failure", partly),
     ("a path that is restored is a name and no pattern, and one that the backup does not have is told", named),
     ("a name that is no UTF-8 is shown, read and restored by what is shown", bytes),
+    ("a damaged file is told where it ends, and the next backup has it whole again", broken),
     ("a restore says nothing of what it did not read", unread),
     ("files from a backup are written over nothing that is Berth's own", own_places),
 ];
@@ -175,6 +176,37 @@ fn bytes() -> Outcome {
     check!(fs::read_to_string(file(b"a-c"))? == "hyphen\n", "without a path it is everything");
     node.refused(&["backup", "cat", "c1@latest", r"/srv/none\xe9"], 5, "backup.no-such-path")?;
     node.finish()
+}
+
+fn broken() -> Outcome {
+    let node = with_backup("broken", "64M", "head -c 6000000 /dev/urandom | base64 >/big && sync")?;
+    let whole = node.must(&["backup", "cat", "c1@latest", "/big"])?;
+    let pack = largest(&node.place.join("store/packs"))?;
+    let mut bytes = fs::read(&pack)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes)?;
+    let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let answer = node.refused(&["backup", "cat", "c1@latest", "/big"], 3, "backup.damaged")?;
+    check!(answer.err.contains("/big in backup") && answer.err.contains(&name), "{answer:?}");
+    check!(!answer.out.is_empty() && whole.out.starts_with(&answer.out), "what came first is not what it was");
+    check!(node.berth(&["backup", "verify", "c1@latest"])?.code == 3, "it is whole");
+    let row = node.must(&["backup", "run", "c1"])?;
+    node.must(&["backup", "verify", "c1@latest"])?;
+    check!(node.must(&["backup", "cat", "c1@latest", "/big"])?.out == whole.out, "{row:?}");
+    node.must(&["backup", "verify", "c1@1"])?; // what was stored anew is what it lacked
+    node.finish()
+}
+
+fn largest(folder: &Path) -> Result<PathBuf, Stop> {
+    let mut found: Vec<(u64, PathBuf)> = vec![];
+    for directory in fs::read_dir(folder)? {
+        for file in fs::read_dir(directory?.path())? {
+            let file = file?;
+            found.push((file.metadata()?.len(), file.path()));
+        }
+    }
+    found.into_iter().max().map(|(_, path)| path).ok_or_else(|| Stop::Failed("the store has no pack".to_owned()))
 }
 
 /// It takes the template's files from this machine: what the store has of them is neither read nor proved.

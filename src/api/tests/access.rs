@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::api::resources::{BackupFile, SessionRequest, SessionTicket};
-use crate::domain::Failure;
+use crate::domain::{Failure, RefusalClass};
 use crate::effects::access::Access;
 use crate::effects::command_line::CommandLine;
 use crate::types::{BackupId, ContainerId, Fingerprint, SessionId, StoreId, Usage};
@@ -68,7 +68,11 @@ impl Access for Simulated {
         if path == "/absent" {
             return Err(Failure::permanent("there is no /absent in the backup"));
         }
-        for _ in 0..1_000 {
+        for number in 0..1_000 {
+            if path == "/cut" && number == 300 {
+                let words = "/cut in backup aaaa cannot be read: pack bbbb is damaged";
+                return Err(Failure::permanent(words).classed(RefusalClass::Damaged));
+            }
             out.write_all(&[b'x'; 1_000]).map_err(|error| Failure::permanent(error.to_string()))?;
         }
         Ok(())

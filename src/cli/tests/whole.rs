@@ -43,6 +43,23 @@ fn populate(state: &Path) {
 }
 
 #[test]
+fn what_breaks_in_the_middle_of_a_file_is_told_behind_what_came() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            well(&state, "store create vault /srv/vault");
+            well(&state, "backup run web1");
+            assert_eq!(well(&state, "backup cat web1@latest /etc/motd").len(), 1_000_000);
+            let said = badly(&state, "backup cat web1@latest /cut", 3);
+            assert_eq!(said.out.len(), 264_000, "whole pieces of it come");
+            let told = "error: /cut in backup aaaa cannot be read: pack bbbb is damaged  [backup.damaged]";
+            assert!(said.err.starts_with(told) && said.err.contains("berth backup verify"), "{}", said.err);
+        })
+        .await;
+    });
+}
+
+#[test]
 fn the_undo_that_is_told_takes_back_what_was_done() {
     run(async |daemon| {
         beside(daemon, |state| {

@@ -13,11 +13,12 @@ use super::host::LinuxHost;
 use super::listing::entries;
 use super::stores::repository_failure;
 use super::supervisor::shim_failure;
+use crate::domain::RefusalClass;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
 use crate::effects::command_line::CommandLine;
-use crate::repository::Pattern;
 use crate::repository::catalogue::{Entry, Node};
+use crate::repository::{self, FILE, Pattern};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
 use crate::shim::record;
 use crate::sys::fs::durable;
@@ -103,7 +104,9 @@ impl Access for LinuxHost {
         let view = self.view(store, backup)?;
         for path in readings(below) {
             let found = view.files(vec![Pattern::literal(&path)]);
-            let found: Vec<_> = found.map(|entry| file_of(&entry.map_err(repository_failure)?)).collect::<Result<_, _>>()?;
+            let found: Vec<_> = found
+                .map(|entry| file_of(&entry.map_err(|error| unread(error, backup, below))?))
+                .collect::<Result<_, _>>()?;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -111,13 +114,14 @@ impl Access for LinuxHost {
         Ok(vec![])
     }
 
-    fn backup_file(&self, store: StoreId, backup: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    fn backup_file(&self, store: StoreId, backup: BackupId, wanted: &str, out: &mut dyn Write) -> Result<(), Failure> {
         let view = self.view(store, backup)?;
-        let paths = readings(path);
-        let (last, others) = paths.split_last().map_or((path.as_bytes(), &[][..]), |(last, others)| (last.as_slice(), others));
+        let paths = readings(wanted);
+        let (last, others) =
+            paths.split_last().map_or((wanted.as_bytes(), &[][..]), |(last, others)| (last.as_slice(), others));
         let is_there = |path: &&[u8]| view.find(below_root(path)).is_ok();
         let path = others.iter().map(Vec::as_slice).find(is_there).unwrap_or(last);
-        view.cat(below_root(path), out).map_err(repository_failure)
+        view.cat(below_root(path), out).map_err(|error| unread(error, backup, wanted))
     }
 
     fn keep_command(&self, line: &CommandLine) -> Result<(), Failure> {
@@ -165,6 +169,17 @@ fn unwritten_by_anybody() -> u64 {
         matches!(name, "Dirty" | "Writeback").then_some(kib << 10)
     };
     text.lines().filter_map(of).sum()
+}
+
+/// Says what of a backup is damaged; the rest of what a store has to say is not about its files.
+fn unread(error: repository::Error, backup: BackupId, path: &str) -> Failure {
+    let damage = match &error {
+        repository::Error::Damaged { what, reason } if what == FILE => reason.clone(),
+        repository::Error::Damaged { .. } => error.to_string(),
+        _ => return repository_failure(error),
+    };
+    let words = format!("{path} in backup {} cannot be read: {damage}", backup.short());
+    Failure::permanent(words).classed(RefusalClass::Damaged)
 }
 
 fn below_root(path: &[u8]) -> &[u8] {
