@@ -6,6 +6,7 @@
 //! clock, an actor or what a schedule does.
 
 mod inside;
+mod judge;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -13,9 +14,7 @@ mod tests;
 use std::fmt;
 
 use crate::events::ScheduleDefinition;
-use crate::types::{
-    CATCH_UP_ALL_MAX, CLOCK_SLACK, CatchUp, ClockWatch, MissReason, ScheduleId, SkipReason, Span, Timestamp, Trust,
-};
+use crate::types::{CLOCK_SLACK, ClockWatch, MissReason, ScheduleId, SkipReason, Span, Timestamp, Trust};
 
 pub use plan::{Plan, Planned};
 
@@ -240,128 +239,10 @@ fn beginning(plan: &Plan, now: Timestamp) -> Timestamp {
 fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
     let verdicts = match (plan.reopened(now), plan.doubt) {
         (Some(after), _) => vec![Verdict::Reopen { after }],
-        (None, Some(since)) => in_doubt(plan, now, since),
-        (None, None) if plan.has_room => judged(plan, now, plan.slots(plan.handled())),
-        (None, None) => without_room(plan, now),
+        (None, Some(since)) => judge::in_doubt(plan, now, since),
+        (None, None) if plan.has_room => judge::judged(plan, now),
+        (None, None) => judge::without_room(plan, now),
     };
-    let waiting = plan.open_gaps().filter(|_| plan.reopened(now).is_none());
-    // Each row by itself: its neighbours in this list are not the next slots.
-    let rows = waiting.map(|gap| judged(plan, now, plan.within(*gap))).chain([verdicts]);
     let due = |verdict| Due { schedule: plan.schedule, revision: plan.revision, verdict };
-    rows.flat_map(joined).map(due).collect()
-}
-
-fn joined(verdicts: Vec<Verdict>) -> Vec<Verdict> {
-    let mut joined: Vec<Verdict> = Vec::new();
-    for verdict in verdicts {
-        if !joined.last_mut().is_some_and(|last| last.join(&verdict)) {
-            joined.push(verdict);
-        }
-    }
-    joined
-}
-
-/// Says what becomes of slots for which there is no room: one that is caught up waits, and whatever comes behind it too, so
-/// that the slots are settled in order once there is room again.
-fn without_room(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
-    let waits = plan.catch_up != CatchUp::None;
-    let mut waiting = waits && plan.waited_for() > plan.handled();
-    let verdict = |planned: Planned| {
-        waiting |= waits && planned.skipped.is_none();
-        let (slots, why) = (Slots::one(planned.slot), planned.skipped.unwrap_or(SkipReason::NoSpace));
-        if waiting { Verdict::Defer { slots, why: SkipReason::NoSpace } } else { Verdict::Skip { slots, why } }
-    };
-    let backlog = plan.slots(plan.waited_for()).take_while(|planned| planned.at <= now).take(BACKLOG_MAX);
-    backlog.map(verdict).collect()
-}
-
-/// Says what becomes of slots while the clock is not trusted: one that comes now runs, if there is room; what lies behind it is set
-/// aside if each is to be caught up, else told to be missed. Nothing is caught up: what no later slot follows waits for the clock.
-fn in_doubt(plan: &Plan, now: Timestamp, since: Timestamp) -> Vec<Verdict> {
-    let recent = now.moved(-plan.jitter.as_micros()).moved(-ON_TIME.as_micros()).moved(-1);
-    let from = plan.handled().max(since).max(recent);
-    let fresh: Vec<Planned> = plan.slots(from).take_while(|planned| planned.at <= now).collect();
-    let judge = Judge::new(plan, now, &fresh, false);
-    let newest = judge.newest.map(|index| &fresh[index]).filter(|planned| now.since(planned.at) <= ON_TIME);
-    let Some(newest) = newest.filter(|_| plan.has_room) else { return vec![] };
-    let older = plan.slots(plan.handled()).take_while(|planned| planned.slot < newest.slot).take(BACKLOG_MAX);
-    let passed = older.map(|Planned { slot, skipped, .. }| match (Slots::one(slot), skipped) {
-        (slots, None) if plan.catch_up == CatchUp::All => Verdict::SetAside { slots },
-        (slots, Some(why)) => Verdict::Skip { slots, why },
-        (slots, None) => Verdict::Miss { slots, why: MissReason::ClockDoubted },
-    });
-    let passed: Vec<Verdict> = passed.collect();
-    let run = (passed.len() < BACKLOG_MAX).then(|| judge.run(newest, newest.at, false)); // else with the next call
-    passed.into_iter().chain(run).collect()
-}
-
-fn judged(plan: &Plan, now: Timestamp, slots: impl Iterator<Item = Planned>) -> Vec<Verdict> {
-    let mut backlog: Vec<Planned> = slots.take_while(|planned| planned.at <= now).take(BACKLOG_MAX + 1).collect();
-    let is_cut = backlog.len() > BACKLOG_MAX;
-    if is_cut {
-        backlog.truncate(BACKLOG_MAX - CATCH_UP_ALL_MAX); // What is caught up must be left for the next call.
-    }
-    let judge = Judge::new(plan, now, &backlog, is_cut);
-    backlog.iter().enumerate().map(|(index, planned)| judge.verdict(index, planned)).collect()
-}
-
-/// Holds what the fate of one slot in a backlog depends on.
-struct Judge<'a> {
-    plan: &'a Plan,
-    now: Timestamp,
-    is_cut: bool,
-    /// The last slot inside the window, by index: the one that is run if only one is.
-    newest: Option<usize>,
-    /// The first slot, by index, that `catch_up: all` still runs.
-    oldest_caught_up: usize,
-}
-
-impl<'a> Judge<'a> {
-    fn new(plan: &'a Plan, now: Timestamp, backlog: &[Planned], is_cut: bool) -> Self {
-        let mut wanted = (0..backlog.len()).rev().filter(|index| backlog[*index].skipped.is_none());
-        let newest = wanted.next();
-        let oldest_caught_up = wanted.take(CATCH_UP_ALL_MAX - 1).last().or(newest).unwrap_or(0);
-        Self { plan, now, is_cut, newest, oldest_caught_up }
-    }
-
-    fn verdict(&self, index: usize, planned: &Planned) -> Verdict {
-        let slots = Slots::one(planned.slot);
-        let missed = |why| Verdict::Miss { slots, why };
-        if let Some(why) = planned.skipped {
-            return Verdict::Skip { slots, why };
-        }
-        let is_newest = self.newest == Some(index) && !self.is_cut;
-        if is_newest && self.now.since(planned.at) <= ON_TIME {
-            return self.run(planned, planned.at, false);
-        }
-        match self.plan.catch_up {
-            CatchUp::None => missed(MissReason::TooLate),
-            _ if self.is_cut => missed(MissReason::TooMany),
-            CatchUp::Once if !is_newest && self.may_run() => missed(MissReason::Superseded),
-            CatchUp::All if index < self.oldest_caught_up => missed(MissReason::TooMany),
-            CatchUp::Once | CatchUp::All => self.catch_up(planned),
-        }
-    }
-
-    fn catch_up(&self, planned: &Planned) -> Verdict {
-        if self.is_outside_window() {
-            return Verdict::Miss { slots: Slots::one(planned.slot), why: MissReason::CatchUpOutsideWindow };
-        }
-        self.run(planned, self.now, true)
-    }
-
-    fn run(&self, planned: &Planned, at: Timestamp, is_catch_up: bool) -> Verdict {
-        if self.plan.previous_running {
-            return Verdict::Skip { slots: Slots::one(planned.slot), why: SkipReason::PreviousRunning };
-        }
-        Verdict::Fire { slot: planned.slot, at, is_catch_up }
-    }
-
-    fn may_run(&self) -> bool {
-        !self.plan.previous_running && !self.is_outside_window()
-    }
-
-    fn is_outside_window(&self) -> bool {
-        self.plan.window.is_some_and(|window| !window.contains(self.plan.zone, self.now))
-    }
+    verdicts.into_iter().map(due).collect()
 }

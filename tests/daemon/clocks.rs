@@ -216,7 +216,8 @@ fn three_days_ahead() -> Outcome {
     clock.fires("each", ahead)?;
     let row = clock.schedule("each")?;
     let fired = row["fired"].as_u64().unwrap_or_default();
-    check!(row["missed"] == 0 && row["gaps"] != serde_json::json!([]), "{row:#}");
+    // All but the newest 24 of what it jumped over are let go at once.
+    check!(row["missed"].as_u64() > Some(4_000) && row["gaps"] != serde_json::json!([]), "{row:#}");
     clock.node.must(&["node", "confirm-clock"])?;
     clock.until("what was set aside is caught up", PATIENCE * 2, || {
         let row = clock.schedule("each")?;

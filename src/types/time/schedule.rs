@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{Span, Timestamp, Zone};
 
-/// The longest a catch-up of every slot may be; older slots are recorded as missed.
+/// The longest a catch-up of every slot may be, one on time not counted; older slots are recorded as missed.
 pub const CATCH_UP_ALL_MAX: usize = 24;
 
 /// Says what happens to slots that came while nobody could run them.
