@@ -96,6 +96,10 @@ pub trait Access: Send + Sync + 'static {
     /// anybody.
     fn unwritten(&self, containers: &[ContainerId]) -> u64;
 
+    /// Kills what writes on in those of these containers that are to stand still, and returns the names of
+    /// those programs.
+    fn end_writers(&self, containers: &[ContainerId]) -> Vec<(ContainerId, Vec<String>)>;
+
     /// Lists the entries of a backup below a path, template files included.
     ///
     /// # Errors

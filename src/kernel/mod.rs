@@ -23,3 +23,4 @@ pub mod served;
 pub mod stage;
 mod terminal;
 pub mod unshared;
+pub mod writers;

@@ -16,6 +16,7 @@ use berth::projections::query::{ContainerFilter, Moment, Query};
 use berth::projections::rows::{ContainerRow, ContainerState, OperationState};
 use berth::storage::Watermarks;
 use berth::types::{Category, ContainerId, OperationId, Principal, Size, StreamName};
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 /// The most that is taken to be written in a second: memory is filled faster than any disk.
@@ -49,7 +50,12 @@ pub(crate) async fn follow(
     loop {
         let left = watch.left(low).await;
         match left {
-            Some(left) if left < low => watch.stop_writers(left).await,
+            Some(left) if left < low => {
+                let are_told = watch.stop_writers(left).await;
+                if left < low / 2 && !are_told {
+                    watch.end_writers().await;
+                }
+            }
             Some(left) if left >= 2 * low && !watch.at_ease => watch.let_go_on().await,
             _ => {}
         }
@@ -97,19 +103,25 @@ impl Watch {
         self.ask(move |query| of_state(query, state)).await.unwrap_or_default()
     }
 
-    async fn stop_writers(&mut self, left: u64) {
+    /// Has all that run stand still; says whether one of them was told just now.
+    async fn stop_writers(&mut self, left: u64) -> bool {
         self.at_ease = false;
         let left = Size::from_bytes(left);
+        let mut due = Vec::new();
         for row in self.of_state(ContainerState::Running).await {
-            if !self.is_to_be_told(&row).await {
-                continue;
-            }
-            let operation = new_operation();
-            if self.tell(row.id, operation, Command::PauseForSpace { left }).await {
-                tracing::warn!(container = %row.name, %left, "the container is to stand still: the host has no room for its disk");
-                self.told.insert(row.id, (operation, Instant::now()));
+            if self.is_to_be_told(&row).await {
+                due.push((row, new_operation()));
             }
         }
+        // All at once: a disk that is written to by all takes long to record it for one.
+        let command = Command::PauseForSpace { left };
+        let heard = join_all(due.iter().map(|(row, operation)| self.tell(row.id, *operation, command.clone()))).await;
+        let told: Vec<_> = due.into_iter().zip(heard).filter_map(|(told, heard)| heard.then_some(told)).collect();
+        for (row, operation) in &told {
+            tracing::warn!(container = %row.name, %left, "the container is to stand still: the host has no room for its disk");
+            self.told.insert(row.id, (*operation, Instant::now()));
+        }
+        !told.is_empty()
     }
 
     async fn is_to_be_told(&self, row: &ContainerRow) -> bool {
@@ -123,6 +135,21 @@ impl Watch {
             tracing::warn!(container = %row.name, "the container did not stand still; it is tried again");
         }
         failed
+    }
+
+    /// Ends what the freezer does not stop: a process in the kernel writes until its call is over, and takes what the others
+    /// have written and no disk has yet. That its container is to stand still is recorded.
+    async fn end_writers(&self) {
+        let access = Arc::clone(&self.access);
+        let looked = self.ask(move |query| {
+            let there = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(query, state));
+            let containers: Vec<ContainerId> = there.iter().flatten().map(|row| row.id).collect();
+            access.end_writers(&containers)
+        });
+        for (container, names) in looked.await.unwrap_or_default() {
+            tracing::warn!(%container, ?names, "processes that wrote on were killed: the host has no room for the container's disk");
+            self.tell(container, new_operation(), Command::ReportWritersEnded { names }).await;
+        }
     }
 
     async fn let_go_on(&mut self) {

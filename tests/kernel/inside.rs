@@ -30,6 +30,7 @@ pub fn run_if_asked() {
         "live-elsewhere" => live_elsewhere(),
         "send-connection" => send_connection(),
         "wait" => wait_in_the_kernel(),
+        "write-on" => write_on(),
         _ => return,
     };
     println!("done {}", what.unwrap_or_else(|error| error.to_string()));
@@ -103,6 +104,54 @@ fn wait_in_the_kernel() -> io::Result<String> {
     std::thread::spawn(|| fs::read_dir("/place").map(drop));
     std::thread::sleep(std::time::Duration::from_millis(300));
     Ok("waits".to_owned())
+}
+
+/// Asks the kernel in one call for much more writing than anybody waits for.
+fn write_on() -> io::Result<String> {
+    let file = File::create("/much")?;
+    std::thread::spawn(move || submit_writes(&file));
+    while fs::metadata("/much")?.len() == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Ok("writes".to_owned())
+}
+
+/// Is `struct iocb` of linux/aio_abi.h.
+#[repr(C)]
+#[derive(Default)]
+struct Request {
+    data: u64,
+    key_and_flags: u64,
+    operation: u16,
+    priority: i16,
+    file: u32,
+    buffer: u64,
+    length: u64,
+    offset: i64,
+    reserved: u64,
+    event: u64,
+}
+
+fn submit_writes(file: &File) {
+    const WRITE: u16 = 1;
+    const COUNT: usize = 200;
+    let block = vec![7_u8; 16 << 20];
+    let request = |number: usize| Request {
+        operation: WRITE,
+        file: file.as_raw_fd() as u32,
+        buffer: block.as_ptr() as u64,
+        length: block.len() as u64,
+        offset: (number * block.len()) as i64,
+        ..Request::default()
+    };
+    let requests: Vec<Request> = (0..COUNT).map(request).collect();
+    let pointers: Vec<*const Request> = requests.iter().map(std::ptr::from_ref).collect();
+    let mut context = 0_u64;
+    // SAFETY: the requests, what they write and the list of them live across both calls; writes to a file are over by then.
+    unsafe {
+        libc::syscall(libc::SYS_io_setup, COUNT, &raw mut context);
+        libc::syscall(libc::SYS_io_submit, context, COUNT, pointers.as_ptr());
+    }
 }
 
 /// Mounts a file system at /place that never opens a directory; its server is another process.

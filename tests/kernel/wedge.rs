@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use berth::kernel::writers::{Look, WATCHED};
 use berth::shim::client::Client;
 use berth::shim::protocol::{Directory, Init};
 use berth::sys::fs::{DirectoryStack, make_directory, open_root};
@@ -21,6 +22,10 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("a first process that lives in a file system of its own keeps nobody from its disk", lives_elsewhere),
     ("a connection that lingers holds no supervisor up", lingering_connection),
     ("a process that waits in the kernel keeps nobody from a pause", waiting_in_the_kernel),
+    (
+        "a process that writes on in the kernel while all is to stand still is ended, and nobody else",
+        writing_in_the_kernel,
+    ),
     ("a first process that its container freezes itself is ended as any other", frozen_from_inside),
 ];
 
@@ -139,4 +144,31 @@ fn frozen_from_inside() -> Outcome {
     test.wait_exit()?;
     check!(begun.elapsed() < Duration::from_secs(2), "its end took {:?}", begun.elapsed());
     test.finish().map(drop)
+}
+
+fn writing_in_the_kernel() -> Outcome {
+    let (test, said) = container_with("write-on")?;
+    check!(said == "done writes", "{said}");
+    let cgroup = test.cgroup()?;
+    check!(Look::at(&cgroup)?.is_none(), "nobody is to stand still");
+    let pausing = Client::connect(&test.spec.control_socket, PATIENCE)?;
+    let paused = std::thread::spawn(move || pausing.pause());
+    let (begun, mut ended) = (Instant::now(), Vec::new());
+    while ended.is_empty() {
+        check!(begun.elapsed() < PATIENCE, "nobody writes on");
+        if let Some(look) = Look::at(&cgroup)? {
+            std::thread::sleep(WATCHED);
+            ended = look.end_writers()?;
+        }
+    }
+    check!(ended == ["drain"], "{ended:?}");
+    paused.join().map_err(|_| "the pause panicked")??;
+    let much = berth_upper(&test).join("much");
+    let length = std::fs::metadata(&much)?.len();
+    check!(!cgroup.is_settling()?, "not all is at rest");
+    std::thread::sleep(Duration::from_millis(200));
+    check!(std::fs::metadata(&much)?.len() == length, "it writes on");
+    std::fs::remove_file(&much)?;
+    test.client().resume()?;
+    goes_on_and_ends(test)
 }

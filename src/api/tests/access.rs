@@ -56,6 +56,10 @@ impl Access for Simulated {
         false
     }
 
+    fn end_writers(&self, _: &[ContainerId]) -> Vec<(ContainerId, Vec<String>)> {
+        vec![]
+    }
+
     fn unwritten(&self, _: &[ContainerId]) -> u64 {
         0
     }

@@ -56,6 +56,11 @@ pub enum Command {
         /// What is left there.
         left: Size,
     },
+    /// What wrote on though it was to stand still was ended.
+    ReportWritersEnded {
+        /// The program of each process.
+        names: Vec<String>,
+    },
     /// Let it go on.
     Resume,
     /// Let it go on if it stands still for want of space alone.

@@ -1,5 +1,7 @@
 //! Judges commands against the state. Three answers: facts, nothing (it is so already), or a rejection.
 
+use std::collections::BTreeSet;
+
 use super::{Before, Command, Container, Life, Open, Record, Rejection, StopPhase, Stopping, Work, hits, plan};
 use crate::domain::Given;
 use crate::events::{
@@ -9,6 +11,9 @@ use crate::events::{
 use crate::types::{
     ContainerId, Hits, HostName, Managed, Name, NetworkId, OperationId, Size, Span, StreamName, Timestamp,
 };
+
+/// The most programs that a fact names.
+const PROGRAMS_MAX: usize = 10;
 
 type Decision = Result<Vec<ContainerEvent>, Rejection>;
 
@@ -23,6 +28,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
         Command::Restart { grace } => restart(state, *grace, given),
         Command::Pause => pause(state),
         Command::PauseForSpace { left } => pause_for_space(state, *left),
+        Command::ReportWritersEnded { names } => Ok(writers_ended(state, names)),
         Command::Resume => resume(state),
         Command::ResumeWithSpace if state.short_of_space => resume(state),
         Command::ResumeWithSpace => Ok(vec![]),
@@ -302,6 +308,15 @@ fn pause(state: &Container) -> Decision {
 fn pause_for_space(state: &Container, left: Size) -> Decision {
     let wanted = pause(state)?;
     Ok(if wanted.is_empty() { wanted } else { vec![ContainerEvent::SpacePauseRequested { left }] })
+}
+
+fn writers_ended(state: &Container, names: &[String]) -> Vec<ContainerEvent> {
+    if state.init().is_none() {
+        return vec![];
+    }
+    let mut programs: Vec<String> = names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    programs.truncate(PROGRAMS_MAX);
+    vec![ContainerEvent::WritersEnded { count: names.len() as u64, names: programs }]
 }
 
 fn resume(state: &Container) -> Decision {

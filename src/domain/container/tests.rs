@@ -525,6 +525,20 @@ fn it_should_go_on_by_itself_only_where_space_alone_made_it_stand_still() {
 }
 
 #[test]
+fn it_should_tell_what_was_ended_because_it_wrote_on() {
+    let names: Vec<String> = (0..40).map(|number| format!("cp{:02}", number / 2)).collect();
+    let told =
+        ContainerEvent::WritersEnded { count: 40, names: (0..10).map(|number| format!("cp{number:02}")).collect() };
+    let mut pausing = running();
+    pausing.push(ContainerEvent::SpacePauseRequested { left: Size::from_mib(90) });
+    let ended = Command::ReportWritersEnded { names };
+    when(pausing.clone(), ended.clone()).then([told.clone()]).owing(Some("pause"));
+    pausing.push(ContainerEvent::ContainerPaused);
+    when(pausing, ended.clone()).then([told]).owing(None);
+    when(stopped(), ended).then_nothing();
+}
+
+#[test]
 fn it_should_ignore_a_stale_report() {
     when(running(), report("run", Outcome::Done(Facts::None))).then_nothing();
     let foreign =

@@ -17,6 +17,8 @@ use crate::domain::RefusalClass;
 use crate::domain::effect::Failure;
 use crate::effects::access::{Access, BackupFile, SessionRequest, SessionTicket};
 use crate::effects::command_line::CommandLine;
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::writers::{Look, WATCHED};
 use crate::repository::catalogue::{Entry, Node};
 use crate::repository::{self, FILE, Pattern};
 use crate::shim::protocol::{Command, SessionTarget, WindowSize};
@@ -100,6 +102,18 @@ impl Access for LinuxHost {
         containers.iter().map(of).sum::<Option<u64>>().map_or(anybody, |sum| sum.min(anybody))
     }
 
+    fn end_writers(&self, containers: &[ContainerId]) -> Vec<(ContainerId, Vec<String>)> {
+        let groups: Vec<(ContainerId, Cgroup)> =
+            containers.iter().filter_map(|id| Some((*id, self.cgroup(*id).ok()??))).collect();
+        let looks: Vec<_> = groups.iter().filter_map(|(id, group)| Some((*id, told(*id, Look::at(group))??))).collect();
+        if looks.is_empty() {
+            return Vec::new();
+        }
+        std::thread::sleep(WATCHED);
+        let ended = looks.into_iter().filter_map(|(id, look)| Some((id, told(id, look.end_writers())?)));
+        ended.filter(|(_, names)| !names.is_empty()).collect()
+    }
+
     fn backup_files(&self, store: StoreId, backup: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
         let view = self.view(store, backup)?;
         for path in readings(below) {
@@ -158,6 +172,10 @@ impl Access for LinuxHost {
     fn recovery_key(&self, store: StoreId) -> Result<String, Failure> {
         self.recovery_text(store)
     }
+}
+
+fn told<T>(container: ContainerId, looked: io::Result<T>) -> Option<T> {
+    looked.inspect_err(|error| tracing::warn!(%container, %error, "cannot tell what writes on in a container")).ok()
 }
 
 /// Returns the bytes in the page cache that no disk of the machine has yet.

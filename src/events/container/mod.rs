@@ -218,6 +218,13 @@ pub enum ContainerEvent {
         /// What was left there, less what was still to be written.
         left: Size,
     },
+    /// It was to stand still for want of room on the host, and what wrote on all the same was ended.
+    WritersEnded {
+        /// How many processes.
+        count: u64,
+        /// The first of their programs.
+        names: Vec<String>,
+    },
     /// It stands still.
     ContainerPaused,
     /// It could not be paused.
@@ -409,7 +416,7 @@ impl DomainEvent for ContainerEvent {
         RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
         ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
-        ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
+        WritersEnded, ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, NestingSet, ManagedFilesSet, LabelSet, LabelRemoved,
         HoldPlaced, HoldReleased, OldFilesClaimed, OldFilesReleased, DeleteRequested, ContainerBuried, NetworkSet, UndeleteRequested, ContainerUndeleted,
         UndeleteFailing, UndeleteFailed, PurgeRequested, ContainerPurged, PurgeStuck, UndoStuck, ParentNotified);

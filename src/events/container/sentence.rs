@@ -71,8 +71,15 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::SpacePauseRequested { left } => {
             format!("pause requested: {left} are left on the host's file system that its disk lies on")
         }
+        ContainerEvent::WritersEnded { count, names } => writers_ended(*count, names),
         other => plain(other),
     }
+}
+
+fn writers_ended(count: u64, names: &[String]) -> String {
+    let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    let processes = if count == 1 { "process" } else { "processes" };
+    format!("{count} {processes}{names} killed: still writing while it was to stand still for want of room on the host")
 }
 
 fn killed(count: u64, victims: &[String], want: &str) -> String {

@@ -276,6 +276,15 @@ impl Cgroup {
         tree::write(&self.unified, "cgroup.kill", "1")
     }
 
+    /// Tells whether every process is to stand still and one does not yet.
+    ///
+    /// # Errors
+    /// The group is gone.
+    pub fn is_settling(&self) -> Result<bool, Failure> {
+        let wanted = tree::read(&self.unified, "cgroup.freeze").step("read cgroup.freeze")?;
+        Ok(wanted.trim() == "1" && !self.event("frozen")?)
+    }
+
     /// Lists the processes of the group and below; none if it is gone.
     ///
     /// # Errors
