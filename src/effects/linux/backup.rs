@@ -46,10 +46,18 @@ struct Freeze {
     until: Instant,
 }
 
+/// What a freeze was at its end.
+enum Stood {
+    /// It held for so long.
+    Still(Duration),
+    /// The container had gone on by itself.
+    NotStill,
+}
+
 impl Freeze {
-    /// Lets the container go on; returns how long it stood still, or nothing if it has gone on by itself.
-    fn end(&self) -> Result<Option<Duration>, Failure> {
-        self.client.thaw(self.lease).map_err(shim_failure)
+    /// Lets the container go on.
+    fn end(&self) -> Result<Stood, Failure> {
+        self.client.thaw(self.lease).map(|held| held.map_or(Stood::NotStill, Stood::Still)).map_err(shim_failure)
     }
 }
 
@@ -175,11 +183,15 @@ impl LinuxHost {
     }
 
     fn thawed(&self, run: RunId) -> Result<Facts, Failure> {
-        let held = self.end_freeze(run)?.map(|held| held.ok_or_else(overdue)).transpose()?;
+        let stood = self.end_freeze(run)?;
         let mut runs = lock(&self.runs);
         let kept = runs.get_mut(&run).ok_or_else(lost)?;
-        if let Some(held) = held {
-            kept.frozen = Span::from_micros(i64::try_from(held.as_micros()).unwrap_or(i64::MAX));
+        match stood {
+            Some(Stood::NotStill) => return Err(overdue()),
+            Some(Stood::Still(held)) => {
+                kept.frozen = Span::from_micros(i64::try_from(held.as_micros()).unwrap_or(i64::MAX));
+            }
+            None => {}
         }
         Ok(Facts::FrozenPass { frozen: kept.frozen })
     }
@@ -190,7 +202,7 @@ impl LinuxHost {
     }
 
     /// Ends the freeze of a run, if there is one; what its supervisor does not answer is asked again.
-    fn end_freeze(&self, run: RunId) -> Result<Option<Option<Duration>>, Failure> {
+    fn end_freeze(&self, run: RunId) -> Result<Option<Stood>, Failure> {
         let freeze = lock(&self.runs).get_mut(&run).and_then(|kept| kept.freeze.take());
         let Some(freeze) = freeze else { return Ok(None) };
         let ended = freeze.end();
