@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
     let ports = cli::Ports {
         clock: Box::new(SystemClock),
-        daemon: |arguments| daemon::run(&arguments.state, arguments.key_dir.as_deref(), arguments.refuse_overcommit),
+        daemon: daemon::run,
         doctor: doctor::report,
         audit_verify: audit::run,
         is_root: || berth::sys::process::effective_user() == 0,

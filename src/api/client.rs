@@ -8,6 +8,7 @@ mod instance;
 mod path;
 mod pieces;
 mod sse;
+mod started;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ use crate::types::{OperationId, RefusalClass};
 pub use instance::{INSTANCE_FILE, Instance, RUN_OF_ROOT, STATE_OF_ROOT, default_state, signpost, state_to_ask};
 pub use path::{Target, percent_encode};
 pub use sse::{ServerEvent, SseParser};
+pub use started::Started;
 
 /// The largest answer taken that is not a stream: 256 MiB, far above any list.
 const ANSWER_MAX: usize = 256 << 20;

@@ -39,6 +39,7 @@ async fn status(look: Look) -> ApiResult {
     status.version = Some(ports.node.version.clone());
     status.space = Some((ports.log.level)().as_str().to_owned());
     status.read_only = (ports.log.read_only)();
+    status.key_trouble = (ports.log.key_trouble)();
     if look.is_now() {
         let watch = &ports.registry.house().watch;
         trust_word(watch.trust()).clone_into(&mut status.clock.trust);
@@ -76,6 +77,7 @@ pub fn node_status(query: &Query, moment: Moment) -> Result<NodeStatus, QueryErr
             stepped: clock.steps.last().copied(),
         },
         read_only: None,
+        key_trouble: None,
         disks: None,
         projections: query.reader().projections()?,
         containers: query.container_states(moment)?,

@@ -49,6 +49,8 @@ pub struct LogPorts {
     pub level: Arc<dyn Fn() -> Level + Send + Sync>,
     /// Why the log cannot be written, if so.
     pub read_only: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What is wrong with the keys of the log, if anything.
+    pub key_trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Removes the annexes of events for good; the tree stays as it is.
     pub redact: Arc<dyn Fn(Vec<Position>) -> Redacting + Send + Sync>,
     /// Signs the present root and returns the note; nothing for an empty log.

@@ -141,9 +141,8 @@ impl From<AppendError> for ApiError {
             AppendError::Busy { .. } | AppendError::Conflict { .. } => Self::Busy(message),
             AppendError::TooLarge { .. } => refused(RefusalClass::Invalid, "event.too-large"),
             AppendError::NoSpace { .. } => refused(RefusalClass::Limit, LOG_FULL),
-            AppendError::Unaccepted { .. } => {
-                let refusal = Refusal::new(RefusalClass::Conflict, UNACCEPTED, message);
-                refusal.hinted("stop the daemon and put the newer copy back, or: berth node accept-history").into()
+            AppendError::Unaccepted { cure, .. } => {
+                Refusal::new(RefusalClass::Conflict, UNACCEPTED, message).hinted(cure).into()
             }
             AppendError::ReadOnly { .. } | AppendError::Unavailable { .. } => Self::Log(message),
         }

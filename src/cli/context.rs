@@ -15,7 +15,7 @@ use super::ports::Ports;
 use super::root::{Global, Root};
 use super::screen::Screen;
 use super::usage;
-use crate::api::client::{Client, STATE_OF_ROOT, state_to_ask};
+use crate::api::client::{Client, STATE_OF_ROOT, Started, state_to_ask};
 
 /// The variable that names the state directory.
 pub const STATE_VARIABLE: &str = "BERTH_STATE";
@@ -140,12 +140,19 @@ impl<'a> Context<'a> {
 
     fn how_to_start(&self) -> String {
         let unit = "systemctl start berth".to_owned();
-        let start = if self.state == Path::new(STATE_OF_ROOT) { unit } else { self.command("daemon") };
+        let is_of_unit = self.state == Path::new(STATE_OF_ROOT);
+        let start = if is_of_unit { unit } else { self.command(&daemon_as_before(&self.state)) };
         if self.state.exists() {
             return format!("Start it:  {start}");
         }
         format!("There is no directory {}; a daemon would make it:  {start}", self.state.display())
     }
+}
+
+/// Returns the words that start the daemon of a state directory as it was started last.
+fn daemon_as_before(state: &Path) -> String {
+    let options = Started::of(state).unwrap_or_default().options();
+    options.iter().fold("daemon".to_owned(), |words, option| format!("{words} {}", shell_quoted(option)))
 }
 
 /// Returns the text as one word of a POSIX shell.

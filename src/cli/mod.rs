@@ -46,8 +46,8 @@ use clap_complete::CompleteEnv;
 use context::Context;
 use exit::Exit;
 pub use ports::{
-    AcceptArguments, AuditEvidence, AuditReport, DaemonArguments, LeftInstance, Leftover, Ports, Standing, Sweep,
-    TourArguments,
+    AcceptArguments, AuditEvidence, AuditFailure, AuditReport, DaemonArguments, LeftInstance, Leftover, Ports,
+    Standing, Sweep, TourArguments,
 };
 use root::Root;
 use screen::{Colour, Screen};

@@ -18,7 +18,7 @@ pub struct Ports {
     /// Looks at this host without a daemon.
     pub doctor: fn(state: &Path) -> DoctorReport,
     /// Recomputes the whole log of a state directory and compares it with what the verifier brings, without a daemon.
-    pub audit_verify: fn(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String>,
+    pub audit_verify: fn(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, AuditFailure>,
     /// Says whether this process is root's.
     pub is_root: fn() -> bool,
     /// Lists what instances that are dead, or of which nobody knows, have on this host; the own state directory is alive.
@@ -45,6 +45,9 @@ pub struct DaemonArguments {
     /// Where keys are kept, /etc/berth/keys by default
     #[arg(long, value_name = "DIR")]
     pub key_dir: Option<PathBuf>,
+    /// Make a new key for the log, where the directory with its key is lost for good: its stores need theirs all the same
+    #[arg(long)]
+    pub new_keys: bool,
     /// Refuse disks that are promised more than their file system has free, instead of warning
     #[arg(long)]
     pub refuse_overcommit: bool,
@@ -70,6 +73,15 @@ pub struct AuditEvidence {
     /// The log's public key, checkpoint.vkey, to check signatures with
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub key: Option<PathBuf>,
+}
+
+/// Says why nothing was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// What the verifier brings is no evidence: which file, and why.
+    Evidence(PathBuf, String),
+    /// The log cannot be read.
+    Log(String),
 }
 
 /// Is what an audit of the log found.

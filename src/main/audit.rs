@@ -5,23 +5,24 @@ use std::sync::Arc;
 
 use berth::actors::{self, Registry};
 use berth::api::resources::{AuditFinding, Rebuilt};
-use berth::cli::{AuditEvidence, AuditReport};
+use berth::cli::{AuditEvidence, AuditFailure, AuditReport};
 use berth::projections;
-use berth::storage::checkpoint::VerifierKey;
+use berth::storage::checkpoint::{SignedCheckpoint, VerifierKey};
 use berth::storage::{
     self, Evidence, Finding, Kept, OpenError, ReadError, Reader, SqliteStore, VerifyReport, compare, merkle, verify,
 };
 use berth::types::StreamName;
 
 /// Recomputes the whole log of a state directory and says in words what that shows.
-pub(crate) fn run(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, String> {
-    let checkpoint = evidence.checkpoint.as_deref().map(read).transpose()?;
+pub(crate) fn run(state: &Path, evidence: &AuditEvidence) -> Result<AuditReport, AuditFailure> {
+    let checkpoint = evidence.checkpoint.as_deref().map(read_note).transpose()?;
     let key = evidence.key.as_deref().map(read_key).transpose()?;
+    let failed = |error: ReadError| AuditFailure::Log(error.to_string());
     let reader = match Reader::open(state) {
         Err(error) if error.is_damage() => return Ok(unreadable(checkpoint.is_some(), &error)),
-        opened => opened.map_err(|error| error.to_string())?,
+        opened => opened.map_err(failed)?,
     };
-    let report = look(&reader, &Evidence { checkpoint, key }).map_err(|error| error.to_string())?.report;
+    let report = look(&reader, &Evidence { checkpoint, key }).map_err(failed)?.report;
     Ok(AuditReport {
         events: report.events,
         redacted: report.redacted,
@@ -155,10 +156,17 @@ fn unreadable(compared: bool, error: &ReadError) -> AuditReport {
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+/// Reads what the verifier brings.
+fn read<T, E: std::fmt::Display>(path: &Path, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, AuditFailure> {
+    let unusable = |reason: String| AuditFailure::Evidence(path.to_owned(), reason);
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    parse(&text).map_err(|error| unusable(error.to_string()))
 }
 
-fn read_key(path: &Path) -> Result<VerifierKey, String> {
-    VerifierKey::parse(read(path)?.trim()).map_err(|error| format!("{}: {error}", path.display()))
+fn read_note(path: &Path) -> Result<String, AuditFailure> {
+    read(path, |text| SignedCheckpoint::parse(text).map(|_| text.to_owned()))
+}
+
+fn read_key(path: &Path) -> Result<VerifierKey, AuditFailure> {
+    read(path, |text| VerifierKey::parse(text.trim()))
 }

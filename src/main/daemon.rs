@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use actix::{Arbiter, System};
 use berth::actors::{House, Registry, RetryPolicy, reconcile, recover};
-use berth::api::client::{INSTANCE_FILE, RUN_OF_ROOT, signpost};
+use berth::api::client::{INSTANCE_FILE, RUN_OF_ROOT, Started, signpost};
 use berth::api::{LogPorts, NodeFacts, Ports};
+use berth::cli::DaemonArguments;
 use berth::effects::Host;
 use berth::effects::access::Access;
 use berth::effects::clock::SystemClock;
@@ -22,7 +23,7 @@ use berth::effects::steps::Immortal;
 use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::projections::query::{Moment, Query};
 use berth::scheduler::ticker::Ticker;
-use berth::storage::{Divergence, EventStore, Level, OpenError, Options, SpaceProbe, SqliteStore};
+use berth::storage::{Divergence, EventStore, Level, OpenError, Options, Purpose, Reader, SpaceProbe, SqliteStore};
 use berth::types::{Clock, ClockWatch, Subnet, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -46,7 +47,7 @@ pub(crate) struct Setup {
 }
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> ExitCode {
+pub(crate) fn run(arguments: &DaemonArguments) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .log_internal_errors(false) // they would go to standard error, too, and end the process where that is full
@@ -56,7 +57,7 @@ pub(crate) fn run(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool)
                 .unwrap_or_else(|_| "info,actix_server=warn".into()),
         )
         .init();
-    match begin(state, key_dir, refuse_overcommit) {
+    match begin(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refused) => {
             let hint = refused.hint.map_or_else(String::new, |hint| format!("  {hint}\n"));
@@ -79,9 +80,11 @@ impl<E: std::fmt::Display> From<E> for Refused {
     }
 }
 
-fn begin(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> Result<(), Refused> {
+fn begin(arguments: &DaemonArguments) -> Result<(), Refused> {
+    let state: &Path = &arguments.state;
     let identity = identity::of(state).map_err(|error| unusable(state, &error))?;
-    let keys = key_dir.map_or_else(identity::key_directory, Path::to_path_buf);
+    let started = started_with(arguments)?;
+    let keys = started.key_dir.clone().unwrap_or_else(identity::key_directory);
     let wall: Arc<dyn Clock> = Arc::new(SystemClock);
     refuse_before_1970(wall.now())?;
     let setup = Setup {
@@ -92,10 +95,13 @@ fn begin(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> Resul
         boot: berth::kernel::identity::boot_id()?,
         watch: Arc::new(ClockWatch::new(Arc::clone(&wall))),
         clock: wall,
-        refuse_overcommit,
+        refuse_overcommit: arguments.refuse_overcommit,
     };
-    let store = open_log(&setup)?;
+    let store = open_log(&setup, arguments.new_keys)?;
     belongs_here(&setup, &Query::new(store.reader()))?;
+    if let Err(error) = started.keep(&setup.state) {
+        tracing::warn!(%error, "how the daemon was started cannot be written into the state directory");
+    }
     clock::judge(&setup.watch, &Query::new(store.reader()), &setup.boot)?;
     // What the host makes needs the log's own place for keys, so the log comes first.
     let parent = Layout::detect().ok().and_then(|layout| match Cgroup::make_room(&layout, "daemon") {
@@ -117,6 +123,12 @@ fn begin(state: &Path, key_dir: Option<&Path>, refuse_overcommit: bool) -> Resul
         crash: Arc::new(Immortal),
     })?;
     System::new().block_on(serve(setup, store, host))
+}
+
+/// Returns what has to be said again at the next start.
+fn started_with(arguments: &DaemonArguments) -> io::Result<Started> {
+    let key_dir = arguments.key_dir.as_deref().map(std::path::absolute).transpose()?;
+    Ok(Started { key_dir, refuse_overcommit: arguments.refuse_overcommit })
 }
 
 /// The server's own library knows no date before 1970, and no kernel lets a clock be set there: it is somebody's mistake.
@@ -164,27 +176,48 @@ fn belongs_here(setup: &Setup, query: &Query) -> Result<(), Refused> {
     }
 }
 
-/// Says that a log is not the one that was signed, and what to type.
-fn tell_divergence(setup: &Setup, found: &Divergence) {
-    let state = setup.state.display();
-    tracing::error!(
-        "{found}; nothing is recorded, and containers can only be stopped, until the daemon is stopped and the newer copy put \
-         back, or somebody goes on with this one: berth --state {state} node accept-history"
-    );
+/// Says that a log is not the one that was signed, and what to do.
+fn tell_divergence(found: &Divergence) {
+    let cure = found.cure();
+    tracing::error!("{found}; until then nothing is recorded, and containers can only be stopped: {cure}");
 }
 
-fn open_log(setup: &Setup) -> Result<Arc<SqliteStore>, Refused> {
+fn open_log(setup: &Setup, new_keys: bool) -> Result<Arc<SqliteStore>, Refused> {
     let mut options = Options::new(Arc::clone(&setup.clock), &setup.keys, space_probe());
     options.projections = berth::projections::all();
+    options.purpose = if new_keys { Purpose::Rekey } else { Purpose::Work };
     options.timekeeper = Some(clock::timekeeper(&setup.watch, setup.identity.node, &setup.boot));
     let opened = SqliteStore::open(&setup.state, options);
+    if let (Err(OpenError::KeyGone { .. }), Ok(reader)) = (&opened, Reader::open(&setup.state)) {
+        belongs_here(setup, &Query::new(reader))?; // that would be why
+    }
     opened.map(Arc::new).map_err(|error| {
         let (hint, code) = match error {
             OpenError::InUse { .. } => (Some("another daemon runs on it: berth node status".to_owned()), 6),
+            OpenError::KeyGone { .. } => (Some(where_keys_were(setup)), 1),
             _ => (None, 1),
         };
         Refused { reason: error.to_string(), hint, code }
     })
+}
+
+/// Says how to start with the keys that the log had, or without them.
+fn where_keys_were(setup: &Setup) -> String {
+    let state = setup.state.display();
+    let lost = format!(
+        "If they are lost for good: berth --state {state} daemon --key-dir {} --new-keys (stores of before stay closed without \
+         their own)",
+        setup.keys.display()
+    );
+    let before = Started::of(&setup.state).map(|started| started.key_dir.unwrap_or_else(identity::key_directory));
+    match before {
+        Some(place) if place != setup.keys => {
+            let place = place.display();
+            format!("The daemon had its keys in {place}: berth --state {state} daemon --key-dir {place}\n  {lost}")
+        }
+        Some(place) => format!("They were in {}: put that directory back.\n  {lost}", place.display()),
+        None => lost,
+    }
 }
 
 async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> Result<(), Refused> {
@@ -217,7 +250,10 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
         alive: Arc::clone(&alive),
     };
     if let Some(found) = store.divergence() {
-        tell_divergence(&setup, &found);
+        tell_divergence(&found);
+    }
+    if let Some(trouble) = store.key_trouble() {
+        tracing::error!("{trouble}");
     }
     let begun = store.read_only().is_none();
     let rebooted = begun && beginning.all().await?;
@@ -404,7 +440,7 @@ fn ports(
     let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let redacting = Arc::clone(store);
     let (rebuilding, actors) = (Arc::clone(store), Arc::clone(&registry));
-    let (accepting, telling) = (Arc::clone(store), Arc::clone(store));
+    let (accepting, telling, keys) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
     let (node, wall) = (setup.identity.node, Arc::clone(&setup.clock));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let disks = setup.state.clone();
@@ -419,12 +455,14 @@ fn ports(
             let mut report = doctor::report(&state);
             report.findings.push(clock::finding(&watch, &recorded));
             report.findings.push(history::finding(telling.divergence().as_ref()));
+            report.findings.push(history::key_finding(telling.key_trouble()));
             report
         }),
         clock: Arc::clone(&setup.clock),
         log: LogPorts {
             level: Arc::new(move || level.level()),
             read_only: Arc::new(move || read_only.read_only()),
+            key_trouble: Arc::new(move || keys.key_trouble()),
             redact: Arc::new(move |positions| redacting.redact(positions)),
             checkpoint: Arc::new(move || sealing.seal()),
             rebuild: Arc::new(move || audit::rebuild_live(&rebuilding, &actors)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use berth::actors::Replica;
+use berth::api::client::Started;
 use berth::api::resources::{AcceptedHistory, DoctorFinding};
 use berth::api::{Acceptance, own_principal};
 use berth::cli::AcceptArguments;
@@ -27,7 +28,8 @@ fn accept_alone(arguments: &AcceptArguments) -> Result<Option<AcceptedHistory>, 
     let missing = || format!("no daemon ever ran on the state directory {}", arguments.state.display());
     let identity = identity::found(&arguments.state)?.ok_or_else(missing)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let keys = arguments.key_dir.clone().unwrap_or_else(identity::key_directory);
+    let named = || Started::of(&arguments.state).and_then(|started| started.key_dir);
+    let keys = arguments.key_dir.clone().or_else(named).unwrap_or_else(identity::key_directory);
     let mut options = Options::new(Arc::clone(&clock), &keys, super::daemon::space_probe());
     options.projections = projections::all();
     options.purpose = if arguments.dry_run { Purpose::Look } else { Purpose::Amend };
@@ -114,6 +116,15 @@ fn commit(
 pub(crate) fn finding(found: Option<&Divergence>) -> DoctorFinding {
     let (feature, required, ok) = ("history".to_owned(), true, found.is_none());
     let reason = found.map_or_else(|| "the log is the one that was signed".to_owned(), Divergence::to_string);
-    let fix = found.map(|_| "stop the daemon and put the newer copy back, or: berth node accept-history".to_owned());
+    let fix = found.map(|found| found.cure().to_owned());
+    DoctorFinding { feature, required, ok, reason, fix }
+}
+
+/// Says in the doctor's words whether the keys are those of the log.
+pub(crate) fn key_finding(trouble: Option<String>) -> DoctorFinding {
+    let (feature, required, ok) = ("keys".to_owned(), true, trouble.is_none());
+    let fix = "stop the daemon, and start it with the directory that has them: berth daemon --key-dir DIR";
+    let fix = (!ok).then(|| fix.to_owned());
+    let reason = trouble.unwrap_or_else(|| "those that signed the log are there".to_owned());
     DoctorFinding { feature, required, ok, reason, fix }
 }

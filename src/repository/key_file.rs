@@ -45,6 +45,14 @@ pub fn read(directory: &Path, store: StoreId) -> Result<[u8; 32]> {
     bytes.try_into().map_err(|_| Error::damaged(format!("the key file {shown}"), "it has not 32 bytes"))
 }
 
+/// Looks whether this node has a key to a store.
+///
+/// # Errors
+/// What `read` says.
+pub fn has_key(directory: &Path, store: StoreId) -> Result<()> {
+    read(directory, store).map(drop)
+}
+
 /// Reads the key file of a store, or makes it.
 ///
 /// # Errors

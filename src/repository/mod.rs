@@ -43,6 +43,7 @@ pub use data::{FILE, cat};
 pub use error::{Error, Result};
 pub use footprint::{Footprint, Measure};
 pub use id_map::{Id, IdMap};
+pub use key_file::has_key;
 pub use keys::RecoveryKey;
 pub use manifest::{
     BackupKind, CatalogueReference, Counters, Exception, Manifest, Outcome, TemplateRecord, TreeDigest,

@@ -58,6 +58,8 @@ pub enum AppendError {
     Unaccepted {
         /// What does not fit.
         reason: String,
+        /// What to do about it.
+        cure: &'static str,
     },
     /// The write failed; the log was opened again and does not have it.
     #[error("the log could not be written: {reason}")]
@@ -162,6 +164,12 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// The log was signed with a key that is not there.
+    #[error("there is no key of this log in {folder}; name the directory of its keys: --key-dir DIR", folder = .folder.display())]
+    KeyGone {
+        /// Where it was looked for.
+        folder: PathBuf,
     },
     /// The log is there and cannot be read.
     #[error(transparent)]

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
-use super::checkpoint::{SignedCheckpoint, Signer, VerifierKey, origin};
+use super::checkpoint::{KEY_FILE, SignedCheckpoint, Signer, VerifierKey, origin};
 use super::database::LOG_FILE;
 use super::error::{AppendError, OpenError, ReadError};
-use super::history::{self, Divergence};
+use super::history::{self, Divergence, STRANGERS};
 use super::keys::Keys;
 use super::ledger::Ledger;
 use super::projection::{InlineProjection, Slot};
@@ -39,9 +39,11 @@ const BATCHES_HELD: usize = 64;
 /// Is what a log is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
-    /// To work with it; a log without a key gets one.
+    /// To work with it; a log that is made gets a key.
     #[default]
     Work,
+    /// To work with it under a new key, where the one that it had is lost for good.
+    Rekey,
     /// To record what somebody says of it, with the key that it has.
     Amend,
     /// To look at it: nothing is signed, and no key is made.
@@ -114,6 +116,8 @@ pub struct SqliteStore {
     keys: Arc<Mutex<Keys>>,
     key: VerifierKey,
     key_folder: PathBuf,
+    /// Whether none of its keys had signed the log when it was opened.
+    strangers: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
 }
@@ -141,10 +145,17 @@ impl SqliteStore {
             file::restrict(&ledger.path).map_err(OpenError::file(&ledger.path))?;
         }
         check_belonging(state, &ledger)?;
-        let signer = Signer::open(&options.key_dir, ledger.log, options.purpose == Purpose::Work)?;
+        // A log that was there has a key somewhere: a new one in silence would leave its stores without theirs.
+        let makes_key = match options.purpose {
+            Purpose::Work => known.is_none(),
+            Purpose::Rekey => true,
+            Purpose::Amend | Purpose::Look => false,
+        };
+        let signer = Signer::open(&options.key_dir, ledger.log, makes_key)?;
         let key_folder = options.key_dir.join(ledger.log.to_string());
         let known_keys = history::Keys::of(key_folder.clone(), &signer);
         let divergence = history::check(state, &ledger, &known_keys)?;
+        let strangers = known_keys.are_strange(&ledger)?;
         if known.is_none() {
             file::sync_parent(&ledger.path).map_err(OpenError::file(state))?;
             format::write(state)?;
@@ -167,7 +178,8 @@ impl SqliteStore {
         writer.look();
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&inbox));
         let thread = Mutex::new(Some(thread.map_err(OpenError::file(state))?));
-        Ok(Self { requests, queue: options.queue, shared, level, reader, keys, key, key_folder, thread, _lock: lock })
+        let queue = options.queue;
+        Ok(Self { requests, queue, shared, level, reader, keys, key, key_folder, strangers, thread, _lock: lock })
     }
 
     /// Returns a reader of the same log.
@@ -183,6 +195,15 @@ impl SqliteStore {
     /// Returns what was signed and is not in this log, until it is accepted as it is.
     pub fn divergence(&self) -> Option<Divergence> {
         self.shared.divergence.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what is wrong with the keys: they are not those that signed this log, or are not there any more.
+    pub fn key_trouble(&self) -> Option<String> {
+        let folder = self.key_folder.display();
+        if !self.key_folder.join(KEY_FILE).exists() {
+            return Some(format!("the key that signs this log is not in {folder} any more"));
+        }
+        self.strangers.then(|| format!("{folder} has no key that signed this log before: {STRANGERS}"))
     }
 
     /// Keeps what was signed beside the keys, before another history takes its place; returns where.
@@ -297,7 +318,7 @@ impl EventStore for SqliteStore {
     }
 
     fn refuses(&self) -> Option<AppendError> {
-        self.divergence().map(|found| AppendError::Unaccepted { reason: found.to_string() })
+        self.divergence().map(|found| AppendError::Unaccepted { reason: found.to_string(), cure: found.cure() })
     }
 
     fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, ReadError> {

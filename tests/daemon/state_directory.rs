@@ -18,6 +18,8 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("read models that were forged are named, and made anew from the log", forged),
     ("a log that was rolled back takes nothing until somebody accepts it, and that is recorded", rolled_back),
     ("under a log that was rolled back containers can be stopped, and nothing else is changed", in_doubt),
+    ("lost keys are replaced at a word alone, and whoever asks hears that they are not there", lost_keys),
+    ("a file that is no checkpoint, or no key, is refused as that", no_evidence),
     ("a state directory of another user is refused", foreign),
     ("on a file system that no layer can lie on nothing starts, and the doctor says why", overlay),
     ("what a killed look at the machine left is removed", probe),
@@ -151,6 +153,66 @@ fn rolled_back() -> Outcome {
     node.start()?;
     other.start()?;
     other.finish()?;
+    node.finish()
+}
+
+fn lost_keys() -> Outcome {
+    let mut node = Node::begin("lost-keys")?;
+    let store = node.place.join("vault").to_string_lossy().into_owned();
+    node.must(&["store", "create", "vault", &store])?;
+    node.stop()?;
+    let (keys, kept) = (node.place.join("keys"), node.place.join("kept"));
+    let hint = format!("daemon --key-dir {}", keys.display());
+    let told = node.berth(&["store", "confirm-recovery-key", "vault"])?;
+    check!(told.code == 8 && told.err.contains(&hint), "how to start it does not name its keys: {told:?}");
+    fs::rename(&keys, &kept)?;
+    let answer = daemon(&node)?;
+    check!(answer.code == 1 && answer.err.contains("no key of this log"), "{answer:?}");
+    check!(answer.err.contains("put that directory back") && answer.err.contains("--new-keys"), "{answer:?}");
+    let mut elsewhere = Command::new(&node.program);
+    elsewhere.arg("daemon").arg("--key-dir").arg(node.place.join("others")).env("BERTH_STATE", node.state());
+    let answer = run_within(&mut elsewhere, PATIENCE)?;
+    check!(answer.code == 1 && answer.err.contains(&hint), "where they were is not said: {answer:?}");
+    check!(!keys.exists() && !node.place.join("others").exists(), "a refusal made keys");
+    node.start_with(|command| {
+        command.arg("--new-keys");
+        Ok(())
+    })?;
+    let told = node.berth(&["doctor"])?;
+    check!(told.code == 10 && told.out.contains("no key that signed this log before"), "{told:?}");
+    let told = node.must(&["node", "status"])?;
+    check!(told.out.contains("no key that signed this log before"), "{told:?}");
+    let told = node.must(&["store", "list"])?;
+    check!(told.out.contains("NOT USABLE") && told.out.contains("the key of this node"), "{told:?}");
+    // The old directory put back is told as what it is.
+    node.must(&["audit", "checkpoint"])?;
+    node.stop()?;
+    fs::remove_dir_all(&keys)?;
+    fs::rename(&kept, &keys)?;
+    node.start()?;
+    let told = node.refused(&["store", "confirm-recovery-key", "vault"], 6, "log.unaccepted")?;
+    check!(told.err.contains("checkpoint-other.vkey"), "{told:?}");
+    node.must(&["node", "accept-history", "-y", "--reason", "the old keys are back"])?;
+    let id = fs::read_dir(&keys)?.flatten().next().map(|entry| entry.path().join("checkpoint.vkey"));
+    let key = id.unwrap_or_default().to_string_lossy().into_owned();
+    let told = node.must(&["audit", "verify", "--key", &key])?;
+    check!(told.out.contains("signed with another key") && told.out.contains(": whole"), "{told:?}");
+    let told = node.must(&["store", "list"])?;
+    check!(told.out.contains("ready"), "{told:?}");
+    node.finish()
+}
+
+fn no_evidence() -> Outcome {
+    let node = Node::begin("no-evidence")?;
+    node.must(&["audit", "checkpoint"])?;
+    let text = node.place.join("README.md");
+    fs::write(&text, "# Nothing\n\n0123\n")?;
+    let (text, gone) = (text.to_string_lossy().into_owned(), node.place.join("gone").to_string_lossy().into_owned());
+    for (option, file) in [("--checkpoint", &text), ("--key", &text), ("--checkpoint", &gone), ("--key", &gone)] {
+        let told = node.refused(&["audit", "verify", option, file], 2, "audit.no-evidence")?;
+        check!(told.err.contains(file.as_str()) && told.err.contains("berth audit checkpoint"), "{told:?}");
+        check!(!told.out.contains("wrong"), "{told:?}");
+    }
     node.finish()
 }
 

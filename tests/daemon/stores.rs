@@ -55,17 +55,17 @@ fn away() -> Outcome {
     let list = |words: &str| -> Result<bool, Stop> { Ok(node.must(&["store", "list"])?.out.contains(words)) };
     check!(list("ready")?, "it is ready");
     fs::rename(&folder, &elsewhere)?;
-    check!(list("NOT THERE")? && !list("ready")?, "it was moved away: {:?}", node.must(&["store", "list"])?);
+    check!(list("NOT USABLE")? && !list("ready")?, "it was moved away: {:?}", node.must(&["store", "list"])?);
     let shown = node.must(&["store", "show", "main"])?;
     check!(shown.out.contains("is not there: is its disk mounted?"), "{shown:?}");
     fs::rename(&elsewhere, &folder)?;
     check!(list("ready")?, "it is back");
     fs::write(folder.join("config"), "")?;
-    check!(list("NOT THERE")?, "its config is empty: {:?}", node.must(&["store", "list"])?);
+    check!(list("NOT USABLE")?, "its config is empty: {:?}", node.must(&["store", "list"])?);
     for place in fs::read_dir(node.state().join("stores"))?.flatten() {
         fs::remove_file(place.path())?;
     }
-    check!(list("NOT THERE")?, "this node does not know its place: {:?}", node.must(&["store", "list"])?);
+    check!(list("NOT USABLE")?, "this node does not know its place: {:?}", node.must(&["store", "list"])?);
     node.finish()
 }
 
@@ -119,7 +119,7 @@ fn silent() -> Outcome {
     let begun = Instant::now();
     for _ in 0..20 {
         let listed = node.must(&["store", "list"])?;
-        check!(listed.out.contains("NOT THERE") && listed.out.contains("ready"), "{listed:?}");
+        check!(listed.out.contains("NOT USABLE") && listed.out.contains("ready"), "{listed:?}");
     }
     check!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
     let shown = node.must(&["store", "show", "main"])?;
@@ -140,10 +140,10 @@ fn silent() -> Outcome {
     // The daemon ends as if nothing hung, and the store is there as soon as it answers.
     node.stop()?;
     node.start()?;
-    check!(node.must(&["store", "list"])?.out.contains("NOT THERE"), "it answers");
+    check!(node.must(&["store", "list"])?.out.contains("NOT USABLE"), "it answers");
     drop(silent);
     let begun = Instant::now();
-    while node.must(&["store", "list"])?.out.contains("NOT THERE") {
+    while node.must(&["store", "list"])?.out.contains("NOT USABLE") {
         check!(begun.elapsed() < PATIENCE, "it never answers again");
     }
     node.must(&["backup", "run", "c1", "--store", "main"])?;

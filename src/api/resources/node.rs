@@ -26,6 +26,9 @@ pub struct NodeStatus {
     pub clock: ClockStatus,
     /// Why the log cannot be written, if so.
     pub read_only: Option<String>,
+    /// What is wrong with the keys of the log, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_trouble: Option<String>,
     /// The room for disks; nothing in a read with the daemon down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disks: Option<DiskRoom>,

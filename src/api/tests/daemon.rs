@@ -82,6 +82,7 @@ impl Daemon {
             log: LogPorts {
                 level: Arc::new(move || *asked.lock().unwrap()),
                 read_only: Arc::new(|| None),
+                key_trouble: Arc::new(|| None),
                 redact: Arc::new(move |positions| redacting.redact(positions)),
                 checkpoint: Arc::new(move || sealed.seal()),
                 rebuild: Arc::new(|| Ok(crate::api::resources::Rebuilt::default())),

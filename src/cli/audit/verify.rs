@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Tone};
-use crate::cli::ports::AuditEvidence;
+use crate::cli::ports::{AuditEvidence, AuditFailure};
 
 /// Recompute the log, compare it with its hashes, and what follows from it with it
 ///
@@ -22,10 +22,22 @@ pub struct Arguments {
     evidence: AuditEvidence,
 }
 
+/// A file that is no evidence says nothing of the log, bad or good.
+fn unverified(failure: AuditFailure) -> Failure {
+    match failure {
+        AuditFailure::Log(reason) => Failure::new(Exit::Failed, "audit.verify", reason),
+        AuditFailure::Evidence(path, reason) => {
+            let failure = Failure::new(Exit::Usage, "audit.no-evidence", format!("{}: {reason}", path.display()));
+            failure.hinted(
+                "--key takes checkpoint.vkey of the key directory, --checkpoint a file with what this prints: berth audit checkpoint",
+            )
+        }
+    }
+}
+
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    let report = (context.ports.audit_verify)(&context.state, &arguments.evidence)
-        .map_err(|reason| Failure::new(Exit::Failed, "audit.verify", reason))?;
+    let report = (context.ports.audit_verify)(&context.state, &arguments.evidence).map_err(unverified)?;
     let is_bad = !report.findings.is_empty() || report.checkpoint_fits == Some(false);
     let exit = if is_bad { Exit::Findings } else { Exit::Done };
     let value = serde_json::to_value(&report).unwrap_or_default();

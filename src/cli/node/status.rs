@@ -47,6 +47,7 @@ fn describe(status: &NodeStatus, look: Look) -> (String, Vec<(&'static str, Cell
     pairs.push(("log", Cell::from(format!("{} events{head}", status.head.position))));
     pairs.push(("root", Cell::from(&status.root)));
     pairs.extend(status.read_only.as_ref().map(|why| ("read-only", Cell::toned(why, Tone::Bad))));
+    pairs.extend(status.key_trouble.as_ref().map(|why| ("keys", Cell::toned(why, Tone::Bad))));
     pairs.extend(
         status
             .space

@@ -30,9 +30,9 @@ impl Tabular for StoreRow {
     }
 }
 
-/// A store that is not there is not ready, whatever was recorded of it.
+/// A store that is not there, or to which there is no key, is not ready, whatever was recorded of it.
 fn state(row: &StoreRow) -> Cell {
-    if row.trouble.is_some() { Cell::toned("NOT THERE", Tone::Bad) } else { tones::thing(row.state) }
+    if row.trouble.is_some() { Cell::toned("NOT USABLE", Tone::Bad) } else { tones::thing(row.state) }
 }
 
 fn key(row: &StoreRow) -> Cell {
@@ -46,7 +46,7 @@ fn key(row: &StoreRow) -> Cell {
 /// Returns the heading and the details of a store.
 pub fn describe(row: &StoreRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let since = look.time(row.change.since);
-    let state = if row.trouble.is_some() { "not there, made".to_owned() } else { format!("{} since", row.state) };
+    let state = if row.trouble.is_some() { "not usable, made".to_owned() } else { format!("{} since", row.state) };
     let heading = format!("{}  {state} {since}  id {}", row.name, row.id);
     let mut pairs = vec![
         ("path", Cell::from(&row.path)),

@@ -8,6 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::read::{self, ReadOptions};
 use crate::projections::rows::StoreRow;
+use crate::types::terminal_safe;
 
 /// List backup stores
 #[derive(Debug, Args)]
@@ -21,6 +22,10 @@ pub struct Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     read::list::<StoreRow>(context, &arguments.options, Target::new("/v1/stores"), |rows| match rows.len() {
         0 => "No stores. Make one:  berth store create main /srv/backup".to_owned(),
-        _ => String::new(),
+        _ => rows.iter().filter_map(trouble).collect::<Vec<_>>().join("\n"),
     })
+}
+
+fn trouble(row: &StoreRow) -> Option<String> {
+    row.trouble.as_ref().map(|trouble| format!("{}: {}", row.name, terminal_safe(trouble)))
 }

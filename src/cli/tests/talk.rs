@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::server::{Answer, Asked, Server};
 use super::{berth, unread};
+use crate::api::client::Started;
 
 const OPERATION: &str = "abcdefghijklmnopqrstuvwxya";
 const STREAM: &str = "container/abcdefghijklmnopqrstuvwxyz";
@@ -178,6 +179,11 @@ fn without_a_daemon_a_change_tells_how_to_start_one() {
     assert!(said.ended(8) && said.err.contains(&start), "{said:?}");
     let said = berth(state.path(), "ps");
     assert!(said.ended(8), "nothing is recorded there either: {said:?}");
+    let started = Started { key_dir: Some("/srv/my keys".into()), refuse_overcommit: true };
+    started.keep(state.path()).unwrap();
+    let said = berth(state.path(), "start web1");
+    let start = format!("{start} --key-dir '/srv/my keys' --refuse-overcommit");
+    assert!(said.err.contains(&start), "as it was started before: {said:?}");
 }
 
 #[test]

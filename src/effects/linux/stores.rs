@@ -179,12 +179,17 @@ impl LinuxHost {
         look.before(Instant::now() + PATIENCE).unwrap_or_else(|| Err(silent(&path)))
     }
 
-    /// Looks whether what lies in the places of stores is them; their keys are not needed for that. All are looked at at
+    /// Looks whether what lies in the places of stores is them, and this node has its keys to them. All are looked at at
     /// once, and one whose disk or server does not answer is not waited for: who asks while a look hangs hears so at once.
     pub(super) fn stores_are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
         let begun: Vec<Result<_, Failure>> = stores.iter().map(|store| self.look_at(*store)).collect();
         let heard = |(look, path): (Answer<_>, PathBuf)| look.within(GLANCE).unwrap_or_else(|| Err(silent(&path)));
-        begun.into_iter().map(|look| look.and_then(heard)).collect()
+        let there = begun.into_iter().map(|look| look.and_then(heard));
+        stores.iter().zip(there).map(|(store, there)| there.and_then(|()| self.has_key(*store))).collect()
+    }
+
+    fn has_key(&self, store: StoreId) -> Result<(), Failure> {
+        repository::has_key(&self.options.key_dir, store).map_err(repository_failure)
     }
 
     fn look_at(&self, store: StoreId) -> Result<(Answer<Result<(), Failure>>, PathBuf), Failure> {

@@ -200,8 +200,7 @@ impl Signer {
         let path = directory.join(KEY_FILE);
         if !path.exists() {
             if !make {
-                let reason = "there is no key of this log; name the directory of its keys: --key-dir DIR".to_owned();
-                return Err(OpenError::Key { path, reason });
+                return Err(OpenError::KeyGone { folder: directory });
             }
             file::private_directory(&directory).map_err(OpenError::file(&directory))?;
             Self::create(&path, &origin(log))?;

@@ -32,21 +32,36 @@ pub struct Divergence {
     pub head: Head,
     /// What does not fit, in words.
     pub reason: String,
+    /// Whether the log was signed with a key that is none of those that are there.
+    pub strange: bool,
 }
+
+impl Divergence {
+    /// Says what to do about it.
+    pub const fn cure(&self) -> &'static str {
+        if self.strange {
+            "if the daemon worked with other keys meanwhile, copy their checkpoint.vkey into this directory as \
+             checkpoint-other.vkey and start the daemon again; or: berth node accept-history"
+        } else {
+            "stop the daemon and put the newer copy back, or: berth node accept-history"
+        }
+    }
+}
+
+/// Says what keys mean that had not signed the log.
+pub(in crate::storage) const STRANGERS: &str =
+    "the old ones were lost, or are in another directory; stores of before cannot be opened until theirs are back";
 
 /// Compares a log with what is recorded of it outside of its file.
 pub(in crate::storage) fn check(state: &Path, ledger: &Ledger, keys: &Keys) -> Result<Option<Divergence>, OpenError> {
     let record = keys.record();
     let newest = read(&record, ledger, keys)?;
-    if newest.is_none() {
-        keys.say_what_is_missing(ledger)?;
-    }
     let exported = state.join(CHECKPOINT_FILE);
     let recorded = [newest.map(|note| (note, record)), read(&exported, ledger, keys)?.map(|note| (note, exported))];
     for (recorded, path) in recorded.into_iter().flatten() {
         let failed = |source| OpenError::Read(row::read_error(&ledger.path, source));
-        if let Some(reason) = difference(&recorded, ledger, keys).map_err(failed)? {
-            return Ok(Some(Divergence { recorded, path, head: ledger.head(), reason }));
+        if let Some((reason, strange)) = difference(&recorded, ledger, keys).map_err(failed)? {
+            return Ok(Some(Divergence { recorded, path, head: ledger.head(), reason, strange }));
         }
     }
     Ok(None)
@@ -67,31 +82,41 @@ fn read(path: &Path, ledger: &Ledger, keys: &Keys) -> Result<Option<Checkpoint>,
     Ok(signed.map(|signed| signed.checkpoint))
 }
 
-/// Says in what a log differs from a checkpoint of it; nothing if it is the same history.
-fn difference(recorded: &Checkpoint, ledger: &Ledger, keys: &Keys) -> rusqlite::Result<Option<String>> {
+/// Says in what a log differs from a checkpoint of it, and whether that is a key that nobody here has; nothing if it is the
+/// same history.
+fn difference(recorded: &Checkpoint, ledger: &Ledger, keys: &Keys) -> rusqlite::Result<Option<(String, bool)>> {
     let (size, head) = (recorded.size, ledger.head().position.get());
     if size > head {
         let sealed_at = recorded.sealed_at;
-        return Ok(Some(format!("it ends at event {head}, but event {size} was sealed at {sealed_at}")));
+        return Ok(Some((format!("it ends at event {head}, but event {size} was sealed at {sealed_at}"), false)));
     }
-    if !has_root(&ledger.connection, size, recorded.root)? {
-        return Ok(Some(format!("its first {size} events are not those that were sealed at {}", recorded.sealed_at)));
+    if let Some(other) = other_root(ledger, recorded)? {
+        return Ok(Some((other, false)));
     }
-    let newest = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1";
-    let newest = ledger
-        .connection
-        .query_row(newest, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, String>(1)?)))
-        .optional()?;
-    let Some((size, note)) = newest else { return Ok(None) };
+    let Some((size, note)) = newest(ledger)? else { return Ok(None) };
     let own =
         SignedCheckpoint::parse(&note).ok().filter(|signed| signed.checkpoint.size == size && keys.signed(signed));
     let Some(own) = own else {
-        return Ok(Some(format!("its checkpoint of {size} events was signed by none of its keys")));
+        let folder = keys.folder.display();
+        let reason = format!("its checkpoint of {size} events was signed by none of the keys in {folder}");
+        return Ok(Some((reason, true)));
     };
     // What is signed next goes on from there.
-    let is_so = has_root(&ledger.connection, size, own.checkpoint.root)?;
-    Ok((!is_so)
-        .then(|| format!("its first {size} events are not those that were sealed at {}", own.checkpoint.sealed_at)))
+    Ok(other_root(ledger, &own.checkpoint)?.map(|other| (other, false)))
+}
+
+/// Says that the first events are not those of a checkpoint; nothing if they are.
+fn other_root(ledger: &Ledger, sealed: &Checkpoint) -> rusqlite::Result<Option<String>> {
+    let Checkpoint { size, root, sealed_at, .. } = sealed;
+    let is_so = has_root(&ledger.connection, *size, *root)?;
+    Ok((!is_so).then(|| format!("its first {size} events are not those that were sealed at {sealed_at}")))
+}
+
+/// Returns the newest note in the log, with the size under which it stands there.
+fn newest(ledger: &Ledger) -> rusqlite::Result<Option<(u64, String)>> {
+    let newest = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1";
+    let row = ledger.connection.query_row(newest, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)));
+    row.optional()
 }
 
 /// Says whether the first events have this root: by the table of checkpoints, or, where that is damaged, by their leaves.
@@ -135,21 +160,11 @@ impl Keys {
         self.known.iter().any(|key| note.verify(key).is_ok())
     }
 
-    /// Says that these are not the keys that signed the log so far: they were lost, or are those of another machine.
-    fn say_what_is_missing(&self, ledger: &Ledger) -> Result<(), OpenError> {
-        let sql = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";
-        let newest = ledger.connection.query_row(sql, [], |row| row.get::<_, String>(0)).optional();
-        let newest = newest.map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
-        let Some(note) = newest else { return Ok(()) };
-        if SignedCheckpoint::parse(&note).is_ok_and(|signed| self.signed(&signed)) {
-            return Ok(());
-        }
-        tracing::error!(
-            keys = %self.folder.display(),
-            "the key directory has no key that signed this log: it was lost, or is another machine's; a new key signs from \
-             now on, and stores cannot be opened until the old directory is put back"
-        );
-        Ok(())
+    /// Says whether these are not the keys that signed the log so far: they were lost, or are those of another machine.
+    pub(in crate::storage) fn are_strange(&self, ledger: &Ledger) -> Result<bool, OpenError> {
+        let newest = newest(ledger).map_err(|source| OpenError::Read(row::read_error(&ledger.path, source)))?;
+        let known = |note: &str| SignedCheckpoint::parse(note).is_ok_and(|signed| self.signed(&signed));
+        Ok(newest.is_some_and(|(_, note)| !known(&note)))
     }
 }
 

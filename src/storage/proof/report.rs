@@ -180,6 +180,8 @@ pub struct VerifyReport {
     pub outside: Option<(u64, Timestamp)>,
     /// The name of the key that the signatures were checked with.
     pub key: Option<String>,
+    /// How many checkpoints in the log another key signed, which a later one of the given key bears out.
+    pub strange: u64,
     /// Whether what follows from the log was compared with it, too.
     pub derived: bool,
     /// What is not as it was written.
@@ -226,6 +228,10 @@ impl VerifyReport {
         told.extend(self.sealed.map(|(size, date)| {
             format!("shown      consistent with its own checkpoint of {size} events from {date} ({signed})")
         }));
+        if self.strange > 0 {
+            let strange = self.strange;
+            told.push(format!("shown      {strange} checkpoints before that were signed with another key, and fit"));
+        }
         told.push(match self.outside {
             Some((size, date)) => {
                 format!("shown      consistent with the given checkpoint of {size} events from {date} ({signed})")

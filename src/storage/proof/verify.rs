@@ -55,12 +55,16 @@ struct Seal {
     root: Hash,
     sealed_at: Timestamp,
     outside: bool,
+    /// Whether it proves anything of itself: another key's in the log does not.
+    counts: bool,
 }
 
 struct Audit<'a> {
     report: VerifyReport,
     key: Option<&'a VerifierKey>,
     seals: BTreeMap<u64, Vec<Seal>>,
+    /// The checkpoints of other keys in the log, by their sizes, with what is wrong with each.
+    strange: BTreeMap<u64, Finding>,
     /// The tree over the stored leaves.
     tree: Frontier,
     /// The tree over the leaves that follow from the contents, once they differ.
@@ -92,12 +96,14 @@ impl<'a> Audit<'a> {
             outside: None,
             key: key.map(|key| key.name().to_owned()),
             derived: false,
+            strange: 0,
             findings: Vec::new(),
         };
         Self {
             report,
             key,
             seals: BTreeMap::new(),
+            strange: BTreeMap::new(),
             tree: Frontier::default(),
             computed: None,
             last: Position::default(),
@@ -122,30 +128,32 @@ impl<'a> Audit<'a> {
 
     /// Takes note of what a checkpoint says, if it says it of this log and its signature holds.
     fn expect(&mut self, note: &str, outside: bool) {
+        let (name, told) = (named(note, outside), |name, reason| Finding::Checkpoint { name, reason });
         match self.check_note(note) {
-            Ok(signed) => {
-                let (size, root, sealed_at) =
-                    (signed.checkpoint.size, signed.checkpoint.root, signed.checkpoint.sealed_at);
-                self.seals.entry(size).or_default().push(Seal { root, sealed_at, outside });
+            Ok((signed, None)) => self.seal(&signed, outside, true),
+            // A node whose key was lost goes on with another one: what that one signs later bears out what was signed before.
+            Ok((signed, Some(reason))) if !outside => {
+                self.strange.insert(signed.checkpoint.size, told(name, reason));
+                self.seal(&signed, false, false);
             }
-            Err(reason) => {
-                let name = if outside { "that was given" } else { "in the log" };
-                let line = note.lines().nth(1).unwrap_or_default().chars().take(20).collect::<String>();
-                self.report.findings.push(Finding::Checkpoint { name: format!("{line:?} {name}"), reason });
-            }
+            Ok((_, Some(reason))) | Err(reason) => self.report.findings.push(told(name, reason)),
         }
     }
 
-    fn check_note(&self, note: &str) -> Result<SignedCheckpoint, String> {
+    fn seal(&mut self, signed: &SignedCheckpoint, outside: bool, counts: bool) {
+        let (size, root, sealed_at) = (signed.checkpoint.size, signed.checkpoint.root, signed.checkpoint.sealed_at);
+        self.seals.entry(size).or_default().push(Seal { root, sealed_at, outside, counts });
+    }
+
+    /// Reads a note of this log, and says why it is none of the key's, if it is another one's.
+    fn check_note(&self, note: &str) -> Result<(SignedCheckpoint, Option<String>), String> {
         let signed = SignedCheckpoint::parse(note).map_err(|error| error.to_string())?;
         if signed.checkpoint.origin != origin(self.report.log) {
             return Err(format!("it is of another log, {}", signed.checkpoint.origin));
         }
         match self.key.map(|key| signed.verify(key)) {
-            None | Some(Ok(())) => Ok(signed),
-            Some(Err(error @ (CheckpointError::NotSigned { .. } | CheckpointError::BadSignature { .. }))) => {
-                Err(error.to_string())
-            }
+            None | Some(Ok(())) => Ok((signed, None)),
+            Some(Err(error @ CheckpointError::NotSigned { .. })) => Ok((signed, Some(error.to_string()))),
             Some(Err(error)) => Err(error.to_string()),
         }
     }
@@ -342,6 +350,9 @@ impl<'a> Audit<'a> {
             let fits = root == seal.root || self.computed.as_ref().is_some_and(|tree| tree.root() == seal.root);
             if fits {
                 self.fitted = size;
+                if !seal.counts {
+                    continue;
+                }
                 let place = if seal.outside { &mut self.report.outside } else { &mut self.report.sealed };
                 *place = Some((size, seal.sealed_at));
             } else if self.comparable {
@@ -359,8 +370,19 @@ impl<'a> Audit<'a> {
             let finding = Finding::CutOff { head: self.last, sealed, sealed_at: seal.sealed_at };
             self.report.findings.push(finding);
         }
+        let proven = self.report.sealed.into_iter().chain(self.report.outside).map(|(size, _)| size).max().unwrap_or(0);
+        let unproven = self.strange.split_off(&(proven + 1));
+        self.report.strange = self.strange.len() as u64;
+        self.report.findings.extend(unproven.into_values());
         self.report
     }
+}
+
+/// Names a checkpoint by the size that it says.
+fn named(note: &str, outside: bool) -> String {
+    let place = if outside { "that was given" } else { "in the log" };
+    let line = note.lines().nth(1).unwrap_or_default().chars().take(20).collect::<String>();
+    format!("{line:?} {place}")
 }
 
 fn empty_context() -> Context {

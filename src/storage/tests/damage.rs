@@ -197,14 +197,32 @@ fn forge(home: &Home, log: &Connection, position: i64) {
 #[test]
 fn a_log_sealed_again_with_another_key_is_found() {
     let (home, evidence) = sealed();
+    let resealed = |root: Option<merkle::Hash>, size: u64| {
+        tampered(&home, &evidence, |log| {
+            let name = evidence.key.as_ref().unwrap().name().to_owned();
+            let note = "SELECT note FROM checkpoints WHERE size = ?1";
+            let note: String = log.query_row(note, [size as i64], |row| row.get(0)).unwrap();
+            let mut checkpoint = checkpoint::SignedCheckpoint::parse(&note).unwrap().checkpoint;
+            checkpoint.root = root.unwrap_or(checkpoint.root);
+            let forged = Signer::from_seed(name, &[5; 32]).unwrap().sign(&checkpoint);
+            log.execute("UPDATE checkpoints SET note = ?1 WHERE size = ?2", params![forged, size as i64]).unwrap();
+        })
+    };
+    // What a later note of the key bears out is told, and is no damage: a node whose key was lost went on with another.
+    let report = resealed(None, 30);
+    assert!(report.is_intact() && report.strange == 1, "{report}");
+    assert!(report.to_string().contains("signed with another key"), "{report}");
+    let report = resealed(Some([7; 32]), 30);
+    assert!(matches!(&report.findings[..], [Finding::Rewritten { .. }, ..]), "{report}");
+    let evidence = Evidence { checkpoint: None, ..evidence };
     let report = tampered(&home, &evidence, |log| {
-        let name = evidence.key.as_ref().unwrap().name().to_owned();
+        log.execute("DELETE FROM checkpoints WHERE size = 60", []).unwrap();
         let note: String = log.query_row("SELECT note FROM checkpoints WHERE size = 30", [], |row| row.get(0)).unwrap();
         let checkpoint = checkpoint::SignedCheckpoint::parse(&note).unwrap().checkpoint;
-        let forged = Signer::from_seed(name, &[5; 32]).unwrap().sign(&checkpoint);
-        log.execute("UPDATE checkpoints SET note = ?1 WHERE size = 30", [forged]).unwrap();
+        let forged = Signer::from_seed(evidence.key.as_ref().unwrap().name().to_owned(), &[5; 32]).unwrap();
+        log.execute("UPDATE checkpoints SET note = ?1 WHERE size = 30", [forged.sign(&checkpoint)]).unwrap();
     });
-    assert!(matches!(&report.findings[..], [Finding::Checkpoint { .. }]), "{report}");
+    assert!(matches!(&report.findings[..], [Finding::Checkpoint { .. }]), "nothing bears it out: {report}");
     let other = sealed().1;
     let foreign = Evidence { checkpoint: other.checkpoint, key: None };
     let report = tampered(&home, &foreign, |_| {});
@@ -342,7 +360,7 @@ fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
         fs::copy(older.path().join("log.db"), home.log()).unwrap();
         fs::remove_dir_all(&keys).unwrap();
         fs::remove_file(home.state().join(CHECKPOINT_FILE)).unwrap();
-        let store = home.open();
+        let store = rekeyed(&home);
         (0..more).for_each(|step| drop(append(&store, commit("d", step, &[&more.to_string()])).unwrap()));
         let log = store.head().log.to_string();
         drop(store);
@@ -362,7 +380,7 @@ fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
     let change = format!("UPDATE checkpoints SET note = '{forged}' WHERE size = (SELECT max(size) FROM checkpoints)");
     tampered_in_place(&home, &change);
     let told = differs(&home);
-    assert!(told.contains("was signed by none of its keys"), "{told}");
+    assert!(told.contains("was signed by none of the keys in"), "{told}");
 }
 
 #[test]
@@ -411,6 +429,7 @@ fn who_only_looks_signs_nothing_and_makes_no_key() {
     }
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "no key was made");
     let signed = || Reader::open(&home.state()).unwrap().checkpoints().unwrap().len();
+    assert!(matches!(look(elsewhere.path(), Purpose::Work), Err(OpenError::KeyGone { .. })), "a log has its key");
     assert_eq!(look(&home.options().key_dir, Purpose::Look).unwrap(), None);
     assert_eq!(signed(), 0);
     look(&home.options().key_dir, Purpose::Work).unwrap();
@@ -421,8 +440,13 @@ fn home_log(home: &Home) -> String {
     Reader::open(&home.state()).unwrap().log().to_string()
 }
 
+/// Opens the log with a new key.
+fn rekeyed(home: &Home) -> SqliteStore {
+    SqliteStore::open(&home.state(), Options { purpose: Purpose::Rekey, ..home.options() }).unwrap()
+}
+
 #[test]
-fn keys_that_are_lost_unreadable_or_of_another_machine_keep_nothing_from_starting() {
+fn a_record_that_is_unreadable_or_cannot_be_replaced_keeps_nothing_from_starting() {
     let home = Home::new();
     let store = home.open();
     fill(&store, 3);
@@ -432,12 +456,67 @@ fn keys_that_are_lost_unreadable_or_of_another_machine_keep_nothing_from_startin
     append(&home.open(), commit("d", 0, &["x"])).unwrap();
     let whole = fs::read_to_string(folder.join(RECORD_FILE)).unwrap();
     assert_eq!(checkpoint::SignedCheckpoint::parse(&whole).unwrap().checkpoint.size, 10, "it is written anew");
-    fs::remove_dir_all(home.options().key_dir).unwrap();
-    append(&home.open(), commit("d", 1, &["x"])).unwrap();
-    assert!(home.open().divergence().is_none());
     // A record that cannot be replaced lags behind the log, and that is all.
     fs::remove_file(folder.join(RECORD_FILE)).unwrap();
     fs::create_dir(folder.join(format!("{RECORD_FILE}.new"))).unwrap();
-    append(&home.open(), commit("d", 2, &["x"])).unwrap();
-    assert_eq!(home.open().head().position.get(), 12);
+    append(&home.open(), commit("d", 1, &["x"])).unwrap();
+    assert_eq!(home.open().head().position.get(), 11);
+}
+
+#[test]
+fn keys_that_are_lost_are_not_replaced_in_silence_and_new_ones_are_told() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    assert_eq!(store.key_trouble(), None);
+    drop(store);
+    let (keys, kept) = (home.options().key_dir, home.state().join("kept-keys"));
+    fs::rename(&keys, &kept).unwrap();
+    let refused = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    assert!(matches!(refused, OpenError::KeyGone { .. }), "{refused}");
+    assert!(!keys.exists(), "a refusal made keys");
+    let store = rekeyed(&home);
+    assert!(store.key_trouble().unwrap().contains("no key that signed this log before"));
+    append(&store, commit("d", 0, &["x"])).unwrap();
+    drop(store);
+    assert_eq!(home.open().key_trouble(), None, "it has signed the log since");
+    let store = home.open();
+    fs::remove_file(keys.join(home_log(&home)).join("checkpoint.key")).unwrap();
+    assert!(store.key_trouble().unwrap().contains("any more"));
+}
+
+#[test]
+fn old_keys_put_back_over_newer_ones_are_told_as_that_and_what_is_accepted_verifies() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    let own = store.key().clone();
+    drop(store);
+    let (keys, kept) = (home.options().key_dir, tempfile::tempdir().unwrap());
+    let folder = |place: &std::path::Path| place.join(home_log(&home));
+    fs::rename(folder(&keys), folder(kept.path())).unwrap();
+    append(&rekeyed(&home), commit("d", 0, &["x"])).unwrap();
+    let interim = fs::read(folder(&keys).join("checkpoint.vkey")).unwrap();
+    fs::remove_dir_all(folder(&keys)).unwrap();
+    fs::rename(folder(kept.path()), folder(&keys)).unwrap();
+    let store = home.open();
+    let found = store.divergence().unwrap();
+    assert!(found.strange && found.cure().contains("checkpoint-other.vkey"), "{found}");
+    drop(store);
+    // As it says: their public half is enough.
+    let other = folder(&keys).join("checkpoint-other.vkey");
+    fs::write(&other, interim).unwrap();
+    assert_eq!(home.open().divergence(), None);
+    let home = home;
+    let verified = |key: &checkpoint::VerifierKey| {
+        verify(&Reader::open(&home.state()).unwrap(), &Evidence { checkpoint: None, key: Some(key.clone()) }).unwrap()
+    };
+    let before = verified(&own);
+    assert!(!before.is_intact(), "the newest is none of this key's: {before}");
+    let store = home.open();
+    append(&store, commit("d", 1, &["goes on"])).unwrap();
+    drop(store);
+    let after = verified(&own);
+    assert!(after.is_intact() && after.strange == 1, "{after}");
+    assert!(after.to_string().contains("signed with another key"), "{after}");
 }
