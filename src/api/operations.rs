@@ -65,6 +65,7 @@ async fn cancel(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
         return Err(refusal.hinted(format!("berth operation show {}", row.id.short())).into());
     }
     edge.operation = row.id;
+    edge.warn(gone_too_far(&row));
     let (operation, subject) = (row.id, Subject::new(row.stream.clone(), row.target_name.as_ref()));
     macro_rules! call_off {
         ($($category:ident => $module:ident::$aggregate:ident),+ $(,)?) => {
@@ -89,6 +90,13 @@ async fn cancel(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
         Maintenance => maintenance::Maintenance,
         Batch => batch::Batch,
     }
+}
+
+/// Says what calling it off does not take back: an init that was told to end may do so yet.
+fn gone_too_far(row: &OperationRow) -> Option<String> {
+    let is_down = matches!(row.phase.as_deref(), Some("waiting to start again" | "starting again"));
+    let may_end = matches!(row.verb.as_str(), "stop" | "restart") && !is_down;
+    may_end.then(|| "its init has been told to end, and may still do so; it is not killed any more".to_owned())
 }
 
 /// Tells phases and progress, and at last the outcome. The log is subscribed to before the row is read, so that an

@@ -198,12 +198,13 @@ fn ended(state: &mut Container, exit: Exit, given: Given) {
         state.restarts = 0;
     }
     state.ended = Some(exit);
+    let was_told = state.told_to_end.is_some_and(|told| given.at.since(told) < super::OBEDIENCE);
     if state.open.is_none() {
         let policy = state.record.as_ref().map(|record| record.configuration.restart).unwrap_or_default();
         let work = Work::Stop(Stopping {
             deadline: given.at,
             phase: StopPhase::Clearing,
-            reason: StopReason::Exited,
+            reason: if was_told { StopReason::CalledOff } else { StopReason::Exited },
             again: policy.wants(exit),
         });
         open(state, given, work, None);
@@ -214,7 +215,7 @@ fn ended(state: &mut Container, exit: Exit, given: Given) {
 fn rest(state: &mut Container) {
     state.life = Life::Stopped;
     state.short_of_space = false;
-    (state.started, state.ended) = (None, None);
+    (state.started, state.ended, state.told_to_end) = (None, None, None);
 }
 
 fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
@@ -234,13 +235,18 @@ fn life(state: &mut Container, event: &ContainerEvent, given: Given) {
         }
         ContainerEvent::ContainerStarted { init, .. } => {
             (state.ready, state.begun) = (false, true);
-            (state.started, state.ended) = (Some(given.at), None);
+            (state.started, state.ended, state.told_to_end) = (Some(given.at), None, None);
             state.life = Life::Running(init.clone());
         }
         ContainerEvent::OperationCalledOff { .. } => {
             state.restarts = 0;
             let starting = state.open.as_ref().is_some_and(|open| matches!(open.work, Work::Start { .. }));
             state.remains |= starting; // it may have got anywhere
+            let told = state.open.as_ref().is_some_and(|open| match &open.work {
+                Work::Stop(stopping) => stopping.phase != StopPhase::Clearing,
+                _ => false,
+            });
+            state.told_to_end = told.then_some(given.at).or(state.told_to_end);
         }
         ContainerEvent::RemainsCleared => {
             rest(state);

@@ -43,6 +43,9 @@ use crate::types::{Category, ContainerId, IdRange, Name, NetworkId, OperationId,
 
 /// How long a container has to run for its next end to count as the first.
 pub(crate) const GOOD_RUN: Span = Span::from_secs(600);
+
+/// How long after a stop was called off an init that ends does so because it was told to.
+const OBEDIENCE: Span = Span::from_secs(300);
 /// How long it stands still before it starts again the second time in a row; from then on twice as long each time.
 const DELAY_FIRST: Span = Span::from_secs(1);
 /// How long it stands still at most.
@@ -77,6 +80,8 @@ pub struct Container {
     begun: bool,
     /// How its init ended, until the next one begins.
     ended: Option<Exit>,
+    /// When a stop was called off that may have told its init to end.
+    told_to_end: Option<Timestamp>,
     /// How many times in a row it has started again by itself.
     restarts: u32,
     /// How often it ran into its limits since its start, as far as that was told.
@@ -204,7 +209,12 @@ struct Stopping {
 impl Stopping {
     /// Says whether somebody asked for this stop, and it ends there.
     fn is_asked_for(&self) -> bool {
-        !self.again && self.reason != StopReason::Exited
+        !self.again && !self.is_of_init()
+    }
+
+    /// Says whether nobody wants it, but its init ended.
+    fn is_of_init(&self) -> bool {
+        matches!(self.reason, StopReason::Exited | StopReason::CalledOff)
     }
 }
 

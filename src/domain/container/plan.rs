@@ -261,7 +261,7 @@ fn done(state: &Container, step: Step, facts: &Facts, given: Given) -> Vec<Conta
 fn cleared(state: &Container, stopping: &Stopping) -> ContainerEvent {
     let killed = if stopping.reason == StopReason::Killed { Exit::Killed } else { Exit::Unknown };
     let exit = state.ended.unwrap_or(killed);
-    if stopping.again && stopping.reason == StopReason::Exited {
+    if stopping.again && stopping.is_of_init() {
         let delay = super::delay_after(state.restarts);
         ContainerEvent::ContainerHalted { exit, restarts: state.restarts.saturating_add(1), delay }
     } else if stopping.again {

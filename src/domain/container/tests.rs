@@ -9,8 +9,8 @@ use crate::domain::effect::{Action, Answer, Ask, Asked, Due, Facts, Failure, Hos
 use crate::domain::testing::{Decided, asked, given};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{
-    AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, LimitChange, Limits,
-    ProcessIdentity, RestartPolicy, StopReason,
+    AddressRequest, Configuration, ContainerEvent, DiskKind, DomainEvent as _, Exit, HoldKind, InitKind, LimitChange,
+    Limits, ProcessIdentity, RestartPolicy, StopReason,
 };
 use crate::types::{
     Category, ContainerId, HostName, Managed, Name, NetworkId, OperationId, Size, Span, StreamName, TemplateId,
@@ -486,6 +486,24 @@ fn it_should_call_off_what_can_still_be_called_off() {
     let start = ContainerEvent::StartRequested { parent: None };
     beside(waiting, Command::Start { parent: None }).then([called_off("restart", "start"), start]).owing(Some("run"));
     beside(with(stopping(), [ContainerEvent::GraceExpired]), cancel).then_refused("operation.too-late");
+}
+
+#[test]
+fn it_should_tell_an_end_that_a_called_off_stop_brought_about() {
+    let mut state = Container::default();
+    let at = |seconds: i64| Given { operation: operation(), at: Timestamp::from_micros(seconds * 1_000_000) };
+    for event in with(stopping(), [ContainerEvent::StopSignalled, called_off("stop", "cancel")]) {
+        state.evolve(&event, at(0));
+    }
+    let exit = Exit::PowerOff;
+    for (second, reason) in [(2, StopReason::CalledOff), (299, StopReason::CalledOff), (300, StopReason::Exited)] {
+        let mut state = state.clone();
+        state.evolve(&ContainerEvent::InitExited { exit }, at(second));
+        let facts = state.decide(&report("clear", Outcome::Done(Facts::None)), at(second)).unwrap();
+        assert_eq!(facts, [ContainerEvent::ContainerStopped { reason, exit }], "{second}");
+    }
+    let told = ContainerEvent::ContainerStopped { reason: StopReason::CalledOff, exit };
+    assert!(told.sentence().contains("called off") && !told.sentence().contains("by itself"), "{}", told.sentence());
 }
 
 #[test]

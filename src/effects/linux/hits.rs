@@ -134,10 +134,10 @@ impl Bounds {
     /// Returns what of a look is to be told now. What was told is told again after a while, should nobody have heard it.
     fn pass(&mut self, seen: Seen, now: Instant) -> Option<Seen> {
         let is_over = |at: Option<Instant>| at.is_none_or(|at| now.duration_since(at) >= INTERVAL);
-        let due = self.news(seen).map(|kind| kind.filter(|kind| is_over(self.at[*kind])));
-        // That there is room at the first look is mostly no news: it holds nothing back.
-        let is_plain = self.told.is_full.is_none() && seen.is_full == Some(false);
-        for kind in due.into_iter().flatten().filter(|kind| *kind != 2 || !is_plain) {
+        // That there is room ends what was told, or is no news: it waits for nothing and holds nothing back.
+        let has_room = seen.is_full == Some(false);
+        let due = self.news(seen).map(|kind| kind.filter(|kind| (*kind == 2 && has_room) || is_over(self.at[*kind])));
+        for kind in due.into_iter().flatten().filter(|kind| *kind != 2 || !has_room) {
             self.at[kind] = Some(now);
         }
         self.told = Seen {
@@ -190,13 +190,15 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_fills_and_empties_all_the_time_is_told_once_in_an_interval() {
+    fn a_disk_that_has_room_again_is_told_at_once_and_the_next_time_it_fills_once_in_an_interval() {
         let (mut bounds, begun) = (Bounds::default(), Instant::now());
         let mut pass = |seconds: u64, full| bounds.pass(seen(0, 0, Some(full)), begun + Duration::from_secs(seconds));
         assert_eq!(pass(0, false).map(|told| told.is_full), Some(Some(false)));
         assert_eq!(pass(0, true).map(|told| told.is_full), Some(Some(true)));
-        assert!((1..60).all(|second| pass(second, second % 2 == 0).is_none()));
-        assert_eq!(pass(60, false).map(|told| told.is_full), Some(Some(false)));
+        assert_eq!(pass(1, false).map(|told| told.is_full), Some(Some(false)));
+        assert!((2..60).all(|second| pass(second, second % 2 == 0).is_none()));
+        assert_eq!(pass(60, true).map(|told| told.is_full), Some(Some(true)));
+        assert_eq!(pass(65, false).map(|told| told.is_full), Some(Some(false)));
     }
 
     #[test]

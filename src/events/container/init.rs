@@ -114,6 +114,8 @@ pub enum StopReason {
     Killed,
     /// It ended by itself.
     Exited,
+    /// A stop had told it to end before that one was called off.
+    CalledOff,
 }
 
 /// Returns the name of a signal (signal(7)).

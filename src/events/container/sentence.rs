@@ -20,6 +20,9 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit } => {
             format!("stopped by itself: {}", exit.words())
         }
+        ContainerEvent::ContainerStopped { reason: StopReason::CalledOff, exit } => {
+            format!("stopped by the stop that was called off after it had told init: {}", exit.words())
+        }
         ContainerEvent::ContainerHalted { exit, restarts: 0, .. } => {
             format!("halted, starting again: {}", exit.words())
         }
