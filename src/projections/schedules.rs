@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;
@@ -48,6 +48,7 @@ fn begin(fact: &ScheduleEvent, event: &Envelope) -> Option<ScheduleRow> {
         deferred: None,
         gaps: Gaps::default(),
         slots: vec![],
+        forgotten: None,
         fired: 0,
         skipped: 0,
         missed: 0,
@@ -125,6 +126,7 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
             row.revision += 1;
             row.from = row.from.min(*after);
             (row.last_slot, row.deferred) = (Some(*after), None);
+            row.forgotten = row.forgotten.min(Some(*after));
             row.gaps.cut(*after);
         }
         ScheduleEvent::BatchStarted { batch } => {
@@ -156,7 +158,10 @@ fn add(row: &mut ScheduleRow, slot: SlotRow) {
     if row.slots.len() > SLOTS_HELD {
         let over = |slot: &SlotRow| slot.fate != SlotFate::Fired || slot.outcome.is_some();
         if let Some(oldest) = row.slots.iter().position(over) {
-            row.slots.remove(oldest);
+            let gone = Some(row.slots.remove(oldest).slot);
+            if gone <= row.last_slot {
+                row.forgotten = row.forgotten.max(gone);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::System;
 use tokio::sync::watch;
 
+use super::due::{Plan, Verdict, due};
 use super::ticker::{Room, Ticker};
 use crate::actors::{House, Mode, Order, Registry, RetryPolicy};
 use crate::domain::schedule::{Command, Schedule};
@@ -327,6 +328,27 @@ fn each_slot_that_a_clock_jumped_over_waits_until_it_is_confirmed_while_later_on
         let row = home.until(|row| row.fired == 4 && row.running().next().is_none()).await;
         assert_eq!((row.missed, row.skipped, row.last_slot, row.gaps.is_empty()), (0, 0, five, true), "{row:?}");
         end.send(true).unwrap();
+    });
+}
+
+#[test]
+fn a_clock_that_goes_back_brings_no_slot_again_that_was_forgotten() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-24T10:30:00Z");
+        let id = home.schedule("0 * * * *", CatchUp::All, "2026-11-23T00:30:00Z").await;
+        let midnight = moment("2026-11-24T00:00:00Z");
+        home.perform(id, Command::SetAside { slot: midnight, count: 24, reason: "clock".to_owned() }).await;
+        for hours in (1..=10).chain(-23..=0) {
+            let slot = midnight.moved(hours * 3_600 * 1_000_000);
+            home.perform(id, Command::Skip { slot, reason: "why".to_owned() }).await;
+        }
+        let row = home.until(|row| row.gaps.is_empty()).await;
+        assert_eq!(row.slots.len(), 32, "some are forgotten");
+        for (now, after) in [("02:30", "02:00"), ("06:30", "06:00"), ("01:30", "01:30")] {
+            let [now, after] = [now, after].map(|time| moment(&format!("2026-11-24T{time}:00Z")));
+            let verdicts: Vec<Verdict> = due(&[Plan::of(&row)], now).into_iter().map(|due| due.verdict).collect();
+            assert_eq!(verdicts, [Verdict::Reopen { after }]);
+        }
     });
 }
 

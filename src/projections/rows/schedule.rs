@@ -107,8 +107,10 @@ pub struct ScheduleRow {
     pub deferred: Option<Timestamp>,
     /// Earlier slots that wait for the clock to be confirmed.
     pub gaps: Gaps,
-    /// Its newest slots, oldest first, at most thirty-two; those not over are always among them.
+    /// Its newest slots in the order in which they were recorded, at most thirty-two; those not over are always among them.
     pub slots: Vec<SlotRow>,
+    /// The last of those that were settled and are not among them any more.
+    pub forgotten: Option<Timestamp>,
     /// How many slots were fired.
     pub fired: u64,
     /// How many were skipped.

@@ -38,8 +38,10 @@ pub struct Plan {
     pub gaps: Gaps,
     /// Whether there is room for what it does.
     pub has_room: bool,
-    /// The newest slots that are settled, oldest first.
+    /// The slots up to `last_slot` that are known one by one.
     pub settled: Vec<Timestamp>,
+    /// The last of those that were forgotten.
+    pub forgotten: Option<Timestamp>,
     /// From when on slots are of the present clock, while that is not trusted: those that come now run, none is caught up.
     pub doubt: Option<Timestamp>,
 }
@@ -73,16 +75,18 @@ impl Plan {
             deferred: row.deferred,
             gaps: row.gaps.clone(),
             has_room: true,
-            settled: row.slots.iter().map(|slot| slot.slot).filter(|slot| Some(*slot) != row.deferred).collect(),
+            settled: row.slots.iter().map(|slot| slot.slot).filter(|slot| Some(*slot) <= row.last_slot).collect(),
+            forgotten: row.forgotten,
             doubt: None,
         }
     }
 
-    /// Returns from when on slots are to come again, if some were settled under a clock that was ahead of `now`.
+    /// Returns from when on slots are to come again, if some were settled under a clock that was ahead of `now`: behind all that
+    /// may have been settled by then.
     pub(super) fn reopened(&self, now: Timestamp) -> Option<Timestamp> {
         let ahead = self.handled().since(now) > CLOCK_SLACK;
-        let known = self.settled.iter().filter(|slot| **slot <= now).max();
-        ahead.then(|| known.copied().unwrap_or(now))
+        let known = self.settled.iter().copied().filter(|slot| *slot <= now).max();
+        ahead.then(|| known.max(self.forgotten).map_or(now, |slot| slot.min(now)))
     }
 
     /// Returns the moment up to which every slot is settled.

@@ -30,6 +30,7 @@ fn plan(expression: &str, since: &str) -> Plan {
         gaps: Gaps::default(),
         has_room: true,
         settled: vec![],
+        forgotten: None,
         doubt: None,
     }
 }
