@@ -15,7 +15,7 @@ use crate::domain::schedule::{Command, Schedule};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{BackupMode, BatchAction, ScheduleDefinition, ScheduledAction};
 use crate::projections::rows::{ScheduleRow, ScheduleState};
-use crate::scheduler::due::{self, Plan, Planned};
+use crate::scheduler::due::{self, Doubt, Plan, Planned};
 use crate::types::{CatchUp, Category, Name, RunId, ScheduleId, Span, StreamName, Timestamp, Zone};
 
 /// How many slots are shown if nobody says.
@@ -81,8 +81,8 @@ async fn next_slots(look: Look, reference: web::Path<String>, wanted: web::Query
     .await
 }
 
-/// Returns the time, and from when on slots are of it if the clock is not trusted.
-pub(super) fn present(look: &Look) -> (Timestamp, Option<Timestamp>) {
+/// Returns the time, and why the clock is not trusted, if it is not.
+pub(super) fn present(look: &Look) -> (Timestamp, Option<Doubt>) {
     let watch = &look.ports.registry.house().watch;
     (watch.now(), due::doubt(watch))
 }
@@ -92,7 +92,7 @@ fn shown(planned: Planned) -> NextSlot {
 }
 
 /// Returns when a schedule runs next, jitter included; nothing if it does not.
-pub(super) fn next(row: &ScheduleRow, now: Timestamp, doubt: Option<Timestamp>) -> Option<Timestamp> {
+pub(super) fn next(row: &ScheduleRow, now: Timestamp, doubt: Option<Doubt>) -> Option<Timestamp> {
     if row.state != ScheduleState::Enabled {
         return None;
     }

@@ -22,7 +22,7 @@ use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
 use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::{BatchAction, BatchMember, Closing, ScheduleDefinition, ScheduleEvent};
-use crate::types::{Category, Gaps, Name, OperationId, RunId, ScheduleId, StreamName, Timestamp};
+use crate::types::{Category, Gap, Gaps, MissReason, Name, OperationId, RunId, ScheduleId, StreamName, Timestamp};
 
 const CLAIM_NAME: Step = "claim-name";
 const RELEASE_NAME: Step = "release-name";
@@ -282,7 +282,25 @@ impl Schedule {
 
     fn disable(&self) -> Decision {
         self.made()?;
-        Ok(if self.life == Life::Disabled { vec![] } else { vec![ScheduleEvent::ScheduleDisabled] })
+        if self.life == Life::Disabled {
+            return Ok(vec![]);
+        }
+        Ok(self.let_go().chain([ScheduleEvent::ScheduleDisabled]).collect())
+    }
+
+    /// Tells of slots that wait that they are not caught up any more.
+    fn let_go(&self) -> impl Iterator<Item = ScheduleEvent> {
+        let deferred = self.deferred.filter(|slot| *slot > self.handled);
+        let deferred = deferred.map(|until| Gap { after: self.handled, until });
+        self.gaps.iter().copied().chain(deferred).map(|gap| {
+            let (count, reason) = (self.slots_in(gap), MissReason::Disabled.to_string());
+            ScheduleEvent::SlotMissed { slot: gap.until, count, reason }
+        })
+    }
+
+    fn slots_in(&self, gap: Gap) -> u64 {
+        let slots = self.definition().map(|of| of.cron.slots(of.zone, gap.after));
+        slots.into_iter().flatten().take_while(|slot| *slot <= gap.until).count() as u64
     }
 
     fn delete(&self) -> Decision {
@@ -392,7 +410,6 @@ impl Aggregate for Schedule {
             ScheduleEvent::ScheduleCreateFailed { .. } | ScheduleEvent::ScheduleDeleted => self.life = Life::Gone,
             ScheduleEvent::ScheduleEnabled { from } => {
                 self.handled = self.handled.max(*from);
-                self.gaps.clear();
                 self.life = Life::Enabled;
             }
             ScheduleEvent::ScheduleDisabled => self.life = Life::Disabled,

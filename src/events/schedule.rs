@@ -137,7 +137,7 @@ pub enum ScheduleEvent {
         /// Why.
         reason: String,
     },
-    /// Slots that are to be caught up wait until the clock is confirmed, while later ones run.
+    /// Slots that are to be caught up wait until the clock is trusted, while later ones run.
     SlotsSetAside {
         /// The moment before the first of them.
         after: Timestamp,
@@ -197,9 +197,9 @@ impl DomainEvent for ScheduleEvent {
             Self::BatchStarted { batch } => format!("batch {} started", batch.short()),
             Self::BatchFinished { batch, outcome } => format!("batch {} finished: {}", batch.short(), outcome.words()),
             Self::SlotSkipped { slot, reason } => format!("slot {slot} skipped: {reason}"),
-            Self::SlotDeferred { slot, count: 1, reason } => format!("slot {slot} skipped for now: {reason}"),
+            Self::SlotDeferred { slot, count: 1, reason } => format!("slot {slot} waits: {reason}"),
             Self::SlotDeferred { slot, count, reason } => {
-                format!("{count} slots up to {slot} skipped for now: {reason}")
+                format!("{count} slots up to {slot} wait: {reason}")
             }
             Self::SlotMissed { slot, count: 1, reason } => format!("slot {slot} missed: {reason}"),
             Self::SlotMissed { slot, count, reason } => format!("{count} slots up to {slot} missed: {reason}"),

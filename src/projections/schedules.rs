@@ -1,7 +1,7 @@
 //! Schedules: what each does and when, and what became of its newest slots.
 
 use crate::events::{DomainEvent, Envelope, ScheduleEvent};
-use crate::types::{Category, Gaps};
+use crate::types::{Category, Gaps, Timestamp};
 
 use super::model::{self, Model, table};
 use super::rows::{ScheduleRow, ScheduleState, SlotFate, SlotRow};
@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;
@@ -70,7 +70,6 @@ fn life(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
         }
         ScheduleEvent::ScheduleEnabled { from } => {
             row.from = *from;
-            row.gaps.clear();
             row.revision += 1;
             ScheduleState::Enabled
         }
@@ -108,8 +107,7 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
         }
         ScheduleEvent::SlotDeferred { slot, count, reason } => {
             row.deferred = Some(*slot);
-            let waiting = SlotRow { count: *count, ..SlotRow::skipped(*slot, &format!("for now: {reason}")) };
-            add(row, passed(waiting, event));
+            add(row, passed(SlotRow::waiting(*slot, *count, reason), event));
         }
         ScheduleEvent::SlotMissed { slot, count, reason } => {
             row.missed += count;
@@ -118,8 +116,8 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
         ScheduleEvent::SlotsSetAside { after, slot, count, reason } => {
             row.gaps.open(*after, *slot);
             row.last_slot = Some(*slot);
-            let waiting = SlotRow { count: *count, ..SlotRow::skipped(*slot, &format!("for now: {reason}")) };
-            add(row, passed(waiting, event));
+            forget_waiting(row, |held| *after < held && held <= *slot);
+            add(row, passed(SlotRow::waiting(*slot, *count, reason), event));
         }
         ScheduleEvent::SlotsReopened { after } => {
             // They are other slots than those of the same time that were settled.
@@ -128,6 +126,7 @@ fn slots(row: &mut ScheduleRow, fact: &ScheduleEvent, event: &Envelope) {
             (row.last_slot, row.deferred) = (Some(*after), None);
             row.forgotten = row.forgotten.min(Some(*after));
             row.gaps.cut(*after);
+            forget_waiting(row, |held| held > *after);
         }
         ScheduleEvent::BatchStarted { batch } => {
             row.slots.iter_mut().filter(|slot| slot.batch == Some(*batch)).for_each(|slot| slot.started = true);
@@ -148,8 +147,15 @@ fn passed(slot: SlotRow, event: &Envelope) -> SlotRow {
 
 fn settle(row: &mut ScheduleRow, slot: SlotRow) {
     row.gaps.settle(slot.slot);
-    row.last_slot = Some(row.last_slot.map_or(slot.slot, |last| last.max(slot.slot)));
+    row.last_slot = row.last_slot.max(Some(slot.slot));
+    let (gaps, last) = (row.gaps.clone(), row.last_slot);
+    forget_waiting(row, |held| Some(held) <= last && !gaps.holds(held));
     add(row, slot);
+}
+
+/// Forgets that slots wait which do not any more, or of which something else is told.
+fn forget_waiting(row: &mut ScheduleRow, is_over: impl Fn(Timestamp) -> bool) {
+    row.slots.retain(|held| held.fate != SlotFate::Waiting || !is_over(held.slot));
 }
 
 /// Adds a slot and forgets the oldest that is over, if there are too many.

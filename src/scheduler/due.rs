@@ -14,7 +14,9 @@ mod tests;
 use std::fmt;
 
 use crate::events::ScheduleDefinition;
-use crate::types::{CLOCK_SLACK, ClockWatch, MissReason, ScheduleId, SkipReason, Span, Timestamp, Trust};
+use crate::types::{
+    CLOCK_SLACK, CatchUp, ClockWatch, MissReason, ScheduleId, SkipReason, Span, Timestamp, Trust, WaitReason,
+};
 
 pub use plan::{Plan, Planned};
 
@@ -64,6 +66,8 @@ pub enum Verdict {
     SetAside {
         /// Which slots.
         slots: Slots,
+        /// Why.
+        why: WaitReason,
     },
     /// It should have run and could not.
     Miss {
@@ -76,6 +80,18 @@ pub enum Verdict {
     Reopen {
         /// Up to when every slot is settled.
         after: Timestamp,
+    },
+}
+
+/// Says why a clock is not trusted: slots that come now run, none is caught up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The machine came up only just, and a time service may still put its clock right.
+    Settling,
+    /// It stepped.
+    Stepped {
+        /// What it showed then.
+        since: Timestamp,
     },
 }
 
@@ -107,6 +123,34 @@ impl fmt::Display for FireKey {
     }
 }
 
+impl Doubt {
+    /// Returns from when on slots are of the present clock.
+    fn since(self) -> Timestamp {
+        match self {
+            Self::Settling => Timestamp::from_micros(i64::MIN),
+            // A step is noticed some moments after it: a slot of these is of the present clock, too.
+            Self::Stepped { since } => since.moved(-CLOCK_SLACK.as_micros()),
+        }
+    }
+
+    /// Returns why slots wait by such a clock.
+    const fn wait(self) -> WaitReason {
+        match self {
+            Self::Settling => WaitReason::Settling,
+            Self::Stepped { .. } => WaitReason::ClockDoubted,
+        }
+    }
+
+    /// Returns why slots are let go by such a clock for one that comes now.
+    const fn miss(self, catch_up: CatchUp) -> MissReason {
+        match (self, catch_up) {
+            (Self::Stepped { .. }, _) => MissReason::ClockDoubted,
+            (Self::Settling, CatchUp::None) => MissReason::TooLate,
+            (Self::Settling, _) => MissReason::Superseded,
+        }
+    }
+}
+
 impl Slots {
     const fn one(slot: Timestamp) -> Self {
         Self { first: slot, last: slot, count: 1 }
@@ -123,7 +167,7 @@ impl Verdict {
         match self {
             Self::Fire { slot, .. } | Self::Reopen { after: slot } => *slot,
             Self::Skip { slots, .. } | Self::Defer { slots, .. } => slots.last,
-            Self::SetAside { slots } | Self::Miss { slots, .. } => slots.last,
+            Self::SetAside { slots, .. } | Self::Miss { slots, .. } => slots.last,
         }
     }
 
@@ -138,7 +182,7 @@ impl Verdict {
                 *slots = slots.joined(*more);
                 true
             }
-            (Self::SetAside { slots }, Self::SetAside { slots: more }) => {
+            (Self::SetAside { slots, why }, Self::SetAside { slots: more, why: same }) if why == same => {
                 *slots = slots.joined(*more);
                 true
             }
@@ -181,16 +225,12 @@ fn next_of(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// Returns from when on slots are of the present clock, if that is not trusted.
-pub fn doubt(watch: &ClockWatch) -> Option<Timestamp> {
+/// Returns why the present clock is not trusted, if it is not.
+pub fn doubt(watch: &ClockWatch) -> Option<Doubt> {
     match watch.trust() {
         Trust::Sure => None,
-        Trust::Settling => Some(Timestamp::from_micros(i64::MIN)),
-        // A step is noticed some moments after it: a slot of these is of the present clock, too.
-        Trust::Doubted => {
-            let began = watch.epoch().map(|epoch| epoch.moved(-CLOCK_SLACK.as_micros()));
-            Some(began.unwrap_or(Timestamp::from_micros(i64::MIN)))
-        }
+        Trust::Settling => Some(Doubt::Settling),
+        Trust::Doubted => Some(Doubt::Stepped { since: watch.epoch().unwrap_or(Timestamp::from_micros(i64::MIN)) }),
     }
 }
 
@@ -239,7 +279,7 @@ fn beginning(plan: &Plan, now: Timestamp) -> Timestamp {
 fn due_of(plan: &Plan, now: Timestamp) -> Vec<Due> {
     let verdicts = match (plan.reopened(now), plan.doubt) {
         (Some(after), _) => vec![Verdict::Reopen { after }],
-        (None, Some(since)) => judge::in_doubt(plan, now, since),
+        (None, Some(doubt)) => judge::in_doubt(plan, now, doubt),
         (None, None) if plan.has_room => judge::judged(plan, now),
         (None, None) => judge::without_room(plan, now),
     };

@@ -7,7 +7,7 @@ use crate::domain::schedule::Command;
 use crate::events::{BatchAction, BatchMember, ScheduledAction};
 use crate::projections::query::{Query, QueryError};
 use crate::projections::rows::{ContainerRow, ScheduleRow};
-use crate::types::{BackupId, OperationId, RunId, SET_ASIDE};
+use crate::types::{BackupId, OperationId, RunId};
 
 /// Why a slot that selects nobody is let go.
 const NOBODY: &str = "the schedule selects no container at this moment";
@@ -38,8 +38,8 @@ pub(super) fn command(query: &Query, row: &ScheduleRow, due: &Due) -> Result<Com
         Verdict::Defer { slots, why } => {
             Ok(Command::Defer { slot: slots.last, count: slots.count, reason: why.to_string() })
         }
-        Verdict::SetAside { slots } => {
-            Ok(Command::SetAside { slot: slots.last, count: slots.count, reason: SET_ASIDE.to_owned() })
+        Verdict::SetAside { slots, why } => {
+            Ok(Command::SetAside { slot: slots.last, count: slots.count, reason: why.to_string() })
         }
         Verdict::Reopen { after } => Ok(Command::Reopen { after: *after }),
         Verdict::Miss { slots, why } => {

@@ -280,13 +280,15 @@ fn a_backup_that_finds_no_room_is_skipped_for_now_and_caught_up() {
         let id = home.schedule_of(action, "0 * * * *", CatchUp::Once, "2026-11-23T01:30:00Z").await;
         let row = home.until(|row| row.slots.len() == 1).await;
         let slot = &row.slots[0];
-        assert_eq!((row.fired, slot.fate, slot.count), (0, SlotFate::Skipped, 2));
+        assert_eq!((row.fired, slot.fate, slot.count), (0, SlotFate::Waiting, 2));
         assert!(slot.reason.as_ref().unwrap().contains("too full"), "{slot:?}");
         room.store(true, Ordering::Release);
         let other = Command::Defer { slot: slot.slot.after(Span::from_micros(1)), count: 1, reason: "look".to_owned() };
         home.perform(id, other).await; // a fact of a schedule makes the ticker look again
         let row = home.until(|row| row.fired == 1).await;
         assert_eq!((row.missed, row.last_slot), (1, Some(slot.slot)), "{:?}", row.slots);
+        let waits = row.slots.iter().filter(|held| held.fate == SlotFate::Waiting && held.slot <= slot.slot);
+        assert_eq!(waits.count(), 0, "{:?}", row.slots);
         end.send(true).unwrap();
     });
 }
@@ -322,11 +324,12 @@ fn each_slot_that_a_clock_jumped_over_waits_until_it_is_confirmed_while_later_on
         let row = home.until(|row| row.fired == 1 && row.running().next().is_none()).await;
         let five = Some(moment("2026-11-23T05:00:00Z"));
         assert_eq!((row.missed, row.last_slot, row.gaps.is_empty()), (0, five, false), "{row:?}");
-        assert_eq!((row.slots[0].fate, row.slots[0].count), (SlotFate::Skipped, 3));
+        assert_eq!((row.slots[0].fate, row.slots[0].count), (SlotFate::Waiting, 3));
         home.registry.house().watch.confirm(Position::new(u64::MAX));
         home.store.append(told(&ClockEvent::ClockConfirmed)).await.unwrap().unwrap();
         let row = home.until(|row| row.fired == 4 && row.running().next().is_none()).await;
         assert_eq!((row.missed, row.skipped, row.last_slot, row.gaps.is_empty()), (0, 0, five, true), "{row:?}");
+        assert!(row.slots.iter().all(|slot| slot.fate == SlotFate::Fired), "nothing waits any more: {row:?}");
         end.send(true).unwrap();
     });
 }
@@ -349,6 +352,24 @@ fn a_clock_that_goes_back_brings_no_slot_again_that_was_forgotten() {
             let verdicts: Vec<Verdict> = due(&[Plan::of(&row)], now).into_iter().map(|due| due.verdict).collect();
             assert_eq!(verdicts, [Verdict::Reopen { after }]);
         }
+    });
+}
+
+#[test]
+fn what_waits_when_its_schedule_is_disabled_is_told_to_be_missed() {
+    System::new().block_on(async {
+        let home = Home::new("2026-11-24T10:30:00Z");
+        let id = home.schedule("0 * * * *", CatchUp::All, "2026-11-23T00:30:00Z").await;
+        let midnight = moment("2026-11-24T00:00:00Z");
+        home.perform(id, Command::SetAside { slot: midnight, count: 24, reason: "clock".to_owned() }).await;
+        let five = midnight.after(Span::from_secs(5 * 3_600));
+        home.perform(id, Command::Defer { slot: five, count: 5, reason: "full".to_owned() }).await;
+        assert_eq!(home.until(|_| true).await.slots.len(), 2);
+        home.perform(id, Command::Disable).await;
+        home.perform(id, Command::Enable { from: home.clock.now() }).await;
+        let row = home.until(|_| true).await;
+        assert_eq!((row.missed, row.gaps.is_empty(), row.slots.len()), (29, true, 2), "{row:?}");
+        assert!(row.slots.iter().all(|slot| slot.fate == SlotFate::Missed), "{row:?}");
     });
 }
 

@@ -48,7 +48,7 @@ pub use suggest::suggest;
 pub use terminal::{is_unsafe_for_terminal, terminal_safe};
 pub use time::{
     CATCH_UP_ALL_MAX, CLOCK_SLACK, CatchUp, Clock, ClockWatch, CronExpression, Gap, Gaps, InvalidCatchUp, InvalidCron,
-    InvalidSpan, InvalidWindow, InvalidZone, MissReason, Reading, SET_ASIDE, SkipReason, Span, Step, StepNotice,
-    Timestamp, Trust, Window, Zone,
+    InvalidSpan, InvalidWindow, InvalidZone, MissReason, Reading, SkipReason, Span, Step, StepNotice, Timestamp, Trust,
+    WaitReason, Window, Zone,
 };
 pub use usage::Usage;

@@ -15,7 +15,7 @@ pub use clock_watch::{CLOCK_SLACK, ClockWatch, Step, StepNotice, Trust};
 pub use cron::{CronExpression, InvalidCron};
 pub use gaps::{Gap, Gaps};
 pub use schedule::{
-    CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SET_ASIDE, SkipReason, Window,
+    CATCH_UP_ALL_MAX, CatchUp, InvalidCatchUp, InvalidWindow, MissReason, SkipReason, WaitReason, Window,
 };
 pub use span::{InvalidSpan, Span};
 pub use zone::{InvalidZone, Zone};

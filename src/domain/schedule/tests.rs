@@ -212,7 +212,11 @@ fn slots_that_were_set_aside_are_settled_after_later_ones_and_once() {
     when(caught_up.clone(), fire(50)).then_nothing();
     when(caught_up.clone(), fire(60)).then([fired(60)]);
     when(after(caught_up, [fired(40)]), fire(40)).then_refused("schedule.slot-handled");
-    let anew = [ScheduleEvent::ScheduleDisabled, ScheduleEvent::ScheduleEnabled { from: at(45) }];
+    let reason = "the schedule was disabled before it could be caught up".to_owned();
+    let missed = ScheduleEvent::SlotMissed { slot: at(40), count: 0, reason };
+    let disabled = [missed, ScheduleEvent::ScheduleDisabled];
+    when(history.clone(), Command::Disable).then(disabled.clone());
+    let anew = after(disabled.to_vec(), [ScheduleEvent::ScheduleEnabled { from: at(45) }]);
     when(after(history, anew), fire(40)).then_refused("schedule.slot-handled");
 }
 

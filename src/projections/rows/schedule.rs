@@ -30,6 +30,8 @@ words! {
     SlotFate {
         /// A batch carries it out, or did.
         Fired = "fired",
+        /// It has none yet: it waits for room or for the clock.
+        Waiting = "waiting",
         /// It was let go.
         Skipped = "skipped",
         /// Nobody was there to fire it.
@@ -37,16 +39,16 @@ words! {
     }
 }
 
-/// Is one slot of a schedule, or a row of missed ones.
+/// Is one slot of a schedule, or a row of ones that were missed or wait.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlotRow {
-    /// The planned moment; of several missed ones the last.
+    /// The planned moment; of several the last.
     pub slot: Timestamp,
     /// What became of it.
     pub fate: SlotFate,
     /// How many slots this stands for.
     pub count: u64,
-    /// Why it was skipped or missed.
+    /// Why it was skipped or missed, or waits.
     pub reason: Option<String>,
     /// The batch, if it was fired.
     pub batch: Option<RunId>,
@@ -64,6 +66,11 @@ impl SlotRow {
     /// Returns a slot that was let go.
     pub(in crate::projections) fn skipped(slot: Timestamp, reason: &str) -> Self {
         Self { fate: SlotFate::Skipped, ..Self::missed(slot, 1, reason) }
+    }
+
+    /// Returns slots that wait.
+    pub(in crate::projections) fn waiting(slot: Timestamp, count: u64, reason: &str) -> Self {
+        Self { fate: SlotFate::Waiting, ..Self::missed(slot, count, reason) }
     }
 
     /// Returns slots that nobody fired.
@@ -105,7 +112,7 @@ pub struct ScheduleRow {
     pub last_slot: Option<Timestamp>,
     /// The last slot that was let wait, until it can be carried out or is missed.
     pub deferred: Option<Timestamp>,
-    /// Earlier slots that wait for the clock to be confirmed.
+    /// Earlier slots that wait until the clock is trusted.
     pub gaps: Gaps,
     /// Its newest slots in the order in which they were recorded, at most thirty-two; those not over are always among them.
     pub slots: Vec<SlotRow>,

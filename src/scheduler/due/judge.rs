@@ -1,7 +1,7 @@
 //! What becomes of the slots of one schedule that have come: on time, late, without room, or by a clock that is not trusted.
 
 use super::plan::{Plan, Planned};
-use super::{BACKLOG_MAX, ON_TIME, Slots, Verdict};
+use super::{BACKLOG_MAX, Doubt, ON_TIME, Slots, Verdict};
 use crate::types::{CATCH_UP_ALL_MAX, CatchUp, Gap, MissReason, SkipReason, Timestamp};
 
 fn joined(verdicts: impl IntoIterator<Item = Verdict>) -> Vec<Verdict> {
@@ -31,9 +31,9 @@ pub(super) fn without_room(plan: &Plan, now: Timestamp) -> Vec<Verdict> {
 /// Says what becomes of slots while the clock is not trusted: one that comes now runs, if there is room; what lies behind it is set
 /// aside if each is to be caught up, else told to be missed. Nothing is caught up: what no later slot follows waits for the clock.
 /// What would be too much to catch up is let go at once, so that never more than that waits.
-pub(super) fn in_doubt(plan: &Plan, now: Timestamp, since: Timestamp) -> Vec<Verdict> {
+pub(super) fn in_doubt(plan: &Plan, now: Timestamp, doubt: Doubt) -> Vec<Verdict> {
     let recent = now.moved(-plan.jitter.as_micros()).moved(-ON_TIME.as_micros()).moved(-1);
-    let from = plan.handled().max(since).max(recent);
+    let from = plan.handled().max(doubt.since()).max(recent);
     let fresh: Vec<Planned> = plan.slots(from).take_while(|planned| planned.at <= now).collect();
     let judge = Judge::new(plan, now, &fresh, false);
     let newest = judge.newest.and_then(|slot| fresh.iter().find(|planned| planned.slot == slot));
@@ -44,9 +44,9 @@ pub(super) fn in_doubt(plan: &Plan, now: Timestamp, since: Timestamp) -> Vec<Ver
     let kept = oldest_of_newest(gaps.iter().flatten().chain(&older));
     let passed = older.iter().map(|planned| match (Slots::one(planned.slot), planned.skipped) {
         (slots, Some(why)) => Verdict::Skip { slots, why },
-        (slots, None) if plan.catch_up != CatchUp::All => Verdict::Miss { slots, why: MissReason::ClockDoubted },
+        (slots, None) if plan.catch_up != CatchUp::All => Verdict::Miss { slots, why: doubt.miss(plan.catch_up) },
         (slots, None) if Some(planned.slot) < kept => Verdict::Miss { slots, why: MissReason::TooMany },
-        (slots, None) => Verdict::SetAside { slots },
+        (slots, None) => Verdict::SetAside { slots, why: doubt.wait() },
     });
     let run = (older.len() < BACKLOG_MAX).then(|| judge.run(newest, newest.at, false)); // else with the next call
     let mut verdicts: Vec<Verdict> = gaps.iter().flat_map(|row| let_go(row, kept)).collect();

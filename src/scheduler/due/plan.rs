@@ -1,5 +1,6 @@
 //! One schedule as the decision needs it, and the walk over its slots.
 
+use super::Doubt;
 use crate::projections::rows::{ScheduleRow, ScheduleState};
 use crate::types::{
     CLOCK_SLACK, CatchUp, CronExpression, Gap, Gaps, ScheduleId, SkipReason, Span, Timestamp, Window, Zone,
@@ -42,8 +43,8 @@ pub struct Plan {
     pub settled: Vec<Timestamp>,
     /// The last of those that were forgotten.
     pub forgotten: Option<Timestamp>,
-    /// From when on slots are of the present clock, while that is not trusted: those that come now run, none is caught up.
-    pub doubt: Option<Timestamp>,
+    /// Why the present clock is not trusted.
+    pub doubt: Option<Doubt>,
 }
 
 /// Is a slot to come.

@@ -44,7 +44,7 @@ fn told(plan: &Plan, now: &str) -> Vec<String> {
         Verdict::Fire { slot, is_catch_up: true, .. } => format!("catch up {}", clock(slot)),
         Verdict::Skip { slots, why } => format!("skip {} {why:?}", row(slots)),
         Verdict::Defer { slots, why } => format!("defer {} {why:?}", row(slots)),
-        Verdict::SetAside { slots } => format!("set aside {}", row(slots)),
+        Verdict::SetAside { slots, .. } => format!("set aside {}", row(slots)),
         Verdict::Miss { slots, why } => format!("miss {} {why:?}", row(slots)),
         Verdict::Reopen { after } => format!("reopen {}", clock(after)),
     };
@@ -151,7 +151,7 @@ fn a_year_of_missed_minutes_is_settled_in_slices() {
                 Verdict::Skip { slots, .. } | Verdict::Defer { slots, .. } | Verdict::Miss { slots, .. } => {
                     count += slots.count;
                 }
-                Verdict::SetAside { slots } => panic!("the clock was trusted, and not for {slots:?}"),
+                Verdict::SetAside { slots, .. } => panic!("the clock was trusted, and not for {slots:?}"),
                 Verdict::Reopen { after } => panic!("the clock only went on, and not after {after}"),
             }
             plan.last_slot = Some(due.verdict.last_slot());
@@ -213,7 +213,7 @@ fn what_was_settled_in_a_time_to_come_settles_nothing() {
 fn under_a_doubted_clock_what_comes_runs_and_nothing_is_caught_up() {
     let doubted = |catch_up| Plan {
         catch_up,
-        doubt: Some(moment("2026-11-23T05:30:00Z")),
+        doubt: Some(Doubt::Stepped { since: moment("2026-11-23T05:30:00Z") }),
         last_slot: Some(moment("2026-11-23T02:00:00Z")),
         ..plan("0 * * * *", "2026-11-22T12:00:00Z")
     };
@@ -236,10 +236,27 @@ fn under_a_doubted_clock_what_comes_runs_and_nothing_is_caught_up() {
 }
 
 #[test]
+fn after_a_boot_nobody_is_told_to_confirm_a_clock() {
+    let settling = |catch_up| Plan {
+        catch_up,
+        doubt: Some(Doubt::Settling),
+        last_slot: Some(moment("2026-11-23T02:00:00Z")),
+        ..plan("0 * * * *", "2026-11-22T12:00:00Z")
+    };
+    for (catch_up, why) in [(CatchUp::None, "TooLate"), (CatchUp::Once, "Superseded")] {
+        let expected = [format!("miss 03:00-05:00 x3 {why}"), "fire 06:00".to_owned()];
+        assert_eq!(told(&settling(catch_up), "2026-11-23T06:00:00Z"), expected);
+    }
+    let first = due(&[settling(CatchUp::All)], moment("2026-11-23T06:00:00Z")).remove(0).verdict;
+    assert!(matches!(first, Verdict::SetAside { why: WaitReason::Settling, .. }), "{first:?}");
+    assert!(!WaitReason::Settling.to_string().contains("confirm-clock"));
+}
+
+#[test]
 fn what_is_to_be_caught_up_waits_for_the_clock_and_holds_nothing_back() {
     let mut plan = Plan {
         catch_up: CatchUp::All,
-        doubt: Some(moment("2026-11-23T05:30:00Z")),
+        doubt: Some(Doubt::Stepped { since: moment("2026-11-23T05:30:00Z") }),
         last_slot: Some(moment("2026-11-23T02:00:00Z")),
         ..plan("0 * * * *", "2026-11-22T12:00:00Z")
     };
@@ -310,7 +327,7 @@ fn no_more_than_promised_is_caught_up_of_all_that_a_clock_jumped_over() {
     let mut plan = Plan {
         catch_up: CatchUp::All,
         window: Some("01:00-05:00".parse().unwrap()),
-        doubt: Some(moment("2026-12-23T00:30:00Z")),
+        doubt: Some(Doubt::Stepped { since: moment("2026-12-23T00:30:00Z") }),
         last_slot: Some(moment("2026-11-23T00:00:00Z")),
         ..plan("0 * * * *", "2026-11-22T12:00:00Z")
     };
@@ -332,7 +349,7 @@ fn what_waits_for_the_clock_does_not_grow_and_what_comes_goes_before_it() {
     let mut told = vec![];
     for day in 2..28 {
         // Every day the machine is on for some minutes in which nobody knows yet whether its clock is right.
-        plan.doubt = Some(Timestamp::from_micros(i64::MIN));
+        plan.doubt = Some(Doubt::Settling);
         told.extend(recorded(&mut plan, &format!("2026-11-{day:02}T08:00:00Z")));
         plan.doubt = None;
         told.extend(recorded(&mut plan, &format!("2026-11-{day:02}T08:10:00Z")));
@@ -420,7 +437,7 @@ proptest! {
             now = Timestamp::from_micros(now.as_micros() + tick.minutes * 60_000_000);
             plan.previous_running = tick.previous_running;
             plan.has_room = tick.has_room;
-            plan.doubt = tick.is_doubted.then(|| now.moved(-600_000_000));
+            plan.doubt = tick.is_doubted.then(|| Doubt::Stepped { since: now.moved(-600_000_000) });
             let all = due(std::slice::from_ref(&plan), now);
             let late = all.iter().filter(|due| matches!(due.verdict, Verdict::Fire { is_catch_up: true, .. }));
             prop_assert!(late.count() <= CATCH_UP_ALL_MAX);

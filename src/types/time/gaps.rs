@@ -62,11 +62,6 @@ impl Gaps {
         }
         self.0.retain(|gap| gap.after < gap.until);
     }
-
-    /// Forgets all of them.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 #[cfg(test)]

@@ -162,8 +162,15 @@ pub enum SkipReason {
     NoSpace,
 }
 
-/// Why slots wait while later ones are settled.
-pub const SET_ASIDE: &str = "the clock is not confirmed; they are caught up after: berth node confirm-clock";
+/// Says why slots wait while later ones are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitReason {
+    /// The machine came up not long ago, and a time service may still put its clock right.
+    Settling,
+    /// The clock stepped, and nobody said that it is right.
+    ClockDoubted,
+}
 
 /// Says why a slot that should have run was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -179,6 +186,21 @@ pub enum MissReason {
     CatchUpOutsideWindow,
     /// The clock stepped over it, or nobody could run it in time, and the clock was not trusted when a later one was due.
     ClockDoubted,
+    /// It waited, and the schedule was disabled.
+    Disabled,
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Settling => {
+                "the machine came up only just; they are caught up some minutes later, or once a time service keeps its clock"
+            }
+            Self::ClockDoubted => {
+                "the clock stepped; they are caught up once a time service keeps it, or after: berth node confirm-clock"
+            }
+        })
+    }
 }
 
 impl fmt::Display for SkipReason {
@@ -201,6 +223,7 @@ impl fmt::Display for MissReason {
                 "berth was not running or too busy at that time, and catching up now would be outside the window"
             }
             Self::ClockDoubted => "the clock stepped, and nothing was caught up before it was confirmed",
+            Self::Disabled => "the schedule was disabled before it could be caught up",
         })
     }
 }
