@@ -10,7 +10,7 @@ use super::host::LinuxHost;
 use super::listing::known_entries;
 use super::paths::ensure_directory;
 use super::stop::{dismiss, remove_folder};
-use super::supervisor::{Supervisor, control_socket, shim_failure};
+use super::supervisor::{Supervisor, control_socket, reap, shim_failure};
 use crate::domain::effect::Failure;
 use crate::effects::Observation;
 use crate::shim::client::{Client, prepare_runtime_directory};
@@ -63,8 +63,9 @@ impl Drop for Reached {
         if let Err(failure) = gone {
             tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
         }
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
+        // It has ended, or hangs in the unmounting of a disk that does not answer: nobody waits for that.
+        if let Some(child) = self.child.take() {
+            reap(child);
         }
     }
 }
@@ -101,7 +102,7 @@ impl LinuxHost {
         let directory = folder.join(crate::types::RunId::from_bytes(name).short());
         let spec = self.disk_specification(container, &directory);
         prepare_runtime_directory(&directory, &spec).map_err(cannot("prepare", directory.display()))?;
-        let Supervisor { client, mut child } = self.supervisor(&directory)?;
+        let Supervisor { client, child } = self.supervisor(&directory)?;
         self.ready.refill();
         let disk = disk_of(&client);
         drop(client);
@@ -109,7 +110,7 @@ impl LinuxHost {
             Ok(disk) => Ok(Reached { disk, temporary: Some(directory), child: Some(child) }),
             Err(failure) => {
                 let _ = dismiss(&directory).and_then(|()| remove_folder(&directory));
-                let _ = child.wait();
+                reap(child);
                 Err(failure)
             }
         }
@@ -146,4 +147,26 @@ fn disk_of(client: &Client) -> Result<OwnedFd, Failure> {
     let opened = client.open_disk().map_err(shim_failure)?;
     let disk = opened.into_iter().find(|(directory, _)| *directory == Directory::Disk);
     disk.map(|(_, descriptor)| descriptor).ok_or_else(|| Failure::permanent("the supervisor handed out no disk"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_hangs_holds_nobody_who_lets_go_of_its_disk() {
+        let place = tempfile::tempdir().unwrap();
+        let child = Command::new("sleep").arg("6").spawn().unwrap();
+        let (process, disk) = (PathBuf::from(format!("/proc/{}", child.id())), sysfs::open_root(place.path()).unwrap());
+        let begun = Instant::now();
+        drop(Reached { disk, temporary: Some(place.path().join("run")), child: Some(child) });
+        assert!(begun.elapsed() < Duration::from_secs(3) && process.exists());
+        while process.exists() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it is not reaped when it ends");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
