@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -46,7 +47,20 @@ impl Drop for Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let bench = Self { place: tempfile::Builder::new().prefix("berth-repository.").tempdir().unwrap() };
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// Makes one whose files have a disk to be written to: a tmpfs, as many a `/tmp` is, keeps its pages dirty for ever.
+    pub(super) fn on_disk() -> Option<Self> {
+        let kind = |place: &PathBuf| Command::new("stat").args(["-f", "-c", "%T"]).arg(place).output();
+        let is_disk =
+            |place: &PathBuf| kind(place).is_ok_and(|said| said.status.success() && said.stdout != b"tmpfs\n");
+        let mut places = [std::env::temp_dir(), "/var/tmp".into()].into_iter();
+        places.find(is_disk).map(|place| Self::within(&place))
+    }
+
+    fn within(place: &Path) -> Self {
+        let bench = Self { place: tempfile::Builder::new().prefix("berth-repository.").tempdir_in(place).unwrap() };
         for name in ["store", "keys", "cache", "tree"] {
             std::fs::create_dir(bench.path(name)).unwrap();
         }
