@@ -145,6 +145,15 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Says once more that something is damaged or missing; of anything else it is not known whether it would be so again.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Damaged { what, reason } => Some(Self::damaged(what, reason)),
+            Self::Missing { what } => Some(Self::Missing { what: what.clone() }),
+            _ => None,
+        }
+    }
+
     /// Makes the error for bytes that are not what was written.
     pub fn damaged(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Damaged { what: what.into(), reason: reason.into() }

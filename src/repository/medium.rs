@@ -75,6 +75,12 @@ pub trait Medium: Send + Sync {
     /// What the place says.
     fn read(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
 
+    /// Lets go of what is in memory of a file: the next read comes from where it is kept.
+    ///
+    /// # Errors
+    /// What the place says.
+    fn forget(&self, path: &str) -> io::Result<()>;
+
     /// Takes the lock of the one writer; `false` if another has it. It ends with the medium.
     ///
     /// # Errors
@@ -181,6 +187,10 @@ impl Medium for Directory {
         let mut bytes = vec![0; length];
         let count = fs::read_at(file.as_fd(), &mut bytes, offset)?;
         if count == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn forget(&self, path: &str) -> io::Result<()> {
+        fs::forget(fs::open_beneath(self.root.as_fd(), path.as_bytes(), Access::Read)?.as_fd())
     }
 
     fn lock(&self) -> io::Result<bool> {

@@ -27,6 +27,7 @@ mod owner;
 mod pack;
 mod pass;
 mod pattern;
+mod presence;
 mod reader;
 mod restore;
 mod select;

@@ -1,11 +1,12 @@
 //! Gets contents out of a store, each checked against its id before anyone sees it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::catalogue::{Blocks, ChunkReference};
 use super::error::{Error, Result};
 use super::index::Location;
+use super::presence::judge;
 use super::store::Repository;
 
 /// How many inflated pieces are kept, so that the files of one bundle cost one opening.
@@ -14,33 +15,42 @@ const KEPT: usize = 24;
 const KEPT_LENGTH: usize = 512 << 10;
 
 type Place = (u32, u32);
+/// A piece of a pack, or the pack itself.
+type Part = (u32, Option<u32>);
 
 /// Gets contents out of one store.
 pub struct Reader {
     repository: Repository,
     recent: Mutex<VecDeque<(Place, Arc<Vec<u8>>)>>,
+    /// What cannot be read: each try may take a disk or a server minutes, and many contents lie in one piece.
+    failed: Mutex<HashMap<Part, Error>>,
 }
 
 impl Reader {
     /// Begins with nothing kept.
     pub fn new(repository: Repository) -> Self {
-        Self { repository, recent: Mutex::new(VecDeque::new()) }
+        Self { repository, recent: Mutex::default(), failed: Mutex::default() }
     }
 
     /// Returns a content. What is damaged in one pack may have been stored again in another.
     ///
     /// # Errors
-    /// `Missing` if no pack has it, `Damaged` if it is not what was written.
+    /// `Missing` if no pack has it, `Damaged` if it is not what was written or cannot be read, `Vanished` if nothing of the
+    /// store can.
     pub fn get(&self, wanted: &ChunkReference) -> Result<Vec<u8>> {
-        let mut tried = None;
+        let mut tried: Option<(Location, Error)> = None;
         loop {
             let (place, pack) = self.repository.find(&wanted.id)?;
-            let read = self.read_at(wanted, place, &pack);
-            let Err(Error::Damaged { .. }) = &read else { return read };
-            if tried.replace(place) == Some(place) {
-                return read; // it is whole nowhere
+            if let Some((_, error)) = tried.take_if(|(tried, _)| *tried == place) {
+                return Err(error); // it is whole nowhere
             }
-            self.repository.lose(&pack, place.offset);
+            match self.read_at(wanted, place, &pack) {
+                Err(error @ Error::Damaged { .. }) => {
+                    self.repository.lose(&pack, place.offset);
+                    tried = Some((place, error));
+                }
+                read => return read,
+            }
         }
     }
 
@@ -60,14 +70,31 @@ impl Reader {
             return Ok(piece.clone());
         }
         drop(recent);
-        let (_, bytes) = self.repository.pack(pack)?.blob(place.1)?;
-        let piece = Arc::new(bytes);
+        let piece = Arc::new(self.read_piece(place, pack)?);
         if piece.len() <= KEPT_LENGTH {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             recent.push_front((place, piece.clone()));
             recent.truncate(KEPT);
         }
         Ok(piece)
+    }
+
+    fn read_piece(&self, (number, offset): Place, pack: &str) -> Result<Vec<u8>> {
+        let pack = self.once((number, None), || self.repository.pack(pack))?;
+        Ok(self.once((number, Some(offset)), || pack.blob(offset))?.1)
+    }
+
+    /// Reads a part of the store, unless it could not be read before.
+    fn once<T>(&self, part: Part, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let failed = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = failed().get(&part).and_then(Error::again) {
+            return Err(error);
+        }
+        read().map_err(|error| {
+            let error = judge(self.repository.medium(), error);
+            failed().extend(error.again().map(|error| (part, error)));
+            error
+        })
     }
 }
 

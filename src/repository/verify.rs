@@ -8,6 +8,7 @@ use super::error::{Error, Result};
 use super::manifest::{DOCUMENT_MAX, check_document};
 use super::medium::Medium;
 use super::pack::{Blob, PACK_MAX, PackReader, check_structure, pack_path};
+use super::presence::judge;
 use super::reader::Reader;
 use super::store::Repository;
 use crate::types::BackupId;
@@ -51,26 +52,25 @@ pub type Going<'a> = dyn FnMut(&VerifyReport) -> bool + 'a;
 /// Checks a store without any key: every pack against its name and its structure, every document against its hash.
 ///
 /// # Errors
-/// `Cancelled` once `going` says no; what the place says, except for files that cannot be read, which are findings.
+/// `Cancelled` once `going` says no; what the place says, except for files that cannot be read while others can, which are
+/// findings.
 pub fn verify_without_key(medium: &dyn Medium, store: &[u8; 16], going: &mut Going<'_>) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     for directory in medium.list("packs").map_err(Error::store("list", "packs"))? {
         let path = format!("packs/{directory}");
         for name in medium.list(&path).map_err(Error::store("list", &path))? {
-            if let Err(reason) = check_pack(medium, &name, store, &mut report) {
-                report.damaged_packs.push(Finding { what: name, reason });
-            }
+            let checked = check_pack(medium, &name, store, &mut report);
+            report.damaged_packs.extend(fault(medium, checked)?.map(|reason| Finding { what: name, reason }));
             keep_going(going, &report)?;
         }
     }
     for directory in ["manifests", "templates"] {
         for name in medium.list(directory).map_err(Error::store("list", directory))? {
             let what = format!("{directory}/{name}");
-            let bytes = medium.read_whole(&what, DOCUMENT_MAX).map_err(|error| error.to_string());
-            let checked = bytes.and_then(|bytes| check_document(&bytes, store).map(|_| ()).map_err(str::to_owned));
-            if let Err(reason) = checked {
-                report.damaged_documents.push(Finding { what, reason });
-            }
+            let bytes = medium.read_whole(&what, DOCUMENT_MAX).map_err(Error::store("read", &what));
+            let damaged = |reason| Error::damaged(&what, reason);
+            let checked = bytes.and_then(|bytes| check_document(&bytes, store).map(|_| ()).map_err(damaged));
+            report.damaged_documents.extend(fault(medium, checked)?.map(|reason| Finding { what, reason }));
             keep_going(going, &report)?;
         }
     }
@@ -81,16 +81,21 @@ fn keep_going(going: &mut Going<'_>, report: &VerifyReport) -> Result<()> {
     if going(report) { Ok(()) } else { Err(Error::Cancelled) }
 }
 
-fn check_pack(
-    medium: &dyn Medium,
-    name: &str,
-    store: &[u8; 16],
-    report: &mut VerifyReport,
-) -> std::result::Result<(), String> {
+/// Returns what is wrong with something, if anything; a store that cannot be read at all is no finding.
+fn fault(medium: &dyn Medium, checked: Result<()>) -> Result<Option<String>> {
+    match checked.map_err(|error| judge(medium, error)) {
+        Ok(()) => Ok(None),
+        Err(error @ Error::Vanished { .. }) => Err(error),
+        Err(error) => Ok(Some(error.to_string())),
+    }
+}
+
+fn check_pack(medium: &dyn Medium, name: &str, store: &[u8; 16], report: &mut VerifyReport) -> Result<()> {
     report.packs += 1;
-    let bytes = medium.read_whole(&pack_path(name), PACK_MAX).map_err(|error| error.to_string())?;
+    let path = pack_path(name);
+    let bytes = medium.read_whole(&path, PACK_MAX).map_err(Error::store("read", &path))?;
     report.bytes += bytes.len() as u64;
-    check_structure(&bytes, name, store).map_err(|error| error.to_string())
+    check_structure(&bytes, name, store).map_err(|error| Error::damaged(format!("pack {name}"), error.to_string()))
 }
 
 impl Repository {
@@ -104,18 +109,16 @@ impl Repository {
         let mut good = HashSet::new();
         for name in self.pack_names()? {
             // Also of a damaged pack: what is whole in it is no loss.
-            let checked = self.check_contents(&name, &mut good);
+            let fault = fault(self.medium(), self.check_contents(&name, &mut good))?;
             let is_known = report.damaged_packs.iter().any(|finding| finding.what == name);
-            if let Some(error) = checked.err().filter(|_| !is_known) {
-                report.damaged_packs.push(Finding { what: name, reason: error.to_string() });
-            }
+            let new = fault.filter(|_| !is_known).map(|reason| Finding { what: name, reason });
+            report.damaged_packs.extend(new);
             keep_going(going, &report)?;
         }
         for id in self.backups()? {
             report.backups += 1;
-            if let Err(error) = self.check_backup(id, &good) {
-                report.damaged_backups.push((id, error.to_string()));
-            }
+            let fault = fault(self.medium(), self.check_backup(id, &good))?;
+            report.damaged_backups.extend(fault.map(|reason| (id, reason)));
             keep_going(going, &report)?;
         }
         self.check_templates(&good, &mut report)?;
@@ -130,11 +133,9 @@ impl Repository {
     /// # Errors
     /// `Cancelled` once `going` says no; what the place says if the store as a whole cannot be read.
     pub fn verify_backup(&self, id: BackupId, going: &mut dyn FnMut(u64, u64) -> bool) -> Result<Option<String>> {
-        match self.read_whole_backup(id, going) {
+        match self.read_whole_backup(id, going).map_err(|error| judge(self.medium(), error)) {
             Ok(damage) => Ok(damage.words()),
-            Err(error @ (Error::Damaged { .. } | Error::Missing { .. } | Error::Io { .. })) => {
-                Ok(Some(error.to_string()))
-            }
+            Err(error @ (Error::Damaged { .. } | Error::Missing { .. })) => Ok(Some(error.to_string())),
             Err(error) => Err(error),
         }
     }
@@ -186,7 +187,7 @@ impl Repository {
     }
 
     fn check_piece(&self, pack: &PackReader<'_>, name: &str, piece: &Blob, good: &mut HashSet<ChunkId>) -> Result<()> {
-        let (_, raw) = pack.blob(piece.offset)?;
+        let (_, raw) = pack.blob(piece.offset).map_err(|error| judge(self.medium(), error))?;
         for member in &piece.members {
             let content = raw.get(member.inside as usize..member.inside as usize + member.length as usize);
             if content.is_none_or(|content| self.content_id(content) != member.id) {
@@ -215,11 +216,8 @@ impl Repository {
                 Some(record) => check_catalogue(&self.catalogue(&record.catalogue)?, good, record.self_contained),
                 None => Ok(()),
             });
-            if let Err(error) = checked {
-                report
-                    .damaged_documents
-                    .push(Finding { what: format!("templates/{digest}"), reason: error.to_string() });
-            }
+            let finding = |reason| Finding { what: format!("templates/{digest}"), reason };
+            report.damaged_documents.extend(fault(self.medium(), checked)?.map(finding));
         }
         Ok(())
     }
@@ -238,7 +236,7 @@ struct Damage {
 impl Damage {
     /// Takes note of a content that cannot be read; an error that speaks of no damage is none of it.
     fn add(&mut self, error: Error) -> Result<()> {
-        if !matches!(error, Error::Damaged { .. } | Error::Missing { .. } | Error::Io { .. }) {
+        if !matches!(error, Error::Damaged { .. } | Error::Missing { .. }) {
             return Err(error);
         }
         self.contents += 1;

@@ -308,6 +308,14 @@ pub fn free_bytes(file: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(u64::try_from(found.f_frsize).unwrap_or(0)))
 }
 
+/// Lets go of what is in memory of a file, as far as it is on its disk already.
+///
+/// # Errors
+/// What posix_fadvise(2) says.
+pub fn forget(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
 /// Tells whether the kernel finds that the store, disk or quota has no room left.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))

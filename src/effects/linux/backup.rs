@@ -13,7 +13,7 @@ use super::host::{LinuxHost, lock};
 use super::reach::Reached;
 use super::stores::repository_failure;
 use super::supervisor::shim_failure;
-use crate::domain::effect::{Facts, Failure, HostEffect, SealSpecification};
+use crate::domain::effect::{Facts, Failure, FailureKind, HostEffect, SealSpecification};
 use crate::effects::steps::StepName;
 use crate::effects::{Cancel, EffectContext, Observation};
 use crate::events::{BackupMode, BackupOutcome, BackupSummary, MaintenanceResult};
@@ -271,15 +271,26 @@ impl LinuxHost {
         context: &EffectContext,
     ) -> Result<Facts, Failure> {
         let repository = self.repository(store)?;
+        let mut come = (0, 0);
         let damage = repository.verify_backup(backup, &mut |done, all| {
+            come = (done, all);
             context.report("verifying", done, Some(all));
             !context.cancel.is_cancelled()
         });
-        Ok(Facts::Maintenance(match damage.map_err(repository_failure)? {
+        let damage = damage.map_err(|error| cut_off(repository_failure(error), come))?;
+        Ok(Facts::Maintenance(match damage {
             None => MaintenanceResult::Verified,
             Some(reason) => MaintenanceResult::Damaged { reason },
         }))
     }
+}
+
+/// Says how far a verification came that says nothing of its backup.
+fn cut_off(failure: Failure, (done, all): (u64, u64)) -> Failure {
+    if failure.kind == FailureKind::Cancelled || all == 0 {
+        return failure;
+    }
+    Failure { reason: format!("{}; {done} of {all} contents were read by then", failure.reason), ..failure }
 }
 
 /// Reads what changed since the live pass. What a program stores in a page that it has mapped is among it: what is dirty is

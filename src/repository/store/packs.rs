@@ -8,6 +8,7 @@ use crate::repository::catalogue::ChunkId;
 use crate::repository::error::{Error, Result};
 use crate::repository::index::{Index, Location};
 use crate::repository::pack::{OpenPack, PackReader, SealedPack, pack_path};
+use crate::repository::presence::judge;
 
 const PACK_NAME_LENGTH: usize = 64;
 
@@ -15,12 +16,13 @@ impl Repository {
     /// Brings the index in line with the packs that are there: takes up new ones, forgets those that are gone.
     ///
     /// # Errors
-    /// What the store says. A pack whose footer is damaged is left out, for `verify` to report.
+    /// What the store says. A pack whose footer is damaged or cannot be read is left out, for `verify` to report.
     pub fn refresh(&self) -> Result<()> {
         let present: HashSet<String> = self.pack_names()?.into_iter().collect();
         let known: HashSet<String> = self.with_index(|index| index.packs().map(str::to_owned).collect());
         for name in present.iter().filter(|name| !known.contains(*name)) {
-            match self.pack(name).and_then(|pack| pack.footer()) {
+            let footer = self.pack(name).and_then(|pack| pack.footer());
+            match footer.map_err(|error| judge(self.medium(), error)) {
                 Ok((blobs, bytes)) => self.index_pack(&SealedPack { name: name.clone(), bytes, blobs })?,
                 Err(Error::Damaged { .. }) => {}
                 Err(other) => return Err(other),

@@ -89,6 +89,9 @@ impl Medium for Faulty {
     fn read(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         self.inner.read(path, offset, length)
     }
+    fn forget(&self, path: &str) -> io::Result<()> {
+        self.inner.forget(path)
+    }
     fn lock(&self) -> io::Result<bool> {
         self.inner.lock()
     }

@@ -1,6 +1,7 @@
 //! The engine as a whole: trees into stores and back, stores that break, processes that die.
 
 mod crash;
+mod dying;
 mod fidelity;
 mod flow;
 mod outward;

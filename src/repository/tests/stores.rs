@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn with_backup(bench: &Bench) -> (Repository, RecoveryKey, BackupId) {
+pub(super) fn with_backup(bench: &Bench) -> (Repository, RecoveryKey, BackupId) {
     for (name, length) in [("small", 100), ("middle", 40_000), ("large", 3_000_000)] {
         std::fs::write(bench.path("tree").join(name), noise(length, 8)).unwrap();
     }
@@ -11,7 +11,7 @@ fn with_backup(bench: &Bench) -> (Repository, RecoveryKey, BackupId) {
     (repository, key, id)
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
