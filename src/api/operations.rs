@@ -10,14 +10,14 @@ use super::edge::{Edge, Subject};
 use super::look::{Look, ask};
 use super::ports::Ports;
 use super::problem::ApiResult;
-use super::resources::{WaitOutcome, WaitPhase, WaitProgress};
+use super::resources::{MemberOutcome, WaitOutcome, WaitPhase, WaitProgress};
 use super::sse::{self, Frames, Gone};
 use crate::domain::{
     Refusal, RefusalClass, backup_job, batch, container, maintenance, network, restore_job, store, template,
 };
 use crate::events::{Envelope, Mark};
 use crate::projections::query::{Moment, OperationFilter};
-use crate::projections::rows::OperationRow;
+use crate::projections::rows::{BatchMemberRow, OperationRow};
 use crate::projections::told;
 use crate::types::{Category, OperationId, Position};
 
@@ -120,7 +120,8 @@ async fn watch(ports: web::Data<Ports>, frames: Frames, operation: OperationId, 
     loop {
         // What is over is told once everything before has been told.
         if row.state.is_over() && subscription.position() >= head.min(row.position) {
-            let _ = frames.send("outcome", None, &outcome(&row)).await;
+            let Ok(members) = members(&ports, &row).await else { return };
+            let _ = frames.send("outcome", None, &outcome(&row, members)).await;
             return;
         }
         let told = tokio::select! {
@@ -183,13 +184,32 @@ async fn current(ports: &web::Data<Ports>, operation: OperationId) -> ApiResult<
     ask(ports, move |query| query.operation(&operation.to_string(), Moment::Now)).await
 }
 
-fn outcome(row: &OperationRow) -> WaitOutcome {
+/// Says how it went with each, where the operation is one on many.
+async fn members(ports: &web::Data<Ports>, row: &OperationRow) -> ApiResult<Vec<MemberOutcome>> {
+    let Some(id) = row.stream.key().parse().ok().filter(|_| row.stream.category() == Category::Batch) else {
+        return Ok(vec![]);
+    };
+    ask(ports, move |query| {
+        let members = query.batch(id, Moment::Now)?.map(|batch| batch.members).unwrap_or_default();
+        let member = |member: BatchMemberRow| {
+            let cause = query.operation_rows(&member.operation.to_string(), Moment::Now)?;
+            let name = member.container_name.map_or_else(|| member.container.to_string(), |name| name.to_string());
+            let cause = cause.into_iter().find_map(|row| row.cause);
+            Ok(MemberOutcome { name, state: member.state, reason: member.reason, cause })
+        };
+        members.into_iter().map(member).collect()
+    })
+    .await
+}
+
+fn outcome(row: &OperationRow, members: Vec<MemberOutcome>) -> WaitOutcome {
     WaitOutcome {
         operation: row.id,
         state: row.state,
         reason: row.reason.clone(),
         cause: row.cause.clone(),
         warnings: row.warnings.clone(),
+        members,
         opened_at: Some(row.opened_at),
         closed_at: row.closed_at,
     }

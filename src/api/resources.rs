@@ -29,7 +29,7 @@ pub use node::{
 pub use schedule::{CreateSchedule, NextSlot};
 pub use store::{CreateStore, RecoveryKey};
 pub use template::ImportTemplate;
-pub use wait::{WaitOutcome, WaitPhase, WaitProgress};
+pub use wait::{MemberOutcome, WaitOutcome, WaitPhase, WaitProgress};
 
 pub use crate::effects::access::{BackupFile, SessionRequest, SessionTicket};
 pub use crate::events::{

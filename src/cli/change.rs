@@ -149,7 +149,7 @@ pub fn apply(context: &mut Context<'_>, options: &ChangeOptions, change: Change)
 /// No daemon runs, or nobody reads the results. What the daemon refuses is told, and the other changes go on.
 pub fn apply_all(context: &mut Context<'_>, options: &ChangeOptions, changes: Vec<Change>) -> Result<Exit, Failure> {
     let client = context.client()?;
-    let mut round = Round::new(options);
+    let mut round = Round::new(options, changes.len() > 1);
     let mut open = Vec::new();
     for change in changes {
         open.extend(round.begin(context, &client, &change)?.map(|accepted| (change, accepted)));
@@ -171,7 +171,7 @@ pub fn apply_in_turn(
     changes: Vec<Change>,
 ) -> Result<Exit, Failure> {
     let client = context.client()?;
-    let mut round = Round::new(options);
+    let mut round = Round::new(options, false);
     let (mut changes, mut read) = (changes.into_iter(), true);
     for change in changes.by_ref() {
         let Some(accepted) = round.begin(context, &client, &change)? else { break };

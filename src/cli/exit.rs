@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::api::resources::WaitOutcome;
-use crate::projections::rows::OperationState;
+use crate::projections::rows::{Cause, OperationState};
 use crate::types::RefusalClass;
 
 /// Says how a command ended.
@@ -73,8 +73,15 @@ impl Exit {
     /// Returns the end that an operation's end is: one that came to nothing for a reason that would have been refused at once,
     /// had it been known, ends as that refusal does.
     pub fn of_operation(outcome: &WaitOutcome) -> Self {
-        match outcome.state {
-            OperationState::Failed => outcome.cause.as_ref().map_or(Self::Failed, |cause| Self::of_class(cause.class)),
+        if outcome.state == OperationState::Failed && !outcome.members.is_empty() {
+            return Self::sum(outcome.members.iter().map(|member| Self::of_state(member.state, member.cause.as_ref())));
+        }
+        Self::of_state(outcome.state, outcome.cause.as_ref())
+    }
+
+    fn of_state(state: OperationState, cause: Option<&Cause>) -> Self {
+        match state {
+            OperationState::Failed => cause.map_or(Self::Failed, |cause| Self::of_class(cause.class)),
             OperationState::Waiting | OperationState::Running | OperationState::Done => Self::Done,
             OperationState::Partly => Self::Partly,
             OperationState::Skipped => Self::Conflict,
@@ -82,11 +89,13 @@ impl Exit {
         }
     }
 
-    /// Sums the ends of several targets up: one that all share, else partly.
+    /// Sums the ends of several targets up: one that all share; else partly if anything was done, or goes on; else what the
+    /// first of them ended as.
     pub fn sum(ends: impl IntoIterator<Item = Self>) -> Self {
-        let mut ends = ends.into_iter();
-        let first = ends.next().unwrap_or(Self::Done);
-        if ends.all(|end| end == first) { first } else { Self::Partly }
+        let ends: Vec<Self> = ends.into_iter().collect();
+        let first = ends.first().copied().unwrap_or(Self::Done);
+        let came_to_something = |end: &Self| matches!(end, Self::Done | Self::Partly | Self::Timeout | Self::Detached);
+        if ends.iter().any(|end| *end != first) && ends.iter().any(came_to_something) { Self::Partly } else { first }
     }
 }
 
@@ -116,14 +125,20 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::projections::rows::Cause;
     use crate::types::OperationId;
 
     #[test]
     fn several_ends_are_partly_unless_all_are_alike() {
         assert_eq!(Exit::sum([]), Exit::Done);
         assert_eq!(Exit::sum([Exit::NotFound, Exit::NotFound]), Exit::NotFound);
-        assert_eq!(Exit::sum([Exit::Done, Exit::NotFound]), Exit::Partly);
+        assert_eq!(Exit::sum([Exit::NotFound, Exit::Done]), Exit::Partly);
+        assert_eq!(Exit::sum([Exit::Timeout, Exit::NotFound]), Exit::Partly);
+    }
+
+    #[test]
+    fn where_nothing_was_done_the_first_failure_tells() {
+        assert_eq!(Exit::sum([Exit::Conflict, Exit::NotFound]), Exit::Conflict);
+        assert_eq!(Exit::sum([Exit::NotFound, Exit::Failed, Exit::Conflict]), Exit::NotFound);
     }
 
     #[test]
@@ -134,6 +149,7 @@ mod tests {
             reason: Some("why".to_owned()),
             cause: class.map(|class| Cause { class, code: None, reason: "why".to_owned() }),
             warnings: vec![],
+            members: vec![],
             opened_at: None,
             closed_at: None,
         };

@@ -54,6 +54,16 @@ impl Failure {
         self
     }
 
+    /// Says of which of several things it is told, where its words do not.
+    pub fn about(mut self, subject: &str) -> Self {
+        if let Self::Told(told) = &mut self
+            && !told.message.contains(&format!("{subject:?}"))
+        {
+            told.message = format!("{subject}: {}", told.message);
+        }
+        self
+    }
+
     /// Adds where a command is explained, if the command line is at fault and nothing else says what to type.
     pub fn or_help_of(self, path: &str) -> Self {
         let is_open = matches!(&self, Self::Told(told) if told.exit == Exit::Usage && told.hints.is_empty());

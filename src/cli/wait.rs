@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::screen::Screen;
 use crate::api::client::{Client, ClientError, EventStream, ServerEvent, Target};
 use crate::api::resources::{WaitOutcome, WaitPhase};
+use crate::projections::rows::OperationState;
 use crate::types::{Span, terminal_safe};
 
 /// How long a daemon that went away is waited for.
@@ -83,6 +84,21 @@ pub fn left(context: &mut Context<'_>, subject: &str, operation: &str, out: &Way
     let text = lines.iter().fold(String::new(), |text, line| text + &terminal_safe(line) + "\n");
     context.screen.alarm(&text);
     exit
+}
+
+/// Tells of each member of an operation on many how it went, unless all went well, which its end says.
+///
+/// # Errors
+/// Nobody reads.
+pub fn tell_members(context: &mut Context<'_>, outcome: &WaitOutcome) -> Result<(), Failure> {
+    if outcome.state == OperationState::Done || !context.format.is_for_people() {
+        return Ok(());
+    }
+    for member in &outcome.members {
+        let reason = member.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        context.screen.line(&format!("{}: {}{reason}", member.name, member.state))?;
+    }
+    Ok(())
 }
 
 async fn passed(deadline: Option<Instant>) {

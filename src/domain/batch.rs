@@ -237,18 +237,24 @@ impl Batch {
 
     fn over(&self) -> BatchEvent {
         let ends = || self.fates.iter().filter_map(Fate::end);
-        let failures: Vec<_> =
-            ends().filter(|end| !end.is_success() && !matches!(end, Closing::Skipped { .. })).collect();
-        let partial = ends().filter(|end| matches!(end, Closing::DoneWithExceptions { .. })).count() as u64;
-        let (failed, total) = (failures.len() as u64, self.fates.len() as u64);
-        let cancelled = ends().filter(|end| **end == Closing::Cancelled).count() as u64;
-        match failures.first() {
+        let count = |is_it: fn(&Closing) -> bool| ends().filter(|end| is_it(end)).count() as u64;
+        let total = self.fates.len() as u64;
+        let (done, partial) =
+            (count(|end| *end == Closing::Done), count(|end| matches!(end, Closing::DoneWithExceptions { .. })));
+        let (skipped, cancelled) = (count(is_skip), count(|end| *end == Closing::Cancelled));
+        let failed = total - done - partial - skipped;
+        let failure = ends().find(|end| !end.is_success() && !is_skip(end));
+        match (failure, ends().next()) {
             _ if self.called_off && cancelled > 0 => BatchEvent::BatchCancelled { cancelled, total },
-            None if partial == 0 => BatchEvent::BatchCompleted,
-            Some(first) if failed == total => {
+            _ if done == total => BatchEvent::BatchCompleted,
+            _ if done + partial > 0 => BatchEvent::BatchCompletedWithExceptions { failed, total, partial, skipped },
+            (Some(first), _) => {
                 BatchEvent::BatchFailed { reason: format!("none of {total} succeeded; the first: {}", first.words()) }
             }
-            _ => BatchEvent::BatchCompletedWithExceptions { failed, total, partial },
+            (None, first) => {
+                let why = first.map_or_else(String::new, Closing::words);
+                BatchEvent::BatchSkipped { reason: format!("all {total} were left out; the first: {why}") }
+            }
         }
     }
 
@@ -290,6 +296,10 @@ fn ending(member: &BatchMember, outcome: &Outcome) -> BatchEvent {
     }
 }
 
+fn is_skip(end: &Closing) -> bool {
+    matches!(end, Closing::Skipped { .. })
+}
+
 fn finished(member: &BatchMember, outcome: Closing) -> BatchEvent {
     BatchEvent::ChildFinished { run: member.run, outcome }
 }
@@ -326,6 +336,7 @@ impl Aggregate for Batch {
             BatchEvent::ParentNotified => self.notices.truncate(0),
             BatchEvent::BatchCompleted
             | BatchEvent::BatchCompletedWithExceptions { .. }
+            | BatchEvent::BatchSkipped { .. }
             | BatchEvent::BatchFailed { .. }
             | BatchEvent::BatchCancelled { .. } => {}
         }

@@ -82,6 +82,13 @@ pub enum BatchEvent {
         total: u64,
         /// How many succeeded only in part.
         partial: u64,
+        /// How many were left out: there was nothing to do for them, or it was not the time.
+        skipped: u64,
+    },
+    /// All were left out.
+    BatchSkipped {
+        /// Why.
+        reason: String,
     },
     /// None did.
     BatchFailed {
@@ -102,7 +109,7 @@ pub enum BatchEvent {
 impl DomainEvent for BatchEvent {
     const CATEGORY: Category = Category::Batch;
     const KINDS: &'static [&'static str] = kinds!(BatchEvent: BatchRequested, BatchCancelRequested, ChildStarted,
-        ChildCancelAsked, ChildFinished, BatchCompleted, BatchCompletedWithExceptions, BatchFailed, BatchCancelled, ParentNotified);
+        ChildCancelAsked, ChildFinished, BatchCompleted, BatchCompletedWithExceptions, BatchSkipped, BatchFailed, BatchCancelled, ParentNotified);
 
     fn mark(&self) -> Mark {
         let closed = |outcome| Mark::Closed { outcome };
@@ -115,9 +122,10 @@ impl DomainEvent for BatchEvent {
             | Self::ChildFinished { .. }
             | Self::ParentNotified => Mark::Fact,
             Self::BatchCompleted => closed(Closing::Done),
-            Self::BatchCompletedWithExceptions { failed, total, partial } => {
-                closed(Closing::DoneWithExceptions { reason: exceptions(*failed, *total, *partial) })
+            Self::BatchCompletedWithExceptions { failed, total, partial, skipped } => {
+                closed(Closing::DoneWithExceptions { reason: exceptions(*failed, *total, *partial, *skipped) })
             }
+            Self::BatchSkipped { reason } => closed(Closing::Skipped { reason: reason.clone() }),
             Self::BatchFailed { reason } => closed(Closing::Failed { reason: reason.clone() }),
         }
     }
@@ -129,7 +137,10 @@ impl DomainEvent for BatchEvent {
             Self::ChildCancelAsked { run } => format!("run {} is to end", run.short()),
             Self::ChildFinished { run, outcome } => format!("run {} finished: {}", run.short(), outcome.words()),
             Self::BatchCompleted => "batch completed".to_owned(),
-            Self::BatchCompletedWithExceptions { failed, total, partial } => exceptions(*failed, *total, *partial),
+            Self::BatchCompletedWithExceptions { failed, total, partial, skipped } => {
+                exceptions(*failed, *total, *partial, *skipped)
+            }
+            Self::BatchSkipped { reason } => format!("batch skipped: {reason}"),
             Self::BatchFailed { reason } => format!("batch failed: {reason}"),
             Self::BatchCancelRequested => "called off".to_owned(),
             Self::BatchCancelled { cancelled, total } => format!("batch cancelled: {cancelled} of {total} runs"),
@@ -138,9 +149,8 @@ impl DomainEvent for BatchEvent {
     }
 }
 
-fn exceptions(failed: u64, total: u64, partial: u64) -> String {
-    match partial {
-        0 => format!("{failed} of {total} did not succeed"),
-        _ => format!("{failed} of {total} did not succeed, {partial} only in part"),
-    }
+fn exceptions(failed: u64, total: u64, partial: u64, skipped: u64) -> String {
+    let others = [(partial, "only in part"), (skipped, "left out")];
+    let others = others.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!(", {count} {words}"));
+    format!("{failed} of {total} did not succeed{}", others.collect::<Vec<_>>().concat())
 }

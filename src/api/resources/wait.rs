@@ -20,11 +20,28 @@ pub struct WaitOutcome {
     /// What is not as it should be, though it was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How it went with each, of an operation on many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberOutcome>,
     /// When it began.
     #[serde(default)]
     pub opened_at: Option<Timestamp>,
     /// When it ended.
     pub closed_at: Option<Timestamp>,
+}
+
+/// Says how it went with one of many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberOutcome {
+    /// The name of the container, or its id if it has none any more.
+    pub name: String,
+    /// How its run ended.
+    pub state: OperationState,
+    /// Why it did not end as asked, if so.
+    pub reason: Option<String>,
+    /// What kind of answer that is, where it can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 /// Is the event `phase` of `GET /v1/operations/{id}/wait`.

@@ -23,13 +23,15 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// Is what has come of the changes of one command so far.
 pub(super) struct Round<'a> {
     options: &'a ChangeOptions,
+    several: bool,
     pub(super) ends: Vec<Exit>,
     documents: Vec<Value>,
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(options: &'a ChangeOptions) -> Self {
-        Self { options, ends: Vec::new(), documents: Vec::new() }
+    /// Begins a round; of `several` targets each refusal says which one it is about.
+    pub(super) fn new(options: &'a ChangeOptions, several: bool) -> Self {
+        Self { options, several, ends: Vec::new(), documents: Vec::new() }
     }
 
     /// Asks; nothing if it was refused or only tried.
@@ -50,6 +52,7 @@ impl<'a> Round<'a> {
                 Ok(Some(accepted))
             }
             Err(failure) => {
+                let failure = if self.several { failure.about(&change.subject) } else { failure };
                 self.ends.push(context.tell(failure));
                 Ok(None)
             }
@@ -127,6 +130,7 @@ impl<'a> Round<'a> {
         self.ends.push(exit);
         self.keep(change, accepted, Some(outcome));
         let reason = outcome.reason.as_deref().unwrap_or("no reason was recorded");
+        wait::tell_members(context, outcome)?;
         if exit != Exit::Done && exit != Exit::Partly {
             let code = outcome.cause.as_ref().and_then(|cause| cause.code.clone());
             let code = code.unwrap_or_else(|| format!("operation.{}", outcome.state));
@@ -195,9 +199,10 @@ impl<'a> Round<'a> {
     }
 
     fn keep(&mut self, change: &Change, accepted: &Accepted, outcome: Option<&WaitOutcome>) {
+        let is_done = |outcome| matches!(change.exit_of(outcome), Exit::Done | Exit::Partly);
         let mut document = json!({
             "schema": "berth.change/v1", "id": accepted.id, "name": accepted.name, "stream": accepted.stream,
-            "operation": accepted.operation, "done": accepted.done || outcome.is_some(),
+            "operation": accepted.operation, "done": accepted.done || outcome.is_some_and(is_done),
             "events": accepted.events, "repeated": accepted.repeated,
         });
         if !accepted.warnings.is_empty() {

@@ -38,6 +38,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
                     let reason = outcome.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
                     let line = format!("{id}: {}{reason}, waited {}", outcome.state, took(elapsed));
                     context.screen.line(&line)?;
+                    wait::tell_members(context, &outcome)?;
                 }
                 Exit::of_operation(&outcome)
             }

@@ -172,6 +172,50 @@ fn one_of_several_that_fails_is_partly() {
 }
 
 #[test]
+fn of_several_that_are_refused_each_is_named_and_nothing_was_done() {
+    let server = Server::new(|asked: &Asked| match asked.line.as_str() {
+        line if line.contains("nope") => problem(404, "container.not-found", "there is no container \"nope\"", "x"),
+        _ => problem(409, "container.running", "the container is running", "y"),
+    });
+    let said = berth(server.path(), "container delete web1 nope -y");
+    let told = "error: web1: the container is running  [container.running]\n  y\n\
+                error: there is no container \"nope\"  [container.not-found]\n  x\n";
+    assert!(said.ended(6) && said.err == told, "{said:?}");
+    let said = berth(server.path(), "container delete web1");
+    assert!(said.err.starts_with("error: the container is running"), "{said:?}");
+}
+
+/// Ends as an operation on two containers.
+fn batch(state: &'static str, members: [(&'static str, &'static str); 2]) -> Server {
+    Server::new(move |asked: &Asked| {
+        if asked.line.starts_with("POST") {
+            return accepted(false, &json!([{"kind": "BatchRequested", "sentence": "batch of 2 requested"}]));
+        }
+        let member =
+            |name: &str, (state, reason): (&str, &str)| json!({"name": name, "state": state, "reason": reason});
+        let outcome = json!({"operation": OPERATION, "state": state, "reason": "told below",
+            "members": [member("web1", members[0]), member("web2", members[1])], "closed_at": "2026-11-23T12:00:00Z"});
+        (200, "text/event-stream", format!("id: 9\nevent: outcome\ndata: {outcome}\n\n"))
+    })
+}
+
+#[test]
+fn of_an_operation_on_many_each_one_is_told_how_it_went() {
+    let line = "container update-check web1 web2";
+    let none = ("skipped", "no package manager is in it");
+    let said = berth(batch("skipped", [none, none]).path(), line);
+    let told = "web1: skipped: no package manager is in it\nweb2: skipped: no package manager is in it\n";
+    assert!(said.ended(6) && said.out == told && said.err.contains("[operation.skipped]"), "{said:?}");
+    let said = berth(batch("partly", [("failed", "full"), none]).path(), line);
+    assert!(said.ended(3) && said.out.starts_with("web1: failed: full\nweb2: skipped: no"), "{said:?}");
+    let said = berth(batch("failed", [none, ("failed", "full")]).path(), line);
+    assert!(said.ended(6), "what the first of them ended as: {said:?}");
+    let said = berth(batch("skipped", [none, none]).path(), &format!("{line} -o json"));
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&document["done"], &document["outcome"]["members"][1]["name"]), (&json!(false), &json!("web2")));
+}
+
+#[test]
 fn without_a_daemon_a_change_tells_how_to_start_one() {
     let state = tempfile::tempdir().unwrap();
     let said = berth(state.path(), "start web1");

@@ -128,6 +128,7 @@ fn refusals_of_the_daemon_have_their_exit_codes() {
             assert!(badly(&state, "container show wbe1", 5).err.contains("did you mean web1?"));
             badly(&state, "container delete web1", 6);
             badly(&state, "start web1 web9", 3);
+            badly(&state, "container delete web1 web9 -y", 6);
             badly(&state, "ps --as-of nonsense", 2);
             badly(&state, "container create web1 --template tiny", 6);
             badly(&state, "operation cancel zzzz", 5);

@@ -106,15 +106,19 @@ fn it_should_take_an_end_that_comes_before_the_answer() {
 fn it_should_say_how_many_did_not_succeed() {
     let skipped = Closing::Skipped { reason: "gone".to_owned() };
     let partly = Closing::DoneWithExceptions { reason: "2 files".to_owned() };
-    let with = |failed, partial| BatchEvent::BatchCompletedWithExceptions { failed, total: 2, partial };
-    let reason = "none of 2 succeeded; the first: failed: lost".to_owned();
+    let with =
+        |failed, partial, skipped| BatchEvent::BatchCompletedWithExceptions { failed, total: 2, partial, skipped };
+    let none = || BatchEvent::BatchFailed { reason: "none of 2 succeeded; the first: failed: lost".to_owned() };
+    let reason = "all 2 were left out; the first: skipped: gone".to_owned();
     for (ends, expected) in [
         ([Closing::Done, Closing::Done], BatchEvent::BatchCompleted),
-        ([Closing::Done, skipped.clone()], BatchEvent::BatchCompleted),
-        ([Closing::Done, failure()], with(1, 0)),
-        ([skipped, failure()], with(1, 0)),
-        ([Closing::Done, partly], with(0, 1)),
-        ([failure(), failure()], BatchEvent::BatchFailed { reason }),
+        ([Closing::Done, skipped.clone()], with(0, 0, 1)),
+        ([Closing::Done, failure()], with(1, 0, 0)),
+        ([skipped.clone(), failure()], none()),
+        ([skipped.clone(), partly.clone()], with(0, 1, 1)),
+        ([skipped.clone(), skipped], BatchEvent::BatchSkipped { reason }),
+        ([Closing::Done, partly], with(0, 1, 0)),
+        ([failure(), failure()], none()),
     ] {
         let [first, second] = ends;
         let history = vec![requested(&["a", "b"], 2), finished("a", first), finished("b", second)];
