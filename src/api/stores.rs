@@ -1,10 +1,13 @@
 //! Backup stores: lists, creation, and the recovery key.
 
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
 use actix_web::{HttpResponse, web};
 
 use super::containers::{reach, read};
 use super::edge::{Edge, Room, Subject, draw};
-use super::look::{Look, block};
+use super::look::{Look, block, in_time};
 use super::places::{Taken, leads_to, taken};
 use super::problem::ApiResult;
 use super::reading;
@@ -12,7 +15,9 @@ use super::resources::{CreateStore, ListEnvelope, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
 use crate::domain::{Refusal, RefusalClass};
+use crate::effects::patience::Looks;
 use crate::projections::rows::{StoreRow, ThingState};
+use crate::repository::occupied;
 use crate::types::{Category, Name, StoreId, StreamName};
 
 /// Adds the routes.
@@ -73,7 +78,7 @@ async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
         Refusal::new(RefusalClass::Unsupported, "store.silent", message)
     })?;
     match taken(edge, &wanted).await? {
-        None => Ok(()),
+        None => require_room(path).await,
         Some(Taken::ByDaemon(directory)) => {
             let message = format!("{path} is in {}, which the daemon keeps for itself", directory.display());
             let refusal = Refusal::new(RefusalClass::Invalid, "store.inside-state", message);
@@ -84,6 +89,18 @@ async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
             let message = format!("{path} {is} the store {store} already");
             let refusal = Refusal::new(RefusalClass::Conflict, "store.exists", message);
             Err(refusal.hinted(format!("berth store show {store}")).into())
+        }
+    }
+}
+
+/// Refuses a place that is something already, before anything is recorded: a dry run says it, too.
+async fn require_room(path: &str) -> ApiResult<()> {
+    static LOOKS: LazyLock<Looks<PathBuf, Option<&'static str>>> = LazyLock::new(Looks::default);
+    match in_time(&LOOKS, path, occupied).await?.flatten() {
+        None => Ok(()),
+        Some(wrong) => {
+            let message = format!("{path} {wrong}; choose an empty directory");
+            Err(Refusal::new(RefusalClass::Conflict, "store.place-taken", message).into())
         }
     }
 }

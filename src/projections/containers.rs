@@ -13,7 +13,7 @@ pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =
@@ -58,6 +58,7 @@ fn begin(fact: &ContainerEvent, event: &Envelope) -> Option<ContainerRow> {
         lease: None,
         init: None,
         started_at: None,
+        hostname_now: None,
         ready: false,
         warnings: vec![],
         kept: vec![],
@@ -148,6 +149,7 @@ fn life(row: &mut ContainerRow, fact: &ContainerEvent, event: &Envelope) {
             row.rest = ContainerState::Running;
             row.init = Some(init.clone());
             row.started_at = Some(event.recorded_at);
+            row.hostname_now = Some(row.configuration.hostname.clone());
             row.ready = false;
         }
         ContainerEvent::ContainerReady => row.ready = true,
@@ -224,7 +226,7 @@ fn halted(row: &mut ContainerRow) {
     row.reason = None;
     row.rest = ContainerState::Stopped;
     row.init = None;
-    row.started_at = None;
+    (row.started_at, row.hostname_now) = (None, None);
     row.warnings.clear();
     row.kept.clear();
     row.ready = false;

@@ -201,3 +201,12 @@ impl Medium for Directory {
         fs::free_bytes(self.root.as_fd())
     }
 }
+
+/// Says what is wrong with a place for a store that is to be made there; one that is not there yet is as good as an empty one.
+pub fn occupied(path: &Path) -> Option<&'static str> {
+    match std::fs::read_dir(path).map(|mut names| names.next().is_some()) {
+        Ok(true) => Some("is not empty"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Some("is no directory"),
+        _ => None,
+    }
+}

@@ -49,7 +49,7 @@ pub use keys::RecoveryKey;
 pub use manifest::{
     BackupKind, CatalogueReference, Counters, Exception, Manifest, Outcome, TemplateRecord, TreeDigest,
 };
-pub use medium::{Directory, Medium, MediumFile};
+pub use medium::{Directory, Medium, MediumFile, occupied};
 pub use merged::{Merged, find};
 pub use outward::Outward;
 pub use owner::store_of;

@@ -29,8 +29,14 @@ fn failed() -> Outcome {
     let folder = node.place.join("backups");
     fs::create_dir(&folder)?;
     fs::write(folder.join("file"), "x")?;
-    let answer = node.berth(&["store", "create", "main", &folder.join("file").to_string_lossy()])?;
-    check!(answer.code == 1 && answer.err.contains("is no directory"), "{answer:?}");
+    // A dry run says what the real one would.
+    for (place, word) in [(folder.join("file"), "is no directory"), (folder.clone(), "is not empty")] {
+        let words = ["store", "create", "main", &place.to_string_lossy()];
+        for words in [&words[..], &[&words[..], &["--dry-run"]].concat()] {
+            let answer = node.refused(words, 6, "store.place-taken")?;
+            check!(answer.err.contains(word), "{answer:?}");
+        }
+    }
     let left = names(&folder)?;
     check!(left == ["file"], "left: {left:?}");
     let keys = fs::read_dir(node.place.join("keys"))?.flatten().map(|entry| names(&entry.path()));

@@ -99,7 +99,7 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
     let address = row.lease.as_ref().map(|lease| lease.address.to_string());
     let on = row.network_name.as_ref().map_or(String::new(), |network| format!(" on {network}"));
     let mut pairs = vec![
-        ("host name", Cell::from(configuration.hostname.to_string())),
+        ("host name", Cell::from(host_name(row))),
         ("address", Cell::maybe(address.map(|address| address + &on))),
         ("autostart", Cell::from(if configuration.autostart { "yes" } else { "no" })),
         ("restart", Cell::from(configuration.restart.word())),
@@ -116,6 +116,15 @@ fn place(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
         pairs.push(("labels", Cell::from(labels.collect::<Vec<_>>().join(" "))));
     }
     pairs
+}
+
+/// Says what its host name is, and what it will be.
+fn host_name(row: &ContainerRow) -> String {
+    let wanted = &row.configuration.hostname;
+    match row.hostname_now.as_ref().filter(|now| *now != wanted) {
+        Some(now) => format!("{now} ({wanted} from the next start)"),
+        None => wanted.to_string(),
+    }
 }
 
 /// Says which files of `/etc` are not written from outside, and why.

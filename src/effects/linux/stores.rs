@@ -233,12 +233,7 @@ fn not_there(path: &Path) -> Failure {
 
 /// Refuses a place that is something already.
 fn require_room(path: &Path) -> Result<(), Failure> {
-    let found = std::fs::read_dir(path).map(|mut names| names.next().is_some());
-    let wrong = match found {
-        Ok(true) => "is not empty",
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => "is no directory",
-        _ => return Ok(()),
-    };
+    let Some(wrong) = repository::occupied(path) else { return Ok(()) };
     Err(Failure::permanent(format!("{} {wrong}; choose an empty directory", path.display())))
 }
 

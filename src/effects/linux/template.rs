@@ -103,6 +103,9 @@ fn make(
     fill(paths, source, &mut writer, watch)?;
     writer.finish()?;
     let root = open()?;
+    if fs::read_dir(partial.join("root")).is_ok_and(|mut names| names.next().is_none()) {
+        return Err(Failure::permanent("there is nothing in it: a template wants the files of a whole system"));
+    }
     let taken_out = strip(root.as_fd())?;
     let sealed = catalogue::seal(root.as_fd(), &partial.join("catalogue"), watch)?;
     let summary = TemplateSummary {

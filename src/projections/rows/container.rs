@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::words::words;
 use super::{Change, LastBackup, OpenOperation};
 use crate::events::{Configuration, Exit, HoldKind, InitKind, Lease, ProcessIdentity};
-use crate::types::{BackupId, ContainerId, IdRange, ManagedFile, Name, OperationId, Position, RunId, Timestamp, Usage};
+use crate::types::{
+    BackupId, ContainerId, HostName, IdRange, ManagedFile, Name, OperationId, Position, RunId, Timestamp, Usage,
+};
 
 words! {
     /// Says what a container is, or what is being done with it.
@@ -110,6 +112,9 @@ pub struct ContainerRow {
     pub init: Option<ProcessIdentity>,
     /// When its init started, while it runs.
     pub started_at: Option<Timestamp>,
+    /// Its host name of now, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname_now: Option<HostName>,
     /// Whether its init said that all is up.
     pub ready: bool,
     /// What was not as it should be when it started, while it runs.

@@ -131,6 +131,11 @@ fn the_state_word_follows_what_is_done_and_says_who_and_why() {
     let row = query.container("web", Moment::Now).unwrap();
     assert_eq!((row.change.by.as_str(), row.init), ("ann", Some(init())));
     assert!(row.change.why.starts_with("started as process 7"));
+    let now = row.hostname_now;
+    assert_eq!(now.as_ref(), Some(&row.configuration.hostname));
+    append(&store, &key, "set", &ContainerEvent::HostNameSet { hostname: "a.example".parse().unwrap() });
+    let row = query.container("web", Moment::Now).unwrap();
+    assert!(row.hostname_now == now && Some(row.configuration.hostname) != now, "it is the one of now until a start");
     assert_eq!(state("pause", ContainerEvent::PauseRequested), ContainerState::Pausing);
     assert_eq!(state("exit", ContainerEvent::PauseFailed { reason: "its init ended".into() }), ContainerState::Running);
     assert_eq!(state("exit", ContainerEvent::InitExited { exit: Exit::Code(3) }), ContainerState::Stopping);
@@ -141,6 +146,7 @@ fn the_state_word_follows_what_is_done_and_says_who_and_why() {
     let stopped = ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit: Exit::Code(3) };
     assert_eq!(state("exit", stopped), ContainerState::Stopped);
     assert_eq!(query.container("web", Moment::Now).unwrap().last_exit, Some(Exit::Code(3)));
+    assert_eq!(query.container("web", Moment::Now).unwrap().hostname_now, None);
     let open = OperationFilter { open: true, ..OperationFilter::default() };
     assert_eq!(query.operations(&open, Moment::Now).unwrap(), [], "the pause is over although nobody closed it");
 }

@@ -175,6 +175,16 @@ fn nothing_is_left_of_a_template_that_failed_was_called_off_or_is_gone() {
     assert!(error.reason.contains("/does/not/exist"), "{error}");
     let own = TemplateSource::Directory { path: fixture.place.path().to_string_lossy().into_owned() };
     assert!(ensure_template(&fixture.paths, fixture.id, &own, &Watch::NONE).unwrap_err().reason.contains("own state"));
+    let empty = fixture.place.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::write(fixture.place.path().join("empty.tar"), [0; 1024]).unwrap(); // two blocks of zeros: its end, and nothing before
+    let place = |name: &str| fixture.place.path().join(name).to_string_lossy().into_owned();
+    for source in
+        [TemplateSource::Directory { path: place("empty") }, TemplateSource::Archive { path: place("empty.tar") }]
+    {
+        let error = ensure_template(&fixture.paths, fixture.id, &source, &Watch::NONE).unwrap_err();
+        assert!(error.reason.contains("there is nothing in it"), "{error}");
+    }
     let called_off = Watch { cancelled: &|| true, progress: &|_| {} };
     let error = ensure_template(&fixture.paths, fixture.id, &fixture.source(), &called_off).unwrap_err();
     assert_eq!(error.kind, crate::domain::effect::FailureKind::Cancelled);
