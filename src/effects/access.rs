@@ -86,6 +86,9 @@ pub trait Access: Send + Sync + 'static {
     /// Returns the bytes that are free where the disks of containers lie.
     fn disk_space(&self) -> Option<u64>;
 
+    /// Returns the bytes that there are in all, free or not.
+    fn disk_size(&self) -> Option<u64>;
+
     /// Says whether what is written below a path takes of that room.
     fn shares_disk_space(&self, path: &str) -> bool;
 

@@ -23,6 +23,8 @@ use tokio::sync::watch;
 const BYTES_PER_SECOND: u64 = 2 << 30;
 /// The shortest and the longest time between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// The most that is kept free: what is written while containers are found, told and held still, many times over.
+const RESERVE_MAX: u64 = 1 << 30;
 /// How soon a container whose pause came to nothing is told again: each time is two events in a log that has little room.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -46,9 +48,8 @@ pub(crate) async fn follow(
     mut ending: watch::Receiver<bool>,
 ) {
     let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false };
-    let low = Watermarks::default().critical;
     loop {
-        let left = watch.left(low).await;
+        let (low, left) = watch.left().await;
         match left {
             Some(left) if left < low => {
                 let are_told = watch.stop_writers(left).await;
@@ -66,6 +67,12 @@ pub(crate) async fn follow(
     }
 }
 
+/// Returns how much is kept free of a file system: an eighth, at least what the log calls critical, and no more than
+/// [`RESERVE_MAX`].
+fn reserve(size: u64) -> u64 {
+    (size / 8).clamp(Watermarks::default().critical, RESERVE_MAX)
+}
+
 /// Returns the time in which so many bytes cannot be written, within bounds.
 fn pause_until(bytes: u64) -> Duration {
     let millis = bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
@@ -73,11 +80,13 @@ fn pause_until(bytes: u64) -> Duration {
 }
 
 impl Watch {
-    /// Returns what is left of the room once everything is written. What anybody in the machine has still to write is
+    /// Returns what is to be kept free, and what is left of the room once everything is written. What anybody in the machine has still to write is
     /// known at once; only where that is too much is each container looked at.
-    async fn left(&self, low: u64) -> Option<u64> {
+    async fn left(&self) -> (u64, Option<u64>) {
         let access = Arc::clone(&self.access);
-        self.ask(move |query| {
+        let low = self.ask(move |_| reserve(access.disk_size().unwrap_or(0))).await.unwrap_or_else(|| reserve(0));
+        let access = Arc::clone(&self.access);
+        let left = self.ask(move |query| {
             let free = access.disk_space()?;
             let at_least = free.saturating_sub(access.unwritten(&[]));
             if at_least >= 2 * low {
@@ -88,9 +97,8 @@ impl Watch {
             let writers: Vec<ContainerId> = writers.iter().flatten().map(|row| row.id).collect();
             let unwritten = if writers.is_empty() { 0 } else { access.unwritten(&writers) };
             Some(free.saturating_sub(unwritten))
-        })
-        .await
-        .flatten()
+        });
+        (low, left.await.flatten())
     }
 
     /// Asks the read models on a thread that may block; nothing if it broke down.
@@ -191,6 +199,11 @@ fn of_state(query: &Query, state: ContainerState) -> Vec<ContainerRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reserve_grows_with_the_disk_within_bounds() {
+        assert_eq!([0, 1 << 30, 4 << 30, 1 << 40].map(reserve), [128 << 20, 128 << 20, 512 << 20, 1 << 30]);
+    }
 
     #[test]
     fn the_less_room_the_sooner_it_is_looked_at_again() {

@@ -299,6 +299,15 @@ pub fn set_length(file: BorrowedFd<'_>, length: u64) -> io::Result<()> {
     Ok(rustix::fs::ftruncate(file, length)?)
 }
 
+/// Returns the bytes that the file system behind a descriptor has in all.
+///
+/// # Errors
+/// What fstatfs(2) says.
+pub fn size_bytes(file: BorrowedFd<'_>) -> io::Result<u64> {
+    let found = rustix::fs::fstatfs(file)?;
+    Ok(found.f_blocks.saturating_mul(u64::try_from(found.f_frsize).unwrap_or(0)))
+}
+
 /// Returns the bytes that are free for this process in the file system behind a descriptor.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::check;
 use crate::fixture::{Answer, Node, PATIENCE, run_within};
-use crate::full::{fill, small_ext4, space_becomes};
+use crate::full::{Small, fill, small_ext4, space_becomes};
 use crate::harness::{Outcome, Stop, need};
 
 pub const TESTS: &[crate::harness::Test] = &[
@@ -386,7 +386,12 @@ fn refuse_overcommit() -> Outcome {
     node.must(&["container", "delete", "c2"])?;
     node.must(&["container", "purge", "c2", "-y"])?;
     leave(&node, 600 << 20)?;
-    let out = node.state().join("out").display().to_string();
+    // The same file system by a way that is not the daemon's own.
+    let beside = Small(node.place.with_file_name("beside-refuse-overcommit"));
+    fs::create_dir_all(&beside.0)?;
+    let bound = run_within(Command::new("mount").arg("--bind").args([&mounted.0, &beside.0]), PATIENCE)?;
+    check!(bound.code == 0, "{bound:?}");
+    let out = beside.0.join("out").display().to_string();
     let refused: [&[&str]; 5] = [
         &["container", "create", "c3", "--template", "bb", "--disk", "64M"],
         &["container", "set", "c1", "--disk", "900M"],
@@ -407,6 +412,7 @@ fn refuse_overcommit() -> Outcome {
     check!(!Path::new(&out).exists(), "something was restored");
     fs::remove_file(node.state().join("filler"))?;
     node.must(&["backup", "restore", "c1@latest", "--path", "/etc", "--into", &out])?;
+    drop(beside);
     let finished = node.finish();
     drop(mounted);
     finished

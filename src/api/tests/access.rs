@@ -52,6 +52,10 @@ impl Access for Simulated {
         1 << 30
     }
 
+    fn disk_size(&self) -> Option<u64> {
+        None
+    }
+
     fn shares_disk_space(&self, _: &str) -> bool {
         false
     }

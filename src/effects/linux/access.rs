@@ -80,6 +80,11 @@ impl Access for LinuxHost {
         crate::sys::fs::free_bytes(root.as_fd()).ok()
     }
 
+    fn disk_size(&self) -> Option<u64> {
+        let root = crate::sys::fs::open_root(&self.options.paths.containers()).ok()?;
+        crate::sys::fs::size_bytes(root.as_fd()).ok()
+    }
+
     fn shares_disk_space(&self, path: &str) -> bool {
         let device = |path: &Path| std::fs::metadata(path).ok().map(|place| place.dev());
         let there = Path::new(path).ancestors().find_map(device); // it may have to be made
