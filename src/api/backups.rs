@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, web};
@@ -44,7 +45,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 struct Wanted {
     container: Option<String>,
     store: Option<String>,
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
 }
 
 async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
@@ -53,7 +54,7 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
         let container = wanted.container.map(|reference| query.container(&reference, moment)).transpose()?;
         let store = wanted.store.map(|reference| query.store(&reference, moment)).transpose()?;
         let (container, store) = (container.map(|row| row.id), store.map(|row| row.id));
-        query.backups(&BackupFilter { container, store, limit: wanted.limit }, moment)
+        query.backups(&BackupFilter { container, store, limit: wanted.limit.map(NonZeroUsize::get) }, moment)
     })
     .await
 }
@@ -134,11 +135,18 @@ pub(super) async fn members(edge: &Edge, references: Vec<String>, all: bool) -> 
     }
 }
 
+/// The most runs of a batch that go on at the same time: each keeps a disk and the processors at work.
+const PARALLEL_MAX: u32 = 64;
+
 /// Reads how many runs of a batch go on at the same time.
 pub(super) fn parallel(wished: Option<u32>) -> ApiResult<u32> {
-    match wished {
-        Some(0) => Err(ApiError::invalid("parallel.invalid", "0 at the same time would never begin; 1 is the least")),
-        wished => Ok(wished.unwrap_or(1)),
+    match wished.unwrap_or(1) {
+        0 => Err(ApiError::invalid("parallel.invalid", "0 at the same time would never begin; 1 is the least")),
+        many if many > PARALLEL_MAX => {
+            let message = format!("{many} at the same time are too many; {PARALLEL_MAX} are the most");
+            Err(ApiError::invalid("parallel.invalid", message))
+        }
+        count => Ok(count),
     }
 }
 
@@ -179,7 +187,11 @@ async fn files(look: Look, edge: Edge, reference: web::Path<String>, wanted: web
     let row = look.ask(move |query, moment| query.backup(&reference, moment)).await?;
     let below = wanted.into_inner().below.unwrap_or_else(|| "/".to_owned());
     reading::tell(edge, row.container, Reading::Names { backup: row.id }, Some(&below)).await?;
-    let files = reach(&look.ports, move |access| access.backup_files(row.store, row.id, &below)).await?;
+    let (store, backup, path) = (row.store, row.id, below.clone());
+    let files = reach(&look.ports, move |access| access.backup_files(store, backup, &path)).await?;
+    if files.is_empty() && !below.trim_matches('/').is_empty() {
+        return Err(nothing_at(&below, backup).hinted(format!("berth backup files {}", backup.short())).into());
+    }
     look.list("file", move |_, _| Ok(files)).await
 }
 
@@ -250,10 +262,7 @@ async fn why_no_file(look: &Look, row: &BackupRow, path: &str) -> Option<ApiErro
     let meant = readings(&path);
     let entry = meant.iter().find_map(|path| found.iter().find(|entry| entry.path.as_bytes() == path.as_slice()));
     let refusal = match entry {
-        None => {
-            let message = format!("there is nothing at {path:?} in backup {}", backup.short());
-            Refusal::new(RefusalClass::NotFound, "backup.no-such-path", message)
-        }
+        None => nothing_at(&path, backup),
         Some(entry) if entry.kind == "file" => return None,
         Some(entry) => {
             let target = entry.target.as_ref().map_or(String::new(), |target| format!(" to {target}"));
@@ -262,6 +271,11 @@ async fn why_no_file(look: &Look, row: &BackupRow, path: &str) -> Option<ApiErro
         }
     };
     Some(refusal.hinted(format!("berth backup files {}", backup.short())).into())
+}
+
+fn nothing_at(path: &str, backup: BackupId) -> Refusal {
+    let message = format!("there is nothing at {path:?} in backup {}", backup.short());
+    Refusal::new(RefusalClass::NotFound, "backup.no-such-path", message)
 }
 
 /// Writes into a channel.

@@ -179,6 +179,10 @@ impl Client {
         headers: &[(&str, String)],
         body: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, ClientError> {
+        if let Some(detail) = target.emptiness() {
+            let (code, class) = ("usage.empty".to_owned(), Some(RefusalClass::Invalid));
+            return Err(ClientError::Problem(Box::new(Problem { status: 400, code, detail, hint: None, class })));
+        }
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unconnected(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);

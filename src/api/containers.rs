@@ -118,7 +118,7 @@ fn labels<'a>(texts: impl Iterator<Item = &'a str>) -> ApiResult<BTreeMap<String
         let label: Label = text.parse().map_err(|error| ApiError::invalid("label.invalid", error))?;
         Ok((label.key.as_str().to_owned(), label.value.as_str().to_owned()))
     };
-    texts.filter(|text| !text.is_empty()).map(read).collect()
+    texts.map(read).collect()
 }
 
 /// Reads what a user wrote, in the words of its type's own errors.

@@ -1,6 +1,7 @@
 //! Events: paged, one in full, and followed as they come.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
@@ -26,7 +27,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 #[derive(Deserialize, Clone)]
 struct Wanted {
     after: Option<u64>,
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     stream: Option<StreamName>,
     container: Option<String>,
     operation: Option<String>,
@@ -42,7 +43,7 @@ impl Wanted {
         let operation = self.operation.map(|reference| query.operation(&reference, moment)).transpose()?;
         Ok(EventFilter {
             after: self.after.map(Position::new),
-            limit: self.limit,
+            limit: self.limit.map(NonZeroUsize::get),
             stream: self.stream,
             container: container.map(|row| row.id),
             operation: operation.map(|row| row.id),

@@ -1,5 +1,7 @@
 //! Maintenance: one container is a run of its own, several are a batch.
 
+use std::num::NonZeroUsize;
+
 use actix_web::web;
 use serde::Deserialize;
 
@@ -26,7 +28,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 struct Wanted {
     container: Option<String>,
     action: Option<String>,
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
 }
 
 async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
@@ -34,7 +36,10 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
     look.list("maintenance", move |query, moment| {
         let container = wanted.container.map(|reference| query.container(&reference, moment)).transpose()?;
         let container = container.map(|row| row.id);
-        query.maintenance(&MaintenanceFilter { container, action: wanted.action, limit: wanted.limit }, moment)
+        query.maintenance(
+            &MaintenanceFilter { container, action: wanted.action, limit: wanted.limit.map(NonZeroUsize::get) },
+            moment,
+        )
     })
     .await
 }

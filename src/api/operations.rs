@@ -1,5 +1,6 @@
 //! Operations: lists, calling off, and waiting for the outcome.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
@@ -37,7 +38,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 struct Wanted {
     #[serde(default)]
     open: bool,
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     container: Option<String>,
 }
 
@@ -46,7 +47,7 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
     look.list("operation", move |query, moment| {
         let container = wanted.container.map(|reference| query.container(&reference, moment)).transpose()?;
         let target = container.map(|row| crate::types::StreamName::new(Category::Container, row.id));
-        let limit = wanted.limit.unwrap_or(LIMIT_DEFAULT);
+        let limit = wanted.limit.map_or(LIMIT_DEFAULT, NonZeroUsize::get);
         query.operations(&OperationFilter { open: wanted.open, target, limit: Some(limit) }, moment)
     })
     .await

@@ -73,6 +73,9 @@ async fn restore(edge: Edge, reference: web::Path<String>) -> ApiResult {
 }
 
 async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiResult<RestoreTarget> {
+    if wish.paths.iter().any(String::is_empty) {
+        return Err(ApiError::invalid("restore.paths", "a path cannot be empty; / stands for all"));
+    }
     if !wish.paths.is_empty() && wish.to != RestoreTo::Directory {
         return Err(ApiError::invalid("restore.paths", "single paths are restored into a directory only"));
     }

@@ -107,6 +107,11 @@ async fn create(edge: Edge) -> ApiResult {
     if let Some(first) = due::never_runs(&definition, edge.at) {
         return Err(never_runs(&definition, first).into());
     }
+    if let Some(gap) = due::overrun(&definition, edge.at) {
+        let jitter = definition.jitter;
+        let message = format!("the jitter {jitter} is longer than {gap}, the shortest time between two of its slots");
+        return Err(ApiError::invalid("jitter.invalid", message));
+    }
     let id = ScheduleId::from_bytes(draw()?);
     let subject = Subject::new(StreamName::new(Category::Schedule, id), Some(&name));
     edge.foresee_name(&subject.stream, &name).await?;

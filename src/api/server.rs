@@ -9,6 +9,7 @@ use std::path::Path;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::error::QueryPayloadError;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::UnixStream;
 use actix_web::{App, HttpMessage, HttpServer, web};
@@ -43,6 +44,7 @@ pub async fn serve(ports: Ports, socket: &Path) -> io::Result<()> {
         App::new()
             .app_data(ports.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| unread_query(&error).into()))
             .wrap(from_fn(let_in))
             .configure(routes)
             .default_service(web::to(no_such_route))
@@ -103,6 +105,15 @@ async fn let_in(
             Err(ApiError::Refused(Refusal::new(RefusalClass::NotAllowed, "api.not-allowed", message)).into())
         }
     }
+}
+
+/// Says what is wrong with the questions of a request.
+fn unread_query(error: &QueryPayloadError) -> ApiError {
+    let reason = match error {
+        QueryPayloadError::Deserialize(reason) => reason.to_string(),
+        other => other.to_string(),
+    };
+    ApiError::invalid("request.query", reason)
 }
 
 async fn no_such_route(request: actix_web::HttpRequest) -> Result<actix_web::HttpResponse, ApiError> {

@@ -44,7 +44,7 @@ pub struct ChangeOptions {
     #[arg(long)]
     pub no_wait: bool,
     /// Wait no longer than this (exit 9); the work goes on
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     pub timeout: Option<Span>,
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use crate::api::resources::WaitOutcome;
 use crate::projections::rows::{Cause, OperationState};
 use crate::types::RefusalClass;
@@ -122,6 +124,16 @@ Exit codes:
   130  detached by Ctrl-C; the work goes on
   exec, enter: what the command returned; 126 cannot be run, 127 not found, 128+N ended by signal N";
 
+/// Returns the same as a document: each number with its meaning.
+pub fn document() -> Value {
+    let line = |line: &str| {
+        let (number, meaning) = line.trim().split_once(' ')?;
+        let number: u8 = number.parse().ok()?;
+        Some(json!({"id": number.to_string(), "code": number, "meaning": meaning.trim()}))
+    };
+    json!({"schema": "berth.exit-code.list/v1", "items": HELP.lines().filter_map(line).collect::<Vec<_>>()})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +182,8 @@ mod tests {
     #[test]
     fn every_number_is_in_the_help() {
         for number in (0..=10).chain([130]) {
+            let items = document()["items"].as_array().unwrap().clone();
+            assert!(items.iter().any(|item| item["code"] == number && item["meaning"].is_string()), "{number}");
             assert!(HELP.lines().any(|line| line.trim_start().starts_with(&format!("{number} "))), "{number}");
         }
     }

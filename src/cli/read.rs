@@ -16,7 +16,7 @@ use crate::types::Timestamp;
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReadOptions {
     /// Show how it was then: a time (2026-11-20 08:00, or RFC 3339), a span ago (2h), or a position in the log
-    #[arg(long, value_name = "TIME|SPAN|POSITION", help_heading = "Read options")]
+    #[arg(long, value_name = "TIME|SPAN|POSITION", help_heading = "Read options", allow_hyphen_values = true)]
     pub as_of: Option<String>,
 }
 

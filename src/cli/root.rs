@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::context::{Context, STATE_VARIABLE};
 use super::exit::{self, Exit};
 use super::failure::Failure;
-use super::output::Format;
+use super::output::{self, Format, Listing};
 use super::ports::{DaemonArguments, Ports, TourArguments};
 use super::screen::Colour;
 use super::{
@@ -233,8 +233,12 @@ impl Command {
             Self::Completion(arguments) => completion::run(context, arguments),
             Self::Daemon(_) | Self::Tour(_) => Ok(Exit::Done), // Ports, taken before a context is made.
             Self::ExitCodes => {
-                context.screen.write(&format!("{}\n", exit::HELP))?;
-                Ok(Exit::Done)
+                if context.format.is_for_people() {
+                    context.screen.write(&format!("{}\n", exit::HELP))?;
+                    return Ok(Exit::Done);
+                }
+                let listing = Listing { document: exit::document(), recorded: None };
+                output::machine(&mut context.screen, context.format, &listing).map(|()| Exit::Done)
             }
         }
     }

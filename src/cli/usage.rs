@@ -34,6 +34,9 @@ pub fn failure(error: &Error, path: &str, root: &Command) -> Failure {
         _ => ("usage.other", first_line(error)),
     };
     let failure = Failure::usage(code, message);
+    if let Some(hint) = foreign(root, path, &text(error, ContextKind::InvalidSubcommand)) {
+        return failure.hinted(hint);
+    }
     if let Some(noun) = noun_with(root, path, &text(error, ContextKind::InvalidSubcommand)) {
         return failure.hinted(format!("berth {noun} {} --help", text(error, ContextKind::InvalidSubcommand)));
     }
@@ -41,6 +44,41 @@ pub fn failure(error: &Error, path: &str, root: &Command) -> Failure {
         Some(words) => failure.hinted(format!("did you mean {words}?")),
         None => failure,
     }
+}
+
+/// Behind which noun, if any, other tools' word for a command is typed, the word, and what it is here.
+const FOREIGN: &[(&str, &str, &str)] = &[
+    ("", "run", "berth container create NAME --template TEMPLATE --start"),
+    ("", "launch", "berth container create NAME --template TEMPLATE --start"),
+    ("", "top", "berth ps"),
+    ("", "ls", "berth ps"),
+    ("", "rm", "berth container delete NAME"),
+    ("", "kill", "berth stop NAME --kill"),
+    ("", "inspect", "berth container show NAME"),
+    ("", "images", "berth template list"),
+    ("", "snapshot", "berth backup run NAME"),
+    ("schedule", "run", "berth schedule run-now NAME"),
+];
+/// What other tools call a verb, and what it is here with every noun that has it.
+const FOREIGN_VERBS: &[(&str, &str)] = &[
+    ("ls", "list"),
+    ("rm", "delete"),
+    ("remove", "delete"),
+    ("inspect", "show"),
+    ("info", "show"),
+    ("new", "create"),
+    ("add", "create"),
+];
+
+/// Says what a word of another tool is here.
+fn foreign(root: &Command, path: &str, word: &str) -> Option<String> {
+    let noun = path.strip_prefix("berth").unwrap_or(path).trim_start();
+    let whole = FOREIGN.iter().find(|(place, foreign, _)| *place == noun && *foreign == word);
+    if let Some((_, _, here)) = whole {
+        return Some((*here).to_owned());
+    }
+    let (_, verb) = FOREIGN_VERBS.iter().find(|(foreign, _)| *foreign == word)?;
+    root.find_subcommand(noun)?.find_subcommand(verb).map(|_| format!("did you mean {verb}?"))
 }
 
 /// Finds the noun whose verb was typed without it.
@@ -96,6 +134,7 @@ fn wrong_value(error: &Error) -> String {
 
 fn no_number(value: &str, kind: IntErrorKind) -> String {
     match kind {
+        IntErrorKind::Zero => "0 is too few; 1 is the least".to_owned(),
         IntErrorKind::PosOverflow => format!("{value:?} is too large a number"),
         _ => format!("cannot read {value:?} as a whole number"),
     }
@@ -171,12 +210,16 @@ fn first_line(error: &Error) -> String {
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// Reads a path inside a container or a backup: bytes that are no UTF-8 become the escapes that they are shown with.
+/// Reads a path inside a container or a backup, which is not empty: bytes that are no UTF-8 become the escapes that they are shown with.
 pub fn inside_path() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(|path| {
-        path.into_string().unwrap_or_else(|path| {
-            BytePath::try_from(PathBuf::from(path)).map_or_else(|_| String::new(), |path| path.to_string())
-        })
+    OsStringValueParser::new().try_map(|path| {
+        let shown =
+            path.into_string().or_else(|path| BytePath::try_from(PathBuf::from(path)).map(|path| path.to_string()));
+        match shown {
+            Ok(path) if path.is_empty() => Err("a path cannot be empty; / stands for all".to_owned()),
+            Ok(path) => Ok(path),
+            Err(error) => Err(error.to_string()),
+        }
     })
 }
 

@@ -20,6 +20,11 @@ use crate::types::{
 
 pub use plan::{Plan, Planned};
 
+/// How many slots tell how close to each other those of a schedule are.
+const SLOTS_COMPARED: usize = 1_000;
+/// How far ahead they are looked at: through both changes of the clock.
+const YEAR: Span = Span::from_secs(366 * 24 * 3_600);
+
 /// How late a slot may be and still be on time: enough for a restart of the daemon.
 pub const ON_TIME: Span = Span::from_secs(5 * 60);
 /// The most slots of one schedule that one call looks at; the rest comes with the next call, which is due at once.
@@ -263,6 +268,19 @@ pub fn never_runs(definition: &ScheduleDefinition, from: Timestamp) -> Option<Ti
     let first = definition.cron.slots(definition.zone, from).next()?;
     let some = inside::first_inside(&definition.cron, definition.zone, window, from);
     some.is_none().then_some(first)
+}
+
+/// Returns the shortest time between two slots of a schedule in the year after `from`, if its jitter is longer.
+pub fn overrun(definition: &ScheduleDefinition, from: Timestamp) -> Option<Span> {
+    if definition.jitter == Span::default() {
+        return None;
+    }
+    let slots = definition.cron.slots(definition.zone, from).take(SLOTS_COMPARED).collect::<Vec<_>>();
+    let near = |pair: &&[Timestamp]| pair[1] <= from.after(YEAR);
+    let gap = |pair: &[Timestamp]| pair[1].since(pair[0]);
+    let shortest = slots.windows(2).take_while(near).map(gap).min();
+    let shortest = shortest.or_else(|| slots.windows(2).map(gap).next())?;
+    (definition.jitter > shortest).then_some(shortest)
 }
 
 fn walk(plan: &Plan, now: Timestamp) -> impl Iterator<Item = Planned> {

@@ -25,6 +25,12 @@ pub enum InvalidCpus {
         /// What was given.
         text: String,
     },
+    /// More decimals than are kept.
+    #[error("{text:?} is finer than processors are given out; three decimals are the most, of a percentage one")]
+    TooFine {
+        /// What was given.
+        text: String,
+    },
     /// Nothing, or more than any machine has.
     #[error("{text:?} processors cannot be had; the amount lies between 0.001 and 1024")]
     OutOfRange {
@@ -74,7 +80,15 @@ impl FromStr for Cpus {
             Some(percent) => thousandths(percent, 1).map(|thousandths| thousandths / 100),
             None => thousandths(text, 3),
         };
-        let millis = millis.ok_or_else(|| InvalidCpus::Unreadable { text: shown() })?;
+        let is_number =
+            |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.parse::<f64>().is_ok();
+        let millis = millis.ok_or_else(|| match text.trim_end_matches('%') {
+            number if !is_number(number) => InvalidCpus::Unreadable { text: shown() },
+            number if number.split('.').next().is_some_and(|whole| whole.len() > 9) => {
+                InvalidCpus::OutOfRange { text: shown() }
+            }
+            _ => InvalidCpus::TooFine { text: shown() },
+        })?;
         u32::try_from(millis).ok().and_then(Self::from_millis).ok_or_else(|| InvalidCpus::OutOfRange { text: shown() })
     }
 }
@@ -134,6 +148,15 @@ mod tests {
         {
             assert!(text.parse::<Cpus>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_too_fine_or_out_of_range_is_told_as_such() {
+        let why = |text: &str| text.parse::<Cpus>().unwrap_err().to_string();
+        for text in ["0.0001", "1.23456789", "0.05%"] {
+            assert!(why(text).contains("three decimals"), "{}", why(text));
+        }
+        assert!(why("99999999999").contains("between 0.001 and 1024") && why("-1").contains("cannot read"));
     }
 
     #[test]

@@ -27,6 +27,12 @@ pub enum InvalidSize {
         /// K, M, G or T.
         unit: char,
     },
+    /// More bytes than can be counted.
+    #[error("the size {text:?} is too large; 16777215T is the most")]
+    TooLarge {
+        /// What was given.
+        text: String,
+    },
     /// Anything else that is no size.
     #[error("cannot read the size {text:?}; write a whole or decimal number with K, M, G or T, like 512M or 1.5G")]
     Other {
@@ -73,11 +79,12 @@ impl FromStr for Size {
         if whole.is_empty() || fraction.len() > 6 || number.ends_with('.') {
             return Err(other());
         }
-        let whole: u64 = whole.parse().map_err(|_| other())?;
+        let too_large = || InvalidSize::TooLarge { text: text.chars().take(64).collect() };
+        let whole: u64 = whole.parse().map_err(|_| too_large())?;
         let fraction_scale = 10_u64.pow(fraction.len() as u32);
         let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| other())? };
         let part = u128::from(fraction) * u128::from(scale) / u128::from(fraction_scale);
-        let bytes = whole.checked_mul(scale).and_then(|bytes| bytes.checked_add(part as u64)).ok_or_else(other)?;
+        let bytes = whole.checked_mul(scale).and_then(|bytes| bytes.checked_add(part as u64)).ok_or_else(too_large)?;
         Ok(Self(bytes))
     }
 }
@@ -125,6 +132,14 @@ mod tests {
         {
             assert_eq!(text.parse::<Size>(), Ok(Size(bytes)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_as_such() {
+        for text in ["99999999999999999999", "16777216T", "99999999999999999999G"] {
+            assert!(text.parse::<Size>().unwrap_err().to_string().contains("too large"), "{text}");
+        }
+        assert!("16777215T".parse::<Size>().is_ok());
     }
 
     #[test]

@@ -57,6 +57,15 @@ impl Target {
         if set { self.query(key, "true") } else { self }
     }
 
+    /// Says what of it is empty, which would lead to another place or ask for everything.
+    pub fn emptiness(&self) -> Option<String> {
+        if self.segments.iter().any(String::is_empty) {
+            return Some("a name cannot be empty".to_owned());
+        }
+        let (key, _) = self.queries.iter().find(|(_, value)| value.is_empty())?;
+        Some(format!("the value of {key} is empty; leave it out to have all"))
+    }
+
     /// Returns the segments, unescaped.
     pub fn segments(&self) -> Vec<&str> {
         self.segments.iter().map(String::as_str).collect()
@@ -96,6 +105,14 @@ mod tests {
     fn it_puts_paths_and_questions_together() {
         let target = Target::new("/v1/containers").segment("web1").query("label", "a=b c").flag("all", true);
         assert_eq!(target.to_string(), "/v1/containers/web1?label=a%3Db%20c&all=true");
+    }
+
+    #[test]
+    fn what_is_empty_is_no_place_and_no_question() {
+        let target = || Target::new("/v1/containers");
+        assert_eq!(target().segment("web1").query("label", "a=b").emptiness(), None);
+        assert_eq!(target().segment("").segment("stop").emptiness().as_deref(), Some("a name cannot be empty"));
+        assert!(target().query("label", "").emptiness().is_some_and(|why| why.contains("label")));
     }
 
     proptest! {

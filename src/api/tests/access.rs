@@ -7,7 +7,7 @@ use crate::api::resources::{BackupFile, SessionRequest, SessionTicket};
 use crate::domain::{Failure, RefusalClass};
 use crate::effects::access::Access;
 use crate::effects::command_line::CommandLine;
-use crate::types::{BackupId, ContainerId, Fingerprint, SessionId, StoreId, Usage};
+use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage};
 
 /// Reaches into nothing, but says so plausibly.
 pub(super) struct Simulated {
@@ -68,8 +68,18 @@ impl Access for Simulated {
         0
     }
 
-    fn backup_files(&self, _: StoreId, _: BackupId, _: &str) -> Result<Vec<BackupFile>, Failure> {
-        Ok(vec![])
+    fn backup_files(&self, _: StoreId, _: BackupId, below: &str) -> Result<Vec<BackupFile>, Failure> {
+        let entry = |path| BackupFile {
+            path,
+            kind: "directory".to_owned(),
+            mode: 0o755,
+            owner: (0, 0),
+            size: 0,
+            modified: Timestamp::from_micros(0),
+            target: None,
+        };
+        let there = BytePath::from_bytes(below).ok().filter(|_| below.starts_with("/srv"));
+        Ok(there.map(entry).into_iter().collect())
     }
 
     fn backup_file(&self, _: StoreId, _: BackupId, path: &str, out: &mut dyn Write) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! `berth backup list`.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 
 use crate::api::client::Target;
@@ -21,8 +23,8 @@ pub struct Arguments {
     #[arg(long, value_name = "STORE", add = complete::stores())]
     store: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    limit: Option<u64>,
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    limit: Option<NonZeroU64>,
     #[command(flatten)]
     options: ReadOptions,
 }

@@ -15,6 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::template::create::absolute;
 use crate::cli::usage::inside_path;
 use crate::projections::rows::RestoreRow;
+use crate::types::LeftOut;
 
 /// Restore a backup
 ///
@@ -110,6 +111,13 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
 /// Says what did not go along.
 fn left_out(row: &serde_json::Value) -> Option<String> {
     let row: RestoreRow = serde_json::from_value(row.clone()).ok()?;
-    let left_out = (!row.left_out.is_empty()).then_some(row.left_out)?;
-    Some(format!("Left out: {left_out}. This node would have obeyed it; --keep-privileges takes it along."))
+    let owners = LeftOut { access_lists: row.left_out.access_lists, ..LeftOut::default() };
+    let privileges = LeftOut { access_lists: 0, ..row.left_out };
+    let told = [
+        (privileges, "This node would have obeyed it; --keep-privileges takes it along."),
+        (owners, "--keep-owners takes it along."),
+    ];
+    let told = told.iter().filter(|(left_out, _)| !left_out.is_empty());
+    let lines: Vec<_> = told.map(|(left_out, option)| format!("Left out: {left_out}. {option}")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }

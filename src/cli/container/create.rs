@@ -31,16 +31,16 @@ pub struct Arguments {
     #[arg(short, long, value_name = "TEMPLATE", add = complete::templates())]
     template: String,
     /// Most memory, as much as there is by default
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     memory: Option<Size>,
     /// Most processor time, such as 1.5
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     cpus: Option<Cpus>,
     /// Size of its disk, 10G by default
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     disk: Option<Size>,
     /// Most processes and threads, 4096 by default
-    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>, allow_hyphen_values = true)]
     pids: Option<String>,
     /// The network it joins, or none; the one named default if there is one
     #[arg(long, value_name = "NETWORK", add = complete::networks())]
@@ -129,6 +129,9 @@ impl Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
+    if arguments.network.as_deref() == Some("none") && arguments.ip.is_some() {
+        return Err(Failure::usage("usage.conflict", "--ip is an address in a network, and --network none is none"));
+    }
     let create =
         Change::new(targets::list(), name, "created").body(&arguments.body()).undo(format!("container delete {name}"));
     if !arguments.start {

@@ -21,8 +21,8 @@ use crate::types::Span;
 pub struct Arguments {
     #[command(flatten)]
     targets: Names,
-    /// How long it can be taken back, 7d by default
-    #[arg(long, value_name = "SPAN")]
+    /// How long it can be taken back, 7d by default; 0s is for good
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     grave: Option<Span>,
     #[command(flatten)]
     options: ChangeOptions,
@@ -35,8 +35,10 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         confirm::yes_or_no(context, &format!("Delete {} containers: {}?", names.len(), names.join(", ")))?;
     }
     let body = DeleteRequest { grave: arguments.grave.map(|span| span.to_string()) };
+    let is_final = arguments.grave == Some(Span::default());
     let change = |name: &String| {
-        targets::change(name, "delete", "deleted").body(&body).undo(format!("container undelete {name}"))
+        let change = targets::change(name, "delete", if is_final { "deleted for good" } else { "deleted" }).body(&body);
+        if is_final { change } else { change.undo(format!("container undelete {name}")) }
     };
     change::apply_all(context, &arguments.options, names.iter().map(change).collect())
 }

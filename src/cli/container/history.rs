@@ -1,5 +1,7 @@
 //! `berth container history`: what happened to it, in words.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 
 use crate::api::client::Target;
@@ -25,11 +27,11 @@ pub struct Arguments {
     #[arg(value_name = "NAME", add = complete::containers())]
     name: String,
     /// Only those since then: a time (2026-11-20 08:00, or RFC 3339) or a span ago (6h)
-    #[arg(long, value_name = "TIME|SPAN")]
+    #[arg(long, value_name = "TIME|SPAN", allow_hyphen_values = true)]
     since: Option<String>,
     /// Only the last so many
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    limit: Option<u64>,
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    limit: Option<NonZeroU64>,
     #[command(flatten)]
     options: ReadOptions,
 }
@@ -40,7 +42,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let target = Target::new("/v1/events")
         .query("container", &arguments.name)
         .query_if("since", since)
-        .query("limit", arguments.limit.unwrap_or(EVENTS_MAX));
+        .query("limit", arguments.limit.map_or(EVENTS_MAX, NonZeroU64::get));
     read::list::<EventRow>(context, &arguments.options, target, |rows| match rows.len() {
         0 => "No events.".to_owned(),
         EVENT_PAGE_MAX if arguments.limit.is_none() => {

@@ -48,7 +48,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     if let Some(name) = named.filter(|_| arguments.options.as_of.is_none()) {
         read::fetch(context, &targets::one(name))?;
     }
-    let labels = Some(arguments.label.join(",")).filter(|labels| !labels.is_empty());
+    let labels = (!arguments.label.is_empty()).then(|| arguments.label.join(","));
     let target = targets::list()
         .query_if("name", arguments.name.as_ref())
         .query_if("state", arguments.in_state.as_ref())

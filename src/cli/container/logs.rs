@@ -25,10 +25,10 @@ pub struct Arguments {
     #[arg(short, long)]
     follow: bool,
     /// Of which run: 0 the present or last one, -1 the one before it, 1 the oldest of the three that are kept
-    #[arg(short, long, value_name = "RUN", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "RUN", allow_hyphen_values = true)]
     boot: Option<i64>,
     /// Only the last lines
-    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "LINES", allow_hyphen_values = true)]
     tail: Option<u64>,
 }
 

@@ -18,7 +18,7 @@ pub struct Arguments {
     #[command(flatten)]
     targets: Names,
     /// How long init may take before it is killed, 30s by default
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     grace: Option<Span>,
     #[command(flatten)]
     options: ChangeOptions,

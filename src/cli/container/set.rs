@@ -25,16 +25,16 @@ pub struct Arguments {
     #[command(flatten)]
     targets: Names,
     /// Most memory
-    #[arg(long, value_name = "SIZE|none", value_parser = limit::<Size>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE|none", value_parser = limit::<Size>, allow_hyphen_values = true)]
     memory: Option<String>,
     /// Most processor time
-    #[arg(long, value_name = "NUMBER|none", value_parser = limit::<Cpus>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER|none", value_parser = limit::<Cpus>, allow_hyphen_values = true)]
     cpus: Option<String>,
     /// Most processes and threads
-    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "COUNT|none", value_parser = limit::<u64>, allow_hyphen_values = true)]
     pids: Option<String>,
     /// Size of its disk; it only grows
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     disk: Option<Size>,
     /// Whether it starts with the node
     #[arg(long, value_name = "true|false")]
@@ -88,6 +88,11 @@ impl Arguments {
             labels_set: labels.collect::<BTreeMap<_, _>>(),
             labels_remove: self.remove_label.clone(),
         }
+    }
+
+    /// Returns the label that is both to be put on and to be taken off.
+    fn contradiction(&self) -> Option<&String> {
+        self.remove_label.iter().find(|key| self.label.iter().any(|label| label.key.as_str() == key.as_str()))
     }
 
     fn nesting_wish(&self) -> Option<bool> {
@@ -146,6 +151,10 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     if body == SetLimits::default() {
         return Err(Failure::usage("usage.nothing", "nothing to set was named")
             .hinted("Name a limit:  berth container set NAME --memory 2G"));
+    }
+    if let Some(key) = arguments.contradiction() {
+        let message = format!("--label and --remove-label both name {key:?}; it is put on or taken off");
+        return Err(Failure::usage("usage.conflict", message));
     }
     if arguments.disk.is_some() && !arguments.options.is_dry_run() {
         context.screen.note("note: a disk only grows: its new size cannot be taken back");

@@ -22,7 +22,7 @@ pub struct Arguments {
     #[command(flatten)]
     targets: Names,
     /// How long init may take before it is killed, 30s by default
-    #[arg(long, value_name = "SPAN", conflicts_with = "kill")]
+    #[arg(long, value_name = "SPAN", conflicts_with = "kill", allow_hyphen_values = true)]
     grace: Option<Span>,
     /// Kill it at once
     #[arg(long)]

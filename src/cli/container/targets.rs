@@ -27,17 +27,29 @@ impl Names {
     /// # Errors
     /// A pattern fits none, or nobody can be asked which.
     pub fn resolved(&self, context: &Context<'_>) -> Result<Vec<String>, Failure> {
-        let mut resolved: Vec<String> = Vec::new();
-        for name in &self.names {
-            let found = if name.contains(['*', '?']) { fitting(context, name)? } else { vec![name.clone()] };
-            resolved.extend(found.into_iter().filter(|name| !resolved.contains(name)).collect::<Vec<_>>());
-        }
-        Ok(resolved)
+        resolved(context, &self.names, &list())
     }
 }
 
-fn fitting(context: &Context<'_>, pattern: &str) -> Result<Vec<String>, Failure> {
-    let answer = read::fetch(context, &list().query("name", pattern))?.value;
+/// Returns the names of deleted containers, patterns replaced by those they fit, each name once.
+///
+/// # Errors
+/// As [`Names::resolved`].
+pub fn resolved_buried(context: &Context<'_>, names: &[String]) -> Result<Vec<String>, Failure> {
+    resolved(context, names, &list().query("state", "deleted").flag("all", true))
+}
+
+fn resolved(context: &Context<'_>, names: &[String], among: &Target) -> Result<Vec<String>, Failure> {
+    let mut resolved: Vec<String> = Vec::new();
+    for name in names {
+        let found = if name.contains(['*', '?']) { fitting(context, name, among)? } else { vec![name.clone()] };
+        resolved.extend(found.into_iter().filter(|name| !resolved.contains(name)).collect::<Vec<_>>());
+    }
+    Ok(resolved)
+}
+
+fn fitting(context: &Context<'_>, pattern: &str, among: &Target) -> Result<Vec<String>, Failure> {
+    let answer = read::fetch(context, &among.clone().query("name", pattern))?.value;
     let items = answer.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if items.is_empty() {
         let message = format!("no container fits the pattern {pattern:?}");

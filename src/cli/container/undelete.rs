@@ -10,15 +10,15 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 
-/// Take a deleted container back
+/// Take deleted containers back
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  berth container undelete web1\n  berth container undelete web1 --name web1-old\n  berth container undelete web1 --network none"
+    after_long_help = "Examples:\n  berth container undelete web1 'db*'\n  berth container undelete web1 --name web1-old\n  berth container undelete web1 --network none"
 )]
 pub struct Arguments {
-    /// Its last name, or its id
-    #[arg(value_name = "NAME", add = complete::graves())]
-    container: String,
+    /// Containers by last name, id or quoted pattern ('web*')
+    #[arg(required = true, value_name = "NAME", add = complete::graves())]
+    containers: Vec<String>,
     /// The name it gets, its old one by default
     #[arg(long, value_name = "NEW")]
     name: Option<String>,
@@ -34,13 +34,18 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    let name = arguments.name.as_ref().unwrap_or(&arguments.container);
-    let change = targets::change(&arguments.container, "undelete", "taken back")
-        .body(&UndeleteRequest {
-            name: arguments.name.clone(),
-            network: arguments.network.clone(),
-            address: arguments.ip.clone(),
-        })
-        .undo(format!("container delete {name}"));
-    change::apply(context, &arguments.options, change)
+    let containers = targets::resolved_buried(context, &arguments.containers)?;
+    if containers.len() > 1 && (arguments.name.is_some() || arguments.ip.is_some()) {
+        return Err(Failure::usage("usage.conflict", "--name and --ip are for one container alone"));
+    }
+    let body = UndeleteRequest {
+        name: arguments.name.clone(),
+        network: arguments.network.clone(),
+        address: arguments.ip.clone(),
+    };
+    let change = |container: &String| {
+        let name = arguments.name.as_ref().unwrap_or(container);
+        targets::change(container, "undelete", "taken back").body(&body).undo(format!("container delete {name}"))
+    };
+    change::apply_all(context, &arguments.options, containers.iter().map(change).collect())
 }

@@ -11,7 +11,7 @@ use crate::types::Timestamp;
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filter {
     /// Only those after this position
-    #[arg(long, value_name = "POSITION", allow_negative_numbers = true)]
+    #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
     pub after: Option<u64>,
     /// Only those of this stream, such as container/ID
     #[arg(long, value_name = "STREAM")]
@@ -29,10 +29,10 @@ pub struct Filter {
     #[arg(long, value_name = "WHO")]
     who: Option<String>,
     /// Only those since then: a time (2026-11-20 08:00, or RFC 3339) or a span ago (6h)
-    #[arg(long, value_name = "TIME|SPAN")]
+    #[arg(long, value_name = "TIME|SPAN", allow_hyphen_values = true)]
     since: Option<String>,
     /// Only those until then
-    #[arg(long, value_name = "TIME|SPAN")]
+    #[arg(long, value_name = "TIME|SPAN", allow_hyphen_values = true)]
     until: Option<String>,
 }
 

@@ -1,5 +1,7 @@
 //! `berth event list`, also `berth events`.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 
 use super::filter::Filter;
@@ -19,8 +21,8 @@ pub struct Arguments {
     #[command(flatten)]
     filter: Filter,
     /// At most so many
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    limit: Option<u64>,
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    limit: Option<NonZeroU64>,
     #[command(flatten)]
     options: ReadOptions,
 }

@@ -31,7 +31,7 @@ pub struct Who {
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
     /// How many at the same time, one by default
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     pub parallel: Option<u32>,
 }
 

@@ -1,5 +1,7 @@
 //! `berth operation list`.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 
 use crate::api::client::Target;
@@ -17,8 +19,8 @@ pub struct Arguments {
     #[arg(long)]
     open: bool,
     /// At most so many
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    limit: Option<u64>,
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    limit: Option<NonZeroU64>,
     #[command(flatten)]
     options: ReadOptions,
 }

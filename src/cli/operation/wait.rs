@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(required = true, value_name = "ID", add = complete::open_operations())]
     ids: Vec<String>,
     /// Wait no longer than this for each (exit 9)
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     timeout: Option<Span>,
 }
 

@@ -36,7 +36,7 @@ impl Tabular for BackupRow {
             Cell::maybe(self.store_name.as_ref()),
             outcome(self),
             verified(self, look),
-            Cell::from(mode(self.mode)),
+            Cell::from(mode(self)),
             Cell::from(self.entries.to_string()),
             Cell::from(self.frozen.to_string()),
             Cell::maybe(self.schedule.as_ref()),
@@ -46,10 +46,11 @@ impl Tabular for BackupRow {
     }
 }
 
-fn mode(mode: BackupMode) -> &'static str {
-    match mode {
-        BackupMode::Incremental => "incremental",
-        BackupMode::Full => "full",
+/// One that was to build on another and found none is full all the same.
+fn mode(row: &BackupRow) -> &'static str {
+    match row.mode {
+        BackupMode::Incremental if row.base.is_some() => "incremental",
+        BackupMode::Incremental | BackupMode::Full => "full",
     }
 }
 
@@ -74,7 +75,7 @@ pub fn describe(row: &BackupRow, look: Look) -> (String, Vec<(&'static str, Cell
     let mut pairs = vec![
         ("outcome", outcome(row)),
         ("verified", verified(row, look)),
-        ("mode", Cell::from(mode(row.mode))),
+        ("mode", Cell::from(mode(row))),
         ("store", Cell::maybe(row.store_name.as_ref())),
         ("entries", Cell::from(row.entries.to_string())),
         ("read", Cell::from(row.read.to_string())),

@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, value_name = "none|once|all")]
     catch_up: Option<CatchUp>,
     /// By how much runs are spread
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     jitter: Option<Span>,
     /// The hours in which it may run
     #[arg(long, value_name = "FROM-TO")]
@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long)]
     full: bool,
     /// How many containers at the same time
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     parallel: Option<u32>,
     #[command(flatten)]
     options: ChangeOptions,

@@ -1,5 +1,7 @@
 //! `berth schedule next`: when it will fire.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 
 use crate::api::client::Target;
@@ -18,8 +20,8 @@ pub struct Arguments {
     #[arg(value_name = "NAME", add = complete::schedules())]
     name: String,
     /// How many times
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    count: u32,
+    #[arg(long, value_name = "COUNT", default_value = "10", allow_hyphen_values = true)]
+    count: NonZeroU64,
     #[command(flatten)]
     options: ReadOptions,
 }

@@ -138,6 +138,60 @@ fn refusals_of_the_daemon_have_their_exit_codes() {
 }
 
 #[test]
+fn what_cannot_be_meant_is_refused_with_the_bound_that_it_breaks() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            well(&state, "store create vault /srv/vault");
+            well(&state, "backup run web1");
+            let schedule = "schedule create nightly --cron '0 3 * * *' --action backup --select all";
+            let said = badly(&state, &format!("{schedule} --jitter 30d"), 2);
+            assert!(
+                said.err.contains("the jitter 4w2d is longer than 1d, the shortest time between two"),
+                "{}",
+                said.err
+            );
+            well(&state, &format!("{schedule} --jitter 1d"));
+            let said = badly(&state, "container update-check --all --parallel 100000", 2);
+            assert!(said.err.contains("100000 at the same time are too many; 64 are the most"), "{}", said.err);
+            let said = badly(&state, "event list --stream foo/bar", 2);
+            assert!(!said.err.contains("Bad Request") && said.err.contains("[request.query]"), "{}", said.err);
+            let said = badly(&state, "backup files web1@latest /nope", 5);
+            assert!(said.err.contains("there is nothing at \"/nope\" in backup"), "{}", said.err);
+            for line in ["stop ''", "container show ''", "template show ''", "operation show ''", "exec '' -- id"] {
+                assert!(
+                    badly(&state, line, 2).err.starts_with("error: a name cannot be empty  [usage.empty]"),
+                    "{line}"
+                );
+            }
+            assert!(badly(&state, "ps --label ''", 2).err.contains("label"), "it would show all of them");
+        })
+        .await;
+    });
+}
+
+#[test]
+fn several_that_are_deleted_come_back_by_pattern_and_what_is_final_has_no_undo() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            for name in ["old1", "old2"] {
+                well(&state, &format!("container create {name} --template tiny"));
+            }
+            assert!(well(&state, "container delete 'old*' -y").contains("container undelete old2"));
+            let said = badly(&state, "template delete tiny -y", 6);
+            let (told, hint) = ("deleted container old1", "berth container list --all --template tiny");
+            assert!(said.err.contains(told) && said.err.contains(hint), "{}", said.err);
+            let said = well(&state, "container undelete 'old*'");
+            assert!(said.contains("old1: taken back") && said.contains("old2: taken back"), "{said}");
+            let said = well(&state, "container delete old1 --grave 0s");
+            assert!(said.starts_with("old1: deleted for good") && !said.contains("Undo"), "{said}");
+        })
+        .await;
+    });
+}
+
+#[test]
 fn with_the_daemon_down_the_record_is_read_and_says_so() {
     run(async |daemon| {
         beside(daemon, |state| {
@@ -208,6 +262,49 @@ fn a_command_line_that_makes_no_sense_is_told_like_every_error() {
         (
             "set web1 --memory 1G",
             "error: there is no command \"set\" under \"berth\"  [usage.command]\n  berth container set --help\n",
+        ),
+        (
+            "container ls",
+            "error: there is no command \"ls\" under \"berth container\"  [usage.command]\n  did you mean list?\n",
+        ),
+        (
+            "run debian",
+            "error: there is no command \"run\" under \"berth\"  [usage.command]\n  \
+             berth container create NAME --template TEMPLATE --start\n",
+        ),
+        (
+            "schedule run nightly",
+            "error: there is no command \"run\" under \"berth schedule\"  [usage.command]\n  \
+             berth schedule run-now NAME\n",
+        ),
+        (
+            "container set web1 --memory -5M",
+            "error: --memory: cannot read the size \"-5M\"; write a whole or decimal number with K, M, G or T, like 512M \
+             or 1.5G  [usage.value]\n  berth container set --help\n",
+        ),
+        (
+            "container delete web1 --grave -1d",
+            "error: --grave: cannot read the duration \"-1d\"; write 30s, 10m, 1h30m, 2d or 500ms  [usage.value]\n  \
+             berth container delete --help\n",
+        ),
+        ("events --limit 0", "error: --limit: 0 is too few; 1 is the least  [usage.value]\n  berth events --help\n"),
+        (
+            "schedule next nightly --count 0",
+            "error: --count: 0 is too few; 1 is the least  [usage.value]\n  berth schedule next --help\n",
+        ),
+        (
+            "backup restore web1 --into /x --path ''",
+            "error: --path: a path cannot be empty; / stands for all  [usage.value]\n  berth backup restore --help\n",
+        ),
+        (
+            "container set web1 --label a=1 --remove-label a",
+            "error: --label and --remove-label both name \"a\"; it is put on or taken off  [usage.conflict]\n  \
+             berth container set --help\n",
+        ),
+        (
+            "container create web1 -t b --network none --ip auto",
+            "error: --ip is an address in a network, and --network none is none  [usage.conflict]\n  \
+             berth container create --help\n",
         ),
         ("stop --all", "error: there is no option \"--all\"  [usage.option]\n  berth stop --help\n"),
         ("ps --labl x", "error: there is no option \"--labl\"  [usage.option]\n  did you mean --label?\n"),

@@ -35,7 +35,7 @@ pub enum Rejection {
         operation: OperationId,
     },
     /// Somebody needs it.
-    #[error("the template is used by {count}: {}", first.join(", "))]
+    #[error("the template is used by {count}: {}{}", first.join(", "), more(*count, first.len()))]
     Used {
         /// How many.
         count: usize,
@@ -56,6 +56,10 @@ pub enum Rejection {
     },
 }
 
+fn more(count: usize, named: usize) -> String {
+    if count > named { format!(" and {} more", count - named) } else { String::new() }
+}
+
 impl Rejection {
     pub(super) fn used_by(holders: &BTreeSet<String>) -> Self {
         Self::Used { count: holders.len(), first: holders.iter().take(NAMED_MAX).cloned().collect() }
@@ -74,7 +78,9 @@ impl From<Rejection> for Refusal {
             Rejection::Busy { operation, .. } => {
                 (Conflict, "template.busy", Some(format!("berth operation wait {}", operation.short())))
             }
-            Rejection::Used { .. } => (Conflict, "template.used", Some("berth container list".to_owned())),
+            Rejection::Used { .. } => {
+                (Conflict, "template.used", Some("berth container list --all --template NAME".to_owned()))
+            }
             Rejection::NoSuchOperation { .. } => {
                 (NotFound, "operation.not-found", Some("berth operation list".to_owned()))
             }

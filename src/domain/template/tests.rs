@@ -147,7 +147,7 @@ fn it_should_forget_a_user_that_lets_go() {
 fn it_should_not_be_deleted_while_used() {
     when(used(), Command::Delete).then_refused("template.used");
     let holders = ["a", "b", "c", "d"].map(str::to_owned).into();
-    assert_eq!(Rejection::used_by(&holders).to_string(), "the template is used by 4: a, b, c");
+    assert_eq!(Rejection::used_by(&holders).to_string(), "the template is used by 4: a, b, c and 1 more");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::domain::effect::Failure;
-use crate::sys::fs::{AsFd, Extent, FileKind, display_path, set_length, write_at};
+use crate::domain::effect::{Failure, FailureKind};
+use crate::sys::fs::{Access, AsFd, Extent, FileKind, display_path, open_beneath, set_length, stat, write_at};
 
 use super::failure::{cancelled, cannot};
 use super::template::Watch;
@@ -65,24 +65,64 @@ impl Unpacking<'_, '_> {
         if path.is_empty() && member.kind != Kind::Directory {
             return Err(self.refused(&member, "the root of a tree must be a directory"));
         }
+        let written = self.write(reader, &path, &member, attributes);
+        written.map_err(|failure| match self.obstacle(&path, &member.kind) {
+            Some(reason) if failure.kind == FailureKind::Permanent && failure.class.is_none() => {
+                self.refused(&member, &reason)
+            }
+            _ => failure,
+        })
+    }
+
+    /// Looks for what of the tree so far stands in the way of an entry.
+    fn obstacle(&self, path: &[u8], kind: &Kind) -> Option<String> {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+        let first =
+            ends.filter_map(|above| Some((above, self.kind_of(above)?))).find(|(_, kind)| *kind != FileKind::Directory);
+        if let Some((above, found)) = first {
+            let above = display_path(above);
+            return Some(match found {
+                FileKind::Symlink => format!("{above:?} above it is a symbolic link, and links are not followed"),
+                _ => format!("{above:?} above it is no directory"),
+            });
+        }
+        let Kind::HardLink { target } = kind else { return None };
+        let target = safe_path(target)?;
+        let is_missing = self.kind_of(&target).is_none();
+        is_missing
+            .then(|| format!("it is a hard link to {:?}, which is not in the archive before it", display_path(&target)))
+    }
+
+    fn kind_of(&self, path: &[u8]) -> Option<FileKind> {
+        let place = open_beneath(self.writer.root(), path, Access::Place).ok()?;
+        Some(stat(place.as_fd()).ok()?.kind)
+    }
+
+    fn write<R: Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        path: &[u8],
+        member: &Member,
+        attributes: Attributes,
+    ) -> Result<(), Failure> {
         match &member.kind {
-            Kind::Directory => self.writer.directory(&path, attributes),
-            Kind::File { size, data } => self.file(reader, &path, *size, data, &attributes),
-            Kind::Symlink { target } => self.writer.symlink(&path, target, &attributes),
+            Kind::Directory => self.writer.directory(path, attributes),
+            Kind::File { size, data } => self.file(reader, path, *size, data, &attributes),
+            Kind::Symlink { target } => self.writer.symlink(path, target, &attributes),
             Kind::HardLink { target } => {
                 let first = safe_path(target).filter(|first| !first.is_empty());
                 let first =
-                    first.ok_or_else(|| self.refused(&member, "it is a hard link that leads out of the tree"))?;
-                self.writer.hard_link(&path, &first)
+                    first.ok_or_else(|| self.refused(member, "it is a hard link that leads out of the tree"))?;
+                self.writer.hard_link(path, &first)
             }
-            Kind::Fifo => self.writer.node(&path, FileKind::Fifo, (0, 0), &attributes),
+            Kind::Fifo => self.writer.node(path, FileKind::Fifo, (0, 0), &attributes),
             Kind::CharDevice { numbers } if HARMLESS_DEVICES.contains(numbers) => {
-                self.writer.node(&path, FileKind::CharDevice, *numbers, &attributes)
+                self.writer.node(path, FileKind::CharDevice, *numbers, &attributes)
             }
             Kind::CharDevice { numbers } | Kind::BlockDevice { numbers } => {
                 let (major, minor) = numbers;
                 let reason = format!("it is the device {major}:{minor}, and devices are not taken from archives");
-                Err(self.refused(&member, &reason))
+                Err(self.refused(member, &reason))
             }
         }
     }

@@ -15,6 +15,7 @@ use super::failure::cannot;
 use super::host::LinuxHost;
 use super::reach::{Reached, UPPER};
 use super::stores::repository_failure;
+use crate::domain::RefusalClass;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::EffectContext;
 use crate::effects::steps::StepName;
@@ -109,7 +110,8 @@ impl LinuxHost {
         let absent: Vec<&str> = paths.iter().zip(&found).filter(is_absent).map(|(path, _)| path.as_str()).collect();
         let patterns: Vec<Pattern> = found.iter().flatten().cloned().collect();
         if patterns.is_empty() && !paths.is_empty() {
-            return Err(Failure::permanent(format!("the backup has nothing at {}", paths.join(", "))));
+            let failure = Failure::permanent(format!("the backup has nothing at {}", paths.join(", ")));
+            return Err(failure.classed(RefusalClass::NotFound));
         }
         self.files_fit(Path::new(into), &view, patterns.clone())?;
         let aside = format!(".berth-restored-{run}").into_bytes();

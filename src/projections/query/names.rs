@@ -7,6 +7,7 @@ use rusqlite::OptionalExtension as _;
 
 use super::{Moment, Named, Query, QueryError};
 use crate::projections::model::Model;
+use crate::projections::rows::ContainerState;
 use crate::storage::table_of;
 use crate::types::{Category, Name, StreamName};
 
@@ -104,6 +105,13 @@ impl Query {
     fn word_by_name(&self, word: &str) -> Option<String> {
         let stream = word.parse::<StreamName>().ok()?;
         let name = self.thing_name(&stream).ok()??;
-        Some(format!("{} {name}", stream.category()))
+        let deleted = if self.is_buried(&stream) { "deleted " } else { "" };
+        Some(format!("{deleted}{} {name}", stream.category()))
+    }
+
+    fn is_buried(&self, stream: &StreamName) -> bool {
+        let sql = format!("SELECT row ->> '$.rest' FROM {} WHERE key = ?1", table_of("containers"));
+        let rest = (stream.category() == Category::Container).then(|| self.text(&sql, stream.key()).ok().flatten());
+        rest.flatten().as_deref() == Some(ContainerState::Deleted.as_str())
     }
 }

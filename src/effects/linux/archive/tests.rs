@@ -131,12 +131,20 @@ fn hostile_archives_are_refused_by_name_and_reach_nothing_outside() {
         ("hard-through", vec![member(EntryType::Symlink, b"l", &target), member(EntryType::Link, b"h", b"l/secret")]),
         ("disk", vec![member(EntryType::Block, b"sda", b"")]),
         ("root", vec![member(EntryType::Symlink, b".", b"/")]),
+        ("file", vec![member(EntryType::Regular, b"f", b""), member(EntryType::Regular, b"f/x", b"")]),
+        ("hard-first", vec![member(EntryType::Link, b"h", b"later"), member(EntryType::Regular, b"later", b"")]),
+    ];
+    let told = [
+        ("link", "\"l\" above it is a symbolic link, and links are not followed"),
+        ("file", "\"f\" above it is no directory"),
+        ("hard-first", "it is a hard link to \"later\", which is not in the archive before it"),
     ];
     for (name, members) in cases {
         let archive = place.path().join(name);
         archive_of(&archive, &members);
         let error = unpack(&archive, &place.path().join(format!("{name}.tree"))).unwrap_err();
-        assert!(!error.reason.is_empty());
+        let words = told.iter().find(|(case, _)| *case == name).map_or("", |(_, words)| words);
+        assert!(error.reason.ends_with(words) && error.reason.contains("is refused: "), "{name}: {}", error.reason);
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{name}");
     }
     assert!(!place.path().join("escaped").exists() && !Path::new("/tmp/berth-escaped").exists());
