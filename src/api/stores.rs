@@ -15,9 +15,8 @@ use super::resources::{CreateStore, ListEnvelope, RecoveryKey};
 use super::templates::{All, absolute};
 use crate::domain::store::{Command, Store};
 use crate::domain::{Refusal, RefusalClass};
-use crate::effects::patience::Looks;
+use crate::effects::patience::{Looks, occupied};
 use crate::projections::rows::{StoreRow, ThingState};
-use crate::repository::occupied;
 use crate::types::{Category, Name, StoreId, StreamName};
 
 /// Adds the routes.

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use crate::repository::occupied;
+
 /// How many may hang at once; each has a thread.
 const HANGING_MAX: usize = 64;
 
