@@ -126,6 +126,13 @@ impl<'a> RawMode<'a> {
         rustix::termios::tcsetattr(terminal, OptionalActions::Flush, &raw)?;
         Ok(Self { terminal, before })
     }
+
+    /// Makes the keys what they were, signals and echo, while what is printed goes on as it is.
+    pub fn give_keys_back(&self) -> io::Result<()> {
+        let mut settings = self.before.clone();
+        settings.output_modes = rustix::termios::tcgetattr(self.terminal)?.output_modes;
+        Ok(rustix::termios::tcsetattr(self.terminal, OptionalActions::Now, &settings)?)
+    }
 }
 
 impl Drop for RawMode<'_> {

@@ -1,7 +1,7 @@
 //! `exec` from the command line: what goes through it, how long it may be, and how it ends.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use crate::harness::{Outcome, Stop, Test, need};
 
 pub const TESTS: &[Test] = &[
     ("nothing is lost through ends that do not wait, a slow reader and a late writer", streams),
+    ("what is left behind and prints for ever keeps no client, and nothing of the command's is lost", left_behind),
     ("a command takes as many arguments as the kernel does", arguments),
     ("a terminal whose input is a file shows it once and ends with it", file_as_terminal),
     ("a command whose client is killed is hung up on, or its session goes on", killed),
@@ -90,7 +91,7 @@ fn streams() -> Outcome {
 }
 
 /// Reads with rests, so that the writer has to wait more than once.
-fn read_slowly(mut from: File) -> Result<Vec<u8>, Stop> {
+fn read_slowly(mut from: impl io::Read) -> Result<Vec<u8>, Stop> {
     let (mut all, mut piece) = (Vec::new(), vec![0; 256 * 1024]);
     loop {
         match from.read(&mut piece)? {
@@ -99,6 +100,33 @@ fn read_slowly(mut from: File) -> Result<Vec<u8>, Stop> {
         }
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+fn left_behind() -> Outcome {
+    need(&["start-containers"])?;
+    let node = node("exec-left-behind")?;
+    let printing = ["setsid yes", "setsid sh -c 'while :; do echo; sleep 0.01; done'"];
+    // A reader that is never in the way: something can be read at any moment.
+    for left in printing {
+        let mut command = exec(&node, &["-t", "c1", "sh", "-c", &format!("trap '' HUP; {left} & sleep 0.1; exit 7")]);
+        let code = end_of(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)?;
+        check!(code == 7, "{left}: {code}");
+    }
+    for (streams, end_of_line) in [("-t", "\r\n"), ("-T", "\n")] {
+        for left in printing {
+            let line = format!("trap '' HUP; seq 100000; {left} & sleep 0.1; exit 7");
+            let mut command = exec(&node, &[streams, "c1", "sh", "-c", &line]);
+            let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+            let out = child.stdout.take().ok_or("no output")?;
+            let reading = thread::spawn(move || read_slowly(out));
+            let code = end_of(child)?;
+            check!(code == 7, "{streams}, {left}: {code}");
+            let out = reading.join().map_err(|_| "no output")??;
+            let own = (1..=100_000).map(|number| number.to_string()).collect::<Vec<_>>().join(end_of_line);
+            check!(out.starts_with(own.as_bytes()), "{streams}, {left}: {} bytes came", out.len());
+        }
+    }
+    node.finish()
 }
 
 fn arguments() -> Outcome {

@@ -16,6 +16,10 @@ use crate::sys::{descriptor, signal};
 const PIECE: usize = 16 * 1024;
 /// How long a terminal may take to pass on what was printed last: that happens behind the program's end.
 const LAST_WORDS: Duration = Duration::from_millis(20);
+/// How long all of that may take together: something that was left behind may print a little again and again.
+const ALL_LAST_WORDS: Duration = Duration::from_millis(200);
+/// More than a terminal holds that nobody reads (some 20 KiB).
+const TERMINAL_HOLDS: usize = 64 * 1024;
 /// How often the end of the input is typed again. A program that had just changed its terminal did not see it, and a file
 /// that is at its end stays there.
 const STILL_AT_END: Duration = Duration::from_secs(1);
@@ -37,8 +41,8 @@ pub fn until_the_end(session: &Session, streams: SessionStreams) -> Result<i32, 
     let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     // Raw only where there is a terminal to make raw: `exec -t` may well read from a file.
     let is_raw = matches!(streams, SessionStreams::Terminal(_)) && tty::is_terminal(&stdin);
-    let _raw = if is_raw { Some(RawMode::enter(stdin.as_fd())?) } else { None };
-    Relay::new(session, &signals, streams, own)?.run()
+    let raw = if is_raw { Some(RawMode::enter(stdin.as_fd())?) } else { None };
+    Relay::new(session, &signals, streams, own)?.run(raw.as_ref())
 }
 
 /// One end of a way.
@@ -64,17 +68,19 @@ struct Way<'a> {
     end: Option<u8>,
     waiting: Vec<u8>,
     last: u8,
+    /// How much may still be read.
+    left: usize,
 }
 
 impl<'a> Way<'a> {
     fn new(from: End<'a>, to: End<'a>) -> Self {
-        Self { from: Some(from), to: Some(to), end: None, waiting: Vec::new(), last: b'\n' }
+        Self { from: Some(from), to: Some(to), end: None, waiting: Vec::new(), last: b'\n', left: usize::MAX }
     }
 
     fn interest(&self) -> Option<Interest<'_>> {
         let to = self.to.as_ref()?;
         if self.waiting.is_empty() {
-            self.from.as_ref().map(|from| Interest::read(from.as_fd()))
+            self.from.as_ref().filter(|_| self.left > 0).map(|from| Interest::read(from.as_fd()))
         } else {
             Some(Interest::write(to.as_fd()))
         }
@@ -87,11 +93,12 @@ impl<'a> Way<'a> {
 
     fn take(&mut self) {
         let Some(from) = &self.from else { return };
-        let mut buffer = vec![0; PIECE];
+        let mut buffer = vec![0; PIECE.min(self.left)];
         match descriptor::read_now(from, &mut buffer) {
             Ok(None) => {}
             Ok(Some(length @ 1..)) => {
                 buffer.truncate(length);
+                self.left -= length;
                 self.last = buffer[length - 1];
                 self.waiting = buffer;
             }
@@ -121,6 +128,11 @@ impl<'a> Way<'a> {
             // The reader left: the writer is to hear of it.
             Err(_) => (self.from, self.to, self.waiting) = (None, None, Vec::new()),
         }
+    }
+
+    /// Reads no more than lies here now. What is written comes out in order, so that everything from before is in it.
+    fn take_no_more(&mut self) {
+        self.left = self.from.as_ref().and_then(|from| descriptor::pipe_size(from).ok()).unwrap_or(TERMINAL_HOLDS);
     }
 
     /// Says whether the input of a terminal is at its end, and the program was told.
@@ -178,7 +190,7 @@ impl<'a> Relay<'a> {
         Ok(Self { session, signals, ways, is_terminal, asked: None })
     }
 
-    fn run(mut self) -> Result<i32, AttachError> {
+    fn run(mut self, raw: Option<&RawMode<'_>>) -> Result<i32, AttachError> {
         loop {
             let at_end = self.ways[0].as_ref().is_some_and(Way::is_at_end);
             let ready = self.wait(true, at_end.then_some(STILL_AT_END))?;
@@ -188,6 +200,7 @@ impl<'a> Relay<'a> {
             self.go_on(&ready);
             if ready.session {
                 let code = self.session.wait();
+                raw.map_or(Ok(()), RawMode::give_keys_back)?;
                 self.pass_rest()?;
                 return code;
             }
@@ -233,12 +246,14 @@ impl<'a> Relay<'a> {
     }
 
     /// The command is over: what it printed is passed on whole, however slow the reader is; what its processes in the
-    /// background print later is not waited for. A signal ends the wait.
+    /// background print later is not waited for, and no reason to stay. A signal ends the wait.
     fn pass_rest(&mut self) -> io::Result<()> {
         self.ways[0] = None;
-        let patience = if self.is_terminal { LAST_WORDS } else { Duration::ZERO };
+        self.ways.iter_mut().flatten().for_each(Way::take_no_more);
+        let over = Instant::now() + if self.is_terminal { ALL_LAST_WORDS } else { Duration::ZERO };
         while self.ways.iter().flatten().any(|way| way.interest().is_some()) {
             let is_slow = self.ways.iter().flatten().any(|way| !way.waiting.is_empty());
+            let patience = LAST_WORDS.min(over.saturating_duration_since(Instant::now()));
             let ready = self.wait(false, if is_slow { None } else { Some(patience) })?;
             if ready.is_nothing() || ready.signals && self.asks_for_an_end()? {
                 return Ok(());
