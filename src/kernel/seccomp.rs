@@ -301,7 +301,7 @@ mod tests {
         for (name, number) in DENIED_ALWAYS.iter().chain(DENIED_HERE).chain(DENIED_BUT_TO_HOSTS) {
             assert_eq!(call(SYSTEM, *number, [0, 0]), EPERM, "{name}");
         }
-        for (name, number) in MISSING.iter().chain(&[("SYS_keyctl", KEY_CONTROL)]) {
+        for (name, number) in MISSING.iter().chain(&[("SYS_keyctl", KEY_CONTROL), ("memfd_secret", 447)]) {
             assert_eq!(call(SYSTEM, *number, [0, 0]), ENOSYS, "{name}");
         }
         assert_eq!(call(SYSTEM, IOCTL, [0, 0x5401]), ALLOW);

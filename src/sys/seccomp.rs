@@ -198,8 +198,9 @@ mod numbers {
     pub const DENIED_HERE: &[(&str, u32)] = &[];
 
     /// Calls that a kernel can lack, and is said to lack: those of keyrings, to which keyctl(2) belongs. Runtimes of
-    /// containers go on without them then, and give up where they are forbidden.
-    pub const MISSING: &[(&str, u32)] = named![SYS_add_key, SYS_request_key,];
+    /// containers go on without them then, and give up where they are forbidden. Memory that is secret even to the kernel
+    /// can neither be swapped nor moved, and keeps the whole machine from hibernating.
+    pub const MISSING: &[(&str, u32)] = named![SYS_add_key, SYS_request_key, SYS_memfd_secret,];
 
     /// Calls that only a host of containers needs.
     pub const DENIED_BUT_TO_HOSTS: &[(&str, u32)] = named![SYS_bpf,];
