@@ -1,6 +1,6 @@
 //! The node, what is wrong with its host, coverage, and the log's seal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, web};
 
@@ -9,12 +9,13 @@ use super::edge::{Edge, Room, Subject};
 use super::look::{Look, block};
 use super::ports::Acceptance;
 use super::problem::{ApiError, ApiResult};
-use super::resources::{CheckpointNote, ClockStatus, NodeStatus};
-use super::schedules;
+use super::resources::{CheckpointNote, ClockStatus, ListEnvelope, NodeStatus};
+use super::{schedules, stores};
 use crate::domain::clock::{self, Clock};
 use crate::domain::{Refusal, RefusalClass};
 use crate::projections::query::{Moment, Query, QueryError, hexadecimal};
-use crate::types::{Category, StreamName, Trust};
+use crate::projections::rows::{CoverageRow, CoverageWarning, Kept};
+use crate::types::{Category, StoreId, StreamName, Trust};
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -108,7 +109,7 @@ async fn doctor(look: Look) -> ApiResult {
 
 async fn coverage(look: Look) -> ApiResult {
     let (now, doubt) = schedules::present(&look);
-    look.list("coverage", move |query, moment| {
+    let asked = look.ask(move |query, moment| {
         let now = query.clock_at(moment, now)?;
         let mut rows = query.coverage(now, moment)?;
         let next: BTreeMap<_, _> = query
@@ -119,9 +120,32 @@ async fn coverage(look: Look) -> ApiResult {
         for row in &mut rows {
             row.next_run = row.schedules.iter().filter_map(|name| next.get(name.as_str())).min().copied();
         }
-        Ok(rows)
-    })
-    .await
+        Ok((rows, query.as_of(moment)?))
+    });
+    let (mut items, as_of) = asked.await?;
+    warn_of_stores(&look, &mut items).await?;
+    Ok(HttpResponse::Ok().json(ListEnvelope { schema: "berth.coverage.list/v1".to_owned(), as_of, items }))
+}
+
+/// Warns, before all else, where backups lie in a store that cannot be used now.
+async fn warn_of_stores(look: &Look, rows: &mut [CoverageRow]) -> ApiResult<()> {
+    let ids: BTreeSet<StoreId> = rows.iter().flat_map(|row| &row.stores).map(|kept| kept.store).collect();
+    let troubles = stores::troubles(look, ids.into_iter().collect()).await?;
+    for row in rows {
+        let warning = |kept: &Kept| {
+            let trouble = troubles.get(&kept.store)?;
+            let which = if kept.backups == row.backups {
+                "its backups lie".to_owned()
+            } else {
+                format!("{} of its {} backups lie", kept.backups, row.backups)
+            };
+            let text = format!("{which} in {}: {trouble}", kept.name);
+            Some(CoverageWarning { code: "store-not-usable".to_owned(), text })
+        };
+        let found: Vec<CoverageWarning> = row.stores.iter().filter_map(warning).collect();
+        row.warnings.splice(0..0, found);
+    }
+    Ok(())
 }
 
 async fn checkpoint(edge: Edge) -> ApiResult {

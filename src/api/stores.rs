@@ -1,5 +1,6 @@
 //! Backup stores: lists, creation, and the recovery key.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -44,17 +45,22 @@ async fn show(look: Look, reference: web::Path<String>) -> ApiResult {
 
 /// Says what is wrong with stores now. The read models are let go before: a store may take its time.
 async fn with_trouble(look: &Look, mut rows: Vec<StoreRow>) -> ApiResult<Vec<StoreRow>> {
-    if !look.is_now() {
-        return Ok(rows);
-    }
     let is_ready = |row: &StoreRow| row.state == ThingState::Ready;
-    let (access, ids) = (look.ports.access.clone(), rows.iter().filter(|row| is_ready(row)).map(|row| row.id));
-    let ids: Vec<StoreId> = ids.collect();
-    let troubles = block(move || access.store_troubles(&ids)).await?;
-    for (row, trouble) in rows.iter_mut().filter(|row| is_ready(row)).zip(troubles) {
-        row.trouble = trouble;
+    let mut troubles = troubles(look, rows.iter().filter(|row| is_ready(row)).map(|row| row.id).collect()).await?;
+    for row in rows.iter_mut().filter(|row| is_ready(row)) {
+        row.trouble = troubles.remove(&row.id);
     }
     Ok(rows)
+}
+
+/// Returns what is wrong now with those of the stores that cannot be used.
+pub(super) async fn troubles(look: &Look, ids: Vec<StoreId>) -> ApiResult<HashMap<StoreId, String>> {
+    if !look.is_now() {
+        return Ok(HashMap::new());
+    }
+    let access = look.ports.access.clone();
+    let found = block(move || ids.iter().copied().zip(access.store_troubles(&ids)).collect::<Vec<_>>()).await?;
+    Ok(found.into_iter().filter_map(|(id, trouble)| Some((id, trouble?))).collect())
 }
 
 async fn create(edge: Edge) -> ApiResult {

@@ -26,7 +26,7 @@ pub use backup::{BackupRow, LastBackup};
 pub use batch::{BatchMemberRow, BatchRow};
 pub use clock::{ClockRow, StepRow};
 pub use container::{ContainerRow, ContainerState, HoldRow, LimitHits};
-pub use coverage::{CoverageRow, CoverageWarning};
+pub use coverage::{CoverageRow, CoverageWarning, Kept};
 pub use event::{EventDetail, EventRow};
 pub use maintenance::MaintenanceRow;
 pub use network::{LeaseRow, NetworkRow};

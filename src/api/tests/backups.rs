@@ -73,6 +73,13 @@ fn stores_backups_restores_and_coverage() {
         let web = coverage["items"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap();
         let codes: Vec<_> = web["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].clone()).collect();
         assert_eq!(codes, ["no-schedule", "recovery-key"], "{web}");
+        std::fs::write(daemon.folder.path().join("store-moved-away"), "").unwrap();
+        let (_, coverage) = daemon.get("/v1/coverage").await;
+        let web = coverage["items"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap();
+        let words = "its backups lie in vault: the store in /srv/vault is not there: is its disk mounted?";
+        assert_eq!(web["warnings"][0], json!({"code": "store-not-usable", "text": words}), "{web}");
+        assert_eq!(web["warnings"].as_array().unwrap().len(), 3, "{web}");
+        std::fs::remove_file(daemon.folder.path().join("store-moved-away")).unwrap();
         assert_eq!(daemon.get("/v1/stores/vault/recovery-key").await.1["key"], "KEY");
         daemon.post("/v1/stores/vault/confirm-recovery-key", json!({})).await;
         assert_eq!(daemon.get("/v1/stores/vault").await.1["recovery_key_confirmed"], true);

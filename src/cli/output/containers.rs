@@ -244,7 +244,6 @@ impl Tabular for CoverageRow {
 
     fn cells(&self, look: Look) -> Vec<Cell> {
         let schedules: Vec<String> = self.schedules.iter().map(ToString::to_string).collect();
-        let warnings: Vec<&str> = self.warnings.iter().map(|warning| warning.text.as_str()).collect();
         vec![
             Cell::from(self.name.to_string()),
             tones::container(self.state),
@@ -253,10 +252,10 @@ impl Tabular for CoverageRow {
             Cell::maybe(self.store_name.as_ref()),
             Cell::maybe(Some(schedules.join(",")).filter(|text| !text.is_empty())),
             Cell::maybe(self.next_run.map(|moment| look.time(moment))),
-            if warnings.is_empty() {
+            if self.warnings.is_empty() {
                 Cell::toned("none", Tone::Good)
             } else {
-                Cell::toned(warnings.join("; "), Tone::Warn)
+                Cell::lines(self.warnings.iter().map(|warning| warning.text.as_str()), Tone::Warn)
             },
         ]
     }

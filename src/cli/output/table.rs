@@ -58,6 +58,21 @@ impl Cell {
         Self { text: terminal_safe(&text.to_string()).into_owned(), tone }
     }
 
+    /// Makes a cell of several texts, each on a line of its own: where a line is cut, the others still begin.
+    pub fn lines<'a>(texts: impl IntoIterator<Item = &'a str>, tone: Tone) -> Self {
+        let lines: Vec<_> = texts.into_iter().map(terminal_safe).collect();
+        Self { text: lines.join("\n"), tone }
+    }
+
+    /// Returns one of its lines; nothing stands below the last.
+    fn line(&self, number: usize) -> &str {
+        self.text.split('\n').nth(number).unwrap_or_default()
+    }
+
+    fn width(&self) -> usize {
+        self.text.split('\n').map(display_width).max().unwrap_or(0)
+    }
+
     /// Makes a cell of a value that may be missing.
     pub fn maybe(value: Option<impl ToString>) -> Self {
         match value {
@@ -102,7 +117,7 @@ impl Column {
 pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool, room: Option<usize>) -> String {
     let shown: Vec<usize> = (0..columns.len()).filter(|index| wide || !columns[*index].wide_only).collect();
     let widest = |index: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| display_width(&cell.text));
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(Cell::width);
         cells.max().unwrap_or(0).max(display_width(columns[index].title))
     };
     let mut widths: Vec<usize> = shown.iter().map(|index| widest(*index)).collect();
@@ -114,11 +129,14 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool, 
     let header: Vec<Cell> = columns.iter().map(|column| Cell::toned(column.title, Tone::Faint)).collect();
     let mut text = String::new();
     for row in std::iter::once(&header).chain(rows) {
-        let cells = shown.iter().zip(&widths).filter_map(|(index, width)| {
-            row.get(*index).map(|cell| padded(cell, *width, columns[*index].right, colour))
-        });
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
+        let height = row.iter().map(|cell| cell.text.split('\n').count()).max().unwrap_or(1);
+        for number in 0..height {
+            let cells = shown.iter().zip(&widths).filter_map(|(index, width)| {
+                row.get(*index).map(|cell| padded(cell, number, *width, columns[*index].right, colour))
+            });
+            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+            text.push('\n');
+        }
     }
     text
 }
@@ -148,10 +166,10 @@ fn cut(text: &str, width: usize) -> String {
     shortened + "…"
 }
 
-fn padded(cell: &Cell, width: usize, right: bool, colour: bool) -> String {
-    let shown = cut(&cell.text, width);
+fn padded(cell: &Cell, number: usize, width: usize, right: bool, colour: bool) -> String {
+    let shown = cut(cell.line(number), width);
     let padding = " ".repeat(width.saturating_sub(display_width(&shown)));
-    let text = if colour { cell.tone.paint(&shown) } else { shown };
+    let text = if colour && !shown.is_empty() { cell.tone.paint(&shown) } else { shown };
     if right { padding + &text } else { text + &padding }
 }
 
@@ -193,6 +211,14 @@ mod tests {
         assert_eq!(render(&COLUMNS, &rows, true, false, Some(40)), expected);
         assert_eq!(render(&COLUMNS, &rows, true, false, Some(10)), expected, "more cannot be cut");
         assert_eq!(cut("日本日本", 5), "日本…");
+    }
+
+    #[test]
+    fn of_several_texts_in_a_cell_none_is_cut_off_altogether() {
+        let several = Cell::lines(["the first of two, at length", "the second\n, as long as that"], Tone::Warn);
+        let rows = vec![vec!["web1".into(), "5".into(), several], vec!["web2".into(), "6".into(), "none".into()]];
+        let expected = "NAME  SIZE  NOTE\nweb1     5  the first of …\n            the second\\n,…\nweb2     6  none\n";
+        assert_eq!(render(&COLUMNS, &rows, true, false, Some(26)), expected);
     }
 
     #[test]

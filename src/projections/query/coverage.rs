@@ -6,8 +6,8 @@ use super::{ContainerFilter, Moment, Query, QueryError, glob_matches};
 use crate::events::{BackupOutcome, Closing, ScheduledAction, Selection};
 use crate::projections::query::BackupFilter;
 use crate::projections::rows::{
-    BackupRow, ContainerRow, CoverageRow, CoverageWarning, LastBackup, ScheduleRow, ScheduleState, SlotFate, SlotRow,
-    StoreRow,
+    BackupRow, ContainerRow, CoverageRow, CoverageWarning, Kept, LastBackup, ScheduleRow, ScheduleState, SlotFate,
+    SlotRow, StoreRow,
 };
 use crate::types::{CLOCK_SLACK, ContainerId, StoreId, Timestamp};
 
@@ -76,11 +76,23 @@ fn covered(
         store_name: store.map(|store| store.name.clone()),
         age: container.last_backup.as_ref().filter(|last| !lies_ahead(last, now)).map(|last| now.since(last.taken_at)),
         backups: backups.len() as u64,
+        stores: kept(backups, stores),
         schedules: covering.iter().map(|row| row.name.clone()).collect(),
         next_run: None,
         warnings: warnings(&container, backups, &covering, store, now),
         last_backup: container.last_backup,
     }
+}
+
+fn kept(backups: &[BackupRow], stores: &HashMap<StoreId, StoreRow>) -> Vec<Kept> {
+    let mut counts: HashMap<StoreId, u64> = HashMap::new();
+    for backup in backups {
+        *counts.entry(backup.store).or_default() += 1;
+    }
+    let named = |(store, backups)| Some(Kept { store, name: stores.get(&store)?.name.clone(), backups });
+    let mut kept: Vec<Kept> = counts.into_iter().filter_map(named).collect();
+    kept.sort_by(|one, other| one.name.cmp(&other.name));
+    kept
 }
 
 /// Says whether a backup was taken under a clock that was ahead: how old it is nobody can tell.
@@ -121,7 +133,9 @@ fn warnings(
         warn("no-schedule", "no schedule backs it up".to_owned());
     }
     for schedule in covering {
-        match schedule.slots.last() {
+        // A run that is still under way does not hide how the last one ended.
+        let over = |slot: &&SlotRow| slot.outcome.is_some() || slot.fate == SlotFate::Missed;
+        match schedule.slots.iter().rev().find(over) {
             Some(SlotRow { fate: SlotFate::Missed, slot, reason, .. }) => {
                 let reason = reason.as_deref().unwrap_or_default();
                 warn("missed", format!("{} missed its slot {slot}: {reason}", schedule.name));
