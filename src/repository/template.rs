@@ -47,8 +47,9 @@ impl Repository {
         let mut walk = Walk::new(root).map_err(Error::io("open", "the root of the template"))?;
         let mut catalogue = CatalogueWriter::default();
         let mut links = LinkNames::new();
+        let cancelled = || options.cancelled.load(std::sync::atomic::Ordering::Relaxed);
         while let Some(step) = walk.step() {
-            if options.cancelled.load(std::sync::atomic::Ordering::Relaxed) {
+            if cancelled() {
                 return Err(Error::Cancelled);
             }
             let found = match step {
@@ -62,7 +63,8 @@ impl Repository {
                 links.remember(&found, ());
             }
             if let Some(file) = file {
-                entry.node = Node::File(absent_content(file.as_fd()).map_err(unreadable)?);
+                let content = absent_content(file.as_fd(), &cancelled).map_err(unreadable)?;
+                entry.node = Node::File(content.ok_or(Error::Cancelled)?);
             }
             entry.hard_link = first.map(|(path, ())| path);
             catalogue.push(&entry, &mut |block| writer.put_catalogue(block))?;
@@ -92,16 +94,17 @@ impl Repository {
 }
 
 /// Describes a content that is not in the store: pieces of the greatest length, each named by a hash of the whole.
-fn absent_content(file: BorrowedFd<'_>) -> std::io::Result<FileContent> {
+/// Nothing once `cancelled` says so.
+fn absent_content(file: BorrowedFd<'_>, cancelled: &dyn Fn() -> bool) -> std::io::Result<Option<FileContent>> {
     let size = stat(file)?.size;
-    let hash = hash_file(file)?;
+    let Some(hash) = hash_file(file, cancelled)? else { return Ok(None) };
     let pieces = size.div_ceil(u64::from(u32::MAX));
     let chunk = |number: u64| {
         let length = (size - number * u64::from(u32::MAX)).min(u64::from(u32::MAX)) as u32;
         let id = blake3::Hasher::new_keyed(&hash).update(&number.to_be_bytes()).finalize();
         ChunkReference { id: ChunkId(*id.as_bytes()), length }
     };
-    Ok(FileContent { size, extents: None, chunks: (0..pieces).map(chunk).collect() })
+    Ok(Some(FileContent { size, extents: None, chunks: (0..pieces).map(chunk).collect() }))
 }
 
 impl Session {

@@ -141,7 +141,7 @@ impl Unpacking<'_, '_> {
         attributes: &Attributes,
     ) -> Result<(), Failure> {
         self.watch.entry(size);
-        let file = self.writer.file(path)?;
+        let file = self.writer.file(path, size)?;
         let shown = || display_path(path);
         set_length(file.as_fd(), size).map_err(cannot("write", shown()))?;
         let mut buffer = vec![0; BUFFER.min(usize::try_from(size).unwrap_or(BUFFER))];

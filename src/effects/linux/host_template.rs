@@ -286,7 +286,7 @@ impl<'a, 'w> Building<'a, 'w> {
         if may_be_linked(inside, metadata, &attributes) && self.writer.link_inode(inside, file.as_fd()).is_ok() {
             return Ok(());
         }
-        let copy = self.writer.file(inside)?;
+        let copy = self.writer.file(inside, metadata.len())?;
         copy_content(file.as_fd(), copy.as_fd(), self.watch).map_err(cannot("copy", shown()))?;
         TreeWriter::finish_file(inside, copy.as_fd(), &attributes)
     }

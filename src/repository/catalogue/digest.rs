@@ -79,7 +79,9 @@ pub fn tree_digest(root: BorrowedFd<'_>, ids: IdMap, cancelled: &dyn Fn() -> boo
         let first = links.first(&found);
         let content = match (&first, &file) {
             (Some((_, known)), _) => *known,
-            (None, Some(file)) => Some(hash_file(file.as_fd()).map_err(unreadable)?),
+            (None, Some(file)) => {
+                Some(hash_file(file.as_fd(), cancelled).map_err(unreadable)?.ok_or(Error::Cancelled)?)
+            }
             (None, None) => None,
         };
         if first.is_none() {
@@ -94,20 +96,26 @@ pub fn tree_digest(root: BorrowedFd<'_>, ids: IdMap, cancelled: &dyn Fn() -> boo
     Ok(digest.finish())
 }
 
-/// Returns the BLAKE3 hash of a file's whole content; holes count as the zeros they read as, without being read.
+/// Returns the BLAKE3 hash of a file's whole content; holes count as the zeros they read as, without being read. Nothing once
+/// `cancelled` says so: a file may be larger than anybody waits for.
 ///
 /// # Errors
 /// What the kernel says, or that the file became shorter meanwhile.
-pub fn hash_file(file: BorrowedFd<'_>) -> io::Result<[u8; 32]> {
+pub fn hash_file(file: BorrowedFd<'_>, cancelled: &dyn Fn() -> bool) -> io::Result<Option<[u8; 32]>> {
     let found = stat(file)?;
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; READ_SIZE.min(usize::try_from(found.size).unwrap_or(READ_SIZE)).max(1)];
     let mut at = 0;
     for extent in extents(file, found.size)? {
-        hash_zeros(&mut hasher, extent.offset - at);
+        if !hash_zeros(&mut hasher, extent.offset - at, cancelled) {
+            return Ok(None);
+        }
         at = extent.offset;
         let end = extent.offset + extent.length;
         while at < end {
+            if cancelled() {
+                return Ok(None);
+            }
             let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(buffer.len()));
             let count = read_at(file, &mut buffer[..wanted], at)?;
             if count == 0 {
@@ -117,22 +125,28 @@ pub fn hash_file(file: BorrowedFd<'_>) -> io::Result<[u8; 32]> {
             at += count as u64;
         }
     }
-    hash_zeros(&mut hasher, found.size - at);
-    Ok(*hasher.finalize().as_bytes())
+    let whole = hash_zeros(&mut hasher, found.size - at, cancelled);
+    Ok(whole.then(|| *hasher.finalize().as_bytes()))
 }
 
-fn hash_zeros(hasher: &mut Hasher, mut count: u64) {
+/// Says whether it came to the end.
+fn hash_zeros(hasher: &mut Hasher, mut count: u64, cancelled: &dyn Fn() -> bool) -> bool {
     while count > 0 {
+        if cancelled() {
+            return false;
+        }
         let now = count.min(ZEROS.len() as u64);
         hasher.update(&ZEROS[..now as usize]);
         count -= now;
     }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::fs::{Moment, open_root, set_length, set_times, write_at};
+    use std::cell::Cell;
     use std::fs::File;
     use std::path::Path;
 
@@ -153,6 +167,25 @@ mod tests {
         for path in ["d/a", "zeros", "d", ""] {
             set_times(File::open(root.join(path)).unwrap().as_fd(), Moment { seconds: 5, nanos: 7 }).unwrap();
         }
+    }
+
+    #[test]
+    fn a_hole_or_a_file_that_nobody_waits_for_is_left_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        for (name, written) in [("hole", 0), ("data", 3 * READ_SIZE)] {
+            let path = place.path().join(name);
+            std::fs::write(&path, vec![7; written]).unwrap();
+            let file = File::options().write(true).read(true).open(&path).unwrap();
+            set_length(file.as_fd(), 8 << 40).unwrap();
+            let asked = Cell::new(0);
+            let cancelled = || asked.replace(asked.get() + 1) == 2;
+            assert_eq!(hash_file(file.as_fd(), &cancelled).unwrap(), None, "{name}");
+        }
+        let asked = Cell::new(0);
+        let cancelled = || asked.replace(asked.get() + 1) == 6;
+        let root = open_root(place.path()).unwrap();
+        let told = tree_digest(root.as_fd(), IdMap::IDENTITY, &cancelled);
+        assert!(matches!(told, Err(Error::Cancelled)), "{told:?}");
     }
 
     #[test]

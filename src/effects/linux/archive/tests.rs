@@ -75,6 +75,44 @@ fn an_archive_of_every_format_and_compression_becomes_the_tree_it_was_made_of() 
     }
 }
 
+/// Appends a file that is one hole but for its last three bytes, in the sparse format 0.1 of pax.
+fn append_hole(archive: &mut Builder<fs::File>, name: &str, size: u64) {
+    let map = format!("{},3", size - 3);
+    let size = size.to_string();
+    let told = [("GNU.sparse.size", size.as_str()), ("GNU.sparse.numblocks", "1"), ("GNU.sparse.map", map.as_str())];
+    archive.append_pax_extensions(told.map(|(key, value)| (key, value.as_bytes()))).unwrap();
+    let mut header = Header::new_ustar();
+    header.set_size(3);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    archive.append_data(&mut header, name, &b"end"[..]).unwrap();
+}
+
+#[test]
+fn files_that_no_disk_of_a_container_could_hold_are_refused_by_name_and_size() {
+    let place = tempfile::tempdir().unwrap();
+    let one: u64 = 1 << 40;
+    for (number, (files, told)) in [
+        (vec![("f", 17 * one)], "\"f\" has 17 TiB, holes"),
+        (vec![("a", 15 * one), ("b", 2 * one)], "with \"b\", of 2 TiB, the files have 17 TiB, holes"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = place.path().join(format!("{number}.tar"));
+        let mut archive = Builder::new(fs::File::create(&path).unwrap());
+        for (name, size) in files {
+            append_hole(&mut archive, name, size);
+        }
+        archive.finish().unwrap();
+        let failure = unpack(&path, &place.path().join(number.to_string())).unwrap_err();
+        assert!(failure.reason.contains(told), "{failure}");
+        assert_eq!(failure.class, Some(crate::domain::RefusalClass::Invalid));
+    }
+}
+
 #[test]
 fn the_old_gnu_format_keeps_long_names_and_sparse_files() {
     let place = tempfile::tempdir().unwrap();

@@ -228,7 +228,9 @@ fn visit(root: BorrowedFd<'_>, watch: &Watch<'_>, take: Take<'_>) -> Result<(), 
         let first = links.first(&found);
         let content = match (&first, &file) {
             (Some((_, known)), _) => *known,
-            (None, Some(file)) => Some(hash_file(file.as_fd()).map_err(failed)?),
+            (None, Some(file)) => {
+                Some(hash_file(file.as_fd(), watch.cancelled).map_err(failed)?.ok_or_else(cancelled)?)
+            }
             (None, None) => None,
         };
         if first.is_none() {

@@ -57,7 +57,7 @@ fn copy_entry(
         (Node::Directory, _) => writer.directory(&found.path, attributes),
         (Node::Symlink { target }, _) => writer.symlink(&found.path, target, &attributes),
         (Node::File(_), Some(content)) => {
-            let file = writer.file(&found.path)?;
+            let file = writer.file(&found.path, found.metadata.size)?;
             copy_content(content.as_fd(), file.as_fd(), watch).map_err(cannot("copy", shown()))?;
             TreeWriter::finish_file(&found.path, file.as_fd(), &attributes)
         }

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::domain::RefusalClass;
+use crate::domain::container::DISK_SIZE_MAX;
 use crate::domain::effect::Failure;
 use crate::effects::linux::failure::cannot;
 use crate::sys::fs::xattr::{self, Xattr};
@@ -15,6 +17,7 @@ use crate::sys::fs::{
     user_settable_flags,
 };
 use crate::sys::process::effective_user;
+use crate::types::Size;
 
 /// Is what an inode carries beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,12 +48,13 @@ pub struct TreeWriter {
     root: OwnedFd,
     directories: BTreeMap<Vec<u8>, Attributes>,
     parent: Option<(Vec<u8>, OwnedFd)>,
+    size: u64,
 }
 
 impl TreeWriter {
     /// Begins in an empty directory.
     pub fn new(root: OwnedFd) -> Self {
-        Self { root, directories: BTreeMap::new(), parent: None }
+        Self { root, directories: BTreeMap::new(), parent: None, size: 0 }
     }
 
     /// Returns the root.
@@ -74,11 +78,12 @@ impl TreeWriter {
         Ok(())
     }
 
-    /// Makes a regular file and returns it, empty; `finish_file` completes it.
+    /// Makes a regular file for that many bytes, holes among them, and returns it, empty; `finish_file` completes it.
     ///
     /// # Errors
-    /// What the kernel says, with the path.
-    pub fn file(&mut self, path: &[u8]) -> Result<OwnedFd, Failure> {
+    /// What the kernel says, with the path; or that no disk of a container could hold it all.
+    pub fn file(&mut self, path: &[u8], size: u64) -> Result<OwnedFd, Failure> {
+        self.count(path, size)?;
         self.make(path, "make the file", |parent, name| {
             clear(parent, name)?;
             create_file(parent, name, 0o600)
@@ -90,7 +95,7 @@ impl TreeWriter {
     /// # Errors
     /// What the kernel says, with the path.
     pub fn file_of(&mut self, path: &[u8], bytes: &[u8], attributes: &Attributes) -> Result<(), Failure> {
-        let file = self.file(path)?;
+        let file = self.file(path, bytes.len() as u64)?;
         crate::sys::fs::write_at(file.as_fd(), bytes, 0).map_err(cannot("write", display_path(path)))?;
         Self::finish_file(path, file.as_fd(), attributes)
     }
@@ -171,6 +176,23 @@ impl TreeWriter {
             dress(directory.as_fd(), attributes, true).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// A file of holes costs its maker nothing, and whoever reads the tree years.
+    fn count(&mut self, path: &[u8], size: u64) -> Result<(), Failure> {
+        self.size = self.size.saturating_add(size);
+        let most = DISK_SIZE_MAX.as_bytes();
+        if self.size <= most {
+            return Ok(());
+        }
+        let (name, own) = (display_path(path), Size::from_bytes(size));
+        let what = if size > most {
+            format!("{name:?} has {own}")
+        } else {
+            format!("with {name:?}, of {own}, the files have {}", Size::from_bytes(self.size))
+        };
+        let reason = format!("{what}, holes among them: a container's disk has {DISK_SIZE_MAX} at the most");
+        Err(Failure::permanent(reason).classed(RefusalClass::Invalid))
     }
 
     fn make<T>(
