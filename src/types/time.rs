@@ -33,6 +33,15 @@ impl Timestamp {
         Self(micros)
     }
 
+    /// Makes a moment of what a file system or a stranger says, which may be any number: what lies beyond the years that RFC
+    /// 3339 can write is the first or the last moment of them.
+    pub fn from_foreign(seconds: i64, nanos: u32) -> Self {
+        const FIRST: i64 = -62_135_596_800_000_000; // 0001-01-01T00:00:00Z
+        const LAST: i64 = 253_402_300_799_999_999; // 9999-12-31T23:59:59.999999Z
+        let micros = seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1_000));
+        Self(micros.clamp(FIRST, LAST))
+    }
+
     /// Returns the microseconds since the epoch.
     pub const fn as_micros(self) -> i64 {
         self.0
@@ -116,5 +125,25 @@ pub trait Clock: Send + Sync + 'static {
     /// Says whether a time service keeps the wall clock right at this moment.
     fn is_synchronised(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_moment_is_never_beyond_what_can_be_written() {
+        for (seconds, nanos, told) in [
+            (i64::MAX, 999_999_999, "9999-12-31T23:59:59.999999Z"),
+            (253_402_300_800, 0, "9999-12-31T23:59:59.999999Z"),
+            (i64::MIN, 0, "0001-01-01T00:00:00.000000Z"),
+            (5, 7_000, "1970-01-01T00:00:05.000007Z"),
+        ] {
+            let moment = Timestamp::from_foreign(seconds, nanos);
+            assert_eq!(moment.to_string(), told, "{seconds}");
+            let written = serde_json::to_string(&moment).unwrap();
+            assert_eq!(serde_json::from_str::<Timestamp>(&written).unwrap(), moment);
+        }
     }
 }

@@ -238,7 +238,7 @@ fn file_of(entry: &Entry) -> Result<BackupFile, Failure> {
         mode: entry.mode,
         owner: (number(entry.owner), number(entry.group)),
         size,
-        modified: Timestamp::from_micros(entry.modified.seconds * 1_000_000 + i64::from(entry.modified.nanos / 1000)),
+        modified: Timestamp::from_foreign(entry.modified.seconds, entry.modified.nanos),
         target,
     })
 }
