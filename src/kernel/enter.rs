@@ -239,12 +239,19 @@ fn become_command(
     descriptor::close_all_but_kept().step("close descriptors")?;
     security::drop_capabilities(profile)?;
     launch::lower_descriptor_limit()?;
-    let became = process::become_user(account.user, account.group, &account.groups).step("become the user");
+    let groups = taken_groups(&account.groups);
+    let became = process::become_user(account.user, account.group, &groups).step("become the user");
     became.map_err(account::beyond("group", account.group))?;
     go_to(command, account)?;
     let environment = environment(command, account);
     words::expect(socket, &Word::Go, PATIENCE)?;
     program::become_program(&command.argv, &environment).step(&format!("execute {}", command.argv[0]))
+}
+
+/// Returns the groups that the kernel takes. What else the container's file lists, beyond the range of the user namespace, is
+/// nobody's group there, as the file's other wrong lines are: it keeps nobody out.
+fn taken_groups(listed: &[u32]) -> Vec<u32> {
+    listed.iter().copied().filter(|group| process::set_groups(&[*group]).is_ok()).collect()
 }
 
 fn take_streams(streams: [OwnedFd; 3]) -> Result<(), Failure> {

@@ -236,13 +236,21 @@ pub fn new_session() -> io::Result<()> {
 pub fn become_user(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
     let (user, group) = (check::id(user)?, check::id(group)?);
     keeping_closed(|| {
-        // SAFETY: the slice lives across the call and its length is given.
-        check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+        set_groups(groups)?;
         // SAFETY: plain numbers.
         check::int(unsafe { libc::setresgid(group, group, group) })?;
         // SAFETY: plain numbers.
         check::int(unsafe { libc::setresuid(user, user, user) }).map(drop)
     })
+}
+
+/// Takes these supplementary groups on, and no others.
+///
+/// # Errors
+/// What setgroups(2) says; `EINVAL` of a number that the user namespace does not have.
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the slice lives across the call and its length is given.
+    check::int(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
 }
 
 /// Changes ids or namespaces of a process whose /proc stays closed if it was: with such a change the kernel opens or closes

@@ -187,6 +187,17 @@ fn users() -> Outcome {
             "{user}: {refused:?}"
         );
     }
+    // A group that cannot be is nobody's group, and no reason to keep anybody out.
+    let line = "echo a:x:4294967295:root,sg >>/etc/group; echo b:x:4000000:root,sg >>/etc/group; \
+                echo c:x:77:root,sg >>/etc/group; echo sg:x:1005:5::/:/bin/sh >>/etc/passwd";
+    test.run_inside(command(&["sh", "-c", line]))?;
+    for (user, ids) in [("root", "uid=0(root) gid=0"), ("sg", "uid=1005(sg) gid=5")] {
+        let mut order = command(&["id"]);
+        order.user = user.into();
+        let (code, text) = test.run_inside(order)?;
+        check!(code == 0 && text.contains(ids) && text.contains("77(c)"), "{user}: {code} {text}");
+        check!(!text.contains("(a)") && !text.contains("(b)"), "{user}: {text}");
+    }
     test.finish().map(drop)
 }
 
