@@ -487,10 +487,12 @@ fn ports(
     }
 }
 
-/// Lists what the daemon keeps for itself. What is large may lie elsewhere, behind a link.
+/// Lists what the daemon keeps for itself. What is large may lie elsewhere, behind a link; and all daemons of root tell of
+/// themselves in one folder, beside their run directories.
 fn own_directories(setup: &Setup) -> Vec<PathBuf> {
     let large = ["containers", "templates"].map(|name| setup.state.join(name));
-    [setup.state.clone(), setup.keys.clone(), setup.run.clone()].into_iter().chain(large).collect()
+    let told = setup.run.starts_with(RUN_OF_ROOT).then(|| PathBuf::from(RUN_OF_ROOT));
+    [setup.state.clone(), setup.keys.clone(), setup.run.clone()].into_iter().chain(told).chain(large).collect()
 }
 
 /// Finds a range of addresses that is in nobody's way: not on this host, not in another network of ours.

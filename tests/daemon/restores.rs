@@ -130,6 +130,11 @@ fn own_places() -> Outcome {
     }
     std::os::unix::fs::symlink(&disk, &link)?;
     refused(&link.join("disk"), "/srv", "restore.inside-state")?;
+    // Beside the run directory of each daemon of root all of them tell where they are.
+    for into in ["/run/berth", "/run/berth/instances"] {
+        refused(Path::new(into), "/srv", "restore.inside-state")?;
+    }
+    refused(Path::new("/run"), "/berth/instances/x.json", "restore.inside-state")?;
     fs::remove_file(&link)?;
     std::os::unix::fs::symlink(&store, &link)?;
     refused(&link, "/srv", "restore.inside-store")?;
