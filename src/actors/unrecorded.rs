@@ -17,6 +17,7 @@ use super::registry::Registry;
 use crate::domain::Given;
 use crate::domain::container::{Command, Container};
 use crate::events::ContainerEvent;
+use crate::storage::AppendError;
 use crate::types::{Category, ContainerId, OperationId, Principal, Span, StreamName, Timestamp};
 
 /// Is a stop that nothing tells of but this.
@@ -173,6 +174,10 @@ impl Registry {
                 Ok(_) => {}
                 Err(CommandError::Refused(refusal)) => {
                     tracing::warn!(%stream, %refusal, "a stop that was made without a record is none for the log");
+                }
+                // It will never be taken, and what waits behind it must not wait for ever.
+                Err(CommandError::Log(error @ (AppendError::KeyReused { .. } | AppendError::TooLarge { .. }))) => {
+                    tracing::warn!(%stream, %error, "a stop that was made without a record cannot be recorded");
                 }
                 Err(_) => return recorded.map(drop),
             }

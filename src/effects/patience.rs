@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    const SHORT: Duration = Duration::from_millis(100);
+    const SHORT: Duration = Duration::from_secs(1);
     const LONG: Duration = Duration::from_mins(1);
 
     #[test]

@@ -438,10 +438,14 @@ fn an_exit_that_cannot_be_recorded_at_first_is_told_again() {
 
 /// Orders a stop that cannot be recorded.
 fn owe(daemon: &Daemon, operation: &str, grace: Span) -> oneshot::Receiver<Recorded> {
+    owe_with(daemon, operation, grace, None)
+}
+
+fn owe_with(daemon: &Daemon, operation: &str, grace: Span, key: Option<Idempotency>) -> oneshot::Receiver<Recorded> {
     let given = Given { operation: OperationId::derived(operation), at: SystemClock.now() };
     let command = Command::Stop { grace, parent: None };
     let principal = Principal::local("test", 0);
-    let order = Order { command, given, principal, idempotency: None, annex: None, mode: Mode::Commit };
+    let order = Order { command, given, principal, idempotency: key, annex: None, mode: Mode::Commit };
     daemon.registry.owe_stop(UnrecordedStop::new(id("web"), grace, order))
 }
 
@@ -534,6 +538,30 @@ fn stops_that_were_made_without_a_record_are_recorded_in_their_order_and_each_is
         assert_eq!(kinds(hasty.await.unwrap()), ["StopAskedAgain", "GraceExpired"]);
         assert_eq!(daemon.quiet().await, End::Quiet);
         assert!(!daemon.picture().running().contains(&id("web")) && daemon.world().unrecorded.is_empty());
+        daemon.crash();
+    });
+}
+
+/// One key for two different stops: the log takes the first.
+#[test]
+fn a_stop_that_can_never_be_recorded_keeps_no_other_from_it() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().deaf.insert(id("web"));
+        daemon.shut_log(true);
+        let key = |hash| Some(Idempotency { key: "k".to_owned(), request: [hash; 32] });
+        let first = owe_with(&daemon, "first", Span::from_secs(60), key(1));
+        let never = owe_with(&daemon, "never", Span::from_secs(30), key(2));
+        let last = owe(&daemon, "last", Span::default());
+        daemon.shut_log(false);
+        assert!(first.await.unwrap().is_ok());
+        assert!(never.await.unwrap().is_err(), "the key belongs to the first");
+        assert!(last.await.unwrap().is_ok());
+        assert_eq!(daemon.quiet().await, End::Quiet);
+        assert!(daemon.world().unrecorded.is_empty());
+        daemon.tell("web", START).await;
         daemon.crash();
     });
 }

@@ -200,7 +200,8 @@ impl<'a> Relay<'a> {
             self.go_on(&ready);
             if ready.session {
                 let code = self.session.wait();
-                raw.map_or(Ok(()), RawMode::give_keys_back)?;
+                // A terminal that is gone takes nothing back, and no code from the command.
+                let _ = raw.map_or(Ok(()), RawMode::give_keys_back);
                 self.pass_rest()?;
                 return code;
             }
