@@ -196,9 +196,12 @@ impl LinuxHost {
         Ok(Facts::FrozenPass { frozen: kept.frozen })
     }
 
-    /// Lets the container go on, if it does not by itself.
+    /// Lets the container go on, if it does not by itself: a supervisor that is gone holds nothing still.
     pub(super) fn thaw(&self, run: RunId) -> Result<(), Failure> {
-        self.end_freeze(run).map(drop)
+        match self.end_freeze(run) {
+            Err(failure) if failure.kind == FailureKind::Transient => Err(failure),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Ends the freeze of a run, if there is one; what its supervisor does not answer is asked again.
@@ -206,7 +209,8 @@ impl LinuxHost {
         let freeze = lock(&self.runs).get_mut(&run).and_then(|kept| kept.freeze.take());
         let Some(freeze) = freeze else { return Ok(None) };
         let ended = freeze.end();
-        if let (Err(_), Some(kept)) = (&ended, lock(&self.runs).get_mut(&run)) {
+        let is_asked_again = ended.as_ref().is_err_and(|failure| failure.kind == FailureKind::Transient);
+        if let (true, Some(kept)) = (is_asked_again, lock(&self.runs).get_mut(&run)) {
             kept.freeze = Some(freeze);
         }
         ended.map(Some)
