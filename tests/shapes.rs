@@ -165,7 +165,9 @@ fn word_after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
 fn shapes() -> BTreeMap<String, Shape> {
     let sources = sources();
     let mut known = Definitions::new();
-    sources.iter().for_each(|(file, text)| definitions_of(file, text, &mut known));
+    for (file, text) in &sources {
+        definitions_of(file, text, &mut known);
+    }
     let mut found = BTreeMap::new();
     for (file, text) in &sources {
         let state = number(text, "STATE_SCHEMA").zip(word_after(text, "impl Aggregate for "));
@@ -189,11 +191,13 @@ fn kept() -> PathBuf {
 }
 
 fn written(shapes: &BTreeMap<String, Shape>) -> String {
-    shapes.iter().map(|(name, shape)| format!("{name} {}\n{}\n\n", shape.number, shape.text)).collect()
+    let parts =
+        shapes.iter().map(|(name, shape)| [name.as_str(), " ", &shape.number.to_string(), "\n", &shape.text].concat());
+    parts.collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
 fn read(text: &str) -> BTreeMap<String, Shape> {
-    let parts = text.split("\n\n").filter(|part| !part.trim().is_empty());
+    let parts = text.trim_end().split("\n\n").filter(|part| !part.trim().is_empty());
     parts
         .map(|part| {
             let (head, text) = part.split_once('\n').unwrap();
