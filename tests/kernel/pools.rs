@@ -281,8 +281,12 @@ fn connections() -> Outcome {
     plan.limits = Limits { memory: Some(LIMIT), memory_and_swap: Some(LIMIT), ..Limits::default() };
     let greedy = TestContainer::start(plan)?;
     greedy.shell("ip link set lo up")?;
-    let taken = drain_inside(&greedy, "tcp", 400)?;
-    check!(taken == Taken { count: 400, errno: 0 }, "more than its memory: {taken:?}");
+    // Version 2 counts the buffers and ends who fills them, a packet or two behind the limit; version 1 may find room for all.
+    let taken = drain_inside(&greedy, "tcp", 400);
+    let statistics = greedy.cgroup()?.statistics();
+    check!(statistics.memory_peak.is_some_and(|peak| peak <= LIMIT + (1 << 20)), "{statistics:?}");
+    let is_ended = statistics.oom_kills.is_some_and(|kills| kills > 0);
+    check!(is_ended || matches!(taken, Ok(Taken { count: 400, errno: 0 })), "{statistics:?}");
     let neighbour = container()?;
     neighbour.shell("ip link set lo up")?;
     check!(few_inside(&neighbour, "tcp")? == FEW, "the neighbour has none");
