@@ -119,13 +119,14 @@ impl Edge {
         let ports = ports(request)?;
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| ApiError::Internal("the caller is not known".to_owned()))?;
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let key = header("idempotency-key").map(|key| scoped_key(&caller.principal, key)).transpose()?;
+        // What is no text stays in the value, and is refused for it where it matters.
+        let header = |name: &str| request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let key = header("idempotency-key").map(|key| scoped_key(&caller.principal, &key)).transpose()?;
         let mut annex = Map::new();
         if let Some(reason) = header("berth-reason") {
-            annex.insert("reason".to_owned(), Value::String(percent_decoded(reason)));
+            annex.insert("reason".to_owned(), Value::String(percent_decoded(&reason)));
         }
-        let dry = header("berth-dry-run") == Some("true");
+        let dry = header("berth-dry-run").map_or(Ok(false), |wish| is_dry(&wish))?;
         let at = ports.clock.now();
         Ok(Self {
             principal: caller.principal,
@@ -359,6 +360,14 @@ fn wished<E: DomainEvent>(fact: &E) -> Result<RecordedFact, serde_json::Error> {
 fn recorded(event: &Envelope) -> RecordedFact {
     let sentence = told(event).map(|told| told.sentence).unwrap_or_default();
     RecordedFact { kind: event.kind.clone(), sentence, body: None, position: Some(event.position) }
+}
+
+/// Reads whether a request is only tried: what is neither yes nor no must not be done.
+fn is_dry(wish: &str) -> ApiResult<bool> {
+    wish.parse().map_err(|_| {
+        let message = format!("the header Berth-Dry-Run is true or false, not {wish:?}");
+        ApiError::invalid("request.dry-run", message)
+    })
 }
 
 /// One caller's keys are not another's.

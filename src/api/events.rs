@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::look::{Look, ask};
 use super::ports::Ports;
-use super::problem::{ApiError, ApiResult};
+use super::problem::{ApiResult, no_position};
 use super::sse::{self, Frames, Gone};
 use crate::events::Envelope;
 use crate::projections::query::{EventFilter, Moment, Query, QueryError, glob_matches};
@@ -62,9 +62,7 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
 }
 
 async fn show(look: Look, position: web::Path<String>) -> ApiResult {
-    let position: u64 = position
-        .parse()
-        .map_err(|_| ApiError::invalid("position.invalid", format!("{position:?} is no position in the log")))?;
+    let position: u64 = position.parse().map_err(|_| no_position(&position))?;
     look.show(move |query, _| query.event(Position::new(position))).await
 }
 
@@ -73,7 +71,7 @@ async fn follow(look: Look, request: HttpRequest, wanted: web::Query<Wanted>) ->
     let wanted = wanted.into_inner();
     let now = look.ports.clock.now();
     let store = look.ports.registry.house().store.clone();
-    let after = sse::last_event(&request).or(wanted.after).map_or_else(|| store.head().position, Position::new);
+    let after = sse::last_event(&request)?.or(wanted.after).map_or_else(|| store.head().position, Position::new);
     let filter = look.ask(move |query, moment| {
         let filter = wanted.filter(query, moment, now)?;
         Ok(Sieve { streams: related(query, filter.container)?, filter })

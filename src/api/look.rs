@@ -8,7 +8,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::ports::Ports;
-use super::problem::{ApiError, ApiResult};
+use super::problem::{self, ApiError, ApiResult};
 use super::resources::ListEnvelope;
 use crate::effects::patience::Looks;
 use crate::projections::query::{Moment, Query, QueryError};
@@ -33,8 +33,9 @@ impl FromRequest for Look {
             as_of: Option<String>,
         }
         let at = web::Query::<At>::from_query(request.query_string());
-        let as_of = at.ok().and_then(|at| at.into_inner().as_of);
-        std::future::ready(ports(request).map(|ports| Self { ports, as_of }))
+        let at = at.map_err(|error| problem::unread_query(&error));
+        let look = at.and_then(|at| Ok(Self { ports: ports(request)?, as_of: at.into_inner().as_of }));
+        std::future::ready(look)
     }
 }
 

@@ -103,7 +103,7 @@ fn gone_too_far(row: &OperationRow) -> Option<String> {
 /// Tells phases and progress, and at last the outcome. The log is subscribed to before the row is read, so that an
 /// outcome between the two cannot be missed.
 async fn wait(look: Look, request: HttpRequest, reference: web::Path<String>) -> ApiResult {
-    let resumed = sse::last_event(&request).map(Position::new);
+    let resumed = sse::last_event(&request)?.map(Position::new);
     let row = look.ask(move |query, _| query.operation(&reference, Moment::Now)).await?;
     let (frames, response) = sse::open();
     let after = resumed.unwrap_or_else(|| Position::new(row.opened.get().saturating_sub(1)));

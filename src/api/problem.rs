@@ -1,7 +1,8 @@
 //! Errors as they leave the server: RFC 9457, with a stable code and the next command to type.
 
+use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
 use super::resources::{Accepted, Problem};
 use crate::actors::CommandError;
@@ -87,6 +88,26 @@ impl ApiError {
             class,
         }
     }
+}
+
+/// Answers a request that no route takes.
+pub(super) async fn no_such_route(request: HttpRequest) -> ApiResult {
+    let message = format!("there is nothing at {} {}", request.method(), request.path());
+    Err(Refusal::new(RefusalClass::NotFound, "route.not-found", message).into())
+}
+
+/// Says what is wrong with the questions of a request.
+pub(super) fn unread_query(error: &QueryPayloadError) -> ApiError {
+    let reason = match error {
+        QueryPayloadError::Deserialize(reason) => reason.to_string(),
+        other => other.to_string(),
+    };
+    ApiError::invalid("request.query", reason)
+}
+
+/// Refuses what is no position in the log.
+pub(super) fn no_position(text: &str) -> ApiError {
+    ApiError::invalid("position.invalid", format!("{text:?} is no position in the log"))
 }
 
 impl ResponseError for ApiError {

@@ -7,7 +7,7 @@ use actix_web::web;
 
 use super::containers::reach;
 use super::edge::{Edge, Room, Subject};
-use super::problem::{ApiError, ApiResult};
+use super::problem::{ApiError, ApiResult, no_position};
 use crate::domain::node::{Command, Node};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{self, ContainerEvent, Envelope};
@@ -21,8 +21,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn redact(edge: Edge, position: web::Path<String>) -> ApiResult {
     edge.check_room(Room::None)?;
-    let invalid = |_| ApiError::invalid("position.invalid", format!("{position:?} is no position in the log"));
-    let position = position.parse().map(Position::new).map_err(invalid)?;
+    let position = position.parse().map(Position::new).map_err(|_| no_position(&position))?;
     let event = edge.ask(move |query| query.event_at(position)).await?.ok_or_else(|| unknown(position))?;
     let subject = Subject::new(StreamName::new(Category::Node, edge.ports.node.id), None::<&str>);
     let command = Command::Redact { position, present: event.annex.is_some() };

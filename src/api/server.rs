@@ -9,14 +9,13 @@ use std::path::Path;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
-use actix_web::error::QueryPayloadError;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::UnixStream;
 use actix_web::{App, HttpMessage, HttpServer, web};
 
 use super::peer::{self, Caller};
 use super::ports::Ports;
-use super::problem::ApiError;
+use super::problem::{self, ApiError};
 use super::{
     backups, containers, events, maintenance, networks, node, operations, redaction, restores, schedules, sessions,
     stores, templates,
@@ -44,10 +43,10 @@ pub async fn serve(ports: Ports, socket: &Path) -> io::Result<()> {
         App::new()
             .app_data(ports.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX))
-            .app_data(web::QueryConfig::default().error_handler(|error, _| unread_query(&error).into()))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| problem::unread_query(&error).into()))
             .wrap(from_fn(let_in))
             .configure(routes)
-            .default_service(web::to(no_such_route))
+            .default_service(web::to(problem::no_such_route))
     })
     .on_connect(move |connection, extensions| recognise(connection, extensions, daemon))
     .workers(WORKERS)
@@ -105,20 +104,6 @@ async fn let_in(
             Err(ApiError::Refused(Refusal::new(RefusalClass::NotAllowed, "api.not-allowed", message)).into())
         }
     }
-}
-
-/// Says what is wrong with the questions of a request.
-fn unread_query(error: &QueryPayloadError) -> ApiError {
-    let reason = match error {
-        QueryPayloadError::Deserialize(reason) => reason.to_string(),
-        other => other.to_string(),
-    };
-    ApiError::invalid("request.query", reason)
-}
-
-async fn no_such_route(request: actix_web::HttpRequest) -> Result<actix_web::HttpResponse, ApiError> {
-    let message = format!("there is nothing at {} {}", request.method(), request.path());
-    Err(ApiError::Refused(Refusal::new(RefusalClass::NotFound, "route.not-found", message)))
 }
 
 fn routes(config: &mut web::ServiceConfig) {

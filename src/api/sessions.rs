@@ -7,7 +7,7 @@ use serde_json::json;
 use super::containers::{created, find, reach};
 use super::edge::{Edge, Room, Subject, draw};
 use super::look::Look;
-use super::problem::{ApiError, ApiResult};
+use super::problem::{ApiError, ApiResult, no_such_route};
 use super::resources::{CloseSession, SessionRequest};
 use crate::domain::container::Rejection;
 use crate::domain::session::{Command, Session};
@@ -28,7 +28,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::resource("/containers/{reference}/sessions")
                 .app_data(web::PayloadConfig::new(BODY_MAX))
                 .route(web::get().to(list))
-                .route(web::post().to(open)),
+                .route(web::post().to(open))
+                .default_service(web::to(no_such_route)),
         )
         .route("/containers/{reference}/sessions/{session}/close", web::post().to(close));
 }

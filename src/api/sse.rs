@@ -11,7 +11,7 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::problem::ApiError;
+use super::problem::{ApiError, ApiResult, no_position};
 
 /// How often a comment shows that the line is alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -57,7 +57,9 @@ pub fn reading(receiver: mpsc::Receiver<Bytes>) -> impl stream::Stream<Item = Re
     stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|bytes| (Ok(bytes), receiver)) })
 }
 
-/// Returns the position behind which a client wants to resume.
-pub fn last_event(request: &HttpRequest) -> Option<u64> {
-    request.headers().get("last-event-id")?.to_str().ok()?.parse().ok()
+/// Returns the position behind which a client wants to resume, if it does.
+pub fn last_event(request: &HttpRequest) -> ApiResult<Option<u64>> {
+    let Some(wanted) = request.headers().get("last-event-id") else { return Ok(None) };
+    let wanted = String::from_utf8_lossy(wanted.as_bytes());
+    wanted.parse().map(Some).map_err(|_| no_position(&wanted))
 }

@@ -68,7 +68,7 @@ impl Refold {
     /// Folds the next page of events; false once there is none.
     fn page(&mut self, session: &mut Session) -> rusqlite::Result<bool> {
         let filter = "position > ?1 ORDER BY position LIMIT ?2";
-        let page = row::select(session, filter, params![self.last.get() as i64, PAGE as i64])?;
+        let page = row::select(session, filter, params![self.last.stored(), PAGE as i64])?;
         for event in &page {
             projection::fold_all(&mut self.slots, &self.scratch, event)?;
         }

@@ -275,7 +275,7 @@ impl Ledger {
             principal: interner.principal(connection, &context.principal)?,
             node: interner.node(connection, &context.node)?,
             cause_stream: cause_stream.transpose()?.map(|known| known.id),
-            cause_version: context.causation.as_ref().map(|cause| cause.version.get() as i64),
+            cause_version: context.causation.as_ref().map(|cause| cause.version.stored()),
         })
     }
 
@@ -308,9 +308,9 @@ impl Ledger {
         let leaf = header.leaf(&mut self.scratch);
         let kind = self.interner.kind(&self.connection, &event.kind)?;
         self.connection.prepare_cached(INSERT)?.execute(params![
-            position.get() as i64,
+            position.stored(),
             known.id,
-            known.version.get() as i64,
+            known.version.stored(),
             kind,
             event.schema,
             recorded_at.as_micros(),

@@ -192,7 +192,7 @@ impl Slot {
             for (key, position) in self.dirty.drain() {
                 let Some(held) = self.rows.get_mut(&key) else { continue };
                 match &held.row {
-                    Some(row) => put.execute(params![key, row.to_string(), position.get() as i64])?,
+                    Some(row) => put.execute(params![key, row.to_string(), position.stored()])?,
                     None => delete.execute([key])?,
                 };
                 self.count[0] += i64::from(held.row.is_some()) - i64::from(held.stored);
@@ -229,7 +229,7 @@ impl Slot {
             let Some(streams) = self.projection.streams(&key) else { continue };
             let Some(events) = short_history(connection, words, &streams)? else { continue };
             let touched = |event: &&Envelope| self.projection.keys(event).contains(&key);
-            let last = events.iter().rev().find(touched).map(|event| event.position.get() as i64);
+            let last = events.iter().rev().find(touched).map(|event| event.position.stored());
             let made = catch_unwind(AssertUnwindSafe(|| fold_events(&*self.projection, &key, &events)));
             let Ok(made) = made else { continue };
             if serde_json::from_str(&row).ok() != made || last != Some(position) {
@@ -265,7 +265,7 @@ impl Slot {
         self.parked = true;
         connection
             .prepare_cached("UPDATE projections SET error = ?2, position = ?3 WHERE name = ?1")?
-            .execute(params![self.name(), reason, position.get() as i64])?;
+            .execute(params![self.name(), reason, position.stored()])?;
         Ok(())
     }
 
@@ -275,7 +275,7 @@ impl Slot {
             return Ok(());
         }
         let sql = "UPDATE projections SET position = ?2 WHERE name = ?1";
-        connection.prepare_cached(sql)?.execute(params![self.name(), self.flushed.get() as i64]).map(drop)
+        connection.prepare_cached(sql)?.execute(params![self.name(), self.flushed.stored()]).map(drop)
     }
 
     /// Goes on with `rows` rows that are whole up to `position`.
@@ -381,7 +381,7 @@ pub(super) fn fold_all<S: BorrowMut<Slot>>(
 /// Records that every projection that is not parked has come this far: the table holds those that are registered.
 pub(super) fn all_reached(connection: &Connection, head: Position) -> rusqlite::Result<()> {
     let sql = "UPDATE projections SET position = ?1 WHERE error IS NULL";
-    connection.prepare_cached(sql)?.execute([head.get() as i64]).map(drop)
+    connection.prepare_cached(sql)?.execute([head.stored()]).map(drop)
 }
 
 /// Writes the rows of every projection; that they have come this far is to be recorded in the same transaction.

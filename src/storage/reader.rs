@@ -106,7 +106,7 @@ impl Reader {
     pub fn read_stream(&self, stream: &StreamName, after: Version, limit: usize) -> Result<Vec<Envelope>, ReadError> {
         let filter = "stream = (SELECT id FROM streams WHERE name = ?3) AND version > ?1 ORDER BY version LIMIT ?2";
         let (name, page) = (stream.to_string(), limit.min(PAGE) as i64);
-        let events = self.with(|session| row::select(session, filter, params![after.get() as i64, page, name]))?;
+        let events = self.with(|session| row::select(session, filter, params![after.stored(), page, name]))?;
         let mut expected = after;
         for event in &events {
             expected = expected.next();
@@ -122,7 +122,7 @@ impl Reader {
     pub fn read_all(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError> {
         let filter = "position > ?1 ORDER BY position LIMIT ?2";
         let page = limit.min(PAGE) as i64;
-        self.with(|session| row::select(session, filter, params![after.get() as i64, page]))
+        self.with(|session| row::select(session, filter, params![after.stored(), page]))
     }
 
     /// Returns what the commit with an idempotency key appended: see [`super::EventStore::recall`].
@@ -154,12 +154,12 @@ impl Reader {
         mut each: impl FnMut(Envelope) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let filter = "position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3";
-        let (mut last, until) = (after.get() as i64, i64::try_from(until.get()).unwrap_or(i64::MAX));
+        let (mut last, until) = (after.stored(), until.stored());
         loop {
             let (mut seen, from) = (0, last);
             let flow = self.with(|session| {
                 row::each(session, filter, params![from, until, PAGE as i64], |event| {
-                    (seen, last) = (seen + 1, event.position.get() as i64);
+                    (seen, last) = (seen + 1, event.position.stored());
                     each(event)
                 })
             })?;
@@ -316,7 +316,7 @@ impl Reader {
         self.query(|connection| {
             let sql = "SELECT leaf FROM events WHERE position <= ?1 ORDER BY position";
             let mut statement = connection.prepare_cached(sql)?;
-            statement.query_map([size.get() as i64], |row| row.get(0))?.collect()
+            statement.query_map([size.stored()], |row| row.get(0))?.collect()
         })
     }
 

@@ -132,12 +132,12 @@ fn save_one(connection: &Connection, interner: &mut Interner, snapshot: &Snapsho
     let Some(known) = interner.find(connection, stream)? else { return Ok(()) };
     let sql = "SELECT position, leaf FROM events WHERE stream = ?1 AND version = ?2";
     let place = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Hash>(1)?));
-    let values = params![known.id, version.get() as i64];
+    let values = params![known.id, version.stored()];
     let found = connection.prepare_cached(sql)?.query_row(values, place).optional()?;
     let Some((position, leaf)) = found else { return Ok(()) };
     let stored = [&digest(&leaf, *state_schema, state)[..], state].concat();
     connection
         .prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![known.id, version.get() as i64, position, state_schema, stored])
+        .execute(params![known.id, version.stored(), position, state_schema, stored])
         .map(drop)
 }

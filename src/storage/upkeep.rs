@@ -32,7 +32,7 @@ impl Ledger {
         let note = signer.sign(&Checkpoint { origin: origin(log), size: position.get(), root, sealed_at });
         self.connection.execute(
             "INSERT INTO checkpoints (size, root, sealed_at, note, frontier) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![position.get() as i64, root, sealed_at.as_micros(), note, self.tree.to_bytes()],
+            params![position.stored(), root, sealed_at.as_micros(), note, self.tree.to_bytes()],
         )?;
         self.sealed = position.get();
         self.note = Some(note);
@@ -56,7 +56,7 @@ impl Ledger {
         let transaction = self.connection.unchecked_transaction()?;
         let mut redacted = 0;
         for position in positions {
-            let position = position.get() as i64;
+            let position = position.stored();
             let sql = "UPDATE events SET annex = NULL WHERE position = ?1 AND annex IS NOT NULL";
             redacted += transaction.execute(sql, [position])?;
             transaction.execute(FORGET_REQUEST, [position])?;
@@ -122,7 +122,7 @@ impl Ledger {
             let sql = "SELECT position, body_salt, body FROM events WHERE position <= ?1 AND position >
                        (SELECT coalesce(max(last), 0) FROM segments) ORDER BY position LIMIT ?2";
             let mut statement = transaction.prepare_cached(sql)?;
-            let mut rows = statement.query(params![until.get() as i64, SEGMENT_EVENTS])?;
+            let mut rows = statement.query(params![until.stored(), SEGMENT_EVENTS])?;
             while let Some(row) = rows.next()? {
                 let (position, salt, body): (i64, Salt, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 commitments.push((position, commitment(&salt, &body)));

@@ -178,6 +178,11 @@ macro_rules! counters {
                 self.0
             }
 
+            /// Returns the number as the log's file counts: one that is larger than that can be comes after every other.
+            pub const fn stored(self) -> i64 {
+                if self.0 > i64::MAX as u64 { i64::MAX } else { self.0 as i64 }
+            }
+
             /// Returns the one after this.
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)

@@ -131,7 +131,6 @@ impl Daemon {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> UnixStream {
-        let mut stream = UnixStream::connect(&self.socket).await.unwrap();
         let body = body.map(Value::to_string).unwrap_or_default();
         let more: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let more = more.concat();
@@ -139,8 +138,7 @@ impl Daemon {
             "{method} {path} HTTP/1.1\r\nHost: berth\r\nConnection: close\r\nContent-Length: {}\r\n{more}\r\n{body}",
             body.len()
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream
+        send_bytes(self, head.as_bytes()).await
     }
 
     pub(super) async fn raw(
@@ -214,6 +212,13 @@ pub(crate) fn run(test: impl AsyncFnOnce(&Daemon)) {
         test(&daemon).await;
         daemon.stop().await;
     });
+}
+
+/// Sends a request as it is; whether all of it was taken is for the answer to tell.
+pub(super) async fn send_bytes(daemon: &Daemon, request: &[u8]) -> UnixStream {
+    let mut stream = UnixStream::connect(&daemon.socket).await.unwrap();
+    let _ = stream.write_all(request).await;
+    stream
 }
 
 /// Reads server-sent events until one says that it is the last; chunk sizes are lines that mean nothing here.

@@ -7,6 +7,7 @@ mod containers;
 mod daemon;
 mod events;
 mod mistakes;
+mod odd;
 mod redaction;
 mod requests;
 mod schedules;

@@ -100,21 +100,21 @@ impl Query {
     fn conditions(&self, filter: &EventFilter, moment: Moment) -> Result<Conditions, QueryError> {
         let mut conditions = Conditions::default();
         if let Some(after) = filter.after {
-            conditions.add("position > ?", after.get() as i64);
+            conditions.add("position > ?", after.stored());
         }
         if let Moment::At(position) = moment {
-            conditions.add("position <= ?", position.get() as i64);
+            conditions.add("position <= ?", position.stored());
         }
         if let Some(since) = filter.since {
             let before = Timestamp::from_micros(since.as_micros().saturating_sub(1));
             match self.position_within(before)? {
-                Some(position) => conditions.add("position > ?", position.get() as i64),
+                Some(position) => conditions.add("position > ?", position.stored()),
                 None => conditions.add("recorded_at > ?", before.as_micros()),
             }
         }
         if let Some(until) = filter.until {
             match self.position_within(until)? {
-                Some(position) => conditions.add("position <= ?", position.get() as i64),
+                Some(position) => conditions.add("position <= ?", position.stored()),
                 None => conditions.add("recorded_at <= ?", until.as_micros()),
             }
         }
@@ -131,7 +131,7 @@ impl Query {
         }
         if let Some(operation) = filter.operation {
             let opened = self.operation_rows(&operation.to_string(), Moment::Now)?.first().map(|row| row.opened);
-            conditions.add("position >= ?", opened.unwrap_or_default().get() as i64);
+            conditions.add("position >= ?", opened.unwrap_or_default().stored());
             conditions.add("operation = ?", operation.as_bytes().to_vec());
         }
         if let Some(kind) = &filter.kind {

@@ -46,7 +46,7 @@ impl Query {
 
     /// Returns the last operation that a stream opened up to a position.
     fn opening(&self, stream: &StreamName, until: Position) -> Result<Option<OperationRow>, QueryError> {
-        let (stream, until) = (stream.to_string(), until.get() as i64);
+        let (stream, until) = (stream.to_string(), until.stored());
         let sql = "stream = ?1 AND target IS NOT NULL AND opened <= ?2 ORDER BY opened DESC LIMIT 1".to_owned();
         let found = self.select::<Operations>(&Where { sql, values: vec![&stream, &until] })?;
         let operation = |stored| match stored {

@@ -111,14 +111,14 @@ impl Query {
         }
         let until = match moment {
             Moment::Now => i64::MAX,
-            Moment::At(position) => position.get() as i64,
+            Moment::At(position) => position.stored(),
         };
         let table = table_of(Operations::NAME);
         let sql = format!(
             "SELECT row FROM {table} WHERE ended IS NOT NULL AND stream = ?1 AND position > ?2 AND position <= ?3
              ORDER BY position LIMIT 1"
         );
-        let (stream, opened) = (row.stream.to_string(), row.opened.get() as i64);
+        let (stream, opened) = (row.stream.to_string(), row.opened.stored());
         let found: Option<String> = self.reader.query(|connection| {
             connection.prepare_cached(&sql)?.query_row((&stream, opened, until), |row| row.get(0)).optional()
         })?;

@@ -63,7 +63,7 @@ impl Ledger {
         let mut last = Position::default();
         while last < head {
             let filter = "position > ?1 ORDER BY position LIMIT 1000";
-            let page = row::read(connection, &mut self.words, filter, [last.get() as i64])?;
+            let page = row::read(connection, &mut self.words, filter, [last.stored()])?;
             let Some(end) = page.last() else { break };
             last = end.position;
             for event in &page {

@@ -165,7 +165,7 @@ impl<'a> Audit<'a> {
                    cause_stream, cause_version, node, body_salt, body, segment, body_commitment, annex,
                    annex_commitment, leaf FROM events WHERE position > ?1 ORDER BY position LIMIT ?2";
         let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([self.last.get() as i64, PAGE as i64])?;
+        let mut rows = statement.query([self.last.stored(), PAGE as i64])?;
         let mut count = 0;
         while let Some(row) = rows.next()? {
             count += 1;
