@@ -6,7 +6,7 @@ mod audit;
 mod capacity;
 #[path = "main/clock.rs"]
 mod clock;
-#[path = "main/daemon.rs"]
+#[path = "main/daemon/mod.rs"]
 mod daemon;
 #[path = "main/doctor.rs"]
 mod doctor;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -176,6 +177,52 @@ fn imports_point_only_downward() {
 #[test]
 fn names_stay_in_their_rooms() {
     let found = name_violations(&house());
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The sizes that let a stranger read: a function on one screen and a half, a file in one sitting, a folder at one glance.
+const LINES_OF_FUNCTION: usize = 70;
+const LINES_OF_FILE: usize = 450;
+const FILES_OF_FOLDER: usize = 24;
+
+fn size_violations(files: &[(String, String)]) -> Vec<String> {
+    let mut found = vec![];
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    for (file, text) in files {
+        *folders.entry(file.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default() += 1;
+        if is_test_file(file) {
+            continue;
+        }
+        let code = code(text);
+        if code.len() > LINES_OF_FILE {
+            found.push(format!("{file}: {} lines, at most {LINES_OF_FILE}", code.len()));
+        }
+        for (number, lines) in functions(&code).filter(|(_, lines)| *lines > LINES_OF_FUNCTION) {
+            found.push(format!("{file}:{number}: a function of {lines} lines, at most {LINES_OF_FUNCTION}"));
+        }
+    }
+    let full = folders.into_iter().filter(|(_, count)| *count > FILES_OF_FOLDER);
+    found.extend(full.map(|(folder, count)| format!("{folder}: {count} files, at most {FILES_OF_FOLDER}")));
+    found
+}
+
+/// Returns where each function begins and how many lines it has: to the brace at the depth of its first line.
+fn functions(code: &[(usize, String)]) -> impl Iterator<Item = (usize, usize)> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let begins = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.contains(&"fn") && !line.trim_end().ends_with(';')
+    };
+    code.iter().enumerate().filter(move |(_, (_, line))| begins(line)).map(move |(at, (number, line))| {
+        let closed = |other: &str| other.trim_start().starts_with('}') && indent(other) == indent(line);
+        let lines = code[at + 1..].iter().position(|(_, other)| closed(other)).map_or(1, |lines| lines + 2);
+        (*number, lines)
+    })
+}
+
+#[test]
+fn functions_files_and_folders_stay_small() {
+    let found = size_violations(&house());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -26,7 +26,7 @@ use tokio::net::UnixStream;
 use super::pieces::FRAMED;
 use pieces::Pieces;
 
-pub use super::node::node_status;
+pub use crate::api::routes::node::node_status;
 use crate::types::{OperationId, RefusalClass};
 pub use instance::{INSTANCE_FILE, Instance, RUN_OF_ROOT, STATE_OF_ROOT, default_state, signpost, state_to_ask};
 pub use path::{Target, percent_encode};

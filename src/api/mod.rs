@@ -4,34 +4,20 @@
 //! `projections::query`, changes to the actors; whatever reaches into what is there (sessions, consoles, files of
 //! backups) goes through `effects::access`. Nothing here decides anything.
 
-mod backups;
 pub mod client;
-mod console_log;
-mod containers;
-mod disks;
 mod edge;
-mod events;
 mod forecast;
 mod look;
-mod maintenance;
-mod networks;
-mod node;
-mod operations;
 mod peer;
 pub mod pieces;
 mod places;
 mod ports;
 mod problem;
 mod reading;
-mod redaction;
 pub mod resources;
-mod restores;
-mod schedules;
+mod routes;
 mod server;
-mod sessions;
 mod sse;
-mod stores;
-mod templates;
 #[cfg(test)]
 pub(crate) mod tests;
 

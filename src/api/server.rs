@@ -16,7 +16,7 @@ use actix_web::{App, HttpMessage, HttpServer, web};
 use super::peer::{self, Caller};
 use super::ports::Ports;
 use super::problem::{self, ApiError};
-use super::{
+use super::routes::{
     backups, containers, events, maintenance, networks, node, operations, redaction, restores, schedules, sessions,
     stores, templates,
 };

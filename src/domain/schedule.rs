@@ -13,16 +13,18 @@
 //! A slot is handled once, in order: fired, skipped or missed. Those that were set aside have an order of their own. Which slots are due is decided in `scheduler::due`; here it
 //! is only made sure that none is handled twice. A batch that was fired goes on when its schedule is disabled or deleted.
 
+mod rejection;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Ask, Asked, Effect, Outcome, Report, Step};
-use super::refusal::{Refusal, RefusalClass};
 use super::{Aggregate, Given};
 use crate::events::{BatchAction, BatchMember, Closing, ScheduleDefinition, ScheduleEvent};
 use crate::types::{Category, Gap, Gaps, MissReason, Name, OperationId, RunId, ScheduleId, StreamName, Timestamp};
+
+pub use rejection::Rejection;
 
 const CLAIM_NAME: Step = "claim-name";
 const RELEASE_NAME: Step = "release-name";
@@ -156,46 +158,6 @@ pub enum Command {
     },
     /// An effect's outcome.
     Report(Report),
-}
-
-/// Is a refusal.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// There is none, or not any more.
-    #[error("there is no such schedule")]
-    Unknown,
-    /// The id is taken.
-    #[error("a schedule with this id exists already")]
-    Exists,
-    /// It is still being made.
-    #[error("the schedule is not made yet")]
-    NotMade,
-    /// It does not fire.
-    #[error("the schedule is disabled")]
-    Disabled,
-    /// A later slot was handled already.
-    #[error("slots up to {handled} are handled; {slot} is too late")]
-    SlotHandled {
-        /// Which slot.
-        slot: Timestamp,
-        /// The last one that was handled.
-        handled: Timestamp,
-    },
-}
-
-impl From<Rejection> for Refusal {
-    fn from(rejection: Rejection) -> Self {
-        use RefusalClass::{Conflict, NotFound};
-        let message = rejection.to_string();
-        let (class, code, hint) = match rejection {
-            Rejection::Unknown => (NotFound, "schedule.not-found", Some("berth schedule list")),
-            Rejection::Exists => (Conflict, "schedule.exists", None),
-            Rejection::NotMade => (Conflict, "schedule.not-made", Some("berth operation list")),
-            Rejection::Disabled => (Conflict, "schedule.disabled", Some("berth schedule enable NAME")),
-            Rejection::SlotHandled { .. } => (Conflict, "schedule.slot-handled", None),
-        };
-        Self { code: code.to_owned(), class, message, hint: hint.map(str::to_owned) }
-    }
 }
 
 impl From<Report> for Command {

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::catalogue::{ChunkReference, FileContent};
-use super::chunker::{PIECE_MAX, WHOLE_MAX};
 use super::error::{Error, Result};
 use super::store::Repository;
 use super::writer::Writer;
+use crate::repository::pack::chunker::{PIECE_MAX, WHOLE_MAX};
 use crate::sys::fs::{BorrowedFd, Extent, Metadata, extents, read_at, stat};
 
 /// How much is read ahead of the cutter.

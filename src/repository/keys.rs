@@ -3,6 +3,9 @@
 //! Everything else is derived from the master key (BLAKE3 in its keyed modes). Sealing is AES-256-GCM; every sealed thing
 //! has a key of its own, derived from a random 256-bit salt, so that the counter nonces never meet the same key twice.
 
+pub(super) mod key_file;
+pub(super) mod owner;
+
 use std::fmt;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};

@@ -6,31 +6,20 @@
 //! retention or freezing, which are its callers' business, and it collects no garbage yet.
 
 mod backup;
-mod bare;
-mod bundle;
 pub mod catalogue;
-mod chunker;
-mod compress;
 mod content;
 mod data;
 mod error;
-mod footprint;
 mod id_map;
-mod index;
-mod key_file;
 mod keys;
 mod manifest;
 mod medium;
-mod merged;
-mod outward;
-mod owner;
 mod pack;
 mod pass;
 mod pattern;
 mod presence;
 mod reader;
 mod restore;
-mod select;
 mod store;
 mod template;
 mod verify;
@@ -39,24 +28,22 @@ mod walk;
 mod writer;
 
 pub use backup::{BackupOptions, Particulars, PassReport, Progress, Session};
-pub use bare::strip;
+pub use catalogue::footprint::{Footprint, Measure};
+pub use catalogue::merged::{Merged, find};
+pub use catalogue::select::{Selected, select};
 pub use data::{FILE, cat};
 pub use error::{Error, Result};
-pub use footprint::{Footprint, Measure};
 pub use id_map::{Id, IdMap};
-pub use key_file::has_key;
 pub use keys::RecoveryKey;
+pub use keys::key_file::has_key;
+pub use keys::owner::store_of;
 pub use manifest::{
     BackupKind, CatalogueReference, Counters, Exception, Manifest, Outcome, TemplateRecord, TreeDigest,
 };
 pub use medium::{Directory, Medium, MediumFile, occupied};
-pub use merged::{Merged, find};
-pub use outward::Outward;
-pub use owner::store_of;
 pub use pattern::Pattern;
 pub use reader::Reader;
-pub use restore::{RestoreOptions, RestoreReport, require_empty, restore};
-pub use select::{Selected, select};
+pub use restore::{Outward, RestoreOptions, RestoreReport, require_empty, restore, strip};
 pub use store::{Access, FORMAT, Purpose, Repository, WeakRepository};
 pub use verify::{Finding, VerifyReport, verify_without_key};
 pub use view::View;

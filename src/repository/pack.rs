@@ -9,11 +9,16 @@
 //! Integers are little endian, those of the footer LEB128. A pack's name is the BLAKE3 hash of its bytes, so anyone can
 //! check it without the key. The key comes from the salt; numbers are the nonces. A pack is never opened for sealing again.
 
+pub(super) mod bundle;
+pub(super) mod chunker;
+pub(super) mod compress;
+pub(super) mod index;
+
 use super::catalogue::{ChunkId, Malformed, Reader, put_number};
-use super::compress::{Compressor, Deflated, inflate};
 use super::error::{Error, Result};
 use super::keys::{Keys, SALT_LENGTH, Seal, TAG_LENGTH, random};
 use super::medium::{Medium, MediumFile};
+use compress::{Compressor, Deflated, inflate};
 
 /// A pack that has that many bytes gets no further piece.
 pub const PACK_TARGET: u64 = 64 << 20;

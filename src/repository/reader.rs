@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::catalogue::{Blocks, ChunkReference};
 use super::error::{Error, Result};
-use super::index::Location;
 use super::presence::judge;
 use super::store::Repository;
+use crate::repository::pack::index::Location;
 
 /// How many inflated pieces are kept, so that the files of one bundle cost one opening.
 const KEPT: usize = 24;

@@ -5,6 +5,11 @@
 //! file system refuses is listed, entry by entry; a file whose content is damaged is not left behind in part, and what it would
 //! have taken the place of stays.
 
+mod attributes;
+mod bare;
+mod directories;
+mod outward;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,21 +17,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backup::Progress;
-use super::bare::strip;
 use super::catalogue::{Entry, FileContent, Node, is_beneath};
 use super::data::{Trouble, write_content};
 use super::error::{Error, Result};
 use super::id_map::IdMap;
 use super::manifest::{Counters, Exception};
-use super::outward::Outward;
 use super::reader::Reader;
-use crate::sys::fs::xattr;
 use crate::sys::fs::{
-    self, Access, DirectoryStack, FLAG_APPEND, FLAG_IMMUTABLE, FileKind, create_file, make_directory, make_node,
-    make_symlink, open_beneath, set_length, set_mode, set_owner, set_times, stat_at, unlink, write_at,
+    self, Access, DirectoryStack, FileKind, create_file, make_node, make_symlink, open_beneath, set_length, stat_at,
+    unlink, write_at,
 };
-use crate::sys::process::effective_user;
 use crate::types::LeftOut;
+
+use attributes::Marked;
+
+pub use bare::strip;
+pub use outward::Outward;
 
 /// Says how entries become files.
 #[derive(Clone)]
@@ -110,13 +116,6 @@ struct Level {
     wanted: bool,
     /// Nobody else can reach into it yet, and nothing is inherited from it.
     fresh: bool,
-}
-
-/// Is a file that gets its immutable or append-only mark at the end.
-struct Marked {
-    path: Vec<u8>,
-    marks: u32,
-    inode: (u64, (u32, u32)),
 }
 
 impl<'a> Restore<'a> {
@@ -239,97 +238,6 @@ impl<'a> Restore<'a> {
         !self.open.last().is_some_and(|level| level.fresh)
     }
 
-    fn enter(&mut self, entry: &Entry, wanted: bool) -> std::result::Result<(), Trouble> {
-        if entry.path.is_empty() {
-            // A place outside is somebody's own directory: what is put into it does not change what it is.
-            let wanted = wanted && self.options.outward.is_none();
-            self.open.push(Level { entry: entry.clone(), wanted, fresh: false });
-            return Ok(());
-        }
-        let name = last_name(&entry.path);
-        if !wanted && let Some(aside) = self.options.overwrite.as_deref() {
-            return self.lead_through(entry, name, aside);
-        }
-        let fresh = match make_directory(self.stack.top()?, name, 0o700) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(error) => return Err(error.into()),
-        };
-        let inherits = self.inherits();
-        self.stack.push(name)?;
-        if fresh && inherits {
-            self.take_over()?;
-        }
-        self.open.push(Level { entry: entry.clone(), wanted: wanted || fresh, fresh });
-        Ok(())
-    }
-
-    /// Enters a directory that only leads to others, and makes it if it is missing.
-    fn lead_through(&mut self, entry: &Entry, name: &[u8], aside: &[u8]) -> std::result::Result<(), Trouble> {
-        let missing = stat_at(self.stack.top()?, name).is_err();
-        let made = if missing { Some(self.make_lead(entry, name, aside)?) } else { None };
-        self.stack.push(name)?;
-        let found = fs::stat(self.stack.top()?)?;
-        if made.is_some_and(|made| (made.inode, made.device) != (found.inode, found.device)) {
-            self.stack.pop();
-            return Err(Trouble::Entry(REPLACED.to_owned()));
-        }
-        self.open.push(Level { entry: entry.clone(), wanted: missing, fresh: false });
-        Ok(())
-    }
-
-    /// Makes a directory that gets its name only with its owner and mode: a later try of a restore that was cut off finds it
-    /// there and leaves it as it is.
-    fn make_lead(&mut self, entry: &Entry, name: &[u8], aside: &[u8]) -> std::result::Result<fs::Metadata, Trouble> {
-        let ids = self.options.ids;
-        let above = self.stack.top()?;
-        let _ = fs::unlink_directory(above, aside); // of an earlier try
-        make_directory(above, aside, 0o700)?;
-        let made = open_beneath(above, aside, Access::Directory)?;
-        lay_bare(made.as_fd())?;
-        if let (Some(owner), Some(group)) = (ids.outward(entry.owner), ids.outward(entry.group)) {
-            let _ = set_owner(made.as_fd(), owner, group); // told of when the directory is left
-        }
-        set_mode(made.as_fd(), entry.mode)?;
-        fs::rename_new(above, aside, above, name)?;
-        Ok(fs::stat(made.as_fd())?)
-    }
-
-    /// Makes sure that the directory just entered is the one just made, and that it hands nothing down.
-    fn take_over(&mut self) -> std::result::Result<(), Trouble> {
-        let done = lay_bare(self.stack.top()?);
-        if done.is_err() {
-            self.stack.pop();
-        }
-        done
-    }
-
-    /// Goes up until `path` lies in the present directory, finishing each directory that is left.
-    fn leave(&mut self, path: &[u8]) -> Result<()> {
-        while self.open.last().is_some_and(|level| !is_beneath(path, &level.entry.path)) {
-            self.close_directory()?;
-        }
-        Ok(())
-    }
-
-    fn close_directory(&mut self) -> Result<()> {
-        let Some(Level { entry, wanted, fresh }) = self.open.pop() else { return Ok(()) };
-        let directory = self.stack.top().and_then(|top| open_beneath(top, b"", Access::Directory));
-        match directory {
-            Ok(directory) if wanted => {
-                if !fresh && self.options.outward.is_some() {
-                    let bare = strip(directory.as_fd(), FileKind::Directory, &entry.attributes);
-                    self.try_to(&entry, "take away what it had before", bare);
-                }
-                self.finish_node(&entry, directory.as_fd());
-            }
-            Ok(_) => {}
-            Err(error) => self.note(&entry.path, error),
-        }
-        self.stack.pop();
-        Ok(())
-    }
-
     fn make_node(&mut self, entry: &Entry, name: &[u8]) -> std::result::Result<OwnedFd, Trouble> {
         let directory = self.stack.top()?;
         let node = |kind, number| make_node(directory, name, kind, 0o600, number);
@@ -364,73 +272,6 @@ impl<'a> Restore<'a> {
         Ok(file)
     }
 
-    /// Gives an inode its owner, attributes, mode and times; the owner first, because it takes the capabilities away.
-    fn finish_node(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
-        let ids = self.options.ids;
-        match (ids.outward(entry.owner), ids.outward(entry.group)) {
-            (Some(owner), Some(group)) => self.try_to(entry, "set the owner", set_owner(file, owner, group)),
-            _ => self.note(
-                &entry.path,
-                format!("the range of ids is too small for owner {:?} {:?}", entry.owner, entry.group),
-            ),
-        }
-        self.set_attributes(entry, file);
-        if !matches!(entry.node, Node::Symlink { .. }) {
-            self.try_to(entry, "set the mode", set_mode(file, entry.mode));
-        }
-        self.set_extras(entry, file);
-        self.try_to(entry, "set the time", set_times(file, entry.modified));
-        self.check_time(entry, file);
-    }
-
-    /// Looks whether a time survived that the file system may be too narrow for: it would cut it without a word.
-    fn check_time(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
-        if (0..=i64::from(i32::MAX)).contains(&entry.modified.seconds) {
-            return;
-        }
-        if fs::stat(file).is_ok_and(|found| found.modified != entry.modified) {
-            self.note(&entry.path, "its modification time lies outside what this file system can hold");
-        }
-    }
-
-    fn set_attributes(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
-        for attribute in &entry.attributes {
-            let name = attribute.name.escape_ascii();
-            match self.options.ids.attribute_outward(attribute) {
-                Some(value) => {
-                    let done = xattr::set(file, &attribute.name, &value);
-                    self.try_to(entry, &format!("set the attribute {name}"), done);
-                }
-                None => self.note(&entry.path, format!("the range of ids is too small for the attribute {name}")),
-            }
-        }
-    }
-
-    fn set_extras(&mut self, entry: &Entry, file: BorrowedFd<'_>) {
-        if entry.project != 0 {
-            self.try_to(entry, "set the project id", fs::set_project(file, entry.project));
-        }
-        let late = FLAG_IMMUTABLE | FLAG_APPEND;
-        if entry.flags & late != 0 {
-            match fs::stat(file) {
-                Ok(found) => {
-                    let (path, inode) = (entry.path.clone(), (found.inode, found.device));
-                    self.marks.push(Marked { path, marks: entry.flags & late, inode });
-                }
-                Err(error) => self.note(&entry.path, error),
-            }
-        }
-        if entry.flags & !late != 0 {
-            self.try_to(entry, "set the flags", add_flags(file, entry.flags & !late));
-        }
-    }
-
-    fn try_to(&mut self, entry: &Entry, what: &str, done: io::Result<()>) {
-        if let Err(error) = done {
-            self.note(&entry.path, format!("cannot {what}: {error}"));
-        }
-    }
-
     fn finish(mut self) -> Result<RestoreReport> {
         while !self.open.is_empty() {
             self.close_directory()?;
@@ -442,31 +283,10 @@ impl<'a> Restore<'a> {
         }
         Ok(self.report)
     }
-
-    fn mark(&self, marked: &Marked) -> io::Result<()> {
-        let (parent, name) = open_parent(self.target.as_fd(), &marked.path)?;
-        let file = open_beneath(parent.as_fd(), name, Access::Read)?;
-        let found = fs::stat(file.as_fd())?;
-        if (found.inode, found.device) != marked.inode {
-            return Err(io::Error::other(REPLACED));
-        }
-        add_flags(file.as_fd(), marked.marks)
-    }
 }
 
-/// What a mode allows everybody but the owner.
-const OTHERS: u32 = 0o077;
 /// Somebody else writes where is restored to: what has the name now is left as it is.
 const REPLACED: &str = "it was replaced by something else while it was restored";
-
-/// Makes sure that a directory is the one just made, and takes away what it was handed down.
-fn lay_bare(directory: BorrowedFd<'_>) -> std::result::Result<(), Trouble> {
-    let found = fs::stat(directory)?;
-    if found.uid != effective_user() || found.mode & OTHERS != 0 {
-        return Err(Trouble::Entry(REPLACED.to_owned()));
-    }
-    Ok(strip(directory, FileKind::Directory, &[])?)
-}
 
 fn kind_of(node: &Node) -> FileKind {
     match node {
@@ -478,10 +298,6 @@ fn kind_of(node: &Node) -> FileKind {
         Node::Fifo => FileKind::Fifo,
         Node::Socket => FileKind::Socket,
     }
-}
-
-fn add_flags(file: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
-    fs::set_flags(file, fs::flags(file)? | flags)
 }
 
 fn last_name(path: &[u8]) -> &[u8] {

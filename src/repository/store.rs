@@ -19,12 +19,12 @@ mod packs;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::catalogue::ChunkId;
-use super::chunker::Chunker;
 use super::error::{Error, Result};
-use super::index::Index;
 use super::keys::Keys;
 use super::medium::Medium;
-use super::owner::Config;
+use crate::repository::keys::owner::Config;
+use crate::repository::pack::chunker::Chunker;
+use crate::repository::pack::index::Index;
 use crate::types::StoreId;
 
 pub use opening::{Access, FORMAT, Purpose};

@@ -7,15 +7,15 @@ use super::backup::Progress;
 use super::catalogue::{Catalogue, Entry};
 use super::data::cat;
 use super::error::{Error, Result};
-use super::footprint::{Footprint, Measure};
 use super::manifest::Manifest;
-use super::merged::{Merged, find};
-use super::outward::Outward;
 use super::pattern::Pattern;
 use super::reader::Reader;
+use super::restore::Outward;
 use super::restore::{RestoreOptions, RestoreReport, require_empty, restore};
-use super::select::select;
 use super::store::Repository;
+use crate::repository::catalogue::footprint::{Footprint, Measure};
+use crate::repository::catalogue::merged::{Merged, find};
+use crate::repository::catalogue::select::select;
 use crate::sys::fs::display_path;
 
 /// Shows one backup.

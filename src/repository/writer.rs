@@ -5,13 +5,13 @@
 
 use std::collections::HashSet;
 
-use super::bundle::Bundle;
 use super::catalogue::{ChunkId, ChunkReference};
-use super::chunker::BUNDLED_MAX;
-use super::compress::{Deflated, Press};
 use super::error::Result;
 use super::pack::{BlobKind, Member, OpenPack, PACK_TARGET};
 use super::store::Repository;
+use crate::repository::pack::bundle::Bundle;
+use crate::repository::pack::chunker::BUNDLED_MAX;
+use crate::repository::pack::compress::{Deflated, Press};
 
 /// Says what a piece is while it is compressed.
 struct Name {

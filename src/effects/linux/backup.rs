@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
-use super::reach::Reached;
 use super::stores::repository_failure;
-use super::supervisor::shim_failure;
 use crate::domain::effect::{Facts, Failure, FailureKind, HostEffect, SealSpecification};
+use crate::effects::linux::life::reach::Reached;
+use crate::effects::linux::life::supervisor::shim_failure;
 use crate::effects::steps::StepName;
 use crate::effects::{Cancel, EffectContext, Observation};
 use crate::events::{BackupMode, BackupOutcome, BackupSummary, MaintenanceResult};

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::host::LinuxHost;
 use super::listing::entries;
-use super::observe::STARTED_FILE;
 use super::paths::ensure_directory;
+use crate::effects::linux::life::observe::STARTED_FILE;
 use crate::shim::protocol::SPEC_FILE;
 use crate::shim::record::LOG;
 use crate::types::ContainerId;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::access::allocated;
 use super::failure::cannot;
-use super::hits;
 use super::host::LinuxHost;
-use super::reach::{Reached, UPPER};
 use super::stores::repository_failure;
 use crate::domain::RefusalClass;
 use crate::domain::effect::Failure;
+use crate::effects::linux::life::hits;
+use crate::effects::linux::life::reach::{Reached, UPPER};
 use crate::repository::catalogue::Entry;
 use crate::repository::{Footprint, Measure, Pattern, View};
 use crate::sys::fs::{self as sysfs, Access, FileKind};

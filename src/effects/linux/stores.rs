@@ -147,7 +147,7 @@ impl LinuxHost {
         for key in [self.options.key_dir.join(format!("store-{store}.key")), self.recovery_file(store)] {
             let _ = std::fs::remove_file(key); // there may be none
         }
-        super::stop::remove_folder(beside)
+        crate::effects::linux::life::stop::remove_folder(beside)
     }
 
     /// Returns the open repository of a store, opened once for as long as somebody uses it: what lies idle is let go, so

@@ -4,8 +4,10 @@
 //! imported is not altered but for what no two machines may share, which is taken out; what a container needs of its own goes
 //! into the container's upper layer.
 
+pub(super) mod archive;
 mod catalogue;
 pub(super) mod copier;
+pub(super) mod host_template;
 pub(super) mod init;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,6 @@ use crate::types::TemplateId;
 
 use super::failure::cannot;
 use super::paths::{StatePaths, ensure_directory, sync_directory};
-use super::{archive, host_template};
 
 use writer::{Attributes, TreeWriter};
 

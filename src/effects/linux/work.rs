@@ -57,7 +57,7 @@ impl LinuxHost {
             }
             HostEffect::EnsureDiskSize { container, kind, size } => {
                 let reached = self.in_use(*container)?;
-                let root = reached.as_ref().map(super::reach::Reached::disk);
+                let root = reached.as_ref().map(crate::effects::linux::life::reach::Reached::disk);
                 disk::ensure_disk_size(paths, *container, *kind, *size, root)?;
             }
             HostEffect::EnsureDiskGone { container } => {
@@ -69,7 +69,7 @@ impl LinuxHost {
         Ok(Facts::None)
     }
 
-    fn in_use(&self, container: ContainerId) -> Result<Option<super::reach::Reached>, Failure> {
+    fn in_use(&self, container: ContainerId) -> Result<Option<crate::effects::linux::life::reach::Reached>, Failure> {
         let running = matches!(self.look(container), Observation::Running { .. });
         if running { self.reach(container).map(Some) } else { Ok(None) }
     }

@@ -36,26 +36,9 @@ pub fn of(event: &ContainerEvent) -> String {
         ContainerEvent::ProcessesRefused { count, limit, .. } => refused(*count, *limit),
         ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
-        ContainerEvent::HostNameSet { hostname } => format!("host name from the next start on: {hostname}"),
-        ContainerEvent::NetworkSet { network: None, .. } => "to be in no network".to_owned(),
-        ContainerEvent::NetworkSet { network: Some(network), .. } => format!("to be in network {}", network.short()),
-        ContainerEvent::NestingSet { nesting: true } => {
-            "every user inside may make user namespaces from the next start on".to_owned()
-        }
-        ContainerEvent::NestingSet { nesting: false } => {
-            "only root inside may make user namespaces from the next start on".to_owned()
-        }
-        ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
-        ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),
-        ContainerEvent::DiskGrown { size } => format!("disk grown to {size}"),
-        ContainerEvent::LimitsSet { limits } => format!("limits set: {}", limits.words()),
         ContainerEvent::RenameRequested { name } => format!("new name {name} requested"),
         ContainerEvent::ContainerRenamed { name } => format!("renamed to {name}"),
-        ContainerEvent::AutostartSet { autostart: true } => "starts with the node".to_owned(),
-        ContainerEvent::AutostartSet { autostart: false } => "does not start with the node".to_owned(),
-        ContainerEvent::LabelSet { key, value } => format!("label {key}={value} set"),
-        ContainerEvent::LabelRemoved { key } => format!("label {key} removed"),
         ContainerEvent::HoldPlaced { operation, kind: HoldKind::Reading } => {
             format!("held for reading by {}", operation.short())
         }
@@ -75,6 +58,30 @@ pub fn of(event: &ContainerEvent) -> String {
             format!("pause requested: {left} are left on the host's file system that its disk lies on")
         }
         ContainerEvent::WritersEnded { count, names } => writers_ended(*count, names),
+        other => setting(other),
+    }
+}
+
+/// Returns the words of facts that say how a container is from now on.
+fn setting(event: &ContainerEvent) -> String {
+    match event {
+        ContainerEvent::HostNameSet { hostname } => format!("host name from the next start on: {hostname}"),
+        ContainerEvent::NetworkSet { network: None, .. } => "to be in no network".to_owned(),
+        ContainerEvent::NetworkSet { network: Some(network), .. } => format!("to be in network {}", network.short()),
+        ContainerEvent::NestingSet { nesting: true } => {
+            "every user inside may make user namespaces from the next start on".to_owned()
+        }
+        ContainerEvent::NestingSet { nesting: false } => {
+            "only root inside may make user namespaces from the next start on".to_owned()
+        }
+        ContainerEvent::ManagedFilesSet { managed } => format!("files of /etc written at each start: {managed}"),
+        ContainerEvent::RestartPolicySet { policy } => format!("starts again by itself: {}", policy.word()),
+        ContainerEvent::DiskGrown { size } => format!("disk grown to {size}"),
+        ContainerEvent::LimitsSet { limits } => format!("limits set: {}", limits.words()),
+        ContainerEvent::AutostartSet { autostart: true } => "starts with the node".to_owned(),
+        ContainerEvent::AutostartSet { autostart: false } => "does not start with the node".to_owned(),
+        ContainerEvent::LabelSet { key, value } => format!("label {key}={value} set"),
+        ContainerEvent::LabelRemoved { key } => format!("label {key} removed"),
         other => plain(other),
     }
 }

@@ -9,6 +9,9 @@ mod decode;
 mod digest;
 mod encode;
 mod entry;
+pub(super) mod footprint;
+pub(super) mod merged;
+pub(super) mod select;
 
 pub use blocks::{Blocks, Catalogue, Entries};
 pub use bytes::Malformed;

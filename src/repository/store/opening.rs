@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::{Inner, Repository, missing, put};
-use crate::repository::chunker::Chunker;
 use crate::repository::error::{Error, Result};
-use crate::repository::index::Index;
-use crate::repository::key_file;
+use crate::repository::keys::key_file;
+use crate::repository::keys::owner::{Config, SMALL_MAX, claim, fence, put_config, read_config};
 use crate::repository::keys::{MasterKey, RecoveryKey};
 use crate::repository::medium::Medium;
-use crate::repository::owner::{Config, SMALL_MAX, claim, fence, put_config, read_config};
+use crate::repository::pack::chunker::Chunker;
+use crate::repository::pack::index::Index;
 use crate::types::{NodeId, StoreId};
 
 /// The newest format this version reads and writes.

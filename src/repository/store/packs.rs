@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::{Repository, missing};
 use crate::repository::catalogue::ChunkId;
 use crate::repository::error::{Error, Result};
-use crate::repository::index::{Index, Location};
+use crate::repository::pack::index::{Index, Location};
 use crate::repository::pack::{OpenPack, PackReader, SealedPack, pack_path};
 use crate::repository::presence::judge;
 
