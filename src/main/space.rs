@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use berth::actors::{Mode, Order, Registry};
+use berth::actors::{CommandError, Mode, Order, Registry};
 use berth::domain::Given;
 use berth::domain::container::{Command, Container};
 use berth::effects::access::Access;
+use berth::events::ProcessIdentity;
 use berth::projections::query::{ContainerFilter, Moment, Query};
 use berth::projections::rows::{ContainerRow, ContainerState, OperationState};
 use berth::storage::Watermarks;
 use berth::types::{Category, ContainerId, OperationId, Principal, Size, StreamName};
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use tokio::sync::watch;
 
 /// The most that is taken to be written in a second: memory is filled faster than any disk.
@@ -27,15 +29,34 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const RESERVE_MAX: u64 = 1 << 30;
 /// How soon a container whose pause came to nothing is told again: each time is two events in a log that has little room.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How many are told at once: the log takes what comes together in one go, and each who is told takes memory.
+const AT_ONCE: usize = 32;
+/// How long until what the log did not take is told to it again.
+const UNTOLD: Duration = Duration::from_secs(1);
+
+/// Is what a look finds.
+struct Look {
+    /// What is to be kept free.
+    low: u64,
+    /// What is left of the room once everything is written; nothing if nobody can tell.
+    left: Option<u64>,
+}
+
+/// Is when somebody was told to stand still.
+struct Told {
+    operation: OperationId,
+    since: Instant,
+    /// In which run: whoever starts again by itself is told anew.
+    init: Option<ProcessIdentity>,
+}
 
 /// Is what is known from one look to the next.
 struct Watch {
     registry: Arc<Registry>,
     query: Query,
     access: Arc<dyn Access>,
-    /// Who was told to stand still since there was room, by which operation and when: whoever goes on by a person's word is
-    /// not told again.
-    told: BTreeMap<ContainerId, (OperationId, Instant)>,
+    /// Who was told to stand still since there was room: whoever goes on by a person's word is not told again.
+    told: BTreeMap<ContainerId, Told>,
     /// Whether those who stand still were let go on since.
     at_ease: bool,
 }
@@ -49,7 +70,7 @@ pub(crate) async fn follow(
 ) {
     let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false };
     loop {
-        let (low, left) = watch.left().await;
+        let Look { low, left } = watch.look().await;
         match left {
             Some(left) if left < low => {
                 let are_told = watch.stop_writers(left).await;
@@ -80,25 +101,15 @@ fn pause_until(bytes: u64) -> Duration {
 }
 
 impl Watch {
-    /// Returns what is to be kept free, and what is left of the room once everything is written. What anybody in the machine has still to write is
-    /// known at once; only where that is too much is each container looked at.
-    async fn left(&self) -> (u64, Option<u64>) {
+    /// Looks at the room. What anybody in the machine has still to write is known at once; only where that is too much is
+    /// each container looked at.
+    async fn look(&self) -> Look {
         let access = Arc::clone(&self.access);
-        let low = self.ask(move |_| reserve(access.disk_size().unwrap_or(0))).await.unwrap_or_else(|| reserve(0));
-        let access = Arc::clone(&self.access);
-        let left = self.ask(move |query| {
-            let free = access.disk_space()?;
-            let at_least = free.saturating_sub(access.unwritten(&[]));
-            if at_least >= 2 * low {
-                return Some(at_least);
-            }
-            // Also of those that stand still: what they wrote already still comes.
-            let writers = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(query, state));
-            let writers: Vec<ContainerId> = writers.iter().flatten().map(|row| row.id).collect();
-            let unwritten = if writers.is_empty() { 0 } else { access.unwritten(&writers) };
-            Some(free.saturating_sub(unwritten))
+        let looked = self.ask(move |query| {
+            let low = reserve(access.disk_size().unwrap_or(0));
+            Look { low, left: left(query, &*access, low) }
         });
-        (low, left.await.flatten())
+        looked.await.unwrap_or_else(|| Look { low: reserve(0), left: None })
     }
 
     /// Asks the read models on a thread that may block; nothing if it broke down.
@@ -118,26 +129,27 @@ impl Watch {
         let mut due = Vec::new();
         for row in self.of_state(ContainerState::Running).await {
             if self.is_to_be_told(&row).await {
-                due.push((row, new_operation()));
+                due.push(row);
             }
         }
-        // All at once: a disk that is written to by all takes long to record it for one.
-        let command = Command::PauseForSpace { left };
-        let heard = join_all(due.iter().map(|(row, operation)| self.tell(row.id, *operation, command.clone()))).await;
-        let told: Vec<_> = due.into_iter().zip(heard).filter_map(|(told, heard)| heard.then_some(told)).collect();
-        for (row, operation) in &told {
+        let told = self.tell_all(due, &Command::PauseForSpace { left }).await;
+        let told: Vec<_> = told.into_iter().filter(|(_, _, heard)| *heard).collect();
+        let is_any = !told.is_empty();
+        for (row, operation, _) in told {
             tracing::warn!(container = %row.name, %left, "the container is to stand still: the host has no room for its disk");
-            self.told.insert(row.id, (*operation, Instant::now()));
+            self.told.insert(row.id, Told { operation, since: Instant::now(), init: row.init });
         }
-        !told.is_empty()
+        is_any
     }
 
     async fn is_to_be_told(&self, row: &ContainerRow) -> bool {
-        let Some((operation, since)) = self.told.get(&row.id).copied() else { return true };
+        let told = self.told.get(&row.id).filter(|told| told.init == row.init);
+        let Some(Told { operation, since, .. }) = told else { return true };
         if since.elapsed() < AGAIN {
             return false;
         }
-        let found = self.ask(move |query| query.operation(&operation.to_string(), Moment::Now)).await;
+        let operation = operation.to_string();
+        let found = self.ask(move |query| query.operation(&operation, Moment::Now)).await;
         let failed = found.is_some_and(|found| found.is_ok_and(|row| row.state == OperationState::Failed));
         if failed {
             tracing::warn!(container = %row.name, "the container did not stand still; it is tried again");
@@ -146,45 +158,85 @@ impl Watch {
     }
 
     /// Ends what the freezer does not stop: a process in the kernel writes until its call is over, and takes what the others
-    /// have written and no disk has yet. That its container is to stand still is recorded.
+    /// have written and no disk has yet. Nothing of a container is ended that stands still for another reason.
     async fn end_writers(&self) {
         let access = Arc::clone(&self.access);
         let looked = self.ask(move |query| {
             let there = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(query, state));
-            let containers: Vec<ContainerId> = there.iter().flatten().map(|row| row.id).collect();
-            access.end_writers(&containers)
+            let told = there.iter().flatten().filter(|row| row.is_short_of_room());
+            access.end_writers(&told.map(|row| row.id).collect::<Vec<_>>())
         });
         for (container, names) in looked.await.unwrap_or_default() {
             tracing::warn!(%container, ?names, "processes that wrote on were killed: the host has no room for the container's disk");
-            self.tell(container, new_operation(), Command::ReportWritersEnded { names }).await;
+            actix::spawn(record_ended(Arc::clone(&self.registry), container, names));
         }
     }
 
     async fn let_go_on(&mut self) {
-        let mut all = true;
-        for row in self.of_state(ContainerState::Paused).await {
-            let operation = new_operation();
-            all &= self.tell(row.id, operation, Command::ResumeWithSpace).await;
-        }
-        if all {
+        let still = self.of_state(ContainerState::Paused).await;
+        let heard = self.tell_all(still, &Command::ResumeWithSpace).await;
+        if heard.iter().all(|(_, _, heard)| *heard) {
             self.at_ease = true;
             self.told.clear();
         }
     }
 
-    /// Gives a command in the runtime's own name; a container that is busy is told again at the next look.
-    async fn tell(&self, container: ContainerId, operation: OperationId, command: Command) -> bool {
-        let order = Order {
-            command,
-            given: Given { operation, at: self.registry.house().clock.now() },
-            principal: Principal::runtime(),
-            idempotency: None,
-            annex: None,
-            mode: Mode::Commit,
-        };
-        let stream = StreamName::new(Category::Container, container);
-        self.registry.perform::<Container>(&stream, order).await.is_ok()
+    /// Tells containers the same, each by an operation of its own, and says who heard it; one that is busy is told again at
+    /// the next look. Many at once: a disk that is written to by all takes long to record it for one.
+    async fn tell_all(&self, rows: Vec<ContainerRow>, command: &Command) -> Vec<(ContainerRow, OperationId, bool)> {
+        let each = stream::iter(rows).map(|row| async move {
+            let operation = new_operation();
+            let heard = tell(&self.registry, row.id, operation, command.clone()).await.is_ok();
+            (row, operation, heard)
+        });
+        each.buffer_unordered(AT_ONCE).collect().await
     }
+}
+
+/// Returns what is left of the room once everything is written.
+fn left(query: &Query, access: &dyn Access, low: u64) -> Option<u64> {
+    let free = access.disk_space()?;
+    let at_least = free.saturating_sub(access.unwritten(&[]));
+    if at_least >= 2 * low {
+        return Some(at_least);
+    }
+    // Also of those that stand still: what they wrote already still comes.
+    let writers = [ContainerState::Running, ContainerState::Paused].map(|state| of_state(query, state));
+    let writers: Vec<ContainerId> = writers.iter().flatten().map(|row| row.id).collect();
+    let unwritten = if writers.is_empty() { 0 } else { access.unwritten(&writers) };
+    Some(free.saturating_sub(unwritten))
+}
+
+/// Records what was ended, however long the log takes no record.
+async fn record_ended(registry: Arc<Registry>, container: ContainerId, names: Vec<String>) {
+    let (operation, mut is_said) = (new_operation(), false);
+    while let Err(error) =
+        tell(&registry, container, operation, Command::ReportWritersEnded { names: names.clone() }).await
+    {
+        if !std::mem::replace(&mut is_said, true) {
+            tracing::warn!(%container, ?names, %error, "that these processes were killed is not recorded yet; it is tried again");
+        }
+        tokio::time::sleep(UNTOLD).await;
+    }
+}
+
+/// Gives a command in the runtime's own name.
+async fn tell(
+    registry: &Arc<Registry>,
+    container: ContainerId,
+    operation: OperationId,
+    command: Command,
+) -> Result<(), CommandError> {
+    let order = Order {
+        command,
+        given: Given { operation, at: registry.house().clock.now() },
+        principal: Principal::runtime(),
+        idempotency: None,
+        annex: None,
+        mode: Mode::Commit,
+    };
+    let stream = StreamName::new(Category::Container, container);
+    registry.perform::<Container>(&stream, order).await.map(drop)
 }
 
 fn new_operation() -> OperationId {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -471,11 +471,26 @@ fn unrecorded() -> Outcome {
     finished
 }
 
-/// Stops a container that hears no signal, and does something meanwhile; returns what was told.
+fn runtime(node: &Node, name: &str) -> Result<PathBuf, Stop> {
+    let id = node.container(name)?["id"].as_str().unwrap_or_default().to_owned();
+    Ok(Path::new("/run/berth").join(node.instance()).join("containers").join(id))
+}
+
+/// Waits until a container says that a signal came. Nobody is asked: that would be a reading to be recorded.
+fn has_heard(node: &Node, name: &str) -> Outcome {
+    let (said, begun) = (runtime(node, name)?.join("console.log"), Instant::now());
+    while !fs::read_to_string(&said).unwrap_or_default().contains("heard") {
+        check!(begun.elapsed() < PATIENCE, "{name} heard no signal");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Stops a container that ends by no signal, and does something once it has heard one; returns what was told.
 fn while_it_stops(node: &Node, grace: &str, meanwhile: impl FnOnce() -> Outcome) -> Result<Answer, Stop> {
     std::thread::scope(|scope| {
         let stopping = scope.spawn(|| node.berth(&["container", "stop", "deaf", "--grace", grace]));
-        std::thread::sleep(Duration::from_secs(2));
+        has_heard(node, "deaf")?;
         meanwhile()?;
         stopping.join().map_err(|_| Stop::Failed("the stop panicked".to_owned()))?
     })
@@ -488,7 +503,7 @@ fn recorded_meanwhile() -> Outcome {
     node.start()?;
     node.template()?;
     let create = ["container", "create", "deaf", "--template", "bb", "--disk-kind", "directory", "--start"];
-    let deaf = ["--", "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"];
+    let deaf = ["--", "/bin/sh", "-c", "trap 'echo heard' TERM; while :; do sleep 0.1; done"];
     node.must(&[&create[..], &deaf].concat())?;
     let mut locked = |work: &dyn Fn(&Node) -> Outcome| {
         node.stop()?;
@@ -540,8 +555,7 @@ fn without_a_record(node: &mut Node, buried: &str) -> Outcome {
     let killed = node.must(&["container", "stop", "c2", "--kill"])?;
     check!(killed.err.contains("stopped, but not recorded"), "{killed:?}");
     for name in ["c1", "c2"] {
-        let id = node.container(name)?["id"].as_str().unwrap_or_default().to_owned();
-        let runtime = Path::new("/run/berth").join(node.instance()).join("containers").join(id);
+        let runtime = runtime(node, name)?;
         check!(!runtime.exists(), "{name} still runs");
     }
     let disk = node.state().join("containers").join(buried);

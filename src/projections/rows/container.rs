@@ -170,3 +170,11 @@ pub struct ContainerRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
+
+impl ContainerRow {
+    /// Says whether it stands still, or is about to, because the host has no room for its disk. Of all that runs only that
+    /// has a reason.
+    pub fn is_short_of_room(&self) -> bool {
+        matches!(self.rest, ContainerState::Running | ContainerState::Paused) && self.reason.is_some()
+    }
+}

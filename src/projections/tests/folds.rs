@@ -152,6 +152,30 @@ fn the_state_word_follows_what_is_done_and_says_who_and_why() {
 }
 
 #[test]
+fn what_stands_still_for_want_of_room_is_told_from_what_a_person_has_stand_still() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    let key = create(&store, "a", "web").to_string();
+    let query = Query::new(store.reader());
+    let is_short = |event: ContainerEvent| {
+        append(&store, &key, "o", &event);
+        query.container("web", Moment::Now).unwrap().is_short_of_room()
+    };
+    let started =
+        || ContainerEvent::ContainerStarted { init: init(), took: Span::default(), warnings: vec![], kept: vec![] };
+    let short = || ContainerEvent::SpacePauseRequested { left: Size::from_mib(90) };
+    assert!(!is_short(started()));
+    assert!(!is_short(ContainerEvent::PauseRequested) && !is_short(ContainerEvent::ContainerPaused), "a person's word");
+    assert!(!is_short(ContainerEvent::ContainerResumed));
+    assert!(is_short(short()) && is_short(ContainerEvent::ContainerPaused));
+    assert!(!is_short(ContainerEvent::ContainerResumed), "whoever has it go on has the last word");
+    assert!(is_short(short()) && !is_short(ContainerEvent::PauseFailed { reason: "busy".to_owned() }));
+    assert!(is_short(short()));
+    assert!(!is_short(ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Killed }));
+    assert!(!is_short(started()), "a new run");
+}
+
+#[test]
 fn an_operation_tells_the_first_failure_of_what_was_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), all());

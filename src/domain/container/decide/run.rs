@@ -191,8 +191,9 @@ pub(super) fn pause_for_space(state: &Container, left: Size) -> Decision {
     Ok(if wanted.is_empty() { wanted } else { vec![ContainerEvent::SpacePauseRequested { left }] })
 }
 
+/// It may have ended meanwhile: by that, if its init was one of them.
 pub(super) fn writers_ended(state: &Container, names: &[String]) -> Vec<ContainerEvent> {
-    if state.init().is_none() {
+    if state.record.is_none() {
         return vec![];
     }
     let mut programs: Vec<String> = names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
