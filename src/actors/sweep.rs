@@ -5,6 +5,7 @@
 //! claim that nobody will ever give back. So at start, before anybody is woken, the owners are compared with the living:
 //! the owners' states are folded from their streams, and of each holder only its own stream is read. What does not
 //! understand itself, such as a holder's stream with facts of a newer program, counts as living: nothing of it is freed.
+//! An owner that cannot be read, or does not take a release, keeps its claims and holds up no other.
 //!
 //! Not for a daemon at work: between the look and the release a holder could claim again. The comparison is pure.
 
@@ -86,9 +87,29 @@ pub struct Living {
     pub busy: BTreeSet<StreamName>,
 }
 
-/// Says why owners and holders could not be compared.
+/// Is what a look at the owners found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The claims whose holders are dead.
+    pub dead: Vec<Claim>,
+    /// The owners that cannot be read: of their claims nothing is known.
+    pub unread: Vec<StreamName>,
+}
+
+/// Is what a sweep did, and what it could not do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many claims were released.
+    pub released: usize,
+    /// Dead claims that their owner did not let go.
+    pub left: Vec<Claim>,
+    /// The owners that cannot be read: of their claims nothing is known.
+    pub unread: Vec<StreamName>,
+}
+
+/// Says why a stream could not be read for what it has or claims.
 #[derive(Debug, thiserror::Error)]
-pub enum SweepError {
+pub(super) enum ReadingError {
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -98,14 +119,6 @@ pub enum SweepError {
     /// A state cannot be folded.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// A release was not taken.
-    #[error("the claim of {holder:?} could not be released: {source}")]
-    Release {
-        /// Whose.
-        holder: Holder,
-        /// Why.
-        source: CommandError,
-    },
 }
 
 /// Returns the claims whose holders are dead.
@@ -121,40 +134,40 @@ pub fn dead(claims: Vec<Claim>, living: &Living) -> Vec<Claim> {
     claims.into_iter().filter(is_dead).collect()
 }
 
-/// Compares the owners with the living and releases what the dead left; returns how many claims that were.
+/// Compares the owners with the living and releases what the dead left, each claim for itself.
 ///
 /// `owners` are the streams that may have claims of others, `open` every operation under way; both are read from the
-/// projections (or folded from the log).
-///
-/// # Errors
-/// An owner cannot be read, or does not take a release.
-pub async fn sweep(
-    registry: &Arc<Registry>,
-    owners: &[StreamName],
-    open: BTreeSet<OperationId>,
-) -> Result<usize, SweepError> {
-    let left = look(&*registry.house().store, owners, open)?;
-    for claim in &left {
-        tracing::warn!(owner = %claim.owner, holder = ?claim.holder, what = ?claim.what, "a dead claim is released");
-        release(registry, claim)
-            .await
-            .map_err(|source| SweepError::Release { holder: claim.holder.clone(), source })?;
+/// projections.
+pub async fn sweep(registry: &Arc<Registry>, owners: &[StreamName], open: BTreeSet<OperationId>) -> Swept {
+    let Found { dead, unread } = look(&*registry.house().store, owners, open);
+    let mut swept = Swept { unread, ..Swept::default() };
+    for claim in dead {
+        let Claim { owner, holder, what } = &claim;
+        match release(registry, &claim).await {
+            Ok(()) => {
+                tracing::warn!(%owner, ?holder, ?what, "a dead claim is released");
+                swept.released += 1;
+            }
+            Err(error) => {
+                tracing::warn!(%owner, ?holder, ?what, %error, "a dead claim is not released; the next start tries again");
+                swept.left.push(claim);
+            }
+        }
     }
-    Ok(left.len())
+    swept
 }
 
 /// Finds the dead claims; changes nothing.
-///
-/// # Errors
-/// An owner cannot be read.
-pub fn look(
-    log: &dyn EventStore,
-    owners: &[StreamName],
-    open: BTreeSet<OperationId>,
-) -> Result<Vec<Claim>, SweepError> {
-    let mut claims = vec![];
+pub fn look(log: &dyn EventStore, owners: &[StreamName], open: BTreeSet<OperationId>) -> Found {
+    let (mut claims, mut unread) = (vec![], vec![]);
     for owner in owners {
-        claims.extend(claims_of(log, owner)?);
+        match claims_of(log, owner) {
+            Ok(found) => claims.extend(found),
+            Err(error) => {
+                tracing::warn!(%owner, %error, "it cannot be read, so dead claims on it are not known");
+                unread.push(owner.clone());
+            }
+        }
     }
     let mut living = Living { open, ..Living::default() };
     for claim in &claims {
@@ -169,14 +182,14 @@ pub fn look(
             living.having.insert(stream.clone(), told.map(|told| told.having));
         }
     }
-    Ok(dead(claims, &living))
+    Found { dead: dead(claims, &living), unread }
 }
 
 /// Folds the state of a stream from the log.
 ///
 /// # Errors
 /// The log cannot be read, or has facts that this version does not know.
-pub(super) fn fold<A: Aggregate>(log: &dyn EventStore, stream: &StreamName) -> Result<A, SweepError> {
+pub(super) fn fold<A: Aggregate>(log: &dyn EventStore, stream: &StreamName) -> Result<A, ReadingError> {
     Ok(Replica::read(log, stream)?.state)
 }
 
@@ -184,7 +197,7 @@ fn each<E: DomainEvent>(
     log: &dyn EventStore,
     stream: &StreamName,
     mut take: impl FnMut(E, Given),
-) -> Result<(), SweepError> {
+) -> Result<(), ReadingError> {
     let mut after = Version::default();
     loop {
         let page = log.read_stream(stream, after, PAGE)?;
@@ -202,7 +215,7 @@ fn each<E: DomainEvent>(
     }
 }
 
-fn claims_of(log: &dyn EventStore, owner: &StreamName) -> Result<Vec<Claim>, SweepError> {
+fn claims_of(log: &dyn EventStore, owner: &StreamName) -> Result<Vec<Claim>, ReadingError> {
     let streams = |what: What, holders: Vec<String>| {
         let parsed = holders.into_iter().filter_map(|holder| holder.parse().ok());
         parsed.map(|stream| (Holder::Stream(stream), what)).collect::<Vec<_>>()
@@ -255,7 +268,7 @@ impl Told {
         log: &dyn EventStore,
         stream: &StreamName,
         turn: impl Fn(&E) -> Turn,
-    ) -> Result<Option<Self>, SweepError> {
+    ) -> Result<Option<Self>, ReadingError> {
         let mut told = Self::default();
         each::<E>(log, stream, |event, _| {
             match turn(&event) {
@@ -275,7 +288,7 @@ impl Told {
 }
 
 /// Reads what a holder has from its own stream; nothing for a kind of stream that holds nothing.
-fn having(log: &dyn EventStore, stream: &StreamName) -> Result<Option<Told>, SweepError> {
+fn having(log: &dyn EventStore, stream: &StreamName) -> Result<Option<Told>, ReadingError> {
     match stream.category() {
         Category::Container => Told::read(log, stream, turn_of_container),
         Category::Template => Told::read(log, stream, |event| match event {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth::actors::sweep::{Claim, Holder, Living, What, dead};
+use berth::actors::sweep::{Claim, Holder, Living, Swept, What, dead};
 use berth::domain::container::{Command, Container};
 use berth::domain::directory::{self, Directory};
 use berth::domain::network::{self, Network};
@@ -10,10 +10,12 @@ use berth::domain::node::{self, Node};
 use berth::domain::store::{self, Store};
 use berth::domain::template::{self, Template};
 use berth::events::{Closing, HoldKind};
+use berth::storage::EventStore as _;
 use berth::types::{Category, OperationId, StreamName};
 
-use crate::daemon::{Daemon, End, Faults, Scene, in_system, node};
+use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system, node};
 use crate::plans::{container, create, define, import, network, store, template};
+use crate::shell::foreign;
 
 fn names() -> StreamName {
     StreamName::new(Category::Directory, Category::Container)
@@ -150,15 +152,35 @@ fn a_dead_claimants_claims_are_released_and_nobody_elses() {
         let owned = [What::Name, What::IdRange, What::Template, What::Address];
         let worked_on = [What::Writer, What::Hold, What::OldFiles];
         assert_eq!(dead, owned.into_iter().chain(worked_on).collect());
-        assert_eq!(daemon.sweep().await, 7);
+        assert_eq!(daemon.sweep().await.released, 7);
         assert_eq!(daemon.dead_claims(), []);
-        assert_eq!(daemon.sweep().await, 0, "what is swept is swept once");
+        assert_eq!(daemon.sweep().await, Swept::default(), "what is swept is swept once");
         let picture = daemon.picture();
         let names_left = picture.get::<Directory>(&names()).unwrap().holders().count();
         assert_eq!(names_left, 2, "the living keep their names");
         assert_eq!(picture.get::<Network>(&network("lan")).unwrap().holders().count(), 2);
         assert_eq!(before.running(), picture.running());
         daemon.tell("held", Command::Start { parent: None }).await;
+        daemon.crash();
+    });
+}
+
+/// One owner has facts of a newer program, another one does not get its release into the log.
+#[test]
+fn an_owner_that_cannot_be_read_or_lets_nothing_go_keeps_its_own_claims_and_no_others() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = Daemon::start(&scene, Faults::default());
+        claims_of_the_dead(&daemon).await;
+        let (unread, reluctant) = (names(), template("debian"));
+        daemon.store.append(foreign(&unread, &daemon)).await.unwrap().unwrap();
+        daemon.crash();
+        let faults = Faults { log: Some(LogFault::Refuse(1)), of: Some(reluctant.clone()), ..Faults::default() };
+        let daemon = Daemon::start(&scene, faults);
+        let swept = daemon.sweep().await;
+        let left = Claim { owner: reluctant, holder: Holder::Stream(container("ghost")), what: What::Template };
+        assert_eq!(swept, Swept { released: 5, left: vec![left.clone()], unread: vec![unread] });
+        assert_eq!(daemon.dead_claims(), [left]);
         daemon.crash();
     });
 }

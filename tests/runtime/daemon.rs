@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
-use berth::actors::sweep::{self, Claim};
+use berth::actors::sweep::{self, Claim, Swept};
 use berth::actors::{
     CommandError, House, Idempotency, Mode, Order, Receipt, Registry, RetryPolicy, reconcile, recover,
 };
@@ -226,6 +226,8 @@ pub struct MortalHost {
     panics: Mutex<Vec<&'static str>>,
     dead: Arc<AtomicBool>,
     performed: Mutex<Vec<HostEffect>>,
+    /// How often what is to be recorded was written down.
+    pub kept: AtomicU64,
 }
 
 impl Host for MortalHost {
@@ -264,6 +266,7 @@ impl Host for MortalHost {
     }
 
     fn keep_unrecorded(&self, container: ContainerId, deed: Option<&[u8]>) -> Result<(), Failure> {
+        self.kept.fetch_add(1, Ordering::AcqRel);
         self.inner.keep_unrecorded(container, deed)
     }
 
@@ -320,6 +323,7 @@ impl Daemon {
             panics: Mutex::new(faults.panics),
             dead: Arc::clone(&dead),
             performed: Mutex::default(),
+            kept: AtomicU64::new(0),
         });
         let pauses = (Duration::from_millis(1), Duration::from_millis(4));
         let (revival, pause_max) = faults.revival.unwrap_or((pauses.1, pauses.1));
@@ -399,17 +403,17 @@ impl Daemon {
     }
 
     /// Frees what the dead left.
-    pub async fn sweep(&self) -> usize {
+    pub async fn sweep(&self) -> Swept {
         let picture = self.picture();
         let owners: Vec<_> = picture.streams().cloned().collect();
-        sweep::sweep(&self.registry, &owners, picture.open()).await.unwrap()
+        sweep::sweep(&self.registry, &owners, picture.open()).await
     }
 
     /// Lists what the dead left.
     pub fn dead_claims(&self) -> Vec<Claim> {
         let picture = self.picture();
         let owners: Vec<_> = picture.streams().cloned().collect();
-        sweep::look(&*self.store, &owners, picture.open()).unwrap()
+        sweep::look(&*self.store, &owners, picture.open()).dead
     }
 
     /// Waits until nobody owes anything, or the daemon is dead.
