@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;
@@ -158,16 +158,29 @@ fn forget_waiting(row: &mut ScheduleRow, is_over: impl Fn(Timestamp) -> bool) {
     row.slots.retain(|held| held.fate != SlotFate::Waiting || !is_over(held.slot));
 }
 
-/// Adds a slot and forgets the oldest that is over, if there are too many.
+/// Adds a slot and, if there are too many, forgets the oldest that is over.
 fn add(row: &mut ScheduleRow, slot: SlotRow) {
     row.slots.push(slot);
-    if row.slots.len() > SLOTS_HELD {
-        let over = |slot: &SlotRow| slot.fate != SlotFate::Fired || slot.outcome.is_some();
-        if let Some(oldest) = row.slots.iter().position(over) {
-            let gone = Some(row.slots.remove(oldest).slot);
-            if gone <= row.last_slot {
-                row.forgotten = row.forgotten.max(gone);
-            }
-        }
+    if row.slots.len() <= SLOTS_HELD {
+        return;
+    }
+    let over =
+        |slot: &SlotRow| slot.fate != SlotFate::Waiting && (slot.fate != SlotFate::Fired || slot.outcome.is_some());
+    let Some(oldest) = row.slots.iter().position(over) else { return join_waiting(row) };
+    let gone = Some(row.slots.remove(oldest).slot);
+    if gone <= row.last_slot {
+        row.forgotten = row.forgotten.max(gone);
+    }
+}
+
+/// Has the two oldest that wait stand in one place: none of them is over, and they may become any number.
+fn join_waiting(row: &mut ScheduleRow) {
+    let waits = |slot: &SlotRow| slot.fate == SlotFate::Waiting;
+    let Some(oldest) = row.slots.iter().position(waits) else { return };
+    if let Some(next) = row.slots.iter().skip(oldest + 1).position(waits) {
+        let joined = row.slots.remove(oldest);
+        let next = &mut row.slots[oldest + next];
+        next.slot = next.slot.max(joined.slot);
+        next.count += joined.count;
     }
 }

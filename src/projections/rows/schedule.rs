@@ -114,7 +114,8 @@ pub struct ScheduleRow {
     pub deferred: Option<Timestamp>,
     /// Earlier slots that wait until the clock is trusted.
     pub gaps: Gaps,
-    /// Its newest slots in the order in which they were recorded, at most thirty-two; those not over are always among them.
+    /// Its newest slots in the order in which they were recorded, at most thirty-two; those not over are always among them, of
+    /// many that wait the oldest as one.
     pub slots: Vec<SlotRow>,
     /// The last of those that were settled and are not among them any more.
     pub forgotten: Option<Timestamp>,

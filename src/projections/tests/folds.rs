@@ -265,3 +265,52 @@ fn a_row_tells_the_same_end_of_a_grave_as_the_rule_after_it_could_not_be_taken_b
     assert_eq!(row.deleted_position, Some(position));
     assert_eq!((row.name, row.former_names), (name("web"), vec![]), "it is called as it was");
 }
+
+/// Appends a schedule to the log, by its request.
+fn schedule(store: &SqliteStore, key: &str) {
+    let definition = ScheduleDefinition {
+        cron: "0 * * * *".parse().unwrap(),
+        zone: "UTC".parse().unwrap(),
+        action: ScheduledAction::Defragment,
+        selection: Selection::All,
+        catch_up: CatchUp::All,
+        jitter: Span::default(),
+        window: None,
+        parallel: 1,
+    };
+    let (id, from) = (ScheduleId::derived(key), Timestamp::from_micros(0));
+    let wish = ScheduleEvent::ScheduleRequested { id, name: name(key), definition: Box::new(definition), from };
+    append(store, key, "define", &wish);
+}
+
+#[test]
+fn slots_that_wait_are_shown_however_many_others_come_to_an_end() {
+    let place = tempfile::tempdir().unwrap();
+    let store = open(place.path(), crate::projections::all());
+    let at = |hour: i64| Timestamp::from_micros(hour * 3_600_000_000);
+    let waiting = |counted: &[(i64, u64)]| {
+        let row = store.reader().rows("schedules", "", 1).unwrap().remove(0).1;
+        let slots = row["slots"].as_array().unwrap().clone();
+        assert!(slots.len() <= 32, "{}", slots.len());
+        let waits: Vec<_> = slots.iter().filter(|slot| slot["fate"] == "waiting").collect();
+        let found: Vec<_> = waits.iter().map(|slot| (slot["slot"].clone(), slot["count"].as_u64().unwrap())).collect();
+        let told: Vec<_> =
+            counted.iter().map(|(hour, count)| (serde_json::to_value(at(*hour)).unwrap(), *count)).collect();
+        assert_eq!(found, told);
+    };
+    schedule(&store, "hourly");
+    let reason = || "why".to_owned();
+    let aside = ScheduleEvent::SlotsSetAside { after: at(0), slot: at(24), count: 24, reason: reason() };
+    append(&store, "hourly", "aside", &aside);
+    for hour in 25..65 {
+        append(&store, "hourly", "skip", &ScheduleEvent::SlotSkipped { slot: at(hour), reason: reason() });
+    }
+    waiting(&[(24, 24)]);
+    // More wait than are shown one by one: they stand for each other, and none is lost.
+    for hour in 65..105 {
+        let slot = at(hour);
+        append(&store, "hourly", "wait", &ScheduleEvent::SlotDeferred { slot, count: 1, reason: reason() });
+    }
+    let alone: Vec<_> = (74..105).map(|hour| (hour, 1)).collect();
+    waiting(&[vec![(73, 33)], alone].concat());
+}
