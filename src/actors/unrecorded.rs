@@ -103,6 +103,15 @@ impl Unrecorded {
         queue.waiting.len() == 1
     }
 
+    /// Takes up what an earlier daemon kept of a container, in its order, and keeps nothing: it is kept already, and a part of it
+    /// would stand for the whole if this daemon died.
+    fn take_up(&self, stops: Vec<UnrecordedStop>) -> Option<StreamName> {
+        let stream = stops.first()?.stream();
+        let waiting = stops.into_iter().map(|stop| Waiting { stop, told: None });
+        self.queues().entry(stream.clone()).or_default().waiting.extend(waiting);
+        Some(stream)
+    }
+
     /// Takes the first one out, unless that is another by now.
     fn remove_first(&self, house: &House, stream: &StreamName, operation: OperationId) -> Option<Waiting> {
         let mut queues = self.queues();
@@ -125,7 +134,10 @@ impl Registry {
     /// Takes note of a stop before it is made; it is recorded as soon as it can be, whatever comes of it, and then told.
     pub fn owe_stop(self: &Arc<Self>, stop: UnrecordedStop) -> oneshot::Receiver<Recorded> {
         let (told, recorded) = oneshot::channel();
-        self.record_in_time(Waiting { stop, told: Some(told) });
+        let stream = stop.stream();
+        if self.unrecorded.add(self.house(), Waiting { stop, told: Some(told) }) {
+            self.record_in_time(stream);
+        }
         recorded
     }
 
@@ -133,17 +145,13 @@ impl Registry {
     pub fn take_up_unrecorded(self: &Arc<Self>) {
         for (container, kept) in self.house().host.unrecorded() {
             match serde_json::from_slice::<Vec<UnrecordedStop>>(&kept) {
-                Ok(stops) => stops.into_iter().for_each(|stop| self.record_in_time(Waiting { stop, told: None })),
+                Ok(stops) => self.unrecorded.take_up(stops).into_iter().for_each(|stream| self.record_in_time(stream)),
                 Err(error) => tracing::error!(%container, %error, "a stop that was not recorded cannot be read"),
             }
         }
     }
 
-    fn record_in_time(self: &Arc<Self>, waiting: Waiting) {
-        let stream = waiting.stop.stream();
-        if !self.unrecorded.add(self.house(), waiting) {
-            return;
-        }
+    fn record_in_time(self: &Arc<Self>, stream: StreamName) {
         self.wake(&stream); // what is under way for it is called off
         let (mut pause, longest) = (self.house().retry.revival, self.house().retry.pause_max);
         let registry = Arc::downgrade(self);

@@ -1,6 +1,7 @@
 //! What the actor around an aggregate promises: one command at a time, the log before the state, and a way back from
 //! whatever breaks.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use berth::actors::{CommandError, Idempotency, Mode, Order, Recorded, UnrecordedStop, at_once};
@@ -157,7 +158,8 @@ fn a_closed_log_refuses_in_words_and_nothing_changes() {
     });
 }
 
-fn foreign(stream: &StreamName, daemon: &Daemon) -> Commit {
+/// Returns a commit to a stream with a fact that this version does not know.
+pub fn foreign(stream: &StreamName, daemon: &Daemon) -> Commit {
     let events = daemon.store.read_stream(stream, Version::default(), 1).unwrap();
     let context = events[0].context.clone();
     let gilded = NewEvent { kind: "ContainerGilded".to_owned(), schema: 1, body: b"null".to_vec(), annex: None };
@@ -597,6 +599,32 @@ fn all_stops_that_were_made_without_a_record_outlive_their_daemon_and_none_is_ma
         }
         assert_eq!(daemon.quiet().await, End::Quiet);
         assert!(daemon.picture().running().contains(&id("web")), "{}", daemon.history());
+        daemon.crash();
+    });
+}
+
+/// A part of them, written while they are taken up, would be all that is left of them if the daemon died then.
+#[test]
+fn stops_without_a_record_are_taken_up_as_a_whole_and_nothing_is_written_for_it() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().deaf.insert(id("web"));
+        daemon.shut_log(true);
+        for operation in ["first", "second", "third"] {
+            drop(owe(&daemon, operation, Span::from_secs(60)));
+        }
+        let kept = daemon.world().unrecorded.clone();
+        daemon.crash();
+        let revival = Some((Duration::from_mins(1), Duration::from_mins(1)));
+        let daemon = Daemon::start(&scene, Faults { revival, ..Faults::default() });
+        assert_eq!(daemon.host.kept.load(Ordering::Acquire), 0, "it died meanwhile, and only what it wrote is left");
+        assert_eq!(daemon.world().unrecorded, kept);
+        daemon.tell("web", Command::Stop { grace: Span::default(), parent: None }).await;
+        for operation in ["first", "second", "third"] {
+            assert!(!recorded_for(&daemon, operation).is_empty(), "{operation}: {}", daemon.history());
+        }
         daemon.crash();
     });
 }
