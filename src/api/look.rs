@@ -101,10 +101,10 @@ pub(super) fn ports(request: &HttpRequest) -> ApiResult<web::Data<Ports>> {
 /// left to itself then: nobody waits for it, not even the end of the daemon, and whoever asks meanwhile begins no other.
 pub async fn in_time<T: Clone + Send + 'static>(
     looks: &'static Looks<PathBuf, T>,
-    path: &str,
+    path: &Path,
     look: impl FnOnce(&Path) -> T + Send + 'static,
 ) -> ApiResult<Option<T>> {
-    let path = PathBuf::from(path);
+    let path = path.to_owned();
     block(move || {
         let own = path.clone();
         looks.begin(&path, &path, move || look(&own)).within(PATIENCE)

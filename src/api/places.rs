@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::edge::Edge;
 use super::look::in_time;
-use super::problem::ApiResult;
+use super::problem::{ApiError, ApiResult};
 use crate::effects::patience::Looks;
 use crate::projections::query::Moment;
 use crate::types::Name;
@@ -25,21 +25,37 @@ pub(super) enum Taken {
     },
 }
 
-/// Says whose a place is that a path leads to; nothing if it is free.
-pub(super) async fn taken(edge: &Edge, wanted: &Path) -> ApiResult<Option<Taken>> {
-    if let Some(directory) = edge.ports.node.directories.iter().find(|directory| wanted.starts_with(real(directory))) {
-        return Ok(Some(Taken::ByDaemon(directory.clone())));
+/// Knows all places that are somebody's, by where they lead.
+pub(super) struct Places {
+    own: Vec<(PathBuf, PathBuf)>,
+    stores: Vec<(Name, PathBuf)>,
+}
+
+impl Places {
+    /// Looks where they lead. One that does not answer goes by the name that it was given.
+    pub(super) async fn of(edge: &Edge) -> ApiResult<Self> {
+        let own = edge.ports.node.directories.clone();
+        let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
+        let named = own.iter().cloned().chain(stores.iter().map(|store| PathBuf::from(&store.path)));
+        let all =
+            try_join_all(named.map(async |path| Ok::<_, ApiError>(leads_to(&path).await?.unwrap_or(path)))).await?;
+        let (led, places) = all.split_at(own.len());
+        let stores = stores.into_iter().map(|store| store.name).zip(places.iter().cloned()).collect();
+        Ok(Self { own: own.into_iter().zip(led.iter().cloned()).collect(), stores })
     }
-    let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
-    let places = try_join_all(stores.iter().map(|store| leads_to(&store.path))).await?;
-    // One that does not answer goes by the name that it was given.
-    let places = stores.iter().zip(places).map(|(store, place)| place.unwrap_or_else(|| PathBuf::from(&store.path)));
-    let found = stores.iter().zip(places).find(|(_, place)| wanted.starts_with(place));
-    Ok(found.map(|(store, place)| Taken::ByStore { store: store.name.clone(), place }))
+
+    /// Says whose a place is that a path leads to; nothing if it is free.
+    pub(super) fn taken(&self, wanted: &Path) -> Option<Taken> {
+        if let Some((directory, _)) = self.own.iter().find(|(_, place)| wanted.starts_with(place)) {
+            return Some(Taken::ByDaemon(directory.clone()));
+        }
+        let (store, place) = self.stores.iter().find(|(_, place)| wanted.starts_with(place))?;
+        Some(Taken::ByStore { store: store.clone(), place: place.clone() })
+    }
 }
 
 /// Returns where a path leads, if it answers.
-pub(super) async fn leads_to(path: &str) -> ApiResult<Option<PathBuf>> {
+pub(super) async fn leads_to(path: &Path) -> ApiResult<Option<PathBuf>> {
     static LOOKS: LazyLock<Looks<PathBuf, PathBuf>> = LazyLock::new(Looks::default);
     in_time(&LOOKS, path, real).await
 }

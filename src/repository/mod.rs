@@ -43,7 +43,7 @@ pub use manifest::{
 pub use medium::{Directory, Medium, MediumFile, occupied};
 pub use pattern::Pattern;
 pub use reader::Reader;
-pub use restore::{Outward, RestoreOptions, RestoreReport, require_empty, restore, strip};
+pub use restore::{Inode, Outward, RestoreOptions, RestoreReport, require_empty, restore, strip};
 pub use store::{Access, FORMAT, Purpose, Repository, WeakRepository};
 pub use verify::{Finding, VerifyReport, verify_without_key};
 pub use view::View;

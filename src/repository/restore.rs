@@ -34,6 +34,9 @@ use attributes::Marked;
 pub use bare::strip;
 pub use outward::Outward;
 
+/// Is what a file system and those beside it know a file by: its number, and that of its device.
+pub type Inode = (u64, (u32, u32));
+
 /// Says how entries become files.
 #[derive(Clone)]
 pub struct RestoreOptions {
@@ -43,6 +46,8 @@ pub struct RestoreOptions {
     pub outward: Option<Outward>,
     /// Replaces files that are there, with the help of this name, which nobody else may have; else each is an exception.
     pub overwrite: Option<Vec<u8>>,
+    /// Directories, by inode and device, into which nothing is written, however one gets there.
+    pub closed: Vec<Inode>,
     /// Is set by whoever wants the restore to stop.
     pub cancelled: Arc<AtomicBool>,
 }

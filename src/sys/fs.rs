@@ -17,7 +17,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -125,6 +125,14 @@ impl Access {
 /// What openat(2) says.
 pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Returns where an open file or directory lies by now, as this process names it (proc_pid_fd(5)).
+///
+/// # Errors
+/// `/proc` is not there.
+pub fn path_of(file: BorrowedFd<'_>) -> io::Result<PathBuf> {
+    std::fs::read_link(proc_path(file))
 }
 
 /// Opens `path` below `directory`; the empty path is the directory itself.

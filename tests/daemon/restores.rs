@@ -113,7 +113,9 @@ fn named() -> Outcome {
 }
 
 fn own_places() -> Outcome {
-    let node = with_backup("own-places", "32M", "mkdir -p /srv/log.db && echo a >/srv/log.db/a")?;
+    // From above the names of a container may lead there as well.
+    let inside = "mkdir -p /srv/log.db /state /keys /store && echo a >/srv/log.db/a && echo a | tee /state/log.db /keys/x /store/config";
+    let node = with_backup("own-places", "32M", inside)?;
     let (state, store, link) = (node.state(), node.place.join("store"), node.place.join("link"));
     let disk = state.join("containers").join(node.container("c1")?["id"].as_str().unwrap_or_default());
     let refused = |into: &Path, path: &str, word: &str| {
@@ -144,6 +146,15 @@ fn own_places() -> Outcome {
     refused(&node.place, &escaped, "restore.inside-state")?;
     let out = node.place.join("out").to_string_lossy().into_owned();
     node.must(&["backup", "restore", "c1@latest", "--path", "/srv", "--into", &out])?;
+    let above = node.berth(&["backup", "restore", "c1@latest", "--into", &node.place.to_string_lossy()])?;
+    check!(
+        above.code == 3
+            && above.out.contains("keeps this directory for itself")
+            && node.place.join("srv/log.db/a").exists(),
+        "{above:?}"
+    );
+    check!(!node.place.join("keys/x").exists() && fs::read(store.join("config"))? != b"a\n", "{above:?}");
+    node.must(&["backup", "verify", "c1@latest"])?;
     node.must(&["audit", "verify"])?;
     node.finish()
 }

@@ -70,7 +70,7 @@ impl Place {
             group: None,
             paths: StatePaths::with_runtime(self.folder.join("state"), self.folder.join("run")),
             instance: self.instance.clone(),
-            key_dir: self.folder.join("keys"),
+            key_dir: self.folder.join("keys/log"),
             node: NodeId::derived("node"),
             executable: PathBuf::from(env!("CARGO_BIN_EXE_berth")),
             cgroup_parent: parent()?,

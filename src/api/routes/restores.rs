@@ -10,7 +10,7 @@ use super::containers::{can_start, reach, read};
 use super::templates::absolute;
 use crate::api::edge::{Edge, Room, Subject, draw};
 use crate::api::look::Look;
-use crate::api::places::{Taken, leads_to, taken};
+use crate::api::places::{Places, Taken, leads_to};
 use crate::api::problem::{ApiError, ApiResult};
 use crate::api::resources::{RestoreRequest, RestoreTo};
 use crate::domain::restore_job::{Command, Request, RestoreJob};
@@ -107,14 +107,15 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
 
 /// Refuses to write over what is Berth's own: its state, the disks of containers, the stores.
 async fn check_place(edge: &Edge, into: &str, paths: &[String]) -> ApiResult<()> {
-    let root = leads_to(into).await?.ok_or_else(|| {
+    let root = leads_to(Path::new(into)).await?.ok_or_else(|| {
         let message = format!("{into} does not answer; is its disk or its server reachable?");
         Refusal::new(RefusalClass::Unsupported, "path.silent", message)
     })?;
     let meant = paths.iter().flat_map(|path| readings(path.trim_start_matches('/')));
     let places = meant.map(|path| root.join(below_root(&path)));
+    let known = Places::of(edge).await?;
     for place in [root.clone()].into_iter().chain(places) {
-        let (code, whose) = match taken(edge, &place).await? {
+        let (code, whose) = match known.taken(&place) {
             None => continue,
             Some(Taken::ByDaemon(directory)) => {
                 ("restore.inside-state", format!("{}, which the daemon keeps for itself", directory.display()))

@@ -67,7 +67,7 @@ async fn require_source(source: &TemplateSource) -> ApiResult<()> {
     };
     absolute(path)?;
     let look = |path: &Path| std::fs::metadata(path).map(|found| found.is_dir()).map_err(|error| error.kind());
-    match in_time(&LOOKS, path, look).await? {
+    match in_time(&LOOKS, Path::new(path), look).await? {
         None => {
             let message = "the source does not answer; is its disk or its server reachable?";
             Err(Refusal::new(RefusalClass::Unsupported, "path.silent", message).into())

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use super::firewall;
 use super::listing::known_entries;
 use super::network::{Networks, drop_ins, links_of};
+use super::paths::RUN;
 use crate::kernel::cgroup::{self, Walk};
 use crate::sys::loop_device::{self, LoopDevice};
 use crate::sys::{mount, process, signal};
 
 /// Where the folders of all instances lie.
-const RUN: &str = "/run/berth";
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// How long processes may take to be gone, and their control groups with them.
 const PATIENCE: Duration = Duration::from_secs(10);

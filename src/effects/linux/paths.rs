@@ -13,6 +13,9 @@ use crate::types::{ContainerId, Fingerprint, TemplateId};
 
 use super::failure::cannot;
 
+/// Where all instances of root keep what ends with the boot.
+pub(super) const RUN: &str = "/run/berth";
+
 /// Knows the places of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatePaths {
@@ -23,7 +26,7 @@ pub struct StatePaths {
 impl StatePaths {
     /// Begins at the state directory; `instance` is the 8 hexadecimal digits that every name on the host carries.
     pub fn new(root: impl Into<PathBuf>, instance: &str) -> Self {
-        Self { root: root.into(), runtime: Path::new("/run/berth").join(instance) }
+        Self { root: root.into(), runtime: Path::new(RUN).join(instance) }
     }
 
     /// Begins at the state directory, with another place for what ends with the boot.

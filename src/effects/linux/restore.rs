@@ -6,20 +6,21 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::backup::Watchdog;
 use super::failure::cannot;
 use super::host::LinuxHost;
+use super::paths::RUN;
 use super::stores::repository_failure;
 use crate::domain::RefusalClass;
 use crate::domain::effect::{Facts, Failure, HostEffect};
 use crate::effects::EffectContext;
 use crate::effects::linux::life::reach::{Reached, UPPER};
 use crate::effects::steps::StepName;
-use crate::repository::{IdMap, Outward, Pattern, RestoreOptions, RestoreReport, View, strip};
+use crate::repository::{IdMap, Inode, Outward, Pattern, RestoreOptions, RestoreReport, View, strip};
 use crate::sys::fs::{self as sysfs, Access, FileKind};
 use crate::types::{BackupId, ContainerId, RunId, Size, StoreId, readings};
 
@@ -71,6 +72,16 @@ impl LinuxHost {
         repository.view(&manifest).map_err(repository_failure)
     }
 
+    /// Lists what is Berth's own on this host: its state, what of it lies elsewhere behind links, its keys, and the stores.
+    /// One that does not answer is left out: nobody writes there now.
+    fn own_directories(&self) -> Vec<Inode> {
+        let paths = &self.options.paths;
+        let [root, run] = [paths.root(), paths.runtime()].map(Path::to_owned);
+        let keys = self.options.key_dir.parent().map(Path::to_owned); // of other logs, too
+        let own = [root.join("containers"), paths.templates(), Path::new(RUN).to_owned(), root, run];
+        own.into_iter().chain(keys).chain(self.answering_stores()).filter_map(|own| inode(&own).ok()).collect()
+    }
+
     fn restore_files(
         &self,
         container: ContainerId,
@@ -116,7 +127,11 @@ impl LinuxHost {
         self.files_fit(Path::new(into), &view, patterns.clone())?;
         let aside = format!(".berth-restored-{run}").into_bytes();
         let target = private_directory(Path::new(into), &aside, outward.owner).map_err(cannot("make", into))?;
-        let options = options(Some(aside));
+        let options = RestoreOptions { closed: self.own_directories(), ..options(Some(aside)) };
+        if let Some(own) = lies_in(target.as_fd(), &options.closed).map_err(cannot("look at", into))? {
+            let words = format!("{into} lies in {}, which Berth keeps for itself", own.display());
+            return Err(Failure::permanent(words).classed(RefusalClass::Conflict));
+        }
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.extract(patterns, target.as_fd(), outward, &options, &mut |counters| {
             context.report("restoring", counters.entries, None);
@@ -128,7 +143,20 @@ impl LinuxHost {
 
 fn options(overwrite: Option<Vec<u8>>) -> RestoreOptions {
     let cancelled = Arc::new(AtomicBool::new(false));
-    RestoreOptions { ids: IdMap::IDENTITY, outward: None, overwrite, cancelled }
+    RestoreOptions { ids: IdMap::IDENTITY, outward: None, overwrite, closed: Vec::new(), cancelled }
+}
+
+fn inode(directory: &Path) -> io::Result<Inode> {
+    let found = sysfs::stat(sysfs::open_root(directory)?.as_fd())?;
+    Ok((found.inode, found.device))
+}
+
+/// Returns which of these directories is the one that is open, or lies above it: by what they are, not by their names, which
+/// may have changed since somebody looked at them.
+fn lies_in(open: BorrowedFd<'_>, closed: &[Inode]) -> io::Result<Option<PathBuf>> {
+    let place = sysfs::path_of(open)?;
+    let own = |above: &&Path| inode(above).is_ok_and(|found| closed.contains(&found));
+    Ok(place.ancestors().find(own).map(Path::to_owned))
 }
 
 /// Opens a directory of the host; what is missing on the way is made, for its owner alone and with nothing inherited. Each is

@@ -3,6 +3,7 @@
 //! The place of a store is a small file in the state directory; its key and its recovery key lie in the key directory,
 //! which is outside. A repository is made beside its place under another name and moved there when it is whole.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::each::Each;
 use super::failure::cannot;
 use super::host::{LinuxHost, lock};
+use super::listing::known_entries;
 use super::paths::{ensure_directory, sync_directory};
 use crate::domain::RefusalClass;
 use crate::domain::effect::{Facts, Failure, FailureKind};
@@ -186,6 +188,14 @@ impl LinuxHost {
         let heard = |(look, path): (Answer<_>, PathBuf)| look.within(GLANCE).unwrap_or_else(|| Err(silent(&path)));
         let there = begun.into_iter().map(|look| look.and_then(heard));
         stores.iter().zip(there).map(|(store, there)| there.and_then(|()| self.has_key(*store))).collect()
+    }
+
+    /// Returns where the stores of this node lie that answer.
+    pub(super) fn answering_stores(&self) -> Vec<PathBuf> {
+        let id = |name: &OsStr| name.to_str()?.strip_suffix(".json")?.parse().ok();
+        let stores = known_entries(&self.stores()).into_iter().filter_map(|entry| id(&entry.file_name()));
+        let begun: Vec<_> = stores.filter_map(|store| self.look_at(store).ok()).collect();
+        begun.into_iter().filter_map(|(look, path)| look.within(GLANCE).map(|_| path)).collect()
     }
 
     fn has_key(&self, store: StoreId) -> Result<(), Failure> {

@@ -4,14 +4,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::super::catalogue::{Entry, Node};
-use super::{REPLACED, Restore, open_parent};
+use super::{Inode, REPLACED, Restore, open_parent};
 use crate::sys::fs::{self, Access, FLAG_APPEND, FLAG_IMMUTABLE, open_beneath, set_mode, set_owner, set_times, xattr};
 
 /// Is a file that gets its immutable or append-only mark at the end.
 pub(super) struct Marked {
     pub(super) path: Vec<u8>,
     marks: u32,
-    inode: (u64, (u32, u32)),
+    inode: Inode,
 }
 
 impl Restore<'_> {

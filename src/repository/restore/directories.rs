@@ -10,6 +10,9 @@ use super::{Level, REPLACED, Restore, last_name, strip};
 use crate::sys::fs::{self, Access, FileKind, make_directory, open_beneath, set_mode, set_owner, stat_at};
 use crate::sys::process::effective_user;
 
+/// Whose a directory is that is closed.
+const CLOSED: &str =
+    "Berth keeps this directory for itself (its state, its keys or a store): nothing is written into it";
 /// What a mode allows everybody but the owner.
 const OTHERS: u32 = 0o077;
 
@@ -31,7 +34,7 @@ impl Restore<'_> {
             Err(error) => return Err(error.into()),
         };
         let inherits = self.inherits();
-        self.stack.push(name)?;
+        self.go_into(name)?;
         if fresh && inherits {
             self.take_over()?;
         }
@@ -39,11 +42,22 @@ impl Restore<'_> {
         Ok(())
     }
 
+    /// Goes into a directory, whatever it is by now, but into none that is closed.
+    fn go_into(&mut self, name: &[u8]) -> std::result::Result<(), Trouble> {
+        self.stack.push(name)?;
+        let found = fs::stat(self.stack.top()?)?;
+        if self.options.closed.contains(&(found.inode, found.device)) {
+            self.stack.pop();
+            return Err(Trouble::Entry(CLOSED.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Enters a directory that only leads to others, and makes it if it is missing.
     fn lead_through(&mut self, entry: &Entry, name: &[u8], aside: &[u8]) -> std::result::Result<(), Trouble> {
         let missing = stat_at(self.stack.top()?, name).is_err();
         let made = if missing { Some(self.make_lead(entry, name, aside)?) } else { None };
-        self.stack.push(name)?;
+        self.go_into(name)?;
         let found = fs::stat(self.stack.top()?)?;
         if made.is_some_and(|made| (made.inode, made.device) != (found.inode, found.device)) {
             self.stack.pop();

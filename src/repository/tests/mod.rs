@@ -113,7 +113,7 @@ impl Bench {
 }
 
 pub(super) fn restore_options(ids: IdMap) -> RestoreOptions {
-    RestoreOptions { ids, outward: None, overwrite: None, cancelled: Arc::new(AtomicBool::new(false)) }
+    RestoreOptions { ids, outward: None, overwrite: None, closed: Vec::new(), cancelled: Arc::default() }
 }
 
 pub(super) fn options() -> BackupOptions {

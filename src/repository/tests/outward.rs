@@ -107,6 +107,31 @@ fn nothing_that_the_host_would_obey_leaves_a_container() {
 }
 
 #[test]
+fn nothing_is_written_into_what_is_closed() {
+    let bench = Bench::new();
+    for path in ["tree/a/own/deep", "out/a/own/deep"] {
+        std::fs::create_dir_all(bench.path(path)).unwrap();
+    }
+    for path in ["tree/a/beside", "tree/a/own/log", "tree/a/own/deep/x"] {
+        std::fs::write(bench.path(path), "theirs").unwrap();
+    }
+    let (repository, _) = bench.create();
+    let view = repository.view(&back_up(&repository, &bench.dir("tree"), options(), "one").unwrap()).unwrap();
+    let own = sysfs::stat(bench.dir("out/a/own").as_fd()).unwrap();
+    let closed = vec![(own.inode, own.device)];
+    let overwriting =
+        RestoreOptions { overwrite: Some(b".aside-1".to_vec()), closed, ..restore_options(IdMap::IDENTITY) };
+    for patterns in [vec![], vec![Pattern::new(b"/a/own/log")]] {
+        let place = bench.dir("out");
+        let report = view.extract(patterns, place.as_fd(), CALLER, &overwriting, &mut |_| {}).unwrap();
+        assert!(report.missing > 0 && report.exceptions[0].reason.contains("keeps this directory"), "{report:?}");
+    }
+    assert!(bench.path("out/a/beside").exists());
+    assert_eq!(std::fs::read_dir(bench.path("out/a/own")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(bench.path("out/a/own/deep")).unwrap().count(), 0);
+}
+
+#[test]
 fn everything_goes_along_where_that_is_asked() {
     if !is_root() {
         return;
