@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::containers::reach;
 use crate::api::edge::{Edge, Room, Subject, draw};
 use crate::api::look::Look;
-use crate::api::pieces;
+use crate::api::pieces::{self, END};
 use crate::api::problem::{ApiError, ApiResult};
 use crate::api::reading;
 use crate::api::resources::RunBackup;
@@ -218,21 +218,18 @@ async fn content(
         let mut pieces = Pieces { sender, held: Vec::new() };
         let written = access.backup_file(store, backup, &wished, &mut pieces);
         match written {
-            Ok(()) => drop(pieces.flush()),
+            Ok(()) => drop(pieces.flush().map(|()| pieces.sender.blocking_send(Ok(END)))),
             Err(failure) => drop(pieces.sender.blocking_send(Err(failure))),
         }
     }));
-    let first = match receiver.recv().await {
-        Some(Err(failure)) => {
-            let why = why_no_file(&look, &row, &path).await;
-            return Err(why.unwrap_or_else(|| unread(failure, row.id)));
-        }
-        Some(Ok(piece)) => piece,
-        None => Bytes::new(),
-    };
+    let first = receiver.recv().await;
+    if let Some(Err(failure)) = first {
+        let why = why_no_file(&look, &row, &path).await;
+        return Err(why.unwrap_or_else(|| unread(failure, row.id)));
+    }
     let (pieces, rest) = mpsc::channel(PIECES_HELD);
     actix_web::rt::spawn(async move {
-        let mut next = Some(Ok(first));
+        let mut next = first;
         while let Some(piece) = next {
             let piece = piece.map_err(|failure| unread(failure, backup));
             if pieces.send(piece).await.is_err() {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::edge::Edge;
 use crate::api::look::{Look, block};
-use crate::api::pieces::{self, Piece};
+use crate::api::pieces::{self, END, Piece};
 use crate::api::problem::{ApiError, ApiResult};
 use crate::api::reading;
 use crate::domain::{Refusal, RefusalClass};
@@ -98,12 +98,17 @@ async fn feed(mut reading: Reading, sender: mpsc::Sender<Piece>, follow: bool, m
             Ok(_) if follow => tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = sender.closed() => return,
-                _ = shutdown.wait_for(|ending| *ending) => return,
+                _ = shutdown.wait_for(|ending| *ending) => return drop(sender.send(Err(ending())).await),
             },
-            Ok(_) => return,
+            Ok(_) => return drop(sender.send(Ok(END)).await),
             Err(error) => return drop(sender.send(Err(unreadable(&error))).await),
         }
     }
+}
+
+fn ending() -> ApiError {
+    let message = "the daemon ends; what is printed from now on comes when it is back";
+    Refusal::new(RefusalClass::Unsupported, "daemon.ending", message).into()
 }
 
 fn unreadable(error: &io::Error) -> ApiError {
