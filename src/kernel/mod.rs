@@ -14,7 +14,7 @@ pub mod failure;
 pub mod identity;
 pub mod inner;
 pub mod launch;
-
+pub mod pressure;
 pub mod probe;
 pub mod program;
 pub mod seccomp;

@@ -24,7 +24,7 @@ use super::session::{Ended, Sessions};
 use super::unheard::Unheard;
 use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::kernel::launch::Gate;
-use crate::kernel::{disk, stage};
+use crate::kernel::{disk, pressure, stage};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child};
 use crate::sys::{descriptor, signal, socket};
@@ -126,6 +126,7 @@ impl Supervisor {
         let signals = signal::receive(&[signal::CHILD, signal::TERMINATE]).step("receive signals")?;
         // Before the stage, which shows a /proc without what the host has put over parts of it.
         let process = ProcessIdentity::of(process::own_pid()).step("read the own identity")?;
+        let _ = pressure::close_to_containers(); // only a host's own root may, and where this is none it was done above
         enter_stage(&directory, &spec, &layout)?;
         let log = ConsoleLog::open(&directory, spec.log_bytes_max).step("open the console log")?;
         let notify = NotifySocket::bind()?;

@@ -27,6 +27,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("locks on devices are the container's own", device_locks),
     ("buffers of connections end with the container's memory", connections),
     ("sockets that reach past the namespaces are not there", sockets),
+    ("pressure triggers of the whole machine are the host's alone", pressure),
     ("keys, fanotify and the kernel's log are refused", refused),
 ];
 
@@ -313,6 +314,22 @@ fn refused() -> Outcome {
     for (pool, errno) in [("keys", libc::ENOSYS), ("fanotify", libc::EPERM), ("kernel-log", libc::EPERM)] {
         let taken = few_inside(&test, pool)?;
         check!(taken == Taken { count: 0, errno }, "{pool}: {taken:?}");
+    }
+    test.finish().map(drop)
+}
+
+fn pressure() -> Outcome {
+    let test = container()?;
+    let files = "/proc/pressure/cpu /proc/pressure/io /proc/pressure/memory";
+    let each = format!(
+        "for file in {files}; do [ -e $file ] || continue; (echo 'some 50000 500000' >$file) 2>&1; cat $file; done"
+    );
+    // Also through an instance of proc of the container's own.
+    for script in [each.clone(), format!("mkdir -p /p && mount -t proc proc /p && {}", each.replace("/proc/", "/p/"))] {
+        let (_, text) = test.shell(&script)?;
+        let there = text.matches("avg10").count() / 2;
+        check!(text.matches("ermission denied").count() >= there.min(3), "{text}");
+        check!(there > 0 || !std::path::Path::new("/proc/pressure").exists(), "{text}");
     }
     test.finish().map(drop)
 }

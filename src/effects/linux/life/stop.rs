@@ -20,6 +20,10 @@ use crate::types::ContainerId;
 /// How long between two looks at a group whose processes end.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Says what a stop waits for that has done all there is to do.
+const UNENDED: &str = "what was killed has not ended yet: the kernel still gives back what it held (open files, memory, pressure \
+                       triggers), which nothing can hurry";
+
 impl LinuxHost {
     /// Goes through all steps of a stop.
     pub(in crate::effects::linux) fn ensure_stopped(&self, container: ContainerId) -> Result<(), Failure> {
@@ -61,7 +65,7 @@ impl LinuxHost {
         }
         end_file_systems(directory);
         match (hear_of_end(directory), &cgroup) {
-            (Err(error), Some(cgroup)) if !becomes_empty(cgroup) => Err(shim_failure(error)),
+            (Err(_), Some(cgroup)) if !becomes_empty(cgroup) => Err(Failure::transient(UNENDED)),
             (Err(error @ ClientError::TimedOut { .. }), None) => Err(shim_failure(error)),
             _ => Ok(()),
         }
