@@ -44,6 +44,7 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::CompleteEnv;
 
 use context::Context;
+pub use context::shell_quoted;
 use exit::Exit;
 pub use ports::{
     AcceptArguments, AuditEvidence, AuditFailure, AuditReport, DaemonArguments, LeftInstance, Leftover, Ports,

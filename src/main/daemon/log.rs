@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use berth::api::client::Started;
+use berth::cli::shell_quoted;
 use berth::projections::query::{Moment, Query};
 use berth::storage::{OpenError, Options, Purpose, Reader, SpaceProbe, SqliteStore};
 
@@ -55,17 +56,19 @@ pub(super) fn open_log(setup: &Setup, new_keys: bool) -> Result<Arc<SqliteStore>
 
 /// Says how to start with the keys that the log had, or without them.
 fn where_keys_were(setup: &Setup) -> String {
-    let state = setup.state.display();
+    let word = |path: &Path| shell_quoted(&path.display().to_string());
+    let state = word(&setup.state);
     let lost = format!(
         "If they are lost for good: berth --state {state} daemon --key-dir {} --new-keys (stores of before stay closed without \
          their own)",
-        setup.keys.display()
+        word(&setup.keys)
     );
     let before = Started::of(&setup.state).map(|started| started.key_dir.unwrap_or_else(identity::key_directory));
     match before {
         Some(place) if place != setup.keys => {
+            let keys = word(&place);
             let place = place.display();
-            format!("The daemon had its keys in {place}: berth --state {state} daemon --key-dir {place}\n  {lost}")
+            format!("The daemon had its keys in {place}: berth --state {state} daemon --key-dir {keys}\n  {lost}")
         }
         Some(place) => format!("They were in {}: put that directory back.\n  {lost}", place.display()),
         None => lost,

@@ -26,6 +26,8 @@ const STILL_AT_END: Duration = Duration::from_secs(1);
 /// From when on a second request for an end is one: who ends a whole group of processes tells some of them twice at once, as
 /// timeout(1) does.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
+/// From when on it is the first one anew: who interrupts one query now and another later wants no end of both.
+const ASKED_ANEW: Duration = Duration::from_secs(10);
 
 /// Passes input, output and signals on until the command ends, and returns its exit code.
 ///
@@ -214,9 +216,10 @@ impl<'a> Relay<'a> {
     fn pass_signals(&mut self) -> Result<(), AttachError> {
         while let Some(number) = signal::next(self.signals)? {
             if matches!(number, signal::TERMINATE | signal::INTERRUPT) {
-                let first = *self.asked.get_or_insert_with(Instant::now);
-                if first.elapsed() >= ASKED_AGAIN {
-                    return Err(AttachError::Left);
+                match self.asked.map(|first| first.elapsed()) {
+                    Some(ago) if ago < ASKED_AGAIN => {}
+                    Some(ago) if ago < ASKED_ANEW => return Err(AttachError::Left),
+                    _ => self.asked = Some(Instant::now()),
                 }
             }
             forward(self.session, number);
