@@ -69,8 +69,10 @@ pub struct Change {
     body: Value,
     subject: String,
     done: String,
+    already: Option<&'static str>,
     undo: Option<String>,
     next: Option<String>,
+    next_where: Option<(SaysSo, String)>,
     way_out: Option<WayOut>,
     ends_cancelled: bool,
     result: Option<(&'static str, Told)>,
@@ -78,6 +80,8 @@ pub struct Change {
 
 /// Tells people what came of a change, from the row of what was made.
 type Told = fn(&Value) -> Option<String>;
+/// Says something of what was made, from its row.
+type SaysSo = fn(&Value) -> bool;
 
 impl Change {
     /// Makes a change of a thing; `done` is its past participle: `started`.
@@ -87,8 +91,10 @@ impl Change {
             body: json!({}),
             subject: subject.into(),
             done: done.into(),
+            already: None,
             undo: None,
             next: None,
+            next_where: None,
             way_out: None,
             ends_cancelled: false,
             result: None,
@@ -99,6 +105,11 @@ impl Change {
     pub fn body(mut self, body: &impl Serialize) -> Self {
         self.body = serde_json::to_value(body).unwrap_or(Value::Null);
         self
+    }
+
+    /// Says in another word than that for the deed what it is where there was nothing to do.
+    pub fn already(self, word: &'static str) -> Self {
+        Self { already: Some(word), ..self }
     }
 
     /// Says that it is as asked when the operation ends as cancelled.
@@ -126,6 +137,11 @@ impl Change {
     /// Has the row of what was made read from this resource afterwards: it is part of the result, and `told` of the words.
     pub fn result(self, resource: &'static str, told: Told) -> Self {
         Self { result: Some((resource, told)), ..self }
+    }
+
+    /// Adds the command that comes next instead, where the row of the result says so.
+    pub fn next_where(self, says_so: SaysSo, command: impl Into<String>) -> Self {
+        Self { next_where: Some((says_so, command.into())), ..self }
     }
 
     /// Adds the command that is likely to come next, without `berth`.

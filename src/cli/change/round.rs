@@ -87,8 +87,12 @@ impl<'a> Round<'a> {
         }
         match wait::wait(context, client, &operation, &change.subject, self.options.timeout) {
             Ok(Waited::Over(outcome, elapsed)) => {
-                let told = self.over(context, change, accepted, &outcome, lasted(&outcome, elapsed));
-                told.and_then(|()| self.result(context, client, change, accepted))
+                self.over(context, change, accepted, &outcome, lasted(&outcome, elapsed))?;
+                let made = result(context, client, change, accepted);
+                if matches!(self.ends.last(), Some(Exit::Done | Exit::Partly)) {
+                    Self::follow_up(context, change, accepted, made.as_ref())?;
+                }
+                self.told(context, change, made)
             }
             Ok(Waited::Detached) => self.left(context, change, accepted, Exit::Detached),
             Ok(Waited::TimedOut) => self.left(context, change, accepted, Exit::Timeout),
@@ -110,12 +114,12 @@ impl<'a> Round<'a> {
             return Ok(context.screen.line(&accepted.operation.to_string())?);
         }
         if accepted.events.is_empty() && accepted.warnings.is_empty() {
-            return Ok(context
-                .screen
-                .line(&format!("{}: already {}; nothing was changed", change.subject, change.done))?);
+            let already = change.already.unwrap_or(&change.done);
+            let told = format!("{}: already {already}; nothing was changed", change.subject);
+            return Ok(context.screen.line(&told)?);
         }
         context.screen.line(&format!("{}: {}", change.subject, change.done))?;
-        Self::follow_up(context, change, accepted)
+        Self::follow_up(context, change, accepted, None)
     }
 
     fn over(
@@ -147,21 +151,12 @@ impl<'a> Round<'a> {
         for warning in &outcome.warnings {
             context.screen.note(&format!("warning: {}: {warning}", change.subject));
         }
-        Self::follow_up(context, change, accepted)
+        Ok(())
     }
 
-    /// Reads what was made, where the change has it read; without an answer the change is done all the same.
-    fn result(
-        &mut self,
-        context: &mut Context<'_>,
-        client: &Client,
-        change: &Change,
-        accepted: &Accepted,
-    ) -> Result<(), Failure> {
-        let Some((resource, told)) = change.result else { return Ok(()) };
-        let target = Target::new(resource).segment(&accepted.id);
-        let Ok(answer) = context.block_on(client.get::<Value>(&target)) else { return Ok(()) };
-        let row = read::item(&answer).clone();
+    /// Tells what is to be told of what was made.
+    fn told(&mut self, context: &mut Context<'_>, change: &Change, made: Option<Value>) -> Result<(), Failure> {
+        let (Some((_, told)), Some(row)) = (change.result, made) else { return Ok(()) };
         if let Some(words) = told(&row).filter(|_| context.format.is_for_people()) {
             context.screen.line(&words)?;
         }
@@ -171,9 +166,16 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn follow_up(context: &mut Context<'_>, change: &Change, accepted: &Accepted) -> Result<(), Failure> {
-        for (word, command) in [("Next", &change.next), ("Undo", &change.undo)] {
-            if let Some(command) = command.as_ref().filter(|_| !context.screen.quiet) {
+    fn follow_up(
+        context: &mut Context<'_>,
+        change: &Change,
+        accepted: &Accepted,
+        made: Option<&Value>,
+    ) -> Result<(), Failure> {
+        let other = change.next_where.as_ref().filter(|(says_so, _)| made.is_some_and(says_so));
+        let next = other.map(|(_, command)| command).or(change.next.as_ref());
+        for (word, command) in [("Next", next), ("Undo", change.undo.as_ref())] {
+            if let Some(command) = command.filter(|_| !context.screen.quiet && context.format.is_for_people()) {
                 let command = command.replace("{id}", &accepted.id);
                 let commands: Vec<String> = command.split(" && ").map(|one| context.command(one)).collect();
                 context.screen.line(&format!("{word}: {}", commands.join(" && ")))?;
@@ -240,6 +242,14 @@ impl<'a> Round<'a> {
         }
         Ok(())
     }
+}
+
+/// Reads what was made, where the change has it read; without an answer the change is done all the same.
+fn result(context: &Context<'_>, client: &Client, change: &Change, accepted: &Accepted) -> Option<Value> {
+    let (resource, _) = change.result?;
+    let target = Target::new(resource).segment(&accepted.id);
+    let answer = context.block_on(client.get::<Value>(&target)).ok()?;
+    Some(read::item(&answer).clone())
 }
 
 /// Returns how long an operation took. Of several the later ones were over before anybody looked at them.

@@ -5,8 +5,12 @@ use serde_json::Value;
 use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::api::resources::TemplateSource;
-use crate::events::TakenOut;
+use crate::events::{TakenOut, TemplateSummary};
 use crate::projections::rows::TemplateRow;
+
+/// What a template means that no system can boot from.
+const NO_INIT: &str =
+    "It has no init (/sbin/init is missing): its containers run one command, which is given when they are created.";
 
 impl Tabular for TemplateRow {
     const COLUMNS: &'static [Column] = &[
@@ -58,11 +62,24 @@ fn paths_of(kind: &str, taken: &TakenOut) -> String {
     format!("{kind}: {}{more}", taken.paths.join(", "))
 }
 
-/// Says what was taken out of a template that was just made.
-pub fn taken_out(row: &Value) -> Option<String> {
-    let row: TemplateRow = serde_json::from_value(row.clone()).ok()?;
-    let words = row.summary?.taken_out_words()?;
-    Some(format!("Taken out, since no two machines may share it: {words}. Each container gets its own."))
+/// Says of a template that was just made what is not in it.
+pub fn missing(row: &Value) -> Option<String> {
+    let summary = summary(row)?;
+    let taken_out = summary
+        .taken_out_words()
+        .map(|words| format!("Taken out, since no two machines may share it: {words}. Each container gets its own."));
+    let no_init = summary.init.is_none().then(|| NO_INIT.to_owned());
+    let lines: Vec<String> = taken_out.into_iter().chain(no_init).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Says whether a template that was just made has nothing that could be a container's first process.
+pub fn has_no_init(row: &Value) -> bool {
+    summary(row).is_some_and(|summary| summary.init.is_none())
+}
+
+fn summary(row: &Value) -> Option<TemplateSummary> {
+    serde_json::from_value::<TemplateRow>(row.clone()).ok()?.summary
 }
 
 /// Returns the heading and the details of a template.
@@ -71,6 +88,12 @@ pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Ce
     let mut pairs = vec![("source", Cell::from(source(&row.source)))];
     if let Some(summary) = &row.summary {
         pairs.push(("system", Cell::maybe(summary.system.as_ref())));
+        if summary.init.is_none() {
+            pairs.push((
+                "init",
+                Cell::toned("none: its containers run the command that they are created with", Tone::Warn),
+            ));
+        }
         pairs.push(("size", Cell::from(format!("{} in {} entries", summary.size, summary.entries))));
         pairs.push(("digest", Cell::from(&summary.digest)));
     }

@@ -10,12 +10,13 @@ use crate::cli::change::{self, Change, ChangeOptions};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::templates::taken_out;
+use crate::cli::output::templates::{has_no_init, missing};
 
 /// Make a template of a directory, an archive, or this host's own system
 ///
 /// The files are copied, made read-only and known by a digest from then on. What no two machines may share (SSH host keys,
-/// the machine id, the random seed …) is left out; each container gets its own at its first start.
+/// the machine id, the random seed …) is left out; each container gets its own at its first start. Of an image of Incus or LXD
+/// (rootfs beside metadata.yaml) the tree alone is taken.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth template create debian --from-tar debian-13.tar.zst\n  \
     berth template create debian --from-dir /srv/rootfs\n  berth template create host --from-host")]
@@ -72,8 +73,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let body = ImportTemplate { name: name.clone(), source: arguments.source.resource()? };
     let change = Change::new(Target::new("/v1/templates"), name, "created")
         .body(&body)
-        .result("/v1/templates", taken_out)
+        .result("/v1/templates", missing)
         .next(format!("container create web1 --template {name} --start"))
+        .next_where(has_no_init, format!("container create web1 --template {name} --start -- sleep infinity"))
         .undo(format!("template delete {name}"));
     change::apply(context, &arguments.options, change)
 }

@@ -14,6 +14,7 @@ mod tests;
 pub(super) mod writer;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -28,6 +29,9 @@ use super::failure::cannot;
 use super::paths::{StatePaths, ensure_directory, sync_directory};
 
 use writer::{Attributes, TreeWriter};
+
+/// What an image of Incus or LXD may have at its top.
+const IMAGE: [&str; 3] = ["metadata.yaml", "rootfs", "templates"];
 
 /// Lets the caller stop the work and see how far it is.
 #[derive(Clone, Copy)]
@@ -103,6 +107,7 @@ fn make(
     let mut writer = TreeWriter::new(open()?);
     fill(paths, source, &mut writer, watch)?;
     writer.finish()?;
+    unwrap_image(&partial, &root).map_err(cannot("take the tree out of the image in", partial.display()))?;
     let root = open()?;
     if fs::read_dir(partial.join("root")).is_ok_and(|mut names| names.next().is_none()) {
         return Err(Failure::permanent("there is nothing in it: a template wants the files of a whole system"));
@@ -123,6 +128,24 @@ fn make(
     fs::rename(&partial, paths.template(id)).map_err(cannot("put in place template", id))?;
     sync_directory(&paths.templates()).map_err(cannot("sync", "the templates"))?;
     Ok(summary)
+}
+
+/// An image of Incus or LXD has the tree in a directory of its own, beside what it says of itself: the tree alone is wanted.
+fn unwrap_image(partial: &Path, root: &Path) -> io::Result<()> {
+    let mut names = BTreeMap::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        names.insert(entry.file_name(), entry.file_type()?);
+    }
+    let is = |name: &str, fits: fn(&fs::FileType) -> bool| names.get(OsStr::new(name)).is_some_and(fits);
+    let foreign = names.keys().any(|name| !IMAGE.iter().any(|known| name == known));
+    if foreign || !is("metadata.yaml", fs::FileType::is_file) || !is("rootfs", fs::FileType::is_dir) {
+        return Ok(());
+    }
+    let image = partial.join("image");
+    fs::rename(root, &image)?;
+    fs::rename(image.join("rootfs"), root)?;
+    remove_tree(open_root(partial)?.as_fd(), b"image")
 }
 
 /// How many paths of a kind are recorded.

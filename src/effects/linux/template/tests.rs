@@ -193,3 +193,22 @@ fn nothing_is_left_of_a_template_that_failed_was_called_off_or_is_gone() {
     ensure_template_gone(&fixture.paths, fixture.id).unwrap();
     assert_eq!(fs::read_dir(fixture.paths.templates()).unwrap().count(), 0);
 }
+
+#[test]
+fn of_an_image_of_incus_the_tree_alone_is_taken() {
+    let Some(Fixture { place, paths, id }) = fixture() else { return };
+    let image = place.path().join("image");
+    fs::create_dir_all(image.join("templates")).unwrap();
+    fs::write(image.join("metadata.yaml"), "architecture: x86_64\n").unwrap();
+    fs::rename(place.path().join("source"), image.join("rootfs")).unwrap();
+    let plain = digest_of(&image.join("rootfs"));
+    let source = TemplateSource::Directory { path: image.display().to_string() };
+    let summary = ensure_template(&paths, id, &source, &Watch::NONE).unwrap();
+    assert_eq!((summary.digest, summary.init), (plain, Some(crate::events::InitKind::Systemd)));
+    assert_eq!(fs::read_dir(paths.template(id)).unwrap().count(), 3, "root, catalogue and summary");
+
+    fs::write(image.join("notes"), "mine").unwrap();
+    let other = TemplateId::from_bytes([4; 16]);
+    let summary = ensure_template(&paths, other, &source, &Watch::NONE).unwrap();
+    assert_eq!(summary.init, None, "what has more in it is no image, and taken as it is");
+}
