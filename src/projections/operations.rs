@@ -41,7 +41,7 @@ pub struct Marker {
 
 impl Model for Operations {
     const NAME: &'static str = "operations";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!(
         "id TEXT" => "$.id", "stream TEXT" => "$.stream", "target TEXT" => "$.target", "state TEXT" => "$.state",
@@ -155,6 +155,7 @@ fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelo
         owes_notice: false,
         opened: event.position,
         position: event.position,
+        unconfirmed: false,
         target_name: None,
         note: None,
     }

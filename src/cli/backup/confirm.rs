@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth backup confirm 7q2mabcd")]
 pub struct Arguments {
-    /// The run of the restore, as `berth backup restore` printed it
+    /// The restore, by the id that `berth backup restore` printed or that of its operation
     #[arg(value_name = "RUN", add = complete::unconfirmed())]
     run: String,
     #[command(flatten)]

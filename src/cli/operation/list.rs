@@ -35,7 +35,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
             0 => Some("No operations.".to_owned()),
             _ => None,
         };
-        none.into_iter().chain(unconfirmed).collect::<Vec<_>>().join("\n")
+        let open = rows.iter().find(|row| !row.state.is_over()).map(|row| row.id.short());
+        let open = open.map(|id| format!("Under way: berth operation wait {id}, or: berth operation cancel {id}"));
+        none.into_iter().chain(open).chain(unconfirmed).collect::<Vec<_>>().join("\n")
     })
 }
 
@@ -47,7 +49,8 @@ fn unconfirmed(context: &Context<'_>, arguments: &Arguments) -> Vec<String> {
     let Ok(answer) = read::fetch(context, &Target::new("/v1/restores")) else { return vec![] };
     let rows: Vec<RestoreRow> = serde_json::from_value(answer.value["items"].clone()).unwrap_or_default();
     let line = |row: RestoreRow| {
-        let (run, name) = (row.id.short(), row.source_name.map_or_else(String::new, |name| format!(" of {name}")));
+        let (run, name) =
+            (row.operation.short(), row.source_name.map_or_else(String::new, |name| format!(" of {name}")));
         format!(
             "Not confirmed: a restore in place{name}.\n  berth backup confirm {run}, or: berth backup roll-back {run}"
         )

@@ -2,7 +2,8 @@
 
 use super::look::{took, with_note};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
-use crate::projections::rows::OperationRow;
+use crate::projections::rows::{OperationRow, OperationState};
+use crate::types::Category;
 
 impl Tabular for OperationRow {
     const COLUMNS: &'static [Column] = &[
@@ -42,6 +43,26 @@ fn lasted(row: &OperationRow, look: Look) -> String {
     took(row.closed_at.unwrap_or_else(|| look.now()).since(row.opened_at))
 }
 
+/// Returns the commands that can be typed next for what goes on or waits, with what they do.
+fn next(row: &OperationRow) -> Vec<(&'static str, Cell)> {
+    let id = row.id.short();
+    match row.state {
+        _ if row.unconfirmed => vec![
+            ("not confirmed", Cell::toned("the files of before are kept", Tone::Warn)),
+            ("to keep it", Cell::from(format!("berth backup confirm {id}"))),
+            ("to take it back", Cell::from(format!("berth backup roll-back {id}"))),
+        ],
+        OperationState::Stuck if row.stream.category() == Category::RestoreJob => {
+            vec![("to take it back", Cell::from(format!("berth backup roll-back {id}")))]
+        }
+        state if !state.is_over() => vec![
+            ("to wait for it", Cell::from(format!("berth operation wait {id}"))),
+            ("to call it off", Cell::from(format!("berth operation cancel {id}"))),
+        ],
+        _ => vec![],
+    }
+}
+
 /// Returns the heading and the details of an operation.
 pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let heading = format!("{} {}  {}  id {}", row.verb, target(row), row.state, row.id);
@@ -54,6 +75,8 @@ pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, C
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
     pairs.extend(row.cause.as_ref().and_then(|cause| cause.code.as_ref()).map(|code| ("code", Cell::from(code))));
     pairs.extend(row.first_failure.as_ref().map(|words| ("first failure", Cell::toned(words, Tone::Warn))));
+    pairs.extend(row.warnings.iter().map(|words| ("warning", Cell::toned(words, Tone::Warn))));
+    pairs.extend(next(row));
     pairs.push(("stream", Cell::from(row.stream.to_string())));
     pairs.push(("events from", Cell::from(row.opened.to_string())));
     (heading, pairs)

@@ -8,10 +8,15 @@ use super::{Moment, Query, QueryError, Where, resolve};
 use crate::projections::containers::Containers;
 use crate::projections::model::Model;
 use crate::projections::operations::{Marker, Operations, Stored};
+use crate::projections::restores::Restores;
 use crate::projections::rows::{ContainerState, OperationRow, OperationState, SlotFate};
 use crate::projections::schedules::Schedules;
 use crate::storage::table_of;
 use crate::types::{Category, OperationId, PREFIX_LENGTH_MIN, StreamName};
+
+/// The kinds of streams that are one run of something.
+const RUNS: [Category; 5] =
+    [Category::BackupJob, Category::RestoreJob, Category::Maintenance, Category::Batch, Category::Session];
 
 /// Says which operations are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,12 +66,13 @@ impl Query {
         Ok(rows)
     }
 
-    /// Finds one operation by its id or a prefix of it: the row of the stream that opened first.
+    /// Finds one operation by its id, the id of its run, or a prefix of either: the row of the stream that opened first.
     ///
     /// # Errors
     /// There is none, or several.
     pub fn operation(&self, reference: &str, moment: Moment) -> Result<OperationRow, QueryError> {
-        let rows = self.operation_rows(reference, moment)?;
+        let mut rows = self.operation_rows(reference, moment)?;
+        rows.extend(self.operations_of_runs(reference, moment)?);
         let ids: BTreeSet<OperationId> = rows.iter().map(|row| row.id).collect();
         if ids.len() > 1 {
             let candidates = ids.iter().take(10).map(ToString::to_string).collect();
@@ -101,6 +107,31 @@ impl Query {
         };
         rows.retain(|row| row.id.to_string().starts_with(reference));
         rows.sort_by_key(|row| row.opened);
+        Ok(rows)
+    }
+
+    /// Returns the operation of each run whose id begins so: the one under way, or else the one that began it.
+    fn operations_of_runs(&self, reference: &str, moment: Moment) -> Result<Vec<OperationRow>, QueryError> {
+        let is_meant = |stream: &StreamName| RUNS.contains(&stream.category()) && stream.key().starts_with(reference);
+        if reference.len() < PREFIX_LENGTH_MIN || !reference.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(vec![]);
+        }
+        let mut rows = match moment {
+            Moment::Now => {
+                let ranges = RUNS.map(|category| {
+                    format!("(stream >= '{category}/{reference}' AND stream < '{category}/{reference}{{')")
+                });
+                let sql = format!("target IS NOT NULL AND ({})", ranges.join(" OR "));
+                plain(self.select::<Operations>(&Where { sql, values: vec![] })?)
+            }
+            Moment::At(_) => plain(self.all::<Operations>(moment)?),
+        };
+        rows.retain(|row| is_meant(&row.stream));
+        for row in &mut rows {
+            self.settle(row, moment)?;
+        }
+        rows.sort_by_key(|row| (row.stream.to_string(), row.state.is_over(), row.opened));
+        rows.dedup_by(|later, first| later.stream == first.stream);
         Ok(rows)
     }
 
@@ -139,12 +170,22 @@ impl Query {
                 _ => self.thing_name(&row.target)?,
             };
             row.note = self.note_behind(row.clone())?;
+            row.unconfirmed = self.is_unconfirmed(row, moment)?;
             row.reason = row.reason.take().map(|reason| self.by_name(&reason));
             if let Some(cause) = &mut row.cause {
                 cause.reason = self.by_name(&cause.reason);
             }
         }
         Ok(())
+    }
+
+    /// Says whether it is a restore in place that waits for somebody to confirm it or to roll it back.
+    fn is_unconfirmed(&self, row: &OperationRow, moment: Moment) -> Result<bool, QueryError> {
+        if row.stream.category() != Category::RestoreJob {
+            return Ok(false);
+        }
+        let run = self.one::<Restores>(row.stream.key(), moment)?;
+        Ok(run.is_some_and(|run| run.operation == row.id && run.waits()))
     }
 
     /// Counts the operations under way.

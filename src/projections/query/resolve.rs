@@ -1,5 +1,7 @@
 //! Finds the thing a user means: by id, by name, or by a prefix of the id that only one thing has.
 
+use std::collections::BTreeSet;
+
 use super::{Moment, Query, QueryError, Where};
 use crate::projections::model::Model;
 use crate::projections::rows::{
@@ -99,6 +101,27 @@ impl Query {
         let mut candidates = self.candidates::<M>(reference)?;
         candidates.retain(wanted);
         choose(candidates, reference)?.ok_or_else(|| self.not_found::<M>(reference, Moment::Now))
+    }
+
+    /// Finds the run that a reference means: by its own id, or by that of an operation of it.
+    pub(super) fn find_run<M: Model>(&self, reference: &str, moment: Moment) -> Result<M::Row, QueryError>
+    where
+        M::Row: Named,
+    {
+        let operations = self.operation_rows(reference, moment)?.into_iter().map(|row| row.stream);
+        let mut runs: BTreeSet<String> =
+            operations.filter(|of| of.category() == M::CATEGORY).map(|of| of.key().to_owned()).collect();
+        let own = match self.find::<M>(reference, moment) {
+            Err(QueryError::NotFound { .. }) if !runs.is_empty() => None,
+            found => Some(found?),
+        };
+        runs.extend(own.map(|row| row.id()));
+        if runs.len() > 1 {
+            let (noun, candidates) = (M::Row::NOUN, runs.into_iter().collect());
+            return Err(QueryError::Ambiguous { noun, reference: shown(reference), candidates });
+        }
+        let run = runs.pop_first().unwrap_or_default();
+        self.one::<M>(&run, moment)?.ok_or_else(|| self.not_found::<M>(reference, moment))
     }
 
     /// Narrows down by the indexes; what is not found so is not there.

@@ -34,12 +34,12 @@ impl Query {
         Ok(rows)
     }
 
-    /// Finds one restore by the id of its run.
+    /// Finds one restore by the id of its run or of an operation of it.
     ///
     /// # Errors
     /// There is none, or several.
     pub fn restore(&self, reference: &str, moment: Moment) -> Result<RestoreRow, QueryError> {
-        self.find::<Restores>(reference, moment)
+        self.find_run::<Restores>(reference, moment)
     }
 
     /// Lists runs of maintenance, newest first.
@@ -63,7 +63,7 @@ impl Query {
     /// # Errors
     /// There is none, or several.
     pub fn maintenance_run(&self, reference: &str, moment: Moment) -> Result<MaintenanceRow, QueryError> {
-        self.find::<Maintenance>(reference, moment)
+        self.find_run::<Maintenance>(reference, moment)
     }
 
     /// Returns the batch of that id.

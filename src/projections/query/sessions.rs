@@ -21,7 +21,7 @@ impl Query {
     /// # Errors
     /// There is none, or several.
     pub fn session(&self, reference: &str, moment: Moment) -> Result<SessionRow, QueryError> {
-        self.find::<Sessions>(reference, moment)
+        self.find_run::<Sessions>(reference, moment)
     }
 
     /// Returns the sessions that nobody has closed: after a boot, or when a supervisor is gone, they are over.

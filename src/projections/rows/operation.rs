@@ -124,6 +124,9 @@ pub struct OperationRow {
     /// What the one who asked said about it. *Joined.*
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Whether it is a restore in place that waits to be confirmed or rolled back. *Joined.*
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
     /// The name of the target. *Joined.*
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_name: Option<Name>,

@@ -117,6 +117,36 @@ fn a_reference_is_a_name_an_id_or_a_prefix_and_else_a_question() {
 }
 
 #[test]
+fn a_run_and_its_operations_are_one_thing_under_either_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), all());
+    create(&store, "c", "web");
+    let (run, source) = (RunId::derived("run"), ContainerId::derived("c"));
+    let stream = run.to_string();
+    let (backup, kept_in) = (BackupId::derived("1"), StoreId::derived("s"));
+    back_up(&store, "1", 1);
+    let target = RestoreTarget::InPlace { container: source };
+    let request = RestoreEvent::RestoreRequested { id: run, backup, source, store: kept_in, target, start: false };
+    append(&store, &stream, "asked", &request);
+    append(&store, &stream, "asked", &RestoreEvent::RestoreCompleted);
+    append(&store, &stream, "back", &RestoreEvent::RollBackRequested);
+    let query = Query::new(store.reader());
+    let (first, second) = (OperationId::derived("asked"), OperationId::derived("back"));
+    for moment in [Moment::Now, Moment::At(store.reader().position().unwrap())] {
+        for reference in [stream.clone(), first.to_string(), second.to_string(), run.short(), first.short()] {
+            assert_eq!(query.restore(&reference, moment).unwrap().id, run, "{reference} {moment:?}");
+        }
+        assert_eq!(query.operation(&stream, moment).unwrap().id, second, "the one under way");
+        assert_eq!(query.operation(&first.short(), moment).unwrap().id, first);
+        let other = OperationId::derived("1").to_string();
+        assert!(matches!(query.restore(&other, moment), Err(QueryError::NotFound { .. })), "it is of a backup");
+        assert!(matches!(query.operation("' OR '1", moment), Err(QueryError::NotFound { .. })));
+    }
+    append(&store, &stream, "back", &RestoreEvent::RestoreRolledBack);
+    assert_eq!(query.operation(&stream, Moment::Now).unwrap().id, first, "nothing is under way");
+}
+
+#[test]
 fn a_reason_that_names_another_thing_says_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), all());
