@@ -53,7 +53,7 @@ fn facts(number: u64, cycles: u64) -> Result<Vec<NewEvent>, Error> {
         facts.extend([
             ContainerEvent::StartRequested { parent: None },
             ContainerEvent::ContainerStarted { init, took: Span::default(), warnings: vec![], kept: vec![] },
-            ContainerEvent::StopRequested { deadline: Timestamp::default(), parent: None },
+            ContainerEvent::StopRequested { deadline: Timestamp::default(), grace: Span::default(), parent: None },
             ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Code(0) },
         ]);
     }

@@ -31,8 +31,8 @@ pub use batch::{BatchAction, BatchEvent, BatchMember};
 pub use clock::ClockEvent;
 pub use codec::{DecodeError, decode, encode};
 pub use container::{
-    AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, Lease, LimitChange, Limits,
-    ProcessIdentity, RestartPolicy, StopReason,
+    AddressRequest, Configuration, ContainerEvent, DiskKind, Exit, HoldKind, InitKind, KillReason, Lease, LimitChange,
+    Limits, ProcessIdentity, RestartPolicy, StopReason,
 };
 pub use directory::DirectoryEvent;
 pub use envelope::{Context, Envelope, EventReference, NewEvent};
@@ -62,8 +62,8 @@ pub trait DomainEvent: Serialize + DeserializeOwned + Clone + std::fmt::Debug + 
     fn sentence(&self) -> String;
 
     /// Returns what is not as it should be, though the operation goes on.
-    fn warnings(&self) -> &[String] {
-        &[]
+    fn warnings(&self) -> Vec<String> {
+        vec![]
     }
 }
 

@@ -60,7 +60,7 @@ fn plain<E: DomainEvent>(event: &Envelope) -> Option<Told> {
 
 fn about<E: DomainEvent>(event: &Envelope, container: impl Fn(&E) -> Option<ContainerId>) -> Option<Told> {
     let fact: E = events::decode(&event.kind, event.schema, &event.body).ok()?;
-    let warnings = fact.warnings().to_vec();
+    let warnings = fact.warnings();
     Some(Told { mark: fact.mark(), sentence: fact.sentence(), container: container(&fact), warnings })
 }
 

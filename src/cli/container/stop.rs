@@ -39,7 +39,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     }
     let body = StopRequest { grace: arguments.grace.map(|span| span.to_string()), kill: arguments.kill };
     let change = |name: &String| {
-        let change = targets::change(name, "stop", "stopped").body(&body).undo(format!("container start {name}"));
+        let done = if arguments.kill { "killed" } else { "stopped" };
+        let change = targets::change(name, "stop", done).already("stopped").body(&body);
+        let change = change.undo(format!("container start {name}"));
         change.way_out("Kill it now", format!("container stop {name} --kill"))
     };
     change::apply_all(context, &arguments.options, names.iter().map(change).collect())

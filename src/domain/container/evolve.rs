@@ -25,11 +25,13 @@ pub(super) fn evolve(state: &mut Container, event: &ContainerEvent, given: Given
             let_rename_go_on(state);
             open(state, given, Work::Start { failing: None }, parent.as_ref());
         }
-        ContainerEvent::StopRequested { deadline, parent } => {
+        ContainerEvent::StopRequested { deadline, grace, parent } => {
             let_rename_go_on(state);
-            open(state, given, stopping(state, *deadline, false), parent.as_ref());
+            open(state, given, stopping(state, *deadline, *grace, false), parent.as_ref());
         }
-        ContainerEvent::RestartRequested { deadline } => open(state, given, stopping(state, *deadline, true), None),
+        ContainerEvent::RestartRequested { deadline, grace } => {
+            open(state, given, stopping(state, *deadline, *grace, true), None);
+        }
         ContainerEvent::PauseRequested => open(state, given, Work::Pause, None),
         ContainerEvent::SpacePauseRequested { .. } => {
             state.short_of_space = true;
@@ -119,10 +121,10 @@ fn close(state: &mut Container, closed: Option<Open>, outcome: Closing) {
 }
 
 /// Nobody is told to end where no init runs: what is left is cleared away.
-fn stopping(state: &Container, deadline: Timestamp, again: bool) -> Work {
+fn stopping(state: &Container, deadline: Timestamp, grace: Span, again: bool) -> Work {
     let runs = state.init().is_some() && state.ended.is_none();
     let phase = if runs { StopPhase::Signalling } else { StopPhase::Clearing };
-    Work::Stop(Stopping { deadline, phase, reason: StopReason::Requested, again })
+    Work::Stop(Stopping { deadline, grace, phase, reason: StopReason::Requested, again })
 }
 
 fn undelete(state: &mut Container, given: Given, name: &crate::types::Name) {
@@ -161,10 +163,10 @@ fn progress(state: &mut Container, event: &ContainerEvent, given: Given) {
             *failing = Some(reason.clone());
         }
         (Work::Stop(stopping), ContainerEvent::StopSignalled) => stopping.phase = StopPhase::Waiting,
-        (Work::Stop(stopping), ContainerEvent::StopAskedAgain { deadline, .. }) => stopping.deadline = *deadline,
-        (Work::Stop(stopping), ContainerEvent::GraceExpired) => {
+        (Work::Stop(stopping), ContainerEvent::StopAskedAgain { deadline, .. }) => stopping.hurry(*deadline),
+        (Work::Stop(stopping), ContainerEvent::GraceExpired { why }) => {
             stopping.phase = StopPhase::Clearing;
-            stopping.reason = if ended { stopping.reason } else { StopReason::Killed };
+            stopping.reason = if ended { stopping.reason } else { StopReason::Killed { why: *why } };
         }
         (work @ Work::Stop(_), ContainerEvent::ContainerHalted { delay, .. }) => {
             let nothing_to_wait_for = *delay == Span::default();
@@ -203,6 +205,7 @@ fn ended(state: &mut Container, exit: Exit, given: Given) {
         let policy = state.record.as_ref().map(|record| record.configuration.restart).unwrap_or_default();
         let work = Work::Stop(Stopping {
             deadline: given.at,
+            grace: Span::default(),
             phase: StopPhase::Clearing,
             reason: if was_told { StopReason::CalledOff } else { StopReason::Exited },
             again: policy.wants(exit),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Container, Work};
 use crate::domain::Given;
-use crate::events::{ContainerEvent, Exit, ProcessIdentity, StopReason};
+use crate::events::{ContainerEvent, Exit, ProcessIdentity};
 use crate::types::{Hits, MemoryBound, Size, Span, Timestamp};
 
 /// How long after it told that processes were killed the end of a command counts as one of those kills.
@@ -89,7 +89,7 @@ fn judge(state: &Container, exit: Exit, hits: &Hits, given: Given) -> Exit {
     let is_init = matches!(exit, Exit::Signal(_));
     let by_log = hits.init_killed.filter(|_| is_init);
     let by_berth = state.open.as_ref().is_some_and(|open| match &open.work {
-        Work::Stop(stopping) => stopping.reason == StopReason::Killed,
+        Work::Stop(stopping) => stopping.is_kill(),
         _ => false,
     });
     let just_now = state.told.killed_at.is_some_and(|at| given.at.since(at) < JUST_NOW);
@@ -106,7 +106,7 @@ mod tests {
     use super::super::Command;
     use super::*;
     use crate::domain::testing::{configuration, given};
-    use crate::events::Limits;
+    use crate::events::{KillReason, Limits};
     use crate::types::ContainerId;
 
     const LIMIT: Option<Size> = Some(Size::from_mib(256));
@@ -217,8 +217,9 @@ mod tests {
     #[test]
     fn it_should_say_that_berth_killed_it_when_its_time_was_over() {
         let deadline = Timestamp::from_micros(31_000_000);
-        let stopping = with([ContainerEvent::StopRequested { deadline, parent: None }]);
-        let killing = stopping.iter().cloned().chain([ContainerEvent::GraceExpired]).collect();
+        let stopping = with([ContainerEvent::StopRequested { deadline, grace: Span::from_secs(30), parent: None }]);
+        let killing =
+            stopping.iter().cloned().chain([ContainerEvent::GraceExpired { why: KillReason::Asked }]).collect();
         let exit = |facts: Vec<ContainerEvent>| facts.last().cloned();
         let kill = Exit::Signal(9);
         let by = |exit| Some(ContainerEvent::InitExited { exit });

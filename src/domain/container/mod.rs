@@ -201,6 +201,7 @@ impl Work {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Stopping {
     deadline: Timestamp,
+    grace: Span,
     phase: StopPhase,
     reason: StopReason,
     again: bool,
@@ -210,6 +211,18 @@ impl Stopping {
     /// Says whether somebody asked for this stop, and it ends there.
     fn is_asked_for(&self) -> bool {
         !self.again && !self.is_of_init()
+    }
+
+    /// Has its patience end sooner.
+    fn hurry(&mut self, deadline: Timestamp) {
+        let less = self.deadline.since(deadline).as_micros();
+        self.grace = Span::from_micros(self.grace.as_micros().saturating_sub(less));
+        self.deadline = deadline;
+    }
+
+    /// Says whether its init is not waited for.
+    fn is_kill(&self) -> bool {
+        matches!(self.reason, StopReason::Killed { .. })
     }
 
     /// Says whether nobody wants it, but its init ended.
@@ -300,7 +313,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 7;
+    const STATE_SCHEMA: u32 = 8;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

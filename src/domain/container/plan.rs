@@ -19,7 +19,7 @@ use crate::domain::effect::{
     Action, Answer, Ask, Due, Effect, Facts, HostEffect, InitSignal, Outcome, Report, RunSpecification, Step,
 };
 use crate::domain::notice::NOTIFY_PARENT;
-use crate::events::{ContainerEvent, Exit, LimitChange, Limits, StopReason};
+use crate::events::{ContainerEvent, Exit, KillReason, LimitChange, Limits};
 use crate::types::{Category, OperationId, Span, StreamName};
 
 const CLAIM_NAME: Step = "claim-name";
@@ -222,7 +222,7 @@ pub(super) fn decide_report(state: &Container, report: &Report, given: Given) ->
     match (&report.outcome, report.step) {
         (_, NOTIFY_PARENT) => vec![ContainerEvent::ParentNotified],
         (Outcome::Woken, GRAVE) => vec![ContainerEvent::PurgeRequested],
-        (Outcome::Woken, WAIT_GRACE) => vec![ContainerEvent::GraceExpired],
+        (Outcome::Woken, WAIT_GRACE) => vec![outlasted(state)],
         (Outcome::Woken, WAIT_RESTART) => vec![ContainerEvent::RestartDue],
         (Outcome::Done(facts), step) => done(state, step, facts, given),
         (Outcome::Answered(answer), step) => answered(state, step, answer),
@@ -259,7 +259,7 @@ fn done(state: &Container, step: Step, facts: &Facts, given: Given) -> Vec<Conta
 }
 
 fn cleared(state: &Container, stopping: &Stopping) -> ContainerEvent {
-    let killed = if stopping.reason == StopReason::Killed { Exit::Killed } else { Exit::Unknown };
+    let killed = if stopping.is_kill() { Exit::Killed } else { Exit::Unknown };
     let exit = state.ended.unwrap_or(killed);
     if stopping.again && stopping.is_of_init() {
         let delay = super::delay_after(state.restarts);
@@ -269,6 +269,14 @@ fn cleared(state: &Container, stopping: &Stopping) -> ContainerEvent {
     } else {
         ContainerEvent::ContainerStopped { reason: stopping.reason, exit }
     }
+}
+
+fn outlasted(state: &Container) -> ContainerEvent {
+    let grace = match state.acting().map(|open| &open.work) {
+        Some(Work::Stop(stopping)) => stopping.grace,
+        _ => Span::default(),
+    };
+    ContainerEvent::GraceExpired { why: KillReason::Outlasted { grace } }
 }
 
 fn limits_done(state: &Container, step: Step, change: LimitChange) -> Vec<ContainerEvent> {
@@ -353,7 +361,7 @@ fn failed(state: &Container, step: Step, reason: &str) -> Vec<ContainerEvent> {
             ContainerEvent::UndoStuck { reason }
         }
         // An init that cannot be told to end is not waited for.
-        (Work::Stop(_), SIGNAL) => ContainerEvent::GraceExpired,
+        (Work::Stop(_), SIGNAL) => ContainerEvent::GraceExpired { why: KillReason::Untold },
         (Work::Stop(_) | Work::Wait { .. }, _) => ContainerEvent::StopStuck { reason },
         (Work::Pause, _) => ContainerEvent::PauseFailed { reason },
         (Work::Resume, _) => ContainerEvent::ResumeFailed { reason },

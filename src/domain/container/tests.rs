@@ -9,8 +9,8 @@ use crate::domain::effect::{Action, Answer, Ask, Asked, Due, Facts, Failure, Hos
 use crate::domain::testing::{Decided, asked, given};
 use crate::domain::{Aggregate, Given, Refusal, RefusalClass};
 use crate::events::{
-    AddressRequest, Configuration, ContainerEvent, DiskKind, DomainEvent as _, Exit, HoldKind, InitKind, LimitChange,
-    Limits, ProcessIdentity, RestartPolicy, StopReason,
+    AddressRequest, Configuration, ContainerEvent, DiskKind, DomainEvent as _, Exit, HoldKind, InitKind, KillReason,
+    LimitChange, Limits, ProcessIdentity, RestartPolicy, StopReason,
 };
 use crate::types::{
     Category, ContainerId, HostName, Managed, Name, NetworkId, OperationId, Size, Span, StreamName, TemplateId,
@@ -89,7 +89,7 @@ fn running() -> Vec<ContainerEvent> {
 fn stopping() -> Vec<ContainerEvent> {
     let mut history = running();
     let deadline = Timestamp::from_micros(31_000_000);
-    history.push(ContainerEvent::StopRequested { deadline, parent: None });
+    history.push(ContainerEvent::StopRequested { deadline, grace: Span::from_secs(30), parent: None });
     history
 }
 
@@ -205,7 +205,7 @@ fn it_should_come_loose_by_a_stop_when_a_start_could_not_be_cleared_away() {
     history.push(ContainerEvent::UndoStuck { reason: "busy".to_owned() });
     when(history.clone(), Command::Start { parent: None }).then_refused("container.stuck");
     let deadline = Timestamp::from_micros(10_000_000);
-    let loosened = [ContainerEvent::StopRequested { deadline, parent: None }];
+    let loosened = [ContainerEvent::StopRequested { deadline, grace: Span::from_secs(9), parent: None }];
     when(history.clone(), Command::Stop { grace: Span::from_secs(9), parent: None })
         .then(loosened.clone())
         .owing(Some("clear"));
@@ -217,17 +217,19 @@ fn it_should_come_loose_by_a_stop_when_a_start_could_not_be_cleared_away() {
 
 #[test]
 fn it_should_signal_then_wait_then_kill() {
+    let why = KillReason::Outlasted { grace: Span::from_secs(30) };
+    let outlasted = ContainerEvent::GraceExpired { why };
     when(stopping(), report("signal", Outcome::Done(Facts::None)))
         .then([ContainerEvent::StopSignalled])
         .owing(Some("wait-grace"));
     let mut history = stopping();
     history.push(ContainerEvent::StopSignalled);
-    when(history.clone(), report("wait-grace", Outcome::Woken))
-        .then([ContainerEvent::GraceExpired])
-        .owing(Some("clear"));
-    history.push(ContainerEvent::GraceExpired);
+    when(history.clone(), report("wait-grace", Outcome::Woken)).then([outlasted.clone()]).owing(Some("clear"));
+    history.push(outlasted);
     when(history, report("clear", Outcome::Done(Facts::None)))
-        .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed, exit: Exit::Killed }]);
+        .then([ContainerEvent::ContainerStopped { reason: StopReason::Killed { why }, exit: Exit::Killed }]);
+    let untold = ContainerEvent::GraceExpired { why: KillReason::Untold };
+    when(stopping(), failed("signal")).then([untold]).owing(Some("clear"));
 }
 
 #[test]
@@ -290,7 +292,8 @@ fn stop(grace: i64) -> Command {
 }
 
 fn stop_requested(second: i64) -> ContainerEvent {
-    ContainerEvent::StopRequested { deadline: Timestamp::from_micros(second * 1_000_000), parent: None }
+    let deadline = Timestamp::from_micros(second * 1_000_000);
+    ContainerEvent::StopRequested { deadline, grace: Span::from_secs(second - 1), parent: None }
 }
 
 /// Gives a command of another operation than the one that is under way.
@@ -391,7 +394,10 @@ fn it_should_stop_whatever_else_is_under_way() {
                 .owing(Some("clear"));
         }
     }
-    let restarting = with(running(), [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9) }]);
+    let restarting = with(
+        running(),
+        [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9), grace: Span::default() }],
+    );
     beside(restarting, stop(9)).then([called_off("restart", "stop"), stop_requested(10)]).owing(Some("signal"));
     let change = LimitChange { memory: Some(Some(Size::from_mib(64))), ..LimitChange::default() };
     for (fact, verb) in
@@ -400,7 +406,11 @@ fn it_should_stop_whatever_else_is_under_way() {
         let history = with(running(), [fact]);
         beside(history.clone(), stop(9)).then([called_off(verb, "stop"), stop_requested(10)]).owing(Some("signal"));
         beside(history, stop(0))
-            .then([called_off(verb, "stop"), stop_requested(1), ContainerEvent::GraceExpired])
+            .then([
+                called_off(verb, "stop"),
+                stop_requested(1),
+                ContainerEvent::GraceExpired { why: KillReason::Asked },
+            ])
             .owing(Some("clear"));
     }
 }
@@ -422,10 +432,15 @@ fn it_should_join_the_stop_that_is_under_way() {
         let deadline = Timestamp::from_micros(second * 1_000_000);
         ContainerEvent::StopAskedAgain { deadline, parent: None }
     };
-    beside(told.clone(), stop(0)).then([asked(1), ContainerEvent::GraceExpired]).owing(Some("clear"));
+    beside(told.clone(), stop(0))
+        .then([asked(1), ContainerEvent::GraceExpired { why: KillReason::Asked }])
+        .owing(Some("clear"));
     for (grace, second) in [(9, 10), (900, 31)] {
         beside(told.clone(), stop(grace)).then([asked(second)]).owing(Some("wait-grace"));
     }
+    let why = KillReason::Outlasted { grace: Span::from_secs(9) };
+    when(with(told.clone(), [asked(10)]), report("wait-grace", Outcome::Woken))
+        .then([ContainerEvent::GraceExpired { why }]);
     when(told, stop(9)).then_nothing();
     let ended = with(running(), [ContainerEvent::InitExited { exit: Exit::Code(1) }]);
     beside(ended, stop(9)).then([called_off("stop", "stop"), stop_requested(10)]).owing(Some("clear"));
@@ -479,13 +494,17 @@ fn it_should_go_for_good_when_its_maker_takes_back_what_somebody_deletes() {
 #[test]
 fn it_should_call_off_what_can_still_be_called_off() {
     let cancel = Command::Cancel { operation: operation() };
-    let restarting = with(running(), [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9) }]);
+    let restarting = with(
+        running(),
+        [ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(9), grace: Span::default() }],
+    );
     beside(restarting, cancel.clone()).then([called_off("restart", "cancel")]).owing(None);
     let waiting = with(running(), [ContainerEvent::InitExited { exit: Exit::Reboot }, halted(Exit::Reboot, 2, 1)]);
     beside(waiting.clone(), cancel.clone()).then([called_off("restart", "cancel")]).owing(None);
     let start = ContainerEvent::StartRequested { parent: None };
     beside(waiting, Command::Start { parent: None }).then([called_off("restart", "start"), start]).owing(Some("run"));
-    beside(with(stopping(), [ContainerEvent::GraceExpired]), cancel).then_refused("operation.too-late");
+    beside(with(stopping(), [ContainerEvent::GraceExpired { why: KillReason::Asked }]), cancel)
+        .then_refused("operation.too-late");
 }
 
 #[test]

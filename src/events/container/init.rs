@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{MemoryBound, Size};
+use crate::types::{MemoryBound, Size, Span};
 
 /// The signal that nothing can catch.
 const SIGKILL: i32 = 9;
@@ -110,12 +110,41 @@ pub(super) fn want_of_memory(bound: Option<MemoryBound>, limit: Option<Size>) ->
 pub enum StopReason {
     /// Somebody asked, and it ended in time.
     Requested,
-    /// Somebody asked, and it had to be killed.
-    Killed,
+    /// Somebody asked, and it was killed.
+    Killed {
+        /// Why.
+        why: KillReason,
+    },
     /// It ended by itself.
     Exited,
     /// A stop had told it to end before that one was called off.
     CalledOff,
+}
+
+/// Says why an init was killed that was to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KillReason {
+    /// Nobody wanted to wait.
+    Asked,
+    /// It had this long to end, and did not.
+    Outlasted {
+        /// How long.
+        grace: Span,
+    },
+    /// It could not be told to end.
+    Untold,
+}
+
+impl KillReason {
+    /// Returns why, in words, behind a word for the deed: `killed`.
+    pub fn after(self, deed: &str) -> String {
+        match self {
+            Self::Asked => format!("{deed} as asked"),
+            Self::Outlasted { grace } => format!("{deed}: init did not end within its grace of {grace}"),
+            Self::Untold => format!("{deed}: init could not be told to end"),
+        }
+    }
 }
 
 /// Returns the name of a signal (signal(7)).

@@ -28,7 +28,7 @@ pub fn of(event: &ContainerEvent) -> Mark {
         ContainerEvent::StopAskedAgain { .. } => Mark::Phase { name: "asked again" },
         ContainerEvent::ReturnCalledOff => Mark::Done { verb: "stop" },
         ContainerEvent::StopSignalled => Mark::Phase { name: "waiting for init" },
-        ContainerEvent::GraceExpired => Mark::Phase { name: "killing" },
+        ContainerEvent::GraceExpired { .. } => Mark::Phase { name: "killing" },
         _ => Mark::Fact,
     }
 }

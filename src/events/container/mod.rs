@@ -9,7 +9,7 @@ mod sentence;
 use serde::{Deserialize, Serialize};
 
 pub use configuration::{AddressRequest, Configuration, DiskKind, Lease, RestartPolicy};
-pub use init::{Exit, InitKind, ProcessIdentity, StopReason};
+pub use init::{Exit, InitKind, KillReason, ProcessIdentity, StopReason};
 pub use limits::{LimitChange, Limits};
 
 use super::{DomainEvent, Mark, kinds};
@@ -108,6 +108,8 @@ pub enum ContainerEvent {
     StopRequested {
         /// When patience ends and it is killed.
         deadline: Timestamp,
+        /// How long it has until then.
+        grace: Span,
         /// The saga that waits for it, if one does.
         parent: Option<StreamName>,
     },
@@ -127,12 +129,17 @@ pub enum ContainerEvent {
     },
     /// Somebody asked to stop it while it was stopped for a while: it stays stopped.
     ReturnCalledOff,
-    /// It did not end in time, or nobody wanted to wait.
-    GraceExpired,
+    /// It is not waited for any longer, and killed.
+    GraceExpired {
+        /// Why.
+        why: KillReason,
+    },
     /// Somebody asked to stop it and start it again.
     RestartRequested {
         /// When patience ends and it is killed.
         deadline: Timestamp,
+        /// How long it has until then.
+        grace: Span,
     },
     /// Its init ended.
     InitExited {
@@ -429,10 +436,11 @@ impl DomainEvent for ContainerEvent {
         sentence::of(self)
     }
 
-    fn warnings(&self) -> &[String] {
+    fn warnings(&self) -> Vec<String> {
         match self {
-            Self::ContainerStarted { warnings, .. } => warnings,
-            _ => &[],
+            Self::ContainerStarted { warnings, .. } => warnings.clone(),
+            Self::GraceExpired { why } if *why != KillReason::Asked => vec![why.after("killed")],
+            _ => vec![],
         }
     }
 }

@@ -15,7 +15,10 @@ pub fn of(event: &ContainerEvent) -> String {
             [begun].into_iter().chain(warnings.iter().cloned()).chain(kept).collect::<Vec<_>>().join("; ")
         }
         ContainerEvent::InitExited { exit } => format!("init ended: {}", exit.words()),
-        ContainerEvent::ContainerStopped { reason: StopReason::Killed, .. } => "stopped: killed".to_owned(),
+        ContainerEvent::GraceExpired { why } => why.after("killing"),
+        ContainerEvent::ContainerStopped { reason: StopReason::Killed { why }, .. } => {
+            format!("stopped, {}", why.after("killed"))
+        }
         ContainerEvent::ContainerStopped { reason: StopReason::Requested, .. } => "stopped as requested".to_owned(),
         ContainerEvent::ContainerStopped { reason: StopReason::Exited, exit } => {
             format!("stopped by itself: {}", exit.words())
@@ -128,7 +131,6 @@ fn plain(event: &ContainerEvent) -> String {
         ContainerEvent::ReturnPromised { paused: false } => ("to run again when it is let go on", None),
         ContainerEvent::ReturnPromised { paused: true } => ("paused until now, to stay stopped", None),
         ContainerEvent::ReturnCalledOff => ("stop requested: it stays stopped", None),
-        ContainerEvent::GraceExpired => ("grace over, killing", None),
         ContainerEvent::RestartDue => ("starting again", None),
         ContainerEvent::DiskCleared => ("disk has room again", None),
         ContainerEvent::RemainsCleared => ("what the start left is cleared away", None),

@@ -37,7 +37,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::StartFailing { reason: reason() },
         ContainerEvent::StartFailed { reason: reason() },
         ContainerEvent::ParentNotified,
-        ContainerEvent::StopRequested { deadline: at, parent: None },
+        ContainerEvent::StopRequested { deadline: at, grace: Span::default(), parent: None },
         ContainerEvent::StopSignalled,
         ContainerEvent::InitExited { exit },
         ContainerEvent::InitExited { exit: Exit::Reboot },
@@ -230,7 +230,9 @@ fn a_child_owes_its_parent_a_word_until_it_is_told() {
     let id = create(&store, "a", "web");
     let (key, query) = (id.to_string(), Query::new(store.reader()));
     let parent = Some("restore-job/r".parse().unwrap());
-    append(&store, &key, "stop", &ContainerEvent::StopRequested { deadline: Timestamp::from_micros(0), parent });
+    let requested =
+        ContainerEvent::StopRequested { deadline: Timestamp::from_micros(0), grace: Span::default(), parent };
+    append(&store, &key, "stop", &requested);
     let stopped = ContainerEvent::ContainerStopped { reason: StopReason::Requested, exit: Exit::Unknown };
     append(&store, &key, "stop", &stopped);
     let own = [StreamName::new(Category::Container, id)];

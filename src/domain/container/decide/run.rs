@@ -6,7 +6,7 @@ use super::holding::{release_old_files, unhold};
 use super::{Decision, EXCHANGING, is_own, made, not_busy, not_held};
 use crate::domain::Given;
 use crate::domain::container::{Before, Container, Life, Open, Rejection, StopPhase, Stopping, Work};
-use crate::events::ContainerEvent;
+use crate::events::{ContainerEvent, KillReason};
 use crate::types::{OperationId, Size, Span, StreamName, Timestamp};
 
 /// The most programs that a fact names.
@@ -82,7 +82,7 @@ pub(super) fn stop(state: &Container, grace: Span, given: Given) -> Decision {
         {
             Ok(join(stopping, deadline, grace))
         }
-        _ => stop_anew(state, ContainerEvent::StopRequested { deadline, parent: None }, grace, given),
+        _ => stop_anew(state, ContainerEvent::StopRequested { deadline, grace, parent: None }, grace, given),
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) fn stop_for_a_while(state: &Container, grace: Span, parent: &StreamNa
         Some(Work::Wait { .. }) => return Ok(vec![]),
         _ => {}
     }
-    let requested = ContainerEvent::StopRequested { deadline: given.at.after(grace), parent };
+    let requested = ContainerEvent::StopRequested { deadline: given.at.after(grace), grace, parent };
     let mut facts = stop_anew(state, requested, grace, given)?;
     if !facts.is_empty() {
         facts.extend(promise(state));
@@ -161,7 +161,11 @@ fn is_stuck_with_disk(state: &Container) -> bool {
 
 /// Skips the waiting where nobody wants to wait.
 fn with_haste(requested: ContainerEvent, grace: Span) -> Vec<ContainerEvent> {
-    if grace == Span::default() { vec![requested, ContainerEvent::GraceExpired] } else { vec![requested] }
+    if grace == Span::default() {
+        vec![requested, ContainerEvent::GraceExpired { why: KillReason::Asked }]
+    } else {
+        vec![requested]
+    }
 }
 
 pub(super) fn restart(state: &Container, grace: Span, given: Given) -> Decision {
@@ -170,7 +174,8 @@ pub(super) fn restart(state: &Container, grace: Span, given: Given) -> Decision 
     not_held(state, EXCHANGING, None)?;
     match state.life {
         Life::Running(_) | Life::Paused(_) => {
-            Ok(with_haste(ContainerEvent::RestartRequested { deadline: given.at.after(grace) }, grace))
+            let requested = ContainerEvent::RestartRequested { deadline: given.at.after(grace), grace };
+            Ok(with_haste(requested, grace))
         }
         _ => Err(Rejection::NotRunning),
     }

@@ -24,7 +24,11 @@ fn stop_for_a_while() -> Command {
 }
 
 fn requested_for_a_while() -> ContainerEvent {
-    ContainerEvent::StopRequested { deadline: Timestamp::from_micros(31_000_000), parent: Some(restore()) }
+    ContainerEvent::StopRequested {
+        deadline: Timestamp::from_micros(31_000_000),
+        grace: Span::from_secs(30),
+        parent: Some(restore()),
+    }
 }
 
 fn promised(paused: bool) -> ContainerEvent {
@@ -68,8 +72,10 @@ fn it_should_run_start_and_stop_while_files_are_written_beside_its_own() {
     when(written.clone(), Command::Autostart).then([start_requested(None)]);
     beside(written, hold(HoldKind::Reading)).then_refused("container.held");
     let written = with(running(), [held(HoldKind::Writing)]);
-    when(written.clone(), Command::Restart { grace: Span::from_secs(1) })
-        .then([ContainerEvent::RestartRequested { deadline: Timestamp::from_micros(2_000_000) }]);
+    when(written.clone(), Command::Restart { grace: Span::from_secs(1) }).then([ContainerEvent::RestartRequested {
+        deadline: Timestamp::from_micros(2_000_000),
+        grace: Span::from_secs(1),
+    }]);
     when(written, stop(9)).then([stop_requested(10)]);
 }
 
@@ -186,7 +192,7 @@ fn it_should_stay_stopped_when_somebody_stops_it_meanwhile() {
         parent: None,
     };
     beside(under_way.clone(), stop(9)).then([asked(10)]);
-    beside(under_way.clone(), stop(0)).then([asked(1), ContainerEvent::GraceExpired]);
+    beside(under_way.clone(), stop(0)).then([asked(1), ContainerEvent::GraceExpired { why: KillReason::Asked }]);
     stays(with(under_way, [asked(10), ended()]));
     let before = with(running(), [held(HoldKind::Writing), stop_requested(10), ended()]);
     when(before.clone(), stop_for_a_while()).then_nothing();
