@@ -178,6 +178,7 @@ impl From<QueryError> for ApiError {
             QueryError::NotFound { noun, .. } => {
                 refused(RefusalClass::NotFound, &format!("{}.not-found", noun.replace(' ', "-")))
             }
+            QueryError::Purged { .. } => refused(RefusalClass::NotFound, "container.purged"),
             QueryError::Ambiguous { noun, .. } => {
                 refused(RefusalClass::Conflict, &format!("{}.ambiguous", noun.replace(' ', "-")))
             }

@@ -177,6 +177,7 @@ impl From<QueryError> for Failure {
             QueryError::NotFound { noun, .. } => {
                 Self::new(Exit::NotFound, &format!("{}.not-found", word(noun)), message)
             }
+            QueryError::Purged { .. } => Self::new(Exit::NotFound, "container.purged", message),
             QueryError::Ambiguous { noun, .. } => {
                 Self::new(Exit::Conflict, &format!("{}.ambiguous", word(noun)), message)
             }

@@ -39,7 +39,7 @@ use super::model::{Inline, Model};
 use super::rows::AsOf;
 use crate::events::Envelope;
 use crate::storage::{ReadError, Reader, table_of};
-use crate::types::{ContainerId, InvalidSpan, Position, Span, Timestamp};
+use crate::types::{ContainerId, InvalidSpan, Name, Position, Span, Timestamp};
 
 impl QueryError {
     /// Says whether the log is there and is not what was written.
@@ -59,6 +59,7 @@ impl QueryError {
             Self::NotFound { noun: "session" | "restore", .. } => Some("berth operation list".to_owned()),
             Self::NotFound { noun: "maintenance run", .. } => Some("berth maintenance list".to_owned()),
             Self::NotFound { noun, .. } => Some(format!("berth {noun} list")),
+            Self::Purged { name, .. } => Some(format!("berth container history {name}")),
             Self::Future { .. } => Some("berth event list --limit 1".to_owned()),
             _ => None,
         }
@@ -84,6 +85,14 @@ pub enum QueryError {
         reference: String,
         /// What may have been meant.
         suggestion: Option<String>,
+    },
+    /// There was one, and nothing is left of it.
+    #[error("the container {name} was deleted and its files were removed for good on {at}")]
+    Purged {
+        /// Its name.
+        name: Name,
+        /// When its files were removed.
+        at: Timestamp,
     },
     /// Several things fit.
     #[error("{reference:?} may be any of these {noun}s: {}", candidates.join(", "))]

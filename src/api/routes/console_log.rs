@@ -78,7 +78,7 @@ fn not_kept(name: &str, kept: usize, boot: i64) -> Refusal {
         1 => format!("of the console of {name} one run is kept, the last; there is no run {boot}"),
         _ => format!("of the console of {name} {kept} runs are kept, 0 to -{}; there is no run {boot}", kept - 1),
     };
-    Refusal::new(RefusalClass::NotFound, "log.not-kept", message).hinted("berth container history NAME")
+    Refusal::new(RefusalClass::NotFound, "log.not-kept", message).hinted(format!("berth container history {name}"))
 }
 
 async fn feed(mut reading: Reading, sender: mpsc::Sender<Piece>, follow: bool, mut shutdown: watch::Receiver<bool>) {

@@ -50,7 +50,9 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
     }
     let (container, _) = find(&edge, reference).await?;
     if container.rest == ContainerState::Deleted {
-        return Err(ApiError::from(Refusal::from(Rejection::Buried)).named(Some(container.name.as_str())));
+        let since = container.deleted_at.unwrap_or(container.change.since);
+        let buried = Rejection::Buried { since, until: container.deleted_until.unwrap_or(since) };
+        return Err(ApiError::from(Refusal::from(buried)).named(Some(container.name.as_str())));
     }
     if container.init.is_none() {
         let message = format!("the container {} is not running", container.name);

@@ -64,7 +64,7 @@ pub(super) fn decide(state: &Container, command: &Command, given: Given) -> Deci
 fn made(state: &Container) -> Result<&Record, Rejection> {
     match (&state.life, &state.record) {
         (Life::Purged, _) => Err(Rejection::Purged),
-        (Life::Buried { .. }, _) => Err(Rejection::Buried),
+        (Life::Buried { until, since }, _) => Err(Rejection::Buried { since: *since, until: *until }),
         (Life::Stuck { reason }, _) => Err(Rejection::Stuck { reason: reason.clone() }),
         (_, None) => Err(Rejection::Unknown),
         (Life::Absent, Some(_)) => Err(Rejection::NotMade),

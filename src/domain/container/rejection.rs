@@ -1,7 +1,7 @@
 //! Why a container refuses: facts about its state, with the next command to type.
 
 use crate::domain::refusal::{Refusal, RefusalClass};
-use crate::types::{OperationId, Size, StreamName};
+use crate::types::{OperationId, Size, StreamName, Timestamp};
 
 /// The smallest disk: below this an ext4 file system has no room for its own tables and the overlay's folders.
 pub const DISK_SIZE_MIN: Size = Size::from_mib(32);
@@ -62,8 +62,13 @@ pub enum Rejection {
         restore: StreamName,
     },
     /// It lies in its grave.
-    #[error("the container is deleted")]
-    Buried,
+    #[error("the container was deleted on {since}; it can be taken back until {until}")]
+    Buried {
+        /// When.
+        since: Timestamp,
+        /// Until when it can be taken back.
+        until: Timestamp,
+    },
     /// It does not lie in a grave.
     #[error("the container is not deleted")]
     NotBuried,
@@ -159,7 +164,9 @@ impl From<Rejection> for Refusal {
                 let ways = format!("berth backup confirm {run}, or berth backup roll-back {run}");
                 (Conflict, "restore.unconfirmed", Some(ways))
             }
-            Rejection::Buried => (Conflict, "container.deleted", Some("berth container undelete NAME".to_owned())),
+            Rejection::Buried { .. } => {
+                (Conflict, "container.deleted", Some("berth container undelete NAME".to_owned()))
+            }
             Rejection::NotBuried => (Conflict, "container.not-deleted", Some("berth ps --all".to_owned())),
             Rejection::Purged => (NotFound, "container.purged", Some("berth container history NAME".to_owned())),
             Rejection::Stuck { .. } => (

@@ -137,7 +137,17 @@ impl Query {
     /// There is none, or several.
     pub fn usable_container(&self, reference: &str) -> Result<ContainerRow, QueryError> {
         let left = |row: &ContainerRow| !matches!(row.rest, ContainerState::Purged | ContainerState::Failed);
-        self.find_among::<Containers>(reference, left)
+        match self.find_among::<Containers>(reference, left) {
+            Err(not_found @ QueryError::NotFound { .. }) => Err(self.purged(reference)?.unwrap_or(not_found)),
+            found => found,
+        }
+    }
+
+    /// Says when the last container of that name was removed for good, if one was.
+    fn purged(&self, name: &str) -> Result<Option<QueryError>, QueryError> {
+        let is_meant = |row: &ContainerRow| row.rest == ContainerState::Purged && row.name.as_str() == name;
+        let purged = self.candidates::<Containers>(name)?.into_iter().filter(is_meant).max_by_key(|row| row.position);
+        Ok(purged.map(|row| QueryError::Purged { name: row.name, at: row.change.since }))
     }
 
     /// Finds a container that is to be taken back or removed for good: one in its grave, or else one that is there, which says

@@ -125,7 +125,7 @@ impl Query {
     }
 
     /// Narrows down by the indexes; what is not found so is not there.
-    fn candidates<M: Model>(&self, reference: &str) -> Result<Vec<M::Row>, QueryError>
+    pub(super) fn candidates<M: Model>(&self, reference: &str) -> Result<Vec<M::Row>, QueryError>
     where
         M::Row: Named,
     {
