@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::output::row;
 use super::wait::WayOut;
 use crate::api::client::{ChangeHeaders, Target};
-use crate::api::resources::WaitOutcome;
+use crate::api::resources::{DryRun, WaitOutcome};
 use crate::projections::rows::OperationState;
 use crate::types::{Size, Span, terminal_safe};
 
@@ -149,6 +150,21 @@ impl Change {
         self.next = Some(command.into());
         self
     }
+}
+
+/// Says whether a change would change anything, so that nobody is asked about what cannot be, or is so already. Nor is anybody
+/// asked who said yes beforehand, or who only tries: then nothing is found out.
+///
+/// # Errors
+/// What stands against it.
+pub fn would_change(context: &Context<'_>, options: &ChangeOptions, change: &Change) -> Result<bool, Failure> {
+    if context.yes || options.is_dry_run() {
+        return Ok(false);
+    }
+    let headers = RecordOptions { dry_run: true, ..RecordOptions::default() }.headers();
+    let client = context.client()?;
+    let plan: DryRun = row(context.block_on(client.change(&change.target, &change.body, &headers))?)?;
+    Ok(!plan.events.is_empty())
 }
 
 /// Asks for one change; see [`apply_all`].

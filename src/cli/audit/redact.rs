@@ -27,11 +27,11 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let event = arguments.event;
-    if !arguments.options.is_dry_run() {
+    let target = Target::new("/v1/events").segment(event).segment("redact");
+    let change = Change::new(target, format!("event {event}"), "redacted").next("audit verify");
+    if change::would_change(context, &arguments.options, &change)? {
         let question = format!("What stands beside event {event} is removed for good. Go on?");
         confirm::yes_or_no(context, &question)?;
     }
-    let target = Target::new("/v1/events").segment(event).segment("redact");
-    let change = Change::new(target, format!("event {event}"), "redacted").next("audit verify");
     change::apply(context, &arguments.options, change)
 }

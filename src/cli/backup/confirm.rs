@@ -25,9 +25,10 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    if !arguments.options.is_dry_run() {
+    let target = Target::new("/v1/restores").segment(&arguments.run).segment("confirm");
+    let change = Change::new(target, format!("restore {}", arguments.run), "confirmed");
+    if change::would_change(context, &arguments.options, &change)? {
         confirm::yes_or_no(context, "The files of before are removed. This cannot be taken back. Go on?")?;
     }
-    let target = Target::new("/v1/restores").segment(&arguments.run).segment("confirm");
-    change::apply(context, &arguments.options, Change::new(target, format!("restore {}", arguments.run), "confirmed"))
+    change::apply(context, &arguments.options, change)
 }

@@ -24,8 +24,11 @@ use crate::types::LeftOut;
 ///
 /// In place, the files of now are kept until confirmed: berth backup confirm, or berth backup roll-back.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  berth backup restore web1@latest --to web1-test --start\n  \
-    berth backup restore web1@2 --in-place\n  berth backup restore web1@latest --path /etc/nginx --into /root/old")]
+#[command(
+    override_usage = "berth backup restore [OPTIONS] <BACKUP>\n       <--to <NEW>|--in-place|--into <DIR>>",
+    after_long_help = "Examples:\n  berth backup restore web1@latest --to web1-test --start\n  \
+    berth backup restore web1@2 --in-place\n  berth backup restore web1@latest --path /etc/nginx --into /root/old"
+)]
 pub struct Arguments {
     /// The backup: id, NAME@latest, or NAME@2 for two back
     #[arg(value_name = "BACKUP", add = complete::backups())]
@@ -86,12 +89,6 @@ impl Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let backup = &arguments.backup;
     let body = arguments.body()?;
-    if body.to == RestoreTo::InPlace && !arguments.options.is_dry_run() {
-        let question = format!(
-            "Restore {backup} over the container it is of? It stops for a moment, and its files of now are kept until confirmed."
-        );
-        confirm::yes_or_no(context, &question)?;
-    }
     let target = Target::new("/v1/backups").segment(backup).segment("restore");
     let done = match (&body.to, &body.name, &body.into) {
         (RestoreTo::New, Some(name), _) => format!("restored to {name}"),
@@ -105,6 +102,12 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         (RestoreTo::InPlace, _) => change.next("backup confirm {id}").undo("backup roll-back {id}".to_owned()),
         _ => change,
     };
+    if body.to == RestoreTo::InPlace && change::would_change(context, &arguments.options, &change)? {
+        let question = format!(
+            "Restore {backup} over the container it is of? It stops for a moment, and its files of now are kept until confirmed."
+        );
+        confirm::yes_or_no(context, &question)?;
+    }
     change::apply(context, &arguments.options, change)
 }
 

@@ -26,12 +26,13 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
-    if !arguments.options.is_dry_run() {
+    let target = Target::new("/v1/restores").segment(&arguments.run).segment("roll-back");
+    let change = Change::new(target, format!("restore {}", arguments.run), "rolled back");
+    if change::would_change(context, &arguments.options, &change)? {
         confirm::yes_or_no(
             context,
             "The files of before the restore come back, what was written since is lost. Go on?",
         )?;
     }
-    let target = Target::new("/v1/restores").segment(&arguments.run).segment("roll-back");
-    change::apply(context, &arguments.options, Change::new(target, format!("restore {}", arguments.run), "rolled back"))
+    change::apply(context, &arguments.options, change)
 }

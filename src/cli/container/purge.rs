@@ -31,11 +31,11 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         let message = format!("what is gone for good is named one by one, and {pattern:?} is a pattern");
         return Err(Failure::usage("usage.pattern", message).hinted("berth ps --all"));
     }
-    if !arguments.options.is_dry_run() {
-        for name in &arguments.names {
+    let changes: Vec<_> = arguments.names.iter().map(|name| targets::change(name, "purge", "purged")).collect();
+    for (name, change) in arguments.names.iter().zip(&changes) {
+        if change::would_change(context, &arguments.options, change)? {
             confirm::typed_name(context, &format!("The files of {name} will be gone for good."), name)?;
         }
     }
-    let change = |name: &String| targets::change(name, "purge", "purged");
-    change::apply_all(context, &arguments.options, arguments.names.iter().map(change).collect())
+    change::apply_all(context, &arguments.options, changes)
 }

@@ -232,12 +232,29 @@ fn without_a_daemon_a_change_tells_how_to_start_one() {
 
 #[test]
 fn what_needs_a_confirmation_and_cannot_ask_is_refused() {
-    let server = changing("done", None);
+    let server = Server::new(|asked: &Asked| {
+        if asked.line.contains("none") {
+            return problem(404, "restore.not-found", "there is no restore \"none\"", "berth operation list");
+        }
+        if asked.header("berth-dry-run").is_some() {
+            let facts = if asked.line.contains("done") { json!([]) } else { json!([{"kind": "K", "sentence": "s"}]) };
+            return json(&json!({"dry_run": true, "events": facts, "expected": []}));
+        }
+        accepted(true, &json!([]))
+    });
     for line in ["stop web1 web2", "container purge web1", "backup restore b7f3 --in-place", "backup confirm abcd"] {
         let said = berth(server.path(), line);
         assert!(said.ended(2) && said.err.contains("Add -y"), "{line}: {said:?}");
     }
-    assert!(server.asked().is_empty(), "nobody was asked");
+    let tried = |asked: &Asked| asked.header("berth-dry-run").is_some();
+    assert!(server.asked().iter().all(tried), "nothing was asked for");
+    for line in
+        ["container purge none", "backup restore none --in-place", "backup confirm none", "backup roll-back none"]
+    {
+        let said = berth(server.path(), line);
+        assert!(said.ended(5) && !said.err.contains("Add -y"), "nobody is asked about what is not there: {said:?}");
+    }
+    assert!(berth(server.path(), "backup confirm done").ended(0), "nor about what is so already");
     assert!(berth(server.path(), "stop web1 web2 -y").ended(0));
 }
 
