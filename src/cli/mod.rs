@@ -57,7 +57,8 @@ use screen::{Colour, Screen};
 pub fn run(arguments: impl IntoIterator<Item = OsString>, ports: Ports) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let here = std::env::current_dir().ok();
-    match CompleteEnv::with_factory(Root::command).bin("berth").try_complete(arguments.clone(), here.as_deref()) {
+    let tree = || completion::tree(Root::command(), &arguments);
+    match CompleteEnv::with_factory(tree).bin("berth").try_complete(arguments.clone(), here.as_deref()) {
         Ok(true) => return ExitCode::SUCCESS,
         Ok(false) => {}
         Err(error) => {
@@ -105,7 +106,7 @@ fn refuse(error: &clap::Error, words: &[String], mut screen: Screen) -> ExitCode
     }
     let mut root = Root::command();
     root.build();
-    let path = usage::path(&root, words);
+    let path = usage::path_of(error, &root, words);
     let is_a_noun_alone =
         [ErrorKind::MissingSubcommand, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand].contains(&error.kind());
     if is_a_noun_alone {

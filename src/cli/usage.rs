@@ -57,6 +57,13 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("", "inspect", "berth container show NAME"),
     ("", "images", "berth template list"),
     ("", "snapshot", "berth backup run NAME"),
+    ("", "stat", "berth ps"),
+    ("", "stats", "berth ps"),
+    ("container", "stat", "berth container show NAME"),
+    ("container", "stats", "berth container show NAME"),
+    ("container", "kill", "berth stop NAME --kill"),
+    ("container", "restore", "berth backup restore NAME@latest --in-place"),
+    ("container", "resize", "berth container set NAME --disk SIZE"),
     ("schedule", "run", "berth schedule run-now NAME"),
 ];
 /// What other tools call a verb, and what it is here with every noun that has it.
@@ -68,17 +75,34 @@ const FOREIGN_VERBS: &[(&str, &str)] = &[
     ("info", "show"),
     ("new", "create"),
     ("add", "create"),
+    ("destroy", "delete"),
+    ("freeze", "pause"),
+    ("thaw", "resume"),
+    ("unfreeze", "resume"),
+    ("unpause", "resume"),
 ];
+
+/// Other tools, typed out of habit. None of them is a slip for a command that is alike.
+const TOOLS: &[&str] = &["docker", "podman", "incus", "lxc", "lxd", "pct", "qm", "vzdump", "pvesm", "restic", "borg"];
 
 /// Says what a word of another tool is here.
 fn foreign(root: &Command, path: &str, word: &str) -> Option<String> {
+    if TOOLS.contains(&word) {
+        return Some(format!("{path} --help"));
+    }
     let noun = path.strip_prefix("berth").unwrap_or(path).trim_start();
     let whole = FOREIGN.iter().find(|(place, foreign, _)| *place == noun && *foreign == word);
     if let Some((_, _, here)) = whole {
         return Some((*here).to_owned());
     }
     let (_, verb) = FOREIGN_VERBS.iter().find(|(foreign, _)| *foreign == word)?;
-    root.find_subcommand(noun)?.find_subcommand(verb).map(|_| format!("did you mean {verb}?"))
+    let at = if noun.is_empty() { root } else { root.find_subcommand(noun)? };
+    let has_it = at.find_subcommand(verb).is_some();
+    if has_it {
+        Some(format!("did you mean {verb}?"))
+    } else {
+        noun_with(root, path, verb).map(|noun| format!("berth {noun} {verb} NAME"))
+    }
 }
 
 /// Finds the noun whose verb was typed without it.
@@ -90,9 +114,20 @@ fn noun_with(root: &Command, path: &str, verb: &str) -> Option<String> {
 
 /// Returns the command that a line of words is for, as far as it is one: `berth container create`.
 pub fn path(root: &Command, words: &[String]) -> String {
+    path_until(root, words, None)
+}
+
+/// Returns the command under which the parser did not know a word; what comes behind that word says nothing.
+pub fn path_of(error: &Error, root: &Command, words: &[String]) -> String {
+    let unknown = texts(error, ContextKind::InvalidSubcommand);
+    path_until(root, words, unknown.first().map(String::as_str))
+}
+
+fn path_until(root: &Command, words: &[String], end: Option<&str>) -> String {
     let mut path = vec!["berth"];
     let mut command = root;
-    for word in words.iter().skip(1).take_while(|word| *word != "--").filter(|word| !word.starts_with('-')) {
+    let before = |word: &&String| *word != "--" && end != Some(word.as_str());
+    for word in words.iter().skip(1).take_while(before).filter(|word| !word.starts_with('-')) {
         if let Some(next) = command.find_subcommand(word) {
             command = next;
             path.push(next.get_name());
@@ -180,7 +215,8 @@ fn suggestion(error: &Error) -> Option<String> {
 /// The parser guesses by likeness alone, so that `set` becomes `stop`; here a guess is what a typing mistake leads to.
 fn is_near(typed: &str, meant: &str) -> bool {
     let bare = |word: &str| word.trim_start_matches('-').split(['=', ' ']).next().unwrap_or_default().to_owned();
-    suggest(&bare(typed), [bare(meant).as_str()]).is_some()
+    let (typed, meant) = (bare(typed), bare(meant));
+    typed.strip_prefix("un") != Some(&meant) && suggest(&typed, [meant.as_str()]).is_some()
 }
 
 /// Returns the option alone, `--memory` of `--memory <SIZE>`; what has no option is called by its place.
@@ -236,8 +272,39 @@ mod tests {
         for (typed, meant) in [("strat", "start"), ("--memroy", "--memory"), ("contaner", "container"), ("pss", "ps")] {
             assert!(is_near(typed, meant), "{typed}");
         }
-        for (typed, other) in [("set", "stop"), ("--all", "--kill"), ("delete", "defragment"), ("list", "logs")] {
+        for (typed, other) in
+            [("set", "stop"), ("--all", "--kill"), ("delete", "defragment"), ("list", "logs"), ("unstop", "stop")]
+        {
             assert!(!is_near(typed, other), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_another_tool_leads_to_nothing_that_does_something_else() {
+        use clap::{CommandFactory as _, Parser as _};
+        let mut root = crate::cli::root::Root::command();
+        root.build();
+        for (line, hint) in [
+            ("berth pct start 100", "berth --help"),
+            ("berth qm stop 100", "berth --help"),
+            ("berth vzdump 100", "berth --help"),
+            ("berth docker rm x", "berth --help"),
+            ("berth stat web1", "berth ps"),
+            ("berth stats", "berth ps"),
+            ("berth unstop web1", "berth --help"),
+            ("berth unpause web1", "berth container resume NAME"),
+            ("berth destroy web1", "berth container delete NAME"),
+            ("berth container unpause web1", "did you mean resume?"),
+            ("berth ct restore web1", "berth backup restore NAME@latest --in-place"),
+            ("berth ct resize web1", "berth container set NAME --disk SIZE"),
+            ("berth ct stat web1", "berth container show NAME"),
+            ("berth --state /x --json ct frobnicate start", "berth container --help"),
+        ] {
+            let words = words(line);
+            let error = crate::cli::root::Root::try_parse_from(&words).unwrap_err();
+            let path = path_of(&error, &root, &words);
+            let Failure::Told(told) = failure(&error, &path, &root).or_help_of(&path) else { panic!("{line}") };
+            assert_eq!(told.hints, [hint], "{line}");
         }
     }
 
