@@ -11,7 +11,6 @@ use super::output::{Format, Listing, Tone};
 use super::{output, read};
 use crate::api::client::Target;
 use crate::api::resources::{DoctorFinding, DoctorReport};
-use crate::types::terminal_safe;
 
 /// Look at this host and say what is missing
 ///
@@ -41,7 +40,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
     let passed = report.findings.len() - required.len() - optional.len();
     let counts =
         format!("{passed} as they should be, {} required and {} optional missing", required.len(), optional.len());
-    context.screen.line(&format!("{can}: {counts}."))?;
+    context.screen.sentence("", &format!("{can}: {counts}."), 0)?;
     Ok(exit)
 }
 
@@ -60,10 +59,9 @@ fn tell(context: &mut Context<'_>, finding: &DoctorFinding) -> Result<(), Failur
     let mark = if finding.ok || finding.required { mark(context, finding.ok) } else { optional_mark(context) };
     let optional = if finding.ok || finding.required { "" } else { " (optional)" };
     let reason = if finding.reason.is_empty() { String::new() } else { format!(": {}", finding.reason) };
-    let line = format!("{mark} {}", terminal_safe(&format!("{}{optional}{reason}", finding.feature)));
-    context.screen.write(&format!("{line}\n"))?;
+    context.screen.sentence(&format!("{mark} "), &format!("{}{optional}{reason}", finding.feature), 2)?;
     if let Some(fix) = finding.fix.as_ref().filter(|_| !finding.ok) {
-        context.screen.line(&format!("  fix: {fix}"))?;
+        context.screen.sentence("  fix: ", fix, 7)?;
     }
     Ok(())
 }

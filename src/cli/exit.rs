@@ -122,7 +122,8 @@ Exit codes:
   9    the wait was too long; the work goes on
   10   finished, with findings
   130  detached by Ctrl-C; the work goes on
-  exec, enter: what the command returned; 126 cannot be run, 127 not found, 128+N ended by signal N";
+  exec, enter: what the command returned; 126 cannot be run, 127 not found,
+               128+N ended by signal N";
 
 /// Returns the same as a document: each number with its meaning.
 pub fn document() -> Value {

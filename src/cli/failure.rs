@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::output::json::document;
+use super::output::look::local;
 use super::screen::Screen;
 use crate::api::client::{ClientError, Problem};
 use crate::types::terminal_safe;
@@ -96,7 +97,8 @@ impl Failure {
 impl Told {
     /// Returns it as lines for a terminal.
     pub fn lines(&self) -> String {
-        let mut message = self.message.lines();
+        let message = local(&self.message);
+        let mut message = message.lines();
         let mut text = format!("error: {}  [{}]\n", terminal_safe(message.next().unwrap_or_default()), self.code);
         let hints = self.hints.iter().flat_map(|hint| hint.lines());
         for line in message.chain(hints).take(LINES_MAX - 1) {

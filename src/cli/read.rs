@@ -103,7 +103,7 @@ pub fn show<T: serde::de::DeserializeOwned>(
     let row: T = output::row(item(&answer.value).clone())?;
     let (heading, pairs) = describe(&row, look);
     context.screen.line(&heading)?;
-    let text = table::details(&pairs, context.screen.colour);
+    let text = table::details(&pairs, context.screen.colour, context.screen.room);
     context.screen.write(&text)?;
     output::note_recorded(&mut context.screen, look, answer.recorded)?;
     note_moment(context, options, look)

@@ -8,8 +8,14 @@ use std::sync::{Arc, Mutex};
 use clap::ValueEnum;
 
 use super::content::Content;
+use super::output::wrapped;
 use crate::sys::tty::{self, Patient};
 use crate::types::terminal_safe;
+
+/// How wide a terminal is that does not say.
+const COLUMNS_DEFAULT: usize = 80;
+/// Below this nothing can be laid out.
+const COLUMNS_MIN: usize = 40;
 
 /// Says when colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -35,6 +41,8 @@ pub struct Screen {
     pub in_is_terminal: bool,
     /// Whether words of state get their colour.
     pub colour: bool,
+    /// How many columns a line of results may have, where they go to a terminal.
+    pub room: Option<usize>,
     /// Whether anything but results is left out.
     pub quiet: bool,
     progress_shown: bool,
@@ -52,6 +60,7 @@ impl Screen {
             err_is_terminal: io::stderr().is_terminal(),
             in_is_terminal: io::stdin().is_terminal(),
             colour: wants_colour(colour, out_is_terminal, |name| std::env::var(name).ok()),
+            room: out_is_terminal.then(columns_of_process),
             quiet,
             progress_shown: false,
             content: Content::default(),
@@ -67,6 +76,7 @@ impl Screen {
             err_is_terminal: false,
             in_is_terminal: false,
             colour: false,
+            room: None,
             quiet: false,
             progress_shown: false,
             content: Content::default(),
@@ -97,6 +107,17 @@ impl Screen {
     /// As [`Screen::write`].
     pub fn line(&mut self, text: &str) -> io::Result<()> {
         self.write(&format!("{}\n", terminal_safe(text)))
+    }
+
+    /// Writes a sentence, made safe, on a terminal broken between its words; what follows the first line is indented.
+    ///
+    /// # Errors
+    /// As [`Screen::write`].
+    pub fn sentence(&mut self, begin: &str, text: &str, indent: usize) -> io::Result<()> {
+        let text = terminal_safe(text);
+        let room = self.room.map_or(usize::MAX, |room| room.saturating_sub(indent));
+        let indented = format!("\n{}", " ".repeat(indent));
+        self.write(&format!("{begin}{}\n", wrapped(&text, room).join(&indented)))
     }
 
     /// Writes content of a container's log or a file: unchanged to a pipe, made safe to a terminal.
@@ -158,8 +179,15 @@ impl Screen {
     /// Returns how many columns a line of progress may have.
     pub fn width(&self) -> usize {
         let size = if self.err_is_terminal { tty::size(io::stderr()).ok() } else { None };
-        size.map_or(80, |size| usize::from(size.columns)).clamp(40, 240)
+        size.map_or(COLUMNS_DEFAULT, |size| usize::from(size.columns)).clamp(COLUMNS_MIN, 240)
     }
+}
+
+/// Returns how wide the terminal of the results is; COLUMNS says so where somebody set it.
+fn columns_of_process() -> usize {
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok());
+    let size = || tty::size(io::stdout()).ok().map(|size| usize::from(size.columns)).filter(|columns| *columns > 0);
+    set.or_else(size).unwrap_or(COLUMNS_DEFAULT).max(COLUMNS_MIN)
 }
 
 /// NO_COLOR (no-color.org), CLICOLOR_FORCE (bixense.com/clicolors) and TERM=dumb count where the flag leaves it open.

@@ -6,7 +6,7 @@ use crate::api::resources::DryRun;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::cli::output::{self, look::local};
 use crate::types::terminal_safe;
 
 /// Tells what a change that begins no operation would record.
@@ -28,7 +28,7 @@ pub(super) fn plan_text(subject: &str, plan: &DryRun) -> String {
         lines.push(format!("{subject}: it is so already; nothing would be recorded."));
     } else {
         lines.push(format!("{subject}: would be recorded:"));
-        lines.extend(plan.events.iter().map(|fact| format!("  {}  {}", fact.kind, fact.sentence)));
+        lines.extend(plan.events.iter().map(|fact| format!("  {}  {}", fact.kind, local(&fact.sentence))));
         lines.extend(plan.expected.iter().map(|step| format!("  expected: {step}")));
         lines.push("Nothing was changed. Run it again without --dry-run to do it.".to_owned());
     }

@@ -20,6 +20,7 @@ use crate::types::{Cpus, Label, Managed, Size};
 /// It has a disk of its own above the template's files, and does not run until started.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "berth container create [OPTIONS] --template <TEMPLATE> <NAME>\n       [-- <COMMAND>...]",
     after_long_help = "Examples:\n  berth container create web1 --template debian --memory 512M --cpus 1.5 --start\n  \
     berth container create job --template debian --network none -- /usr/bin/python3 -m http.server"
 )]

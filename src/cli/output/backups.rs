@@ -10,13 +10,13 @@ impl Tabular for BackupRow {
     const COLUMNS: &'static [Column] = &[
         Column::left("ID"),
         Column::left("CONTAINER"),
-        Column::left("TAKEN"),
-        Column::right("READ"),
-        Column::right("NEW"),
-        Column::right("STORED"),
-        Column::left("STORE"),
+        Column::left("TAKEN").whole(),
+        Column::right("READ").spare(5),
+        Column::right("NEW").spare(4),
+        Column::right("STORED").spare(3),
+        Column::left("STORE").spare(2),
         Column::left("OUTCOME"),
-        Column::left("VERIFIED"),
+        Column::left("VERIFIED").spare(1),
         Column::left("MODE").wide(),
         Column::right("ENTRIES").wide(),
         Column::right("FROZEN").wide(),
@@ -103,9 +103,9 @@ pub fn summary(rows: &[BackupRow]) -> String {
 impl Tabular for BackupFile {
     const COLUMNS: &'static [Column] = &[
         Column::left("MODE"),
-        Column::right("OWNER"),
+        Column::right("OWNER").spare(2),
         Column::right("SIZE"),
-        Column::left("MODIFIED"),
+        Column::left("MODIFIED").whole().spare(1),
         Column::left("PATH"),
     ];
 

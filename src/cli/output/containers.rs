@@ -12,11 +12,11 @@ impl Tabular for ContainerRow {
     const COLUMNS: &'static [Column] = &[
         Column::left("NAME"),
         Column::left("STATE"),
-        Column::left("ADDRESS"),
-        Column::right("MEMORY"),
-        Column::right("DISK"),
-        Column::left("BACKED UP"),
-        Column::right("UP"),
+        Column::left("ADDRESS").whole().spare(1),
+        Column::right("MEMORY").spare(2),
+        Column::right("DISK").spare(3),
+        Column::left("BACKED UP").spare(4),
+        Column::right("UP").spare(5),
         Column::left("TEMPLATE").wide(),
         Column::left("NETWORK").wide(),
         Column::right("CACHE").wide(),
@@ -235,11 +235,11 @@ impl Tabular for CoverageRow {
         Column::left("NAME"),
         Column::left("STATE").wide(),
         Column::left("LAST BACKUP"),
-        Column::right("BACKUPS"),
+        Column::right("BACKUPS").spare(3),
         Column::left("STORE").wide(),
-        Column::left("SCHEDULES"),
-        Column::left("NEXT"),
-        Column::left("WARNINGS"),
+        Column::left("SCHEDULES").spare(2),
+        Column::left("NEXT").whole().spare(1),
+        Column::left("WARNINGS").prose(),
     ];
 
     fn cells(&self, look: Look) -> Vec<Cell> {

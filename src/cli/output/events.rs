@@ -1,6 +1,6 @@
 //! How events look.
 
-use super::look::with_note;
+use super::look::{local, with_note};
 use super::{Cell, Column, Look, Tabular};
 use crate::projections::rows::{EventDetail, EventRow};
 use crate::types::{ID_LENGTH, StreamName};
@@ -11,10 +11,10 @@ const SHORT_LENGTH: usize = 8;
 impl Tabular for EventRow {
     const COLUMNS: &'static [Column] = &[
         Column::right("POSITION"),
-        Column::left("TIME"),
-        Column::left("WHO"),
+        Column::left("TIME").whole(),
+        Column::left("WHO").spare(1),
         Column::left("ABOUT"),
-        Column::left("WHAT"),
+        Column::left("WHAT").prose(),
         Column::left("KIND").wide(),
         Column::left("OPERATION").wide(),
     ];
@@ -25,7 +25,7 @@ impl Tabular for EventRow {
             Cell::from(look.full(self.recorded_at)),
             Cell::from(&self.who),
             Cell::from(about(self)),
-            Cell::from(with_note(self.sentence.clone(), self.note.as_deref())),
+            Cell::from(with_note(local(&self.sentence), self.note.as_deref())),
             Cell::from(&self.kind),
             Cell::from(self.operation.short()),
         ]
@@ -53,14 +53,14 @@ fn is_reason_alone(annex: &serde_json::Value) -> bool {
 
 /// Returns an event as one line, for following.
 pub fn line(row: &EventRow, look: Look) -> String {
-    let told = with_note(row.sentence.clone(), row.note.as_deref());
+    let told = with_note(local(&row.sentence), row.note.as_deref());
     format!("{}  {}  {}  {}  {told}", row.position, look.full(row.recorded_at), row.who, about(row))
 }
 
 /// Returns the heading and the details of an event.
 pub fn describe(event: &EventDetail, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let row = &event.row;
-    let heading = format!("{}  {}: {}", row.position, about(row), row.sentence);
+    let heading = format!("{}  {}: {}", row.position, about(row), local(&row.sentence));
     let reason = event.annex.as_ref().and_then(|annex| annex.get("reason")).and_then(|reason| reason.as_str());
     let mut pairs = vec![
         ("kind", Cell::from(format!("{} (schema {})", row.kind, event.schema))),

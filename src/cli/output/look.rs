@@ -10,6 +10,9 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
+/// The longest a moment goes on behind its day: `T19:02:06.123456789Z`.
+const MOMENT_TAIL_MAX: usize = 20;
+
 /// Stands for an age that nobody knows.
 const AHEAD: &str = "clock was ahead";
 
@@ -63,7 +66,30 @@ impl Look {
 
 /// Returns what happened last, by whom, and what they said about it.
 pub fn why(change: &Change) -> String {
-    with_note(format!("{} ({})", change.why, change.by), change.note.as_deref())
+    with_note(format!("{} ({})", local(&change.why), change.by), change.note.as_deref())
+}
+
+/// Returns a sentence of the daemon's with its moments by the user's clock; what stands in quotation marks was somebody's word.
+pub fn local(sentence: &str) -> String {
+    let (mut told, mut rest) = (String::with_capacity(sentence.len()), sentence);
+    while let Some((start, moment, end)) = first_moment(rest) {
+        let by_user = moment.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string();
+        told.extend([&rest[..start], &by_user]);
+        rest = &rest[end..];
+    }
+    told + rest
+}
+
+/// Finds the first moment in a text, as the log writes them: where it begins, which it is, and where it ends.
+fn first_moment(text: &str) -> Option<(usize, DateTime<Utc>, usize)> {
+    text.match_indices('T').find_map(|(at, _)| {
+        let start = at.checked_sub("2026-11-28".len())?;
+        let length = text.as_bytes()[at..].iter().take(MOMENT_TAIL_MAX).position(|byte| *byte == b'Z')?;
+        let end = at + length + 1;
+        let quoted = text.as_bytes()[..start].last() == Some(&b'"');
+        let moment = DateTime::parse_from_rfc3339(text.get(start..end).filter(|_| !quoted)?).ok()?;
+        Some((start, moment.to_utc(), end))
+    })
 }
 
 /// Adds what was said about something, in quotation marks: it is somebody's word, not a fact.
@@ -156,6 +182,17 @@ mod tests {
             ("2026-11-03T09:12:00Z", "2026-11-03 09:12"),
         ] {
             assert_eq!(in_words(at(moment), now, &Utc), words);
+        }
+    }
+
+    #[test]
+    fn moments_in_sentences_are_by_the_user_s_clock_but_not_in_what_somebody_wrote() {
+        let full = Look::at(Timestamp::default()).full(Timestamp::from_micros(1_795_435_200_123_456));
+        for moment in ["2026-11-23T12:00:00Z", "2026-11-23T12:00:00.123456Z"] {
+            assert_eq!(local(&format!("T {moment}, until {moment}")), format!("T {full}, until {full}"));
+        }
+        for kept in ["the moment \"2026-11-23T12:00:00Z\"", "ÄÄÄÄÄÄT12:00:00Z", "2026-11-23T99:00:00Z", "T", ""] {
+            assert_eq!(local(kept), kept);
         }
     }
 

@@ -9,8 +9,8 @@ impl Tabular for MaintenanceRow {
         Column::left("CONTAINER"),
         Column::left("ACTION"),
         Column::left("STATE"),
-        Column::left("WHEN"),
-        Column::left("RESULT"),
+        Column::left("WHEN").whole().spare(1),
+        Column::left("RESULT").prose(),
         Column::left("BY").wide(),
         Column::left("RUN").wide(),
     ];

@@ -27,7 +27,7 @@ use super::screen::Screen;
 use crate::types::{BytePath, Timestamp, is_unsafe_for_terminal};
 pub use look::Look;
 pub use table::{Cell, Column, Tone};
-pub use width::display_width;
+pub use width::{display_width, wrapped};
 
 /// Says in which form results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -144,14 +144,14 @@ pub fn list<T: Tabular>(
     if !rows.is_empty() {
         let cells: Vec<Vec<Cell>> = rows.iter().map(|row| row.cells(look)).collect();
         let wide = format == Format::Wide;
-        let room = (screen.out_is_terminal && !wide).then(|| screen.width());
+        let room = screen.room.filter(|_| !wide);
         screen.write(&table::render(T::COLUMNS, &cells, wide, screen.colour, room))?;
     }
     for line in summary(&rows).lines() {
         screen.line(line)?;
     }
     if let Some(clock) = listing.document.pointer("/as_of/clock").and_then(Value::as_str) {
-        screen.line(clock)?;
+        screen.line(&look::local(clock))?;
     }
     note_recorded(screen, look, listing.recorded)
 }

@@ -8,8 +8,8 @@ impl Tabular for NetworkRow {
     const COLUMNS: &'static [Column] = &[
         Column::left("NAME"),
         Column::left("STATE"),
-        Column::left("SUBNET"),
-        Column::left("GATEWAY"),
+        Column::left("SUBNET").whole(),
+        Column::left("GATEWAY").whole().spare(1),
         Column::right("LEASES"),
         Column::left("BRIDGE").wide(),
         Column::left("ID").wide(),

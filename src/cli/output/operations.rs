@@ -1,6 +1,6 @@
 //! How operations look.
 
-use super::look::{took, with_note};
+use super::look::{local, took, with_note};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::{OperationRow, OperationState};
 use crate::types::Category;
@@ -11,10 +11,10 @@ impl Tabular for OperationRow {
         Column::left("WHAT"),
         Column::left("TARGET"),
         Column::left("STATE"),
-        Column::left("PHASE"),
-        Column::left("BY"),
-        Column::left("BEGAN"),
-        Column::right("TOOK"),
+        Column::left("PHASE").spare(3),
+        Column::left("BY").spare(2),
+        Column::left("BEGAN").whole().spare(1),
+        Column::right("TOOK").spare(1),
         Column::left("REASON").wide(),
         Column::left("NOTE").wide(),
     ];
@@ -29,7 +29,7 @@ impl Tabular for OperationRow {
             Cell::from(&self.by),
             Cell::from(look.time(self.opened_at)),
             Cell::from(lasted(self, look)),
-            Cell::maybe(self.reason.as_ref()),
+            Cell::maybe(self.reason.as_deref().map(local)),
             Cell::maybe(self.note.as_ref()),
         ]
     }
@@ -72,7 +72,7 @@ pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, C
         ("phase", Cell::maybe(row.phase.as_ref())),
         ("took", Cell::from(lasted(row, look))),
     ];
-    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
+    pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(local(reason), Tone::Bad))));
     pairs.extend(row.cause.as_ref().and_then(|cause| cause.code.as_ref()).map(|code| ("code", Cell::from(code))));
     pairs.extend(row.first_failure.as_ref().map(|words| ("first failure", Cell::toned(words, Tone::Warn))));
     pairs.extend(row.warnings.iter().map(|words| ("warning", Cell::toned(words, Tone::Warn))));

@@ -9,12 +9,12 @@ impl Tabular for ScheduleRow {
     const COLUMNS: &'static [Column] = &[
         Column::left("NAME"),
         Column::left("STATE"),
-        Column::left("WHEN"),
-        Column::left("ZONE"),
+        Column::left("WHEN").whole(),
+        Column::left("ZONE").spare(3),
         Column::left("ACTION"),
-        Column::left("FOR"),
-        Column::left("LAST"),
-        Column::left("NEXT"),
+        Column::left("FOR").spare(2),
+        Column::left("LAST").spare(1),
+        Column::left("NEXT").whole(),
         Column::right("FIRED").wide(),
         Column::right("SKIPPED").wide(),
         Column::right("MISSED").wide(),
@@ -97,8 +97,12 @@ pub fn describe(row: &ScheduleRow, look: Look) -> (String, Vec<(&'static str, Ce
 }
 
 impl Tabular for NextSlot {
-    const COLUMNS: &'static [Column] =
-        &[Column::left("RUNS AT"), Column::left("IN"), Column::left("SLOT"), Column::left("NOTE")];
+    const COLUMNS: &'static [Column] = &[
+        Column::left("RUNS AT"),
+        Column::left("IN"),
+        Column::left("SLOT").whole().spare(1),
+        Column::left("NOTE").prose(),
+    ];
 
     fn cells(&self, look: Look) -> Vec<Cell> {
         vec![

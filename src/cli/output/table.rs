@@ -1,12 +1,14 @@
 //! Tables without borders: columns aligned by display width, two spaces between them.
 
-use super::width::display_width;
+use super::width::{display_width, wrapped};
 use crate::types::terminal_safe;
 
 /// What stands in a cell without a value.
 pub const NOTHING: &str = "–";
 /// What a column keeps when room is short: an id, the moment of a day, a word of state.
 const CUT_MIN: usize = 12;
+/// What a column of sentences keeps: less of them says nothing.
+const PROSE_MIN: usize = 30;
 
 /// Says how a cell is coloured; the word itself always says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,17 +96,40 @@ pub struct Column {
     title: &'static str,
     right: bool,
     wide_only: bool,
+    least: usize,
+    spare: u8,
 }
 
 impl Column {
     /// Makes a column of words.
     pub const fn left(title: &'static str) -> Self {
-        Self { title, right: false, wide_only: false }
+        Self { title, right: false, wide_only: false, least: CUT_MIN, spare: 0 }
     }
 
-    /// Makes a column of numbers.
+    /// Makes a column of numbers. A number that is cut is another one.
     pub const fn right(title: &'static str) -> Self {
-        Self { title, right: true, wide_only: false }
+        Self { right: true, ..Self::left(title).whole() }
+    }
+
+    /// Never cuts it: an address or a moment that is cut is another one.
+    pub const fn whole(self) -> Self {
+        Self { least: usize::MAX, ..self }
+    }
+
+    /// Says that it has sentences.
+    pub const fn prose(self) -> Self {
+        Self { least: PROSE_MIN, ..self }
+    }
+
+    /// Leaves it out where room is short, before those of a lower rank. Without a rank, columns go last, from the right.
+    pub const fn spare(self, rank: u8) -> Self {
+        Self { spare: rank, ..self }
+    }
+
+    /// Says whether it has numbers.
+    #[cfg(test)]
+    pub const fn is_number(self) -> bool {
+        self.right
     }
 
     /// Shows it with `-o wide` only.
@@ -115,16 +140,14 @@ impl Column {
 
 /// Returns the table as text; a row has a cell for every column. Where there is only so much room, words are cut.
 pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool, room: Option<usize>) -> String {
-    let shown: Vec<usize> = (0..columns.len()).filter(|index| wide || !columns[*index].wide_only).collect();
+    let mut shown: Vec<usize> = (0..columns.len()).filter(|index| wide || !columns[*index].wide_only).collect();
     let widest = |index: usize| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(Cell::width);
         cells.max().unwrap_or(0).max(display_width(columns[index].title))
     };
     let mut widths: Vec<usize> = shown.iter().map(|index| widest(*index)).collect();
     if let Some(room) = room {
-        // A name is typed again, and a number that is cut is another one.
-        let may_be_cut = |place: usize| place > 0 && !columns[shown[place]].right;
-        narrow(&mut widths, room, may_be_cut);
+        fit(columns, &mut shown, &mut widths, room);
     }
     let header: Vec<Cell> = columns.iter().map(|column| Cell::toned(column.title, Tone::Faint)).collect();
     let mut text = String::new();
@@ -141,10 +164,30 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], wide: bool, colour: bool, 
     text
 }
 
-/// Takes from the widest of the columns that may be cut until all have room.
-fn narrow(widths: &mut [usize], room: usize, may_be_cut: impl Fn(usize) -> bool) {
-    while widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1) > room {
-        let places = (0..widths.len()).filter(|place| may_be_cut(*place) && widths[*place] > CUT_MIN);
+/// Cuts words, and then leaves columns out by their rank, until there is room for the rest. The first column stays, and is cut
+/// only where it alone is too wide: it is what the next command takes.
+fn fit(columns: &[Column], shown: &mut Vec<usize>, widths: &mut Vec<usize>, room: usize) {
+    loop {
+        let mut narrowed = widths.clone();
+        narrow(&mut narrowed, room, |place| if place == 0 { usize::MAX } else { columns[shown[place]].least });
+        let spare = (1..shown.len()).max_by_key(|place| (columns[shown[*place]].spare, *place));
+        let Some(spare) = spare.filter(|_| needed(&narrowed) > room) else {
+            *widths = narrowed.into_iter().map(|width| width.min(room)).collect();
+            return;
+        };
+        shown.remove(spare);
+        widths.remove(spare);
+    }
+}
+
+fn needed(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+}
+
+/// Takes from the widest of the columns that keep more than the least they need.
+fn narrow(widths: &mut [usize], room: usize, least: impl Fn(usize) -> usize) {
+    while needed(widths) > room {
+        let places = (0..widths.len()).filter(|place| widths[*place] > least(*place));
         let Some(widest) = places.max_by_key(|place| widths[*place]) else { return };
         widths[widest] -= 1;
     }
@@ -173,14 +216,18 @@ fn padded(cell: &Cell, number: usize, width: usize, right: bool, colour: bool) -
     if right { padding + &text } else { text + &padding }
 }
 
-/// Returns labelled values, one a line, the values aligned.
-pub fn details(pairs: &[(&str, Cell)], colour: bool) -> String {
+/// Returns labelled values, one a line, the values aligned. Where there is only so much room, they go on below.
+pub fn details(pairs: &[(&str, Cell)], colour: bool, room: Option<usize>) -> String {
     let width = pairs.iter().map(|(label, _)| display_width(label)).max().unwrap_or(0);
     let mut text = String::new();
     for (label, cell) in pairs {
-        let padding = " ".repeat(width - display_width(label));
-        let value = if colour { cell.tone.paint(&cell.text) } else { cell.text.clone() };
-        text.extend(["  ", label, padding.as_str(), "  ", value.as_str(), "\n"]);
+        let room = room.map_or(usize::MAX, |room| room.saturating_sub(width + 4));
+        let lines = cell.text.split('\n').flat_map(|line| wrapped(line, room));
+        for (label, line) in std::iter::once(*label).chain(std::iter::repeat("")).zip(lines) {
+            let padding = " ".repeat(width - display_width(label));
+            let value = if colour { cell.tone.paint(&line) } else { line };
+            text.extend(["  ", label, padding.as_str(), "  ", value.as_str(), "\n"]);
+        }
     }
     text
 }
@@ -205,12 +252,32 @@ mod tests {
     }
 
     #[test]
-    fn words_are_cut_where_the_terminal_ends_but_no_name_and_no_number() {
+    fn words_are_cut_where_the_terminal_ends_and_then_columns_left_out_but_no_name_and_no_number_is_cut() {
         let rows = vec![vec!["a-name-of-its-own".into(), "1234567".into(), "why it is so, in many words".into()]];
         let expected = "NAME                  SIZE  NOTE\na-name-of-its-own  1234567  why it is s…\n";
         assert_eq!(render(&COLUMNS, &rows, true, false, Some(40)), expected);
-        assert_eq!(render(&COLUMNS, &rows, true, false, Some(10)), expected, "more cannot be cut");
+        let less = "NAME                  SIZE\na-name-of-its-own  1234567\n";
+        assert_eq!(render(&COLUMNS, &rows, true, false, Some(39)), less, "more cannot be cut");
+        assert_eq!(render(&COLUMNS, &rows, true, false, Some(20)), "NAME\na-name-of-its-own\n");
+        assert_eq!(
+            render(&COLUMNS, &rows, true, false, Some(9)),
+            "NAME\na-name-o…\n",
+            "and nothing is wider than that"
+        );
         assert_eq!(cut("日本日本", 5), "日本…");
+    }
+
+    #[test]
+    fn what_is_least_needed_goes_first() {
+        let columns =
+            [Column::left("ID"), Column::left("BY").spare(1), Column::right("N").spare(2), Column::left("WHAT")];
+        let rows = vec![vec!["abcd".into(), "somebody".into(), "123456".into(), "twelve chars".into()]];
+        let titles = |room| render(&columns, &rows, false, false, Some(room)).lines().next().map(str::to_owned);
+        let of = |text: &str| Some(text.to_owned());
+        assert_eq!(titles(36), of("ID    BY             N  WHAT"));
+        assert_eq!(titles(35), of("ID    BY        WHAT"));
+        assert_eq!(titles(27), of("ID    WHAT"));
+        assert_eq!(titles(17), of("ID"));
     }
 
     #[test]
@@ -240,6 +307,8 @@ mod tests {
     #[test]
     fn details_stand_in_two_columns() {
         let pairs = [("name", Cell::from("web1")), ("template", Cell::from("debian"))];
-        assert_eq!(details(&pairs, false), "  name      web1\n  template  debian\n");
+        assert_eq!(details(&pairs, false, None), "  name      web1\n  template  debian\n");
+        let pairs = [("why", Cell::from("it did not end in time"))];
+        assert_eq!(details(&pairs, false, Some(20)), "  why  it did not\n       end in time\n");
     }
 }

@@ -63,3 +63,42 @@ fn a_path_is_named_as_it_is_shown_whatever_stands_beside_it() {
     assert_eq!(name(json!({"text": "/caf\\xe9", "base64": "L2NhZuk="})), "/caf\\xe9");
     assert_eq!(name_of(&json!({"id": "o", "target": "container/x", "path": "/p"})), "o");
 }
+
+/// Renders a table of a kind of rows whose every value is as long as it gets.
+fn rendered<T: Tabular>(room: usize) -> String {
+    let number = |column: &Column| {
+        if column.is_number() { "1023.9 / 1024.0 GiB" } else { "a rather long-winded value, in words" }
+    };
+    let row: Vec<Cell> = T::COLUMNS.iter().map(|column| Cell::from(number(column))).collect();
+    table::render(T::COLUMNS, &[row], false, false, Some(room))
+}
+
+#[test]
+fn no_list_is_wider_than_the_terminal() {
+    use crate::api::resources::NextSlot;
+    use crate::projections::rows;
+    type Render = fn(usize) -> String;
+    let lists: [(&str, Render); 13] = [
+        ("containers", rendered::<rows::ContainerRow>),
+        ("coverage", rendered::<rows::CoverageRow>),
+        ("templates", rendered::<rows::TemplateRow>),
+        ("networks", rendered::<rows::NetworkRow>),
+        ("stores", rendered::<rows::StoreRow>),
+        ("backups", rendered::<rows::BackupRow>),
+        ("files", rendered::<crate::api::resources::BackupFile>),
+        ("schedules", rendered::<rows::ScheduleRow>),
+        ("slots", rendered::<NextSlot>),
+        ("maintenance", rendered::<rows::MaintenanceRow>),
+        ("operations", rendered::<rows::OperationRow>),
+        ("events", rendered::<rows::EventRow>),
+        ("pets", rendered::<Pet>),
+    ];
+    for (name, list) in lists {
+        for room in [40, 80, 120] {
+            let text = list(room);
+            let widest = text.lines().map(display_width).max().unwrap_or(0);
+            assert!(widest <= room, "{name} at {room}: {widest}\n{text}");
+            assert!(room < 80 || text.lines().next().is_some_and(|titles| titles.contains("  ")), "{name}: {text}");
+        }
+    }
+}

@@ -35,6 +35,18 @@ pub fn display_width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
+/// Breaks a text between its words into lines of at most so many columns. A word that is wider stands alone.
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if display_width(line) + 1 + display_width(word) <= room => line.extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 fn columns(character: char) -> usize {
     let code = u32::from(character);
     let is_in = |blocks: &[(u32, u32)]| blocks.iter().any(|(first, last)| (*first..=*last).contains(&code));
@@ -50,6 +62,13 @@ fn columns(character: char) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_end_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("incomprehensible 日本 日本", 9), ["incomprehensible", "日本 日本"]);
+        assert_eq!(wrapped("", 9), [""]);
+    }
 
     #[test]
     fn wide_and_combining_characters_are_counted_as_they_are_drawn() {

@@ -18,10 +18,13 @@ use crate::types::{CatchUp, CronExpression, Span, Window, Zone};
 ///
 /// When is told in the words of cron: minute, hour, day of month, month, day of week, or @daily and its like.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  \
+#[command(
+    override_usage = "berth schedule create [OPTIONS] --cron <EXPRESSION> --action <ACTION>\n       --select <all|PATTERN|label:KEY=VALUE> <NAME>",
+    after_long_help = "Examples:\n  \
     berth schedule create nightly --cron '30 2 * * *' --zone Europe/Berlin --action backup --select all\n  \
     berth schedule create weekly --cron '@weekly' --action update-check --select 'web*'\n  \
-    berth schedule create tidy --cron '0 4 1 * *' --action defragment --select label:tier=db --window 01:00-06:00")]
+    berth schedule create tidy --cron '0 4 1 * *' --action defragment --select label:tier=db --window 01:00-06:00"
+)]
 pub struct Arguments {
     /// Its name
     #[arg(value_name = "NAME")]
@@ -41,7 +44,7 @@ pub struct Arguments {
     /// What becomes of runs that were missed: none, once (default) or all
     #[arg(long, value_name = "none|once|all")]
     catch_up: Option<CatchUp>,
-    /// By how much runs are spread
+    /// Start each run late by up to this long, so that many schedules do not begin at once; none by default
     #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     jitter: Option<Span>,
     /// The hours in which it may run

@@ -18,8 +18,11 @@ use crate::cli::output::templates::{has_no_init, missing};
 /// the machine id, the random seed …) is left out; each container gets its own at its first start. Of an image of Incus or LXD
 /// (rootfs beside metadata.yaml) the tree alone is taken.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  berth template create debian --from-tar debian-13.tar.zst\n  \
-    berth template create debian --from-dir /srv/rootfs\n  berth template create host --from-host")]
+#[command(
+    override_usage = "berth template create [OPTIONS] <NAME>\n       <--from-dir <DIR>|--from-tar <FILE>|--from-host>",
+    after_long_help = "Examples:\n  berth template create debian --from-tar debian-13.tar.zst\n  \
+    berth template create debian --from-dir /srv/rootfs\n  berth template create host --from-host"
+)]
 pub struct Arguments {
     /// Its name
     #[arg(value_name = "NAME")]

@@ -51,8 +51,9 @@ fn commands(text: &str) -> Vec<String> {
 fn is_command(line: &str) -> bool {
     let first = line.split(' ').nth(1).unwrap_or_default();
     let is_word = !first.is_empty() && first.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-');
-    // Every command goes through that frame, and is tried where it is written.
-    is_word && !line.contains("{rest}") && !PROSE.contains(&first) && !INNER.contains(&first)
+    // Every command goes through that frame, and is tried where it is written; a line of usage is none.
+    let is_frame = line.contains("{rest}") || line.contains("[OPTIONS]");
+    is_word && !is_frame && !PROSE.contains(&first) && !INNER.contains(&first)
 }
 
 /// Fills a line in: whatever stands in braces is a word.

@@ -57,6 +57,17 @@ fn is_neither(path: &str) -> bool {
 }
 
 #[test]
+fn no_line_of_help_is_wider_than_the_narrowest_usual_terminal() {
+    for (path, mut command) in leaves() {
+        for line in command.clone().term_width(80).render_long_help().to_string().lines() {
+            assert!(crate::cli::output::display_width(line) <= 80, "{path}: {line}");
+        }
+        let usage = command.render_usage().to_string().replace("Usage: berth ", "");
+        assert!(usage.starts_with(&path) || !usage.contains('\n'), "{path}: {usage}");
+    }
+}
+
+#[test]
 fn clap_finds_nothing_wrong_with_the_tree() {
     Root::command().debug_assert();
 }
