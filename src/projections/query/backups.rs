@@ -82,7 +82,12 @@ impl Query {
             let candidates = rows.iter().map(|row| format!("{} ({})", row.id, row.container_name)).collect();
             return Err(QueryError::Ambiguous { noun: "backup", reference: resolve::shown(reference), candidates });
         }
-        let mut row = rows.pop().ok_or_else(not_found)?;
+        let Some(mut row) = rows.pop() else {
+            // Whoever names a container may mean the newest of it.
+            let newest = format!("{reference}@latest");
+            let suggestion = self.backup(&newest, moment).is_ok().then_some(newest);
+            return Err(QueryError::NotFound { noun: "backup", reference: resolve::shown(reference), suggestion });
+        };
         row.store_name = self.name_of::<Stores>(row.store, moment)?;
         row.note = self.note_at_beginning(&StreamName::new(Category::BackupJob, row.run))?;
         Ok(row)
