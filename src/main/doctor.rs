@@ -1,11 +1,15 @@
 //! What this host can do and what it lacks, each with what to do about it.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use berth::api::resources::{DoctorFinding, DoctorReport};
 use berth::effects::linux::network::Networks;
 use berth::kernel::probe::{Feature, PLACE_PREFIX, State, Weight};
+use berth::sys::ext4;
+use berth::sys::loop_device::{Backing, LoopDevice};
+use berth::types::DiskFaults;
 
 use super::{identity, leftovers};
 
@@ -57,6 +61,7 @@ pub(crate) fn report(state: &Path) -> DoctorReport {
         finding(&feature.name, required, feature.is_there(), reason_of(feature), cure.filter(|_| !feature.is_there()))
     }));
     findings.extend(networks(state));
+    findings.extend(disks(state));
     if features.iter().any(|feature| feature.name == ROOT && feature.is_there()) {
         findings.push(leftovers::finding(state));
     }
@@ -117,6 +122,26 @@ fn networks(state: &Path) -> Vec<DoctorFinding> {
         let shortcomings = networks.shortcomings(&bridge, subnet).unwrap_or_else(|failure| vec![failure.to_string()]);
         let reason = if shortcomings.is_empty() { subnet.to_string() } else { shortcomings.join("; ") };
         finding(&format!("network on {bridge}"), false, shortcomings.is_empty(), reason, None)
+    });
+    found.collect()
+}
+
+/// Names the disks in use to which writes failed.
+fn disks(state: &Path) -> Vec<DoctorFinding> {
+    let containers = fs::read_dir(state.join("containers")).into_iter().flatten().flatten();
+    let images: Vec<PathBuf> = containers.map(|entry| entry.path().join("disk.img")).collect();
+    let found = ext4::failing().into_iter().filter_map(|(device, errors, warnings)| {
+        let backing = LoopDevice::open(&Path::new("/dev").join(device)).and_then(|device| device.backing()).ok()?;
+        let image = images.iter().find(|image| Backing::of(image).is_ok_and(|own| own == backing))?;
+        let container = image.parent()?.file_name()?.to_string_lossy().into_owned();
+        let reason = format!("writes to it failed, and may be lost: {}", DiskFaults { errors, warnings }.words());
+        let check = format!("e2fsck -fp {}", image.display());
+        let fix = format!(
+            "see that the host has room, then: berth container stop {container}; {check}; \
+             berth container start {container}; what it had at its last backup: \
+             berth backup restore {container}@latest --in-place"
+        );
+        Some(finding(&format!("disk of {container}"), false, false, reason, Some(fix)))
     });
     found.collect()
 }

@@ -13,7 +13,7 @@ pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =
@@ -218,6 +218,9 @@ fn hits(hits: &mut LimitHits, fact: &ContainerEvent, event: &Envelope) {
             (hits.filled, hits.filled_at, hits.disk_full) = (*times, Some(event.recorded_at), true);
         }
         ContainerEvent::DiskCleared => hits.disk_full = false,
+        ContainerEvent::DiskFaulted { faults } => {
+            (hits.disk_faults, hits.disk_faulted_at) = (*faults, Some(event.recorded_at));
+        }
         _ => {}
     }
 }

@@ -4,8 +4,12 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 
@@ -100,6 +104,35 @@ pub fn placed_extents(file: BorrowedFd<'_>) -> io::Result<Vec<PlacedExtent>> {
             _ => return Ok(found),
         }
     }
+}
+
+/// Returns the name of the block device below a mounted file system, as sysfs has it.
+///
+/// # Errors
+/// Nothing is there; its file system is on no block device.
+pub fn name_of_device(mounted: &Path) -> io::Result<OsString> {
+    let device = fs::metadata(mounted)?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let link = fs::read_link(format!("/sys/dev/block/{major}:{minor}"))?;
+    link.file_name().map(ToOwned::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Returns how many errors and warnings the ext4 file system on a device counts (Documentation/ABI/testing/sysfs-fs-ext4);
+/// nothing if there is none mounted. A write that the device refuses is a warning; what makes it read-only is an error.
+pub fn failures(device: &OsStr) -> Option<(u64, u64)> {
+    let counts = Path::new("/sys/fs/ext4").join(device);
+    let count = |name: &str| fs::read_to_string(counts.join(name)).ok()?.trim().parse().ok();
+    Some((count("errors_count")?, count("warning_count").unwrap_or(0)))
+}
+
+/// Lists the devices whose mounted ext4 file systems count any, with both counts.
+pub fn failing() -> Vec<(OsString, u64, u64)> {
+    let mounted = fs::read_dir("/sys/fs/ext4").into_iter().flatten().flatten();
+    let counted = mounted.filter_map(|entry| {
+        let (errors, warnings) = failures(&entry.file_name()).filter(|counts| *counts != (0, 0))?;
+        Some((entry.file_name(), errors, warnings))
+    });
+    counted.collect()
 }
 
 /// Grows a mounted ext4 file system to `blocks` blocks.

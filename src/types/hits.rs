@@ -16,6 +16,28 @@ pub enum MemoryBound {
     Machine,
 }
 
+/// Is what the file system of a disk counts of what failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskFaults {
+    /// Errors, ever since it was checked last (e2fsck(8)).
+    pub errors: u64,
+    /// Warnings since it was mounted: one for each write that its device refused.
+    pub warnings: u64,
+}
+
+impl DiskFaults {
+    /// Says whether there are more than there were.
+    pub const fn exceed(self, before: Self) -> bool {
+        self.errors > before.errors || self.warnings > before.warnings
+    }
+
+    /// Returns it as people read it.
+    pub fn words(self) -> String {
+        let counted = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        format!("its file system counts {} and {}", counted(self.errors, "error"), counted(self.warnings, "warning"))
+    }
+}
+
 /// Is what the kernel has counted since a container started, as one look shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -25,6 +47,8 @@ pub struct Hits {
     pub refused: u64,
     /// Whether the disk is full; nothing where that is not known, or between full and not.
     pub is_full: Option<bool>,
+    /// What of its disk failed; nothing where that is not known.
+    pub faults: Option<DiskFaults>,
     /// The names of the processes that were ended, as far as its log still has them, the last one last.
     pub victims: Vec<String>,
     /// What the last of them fell to; nothing where its log does not tell.

@@ -28,7 +28,7 @@ pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
 pub use byte_path::{BytePath, InvalidBytePath, readings};
 pub use cpus::{Cpus, InvalidCpus};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
-pub use hits::{Hits, MemoryBound};
+pub use hits::{DiskFaults, Hits, MemoryBound};
 pub use host_name::{HOST_NAME_LENGTH_MAX, HostName, InvalidHostName};
 pub use id::{
     BackupId, ContainerId, ID_LENGTH, InvalidId, LogId, NetworkId, NodeId, OperationId, PREFIX_LENGTH_MIN, RunId,

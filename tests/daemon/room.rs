@@ -20,6 +20,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("with --refuse-overcommit no disk is promised that there is no room for", refuse_overcommit),
     ("what ends and what frees works without a record, and is recorded later", unrecorded),
     ("stops without a record are all recorded, and each is told truly what became of it", recorded_meanwhile),
+    ("that writes to a disk were lost is told, with what mends it", lost_writes),
 ];
 
 /// What the log has no room for.
@@ -564,4 +565,50 @@ fn without_a_record(node: &mut Node, buried: &str) -> Outcome {
     check!(purged.err.contains("removed, but not recorded yet") && !disk.exists(), "{purged:?}");
     std::thread::sleep(Duration::from_millis(100));
     Ok(())
+}
+
+/// What a container wrote has no disk yet when something else takes the last of the room.
+fn lost_writes() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let mut node = Node::new("lost-writes")?;
+    let mounted = small_ext4(&node, "900M")?;
+    node.start()?;
+    node.template()?;
+    for name in ["c1", "c2"] {
+        node.must(&["container", "create", name, "--template", "bb", "--disk", "1G", "--start"])?;
+    }
+    node.must(&["exec", "c2", "--", "sync"])?;
+    node.must(&["exec", "c1", "--", "dd", "if=/dev/zero", "of=/lost", "bs=1M", "count=80"])?;
+    let (filler, free) = (node.state().join("filler"), free(&node)?);
+    let taken = run_within(Command::new("fallocate").args(["-l", &free.to_string()]).arg(&filler), PATIENCE)?;
+    check!(taken.code == 0, "{taken:?}");
+    fill(&filler, u64::MAX)?; // what is kept for root, too
+    let _ = run_within(&mut Command::new("sync"), PATIENCE)?;
+    let row = node.wait_for("c1", |row| row["hits"]["disk_faults"]["warnings"].as_u64() > Some(0))?;
+    let id = row["id"].as_str().unwrap_or_default();
+    let shown = node.must(&["container", "show", "c1"])?.out;
+    check!(shown.contains("disk damaged") && shown.contains("may be lost"), "{shown}");
+    let listed = node.must(&["ps"])?.out;
+    check!(listed.contains("Disk damaged: c1."), "{listed}");
+    let history = node.must(&["container", "history", "c1"])?.out;
+    check!(history.contains("writes to its disk failed"), "{history}");
+    let image = node.state().join("containers").join(id).join("disk.img");
+    let found = node.berth(&["doctor"])?.out;
+    check!(found.contains(&format!("disk of {id}")), "{found}");
+    check!(found.contains(&format!("e2fsck -fp {}", image.display())), "{found}");
+    // As it was told.
+    fs::remove_file(&filler)?;
+    space_becomes(&node, "warn")?;
+    node.must(&["container", "stop", "c1", "--grace", "5s"])?;
+    let mended = run_within(Command::new("e2fsck").arg("-fp").arg(&image), PATIENCE)?;
+    check!(mended.code <= 1, "{mended:?}");
+    node.must(&["container", "start", "c1"])?;
+    node.must(&["exec", "c1", "--", "sh", "-c", "echo new >/new && sync"])?;
+    let found = node.berth(&["doctor"])?.out;
+    check!(!found.contains("disk of "), "{found}");
+    let row = node.container("c1")?;
+    check!(row["hits"]["disk_faults"]["errors"] == 0, "{row:#}");
+    let finished = node.finish();
+    drop(mounted);
+    finished
 }

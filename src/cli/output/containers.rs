@@ -3,7 +3,7 @@
 use super::look::{used_of, why};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::{ContainerRow, CoverageRow, LimitHits};
-use crate::types::{Managed, RunId, Size, Timestamp};
+use crate::types::{DiskFaults, Managed, RunId, Size, Timestamp};
 
 /// The most containers that the line below a list names.
 const NAMED_MAX: usize = 5;
@@ -181,6 +181,11 @@ fn hits(hits: &LimitHits, look: Look) -> Vec<(&'static str, String)> {
         let now = if hits.disk_full { "full now" } else { "not full now" };
         lines.push(("disk full", format!("{now}, found so {}{}", times(hits.filled), ago(hits.filled_at))));
     }
+    if hits.disk_faults != DiskFaults::default() {
+        let (counts, last) = (hits.disk_faults.words(), ago(hits.disk_faulted_at));
+        let words = format!("{counts}{last}: what was written may be lost; how to mend it: berth doctor");
+        lines.push(("disk damaged", words));
+    }
     lines
 }
 
@@ -226,6 +231,7 @@ fn at_their_limits(rows: &[ContainerRow]) -> String {
         named("Out of memory", |hits| hits.kills > 0),
         named("Process limit reached", |hits| hits.refused > 0),
         named("Disk full", |hits| hits.disk_full),
+        named("Disk damaged", |hits| hits.disk_faults != DiskFaults::default()),
     ]
     .concat()
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Container, Work};
 use crate::domain::Given;
 use crate::events::{ContainerEvent, Exit, ProcessIdentity};
-use crate::types::{Hits, MemoryBound, Size, Span, Timestamp};
+use crate::types::{DiskFaults, Hits, MemoryBound, Size, Span, Timestamp};
 
 /// How long after it told that processes were killed the end of a command counts as one of those kills.
 const JUST_NOW: Span = Span::from_secs(10);
@@ -18,6 +18,7 @@ pub(super) struct Told {
     refused: u64,
     filled: u64,
     is_full: bool,
+    faults: DiskFaults,
 }
 
 impl Told {
@@ -30,6 +31,7 @@ impl Told {
             ContainerEvent::ProcessesRefused { total, .. } => self.refused = *total,
             ContainerEvent::DiskFilled { times, .. } => (self.filled, self.is_full) = (*times, true),
             ContainerEvent::DiskCleared => self.is_full = false,
+            ContainerEvent::DiskFaulted { faults } => self.faults = *faults,
             _ => {}
         }
     }
@@ -73,6 +75,8 @@ fn news(state: &Container, hits: &Hits) -> Vec<ContainerEvent> {
         Some(false) if told.is_full => facts.push(ContainerEvent::DiskCleared),
         _ => {}
     }
+    let faults = hits.faults.filter(|faults| faults.exceed(told.faults));
+    facts.extend(faults.map(|faults| ContainerEvent::DiskFaulted { faults }));
     facts
 }
 
@@ -176,6 +180,24 @@ mod tests {
         given::<Container>(with([filled(1)])).when(look(Some(false))).then([ContainerEvent::DiskCleared]);
         let twice = with([filled(1), ContainerEvent::DiskCleared]);
         given::<Container>(twice).when(look(Some(true))).then([filled(2)]);
+    }
+
+    #[test]
+    fn it_should_tell_that_writes_to_its_disk_failed_whenever_more_did() {
+        let of = |errors, warnings| DiskFaults { errors, warnings };
+        let look = |faults| seen(Hits { faults, ..Hits::default() });
+        let faulted = |faults| ContainerEvent::DiskFaulted { faults };
+        given::<Container>(running()).when(look(Some(of(0, 0)))).then_nothing();
+        given::<Container>(running()).when(look(Some(of(0, 23)))).then([faulted(of(0, 23))]);
+        let told = with([faulted(of(0, 23))]);
+        given::<Container>(told.clone()).when(look(Some(of(0, 23)))).then_nothing();
+        given::<Container>(told.clone()).when(look(None)).then_nothing();
+        given::<Container>(told.clone()).when(look(Some(of(1, 23)))).then([faulted(of(1, 23))]);
+        // It stands in the file system until that is checked: a new run says it again.
+        let again: Vec<_> = told.into_iter().chain([started()]).collect();
+        given::<Container>(again).when(look(Some(of(1, 0)))).then([faulted(of(1, 0))]);
+        let ended = Hits { faults: Some(of(2, 0)), ..Hits::default() };
+        assert!(end_of(running(), Exit::Code(0), ended).contains(&faulted(of(2, 0))), "seen at its end");
     }
 
     #[test]

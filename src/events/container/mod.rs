@@ -14,8 +14,8 @@ pub use limits::{LimitChange, Limits};
 
 use super::{DomainEvent, Mark, kinds};
 use crate::types::{
-    Category, ContainerId, HostName, Managed, ManagedFile, MemoryBound, Name, NetworkId, OperationId, Size, Span,
-    StreamName, Timestamp,
+    Category, ContainerId, DiskFaults, HostName, Managed, ManagedFile, MemoryBound, Name, NetworkId, OperationId, Size,
+    Span, StreamName, Timestamp,
 };
 
 /// Is a fact about a container.
@@ -208,6 +208,11 @@ pub enum ContainerEvent {
     },
     /// Its disk has room again.
     DiskCleared,
+    /// Writes to its disk failed, as when the host has no room for it: what it wrote may be lost.
+    DiskFaulted {
+        /// What its file system counts by now.
+        faults: DiskFaults,
+    },
     /// The machine went down under it.
     ContainerInterrupted {
         /// The boot that found it so.
@@ -419,9 +424,8 @@ impl DomainEvent for ContainerEvent {
         CreateRequested, NameClaimed, IdRangeClaimed, TemplateClaimed, AddressClaimed, DiskPrepared, ContainerCreated,
         CreateFailed, DiskRemoved, TemplateReleased, AddressReleased, IdRangeReleased, NameReleased, CreateUndone,
         StartRequested, ContainerStarted, ContainerReady, StartFailing, StartFailed, StopRequested, StopSignalled,
-        StopAskedAgain, ReturnPromised, ReturnCalledOff, GraceExpired,
-        RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
-        ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared,
+        StopAskedAgain, ReturnPromised, ReturnCalledOff, GraceExpired, RestartRequested, InitExited, ContainerStopped, ContainerHalted, RestartDue,
+        ProcessesKilled, ProcessesRefused, DiskFilled, DiskCleared, DiskFaulted,
         OperationCalledOff, RemainsCleared, ContainerInterrupted, StopStuck, PauseRequested, SpacePauseRequested,
         WritersEnded, ContainerPaused, PauseFailed, ResumeRequested, ContainerResumed, ResumeFailed, LimitChangeRequested, DiskGrown, LimitsSet,
         LimitChangeFailing, LimitChangeFailed, RenameRequested, ContainerRenamed, RenameFailed, AutostartSet, RestartPolicySet, HostNameSet, NestingSet, ManagedFilesSet, LabelSet, LabelRemoved,

@@ -37,6 +37,9 @@ pub fn of(event: &ContainerEvent) -> String {
             killed(*count, victims, &want_of_memory(*bound, *limit))
         }
         ContainerEvent::ProcessesRefused { count, limit, .. } => refused(*count, *limit),
+        ContainerEvent::DiskFaulted { faults } => {
+            format!("writes to its disk failed, and may be lost: {}", faults.words())
+        }
         ContainerEvent::DiskFilled { size, .. } => format!("disk full: {size}"),
         ContainerEvent::OperationCalledOff { verb, wish, .. } => format!("{verb} called off: {wish} was asked for"),
         ContainerEvent::ContainerInterrupted { .. } => "interrupted: the node went down".to_owned(),

@@ -6,7 +6,8 @@ use super::words::words;
 use super::{Change, LastBackup, OpenOperation};
 use crate::events::{Configuration, Exit, HoldKind, InitKind, Lease, ProcessIdentity};
 use crate::types::{
-    BackupId, ContainerId, HostName, IdRange, ManagedFile, Name, OperationId, Position, RunId, Timestamp, Usage,
+    BackupId, ContainerId, DiskFaults, HostName, IdRange, ManagedFile, Name, OperationId, Position, RunId, Timestamp,
+    Usage,
 };
 
 words! {
@@ -79,6 +80,10 @@ pub struct LimitHits {
     pub filled_at: Option<Timestamp>,
     /// Whether it is full, as far as was told.
     pub disk_full: bool,
+    /// What its file system counts of writes that failed.
+    pub disk_faults: DiskFaults,
+    /// When that was told last.
+    pub disk_faulted_at: Option<Timestamp>,
 }
 
 /// Is one container.

@@ -58,6 +58,7 @@ fn container_events() -> impl Strategy<Value = ContainerEvent> {
         ContainerEvent::PauseRequested,
         ContainerEvent::SpacePauseRequested { left: Size::from_mib(90) },
         ContainerEvent::ContainerPaused,
+        ContainerEvent::DiskFaulted { faults: DiskFaults { errors: 1, warnings: 2 } },
         ContainerEvent::PauseFailed { reason: reason() },
         ContainerEvent::ResumeRequested,
         ContainerEvent::ContainerResumed,

@@ -14,8 +14,8 @@ use crate::kernel::cgroup::{Cgroup, Layout};
 use crate::kernel::disk;
 use crate::shim::protocol::{Disk, ExitRecord, Spec};
 use crate::shim::record;
-use crate::sys::mount;
-use crate::types::{ContainerId, Hits};
+use crate::sys::{ext4, mount};
+use crate::types::{ContainerId, DiskFaults, Hits};
 
 /// How long between two looks.
 const ROUND: Duration = Duration::from_secs(5);
@@ -46,10 +46,7 @@ impl Watched {
     ) -> Option<Self> {
         let spec = Spec::load(directory).ok()?;
         let group = group_of(&spec)?;
-        let disk = match spec.disk {
-            Disk::Directory { .. } => None,
-            Disk::Image { .. } | Disk::Device { .. } => mounted_disk(directory),
-        };
+        let disk = own_disk(&spec, directory);
         let (bounds, next) = (Bounds::default(), Instant::now());
         Some(Self { container, init, group, disk, bounds, next })
     }
@@ -68,29 +65,51 @@ impl Watched {
         let (kills, refused) = self.group.hits();
         let is_full = self.disk.as_deref().and_then(fullness);
         let known = self.bounds.told; // what cannot be read now has not become less
-        let seen = Seen { kills: kills.unwrap_or(known.kills), refused: refused.unwrap_or(known.refused), is_full };
-        let told = self.bounds.pass(seen, now)?;
-        let hits = hits_of(told.kills, told.refused, told.is_full, Some(&self.group), &self.init);
+        let faults = self.disk.as_deref().and_then(faults_of).unwrap_or(known.faults);
+        let (kills, refused) = (kills.unwrap_or(known.kills), refused.unwrap_or(known.refused));
+        let told = self.bounds.pass(Seen { kills, refused, is_full, faults }, now)?;
+        let hits = hits_of(told, Some(&self.group), &self.init);
         Some(Change::Counted { container: self.container, init: self.init.clone(), hits: Box::new(hits) })
     }
 }
 
 /// Returns what was counted until a container ended.
 pub(in crate::effects::linux) fn at_the_end(directory: &Path, exit: &ExitRecord, init: &ProcessIdentity) -> Hits {
-    let group = Spec::load(directory).ok().as_ref().and_then(group_of);
-    let statistics = &exit.statistics;
-    hits_of(statistics.oom_kills.unwrap_or(0), statistics.pids_refused.unwrap_or(0), None, group.as_ref(), init)
+    let spec = Spec::load(directory).ok();
+    let disk = spec.as_ref().and_then(|spec| own_disk(spec, directory));
+    let counted = Seen {
+        kills: exit.statistics.oom_kills.unwrap_or(0),
+        refused: exit.statistics.pids_refused.unwrap_or(0),
+        is_full: None,
+        faults: disk.as_deref().and_then(faults_of).unwrap_or_default(),
+    };
+    hits_of(counted, spec.as_ref().and_then(group_of).as_ref(), init)
 }
 
 fn group_of(spec: &Spec) -> Option<Cgroup> {
     spec.cgroup.as_ref()?.group(&Layout::detect().ok()?).ok()
 }
 
-fn hits_of(kills: u64, refused: u64, is_full: Option<bool>, group: Option<&Cgroup>, init: &ProcessIdentity) -> Hits {
+fn hits_of(counted: Seen, group: Option<&Cgroup>, init: &ProcessIdentity) -> Hits {
+    let Seen { kills, refused, is_full, faults } = counted;
     let path = group.filter(|_| kills > 0).and_then(Cgroup::memory_path);
     let Found { victims, bound, init_killed } =
         path.map_or_else(Found::default, |path| out_of_memory::find(&path, init));
-    Hits { kills, refused, is_full, victims, bound, init_killed }
+    Hits { kills, refused, is_full, faults: Some(faults), victims, bound, init_killed }
+}
+
+/// A disk that has a file system of its own.
+fn own_disk(spec: &Spec, directory: &Path) -> Option<PathBuf> {
+    match spec.disk {
+        Disk::Directory { .. } => None,
+        Disk::Image { .. } | Disk::Device { .. } => mounted_disk(directory),
+    }
+}
+
+/// Asks its file system what failed; nothing where that is not ext4.
+fn faults_of(disk: &Path) -> Option<DiskFaults> {
+    let (errors, warnings) = ext4::failures(&ext4::name_of_device(disk).ok()?)?;
+    Some(DiskFaults { errors, warnings })
 }
 
 /// The disk as the container's supervisor has it mounted: a path that nothing of the container can lead elsewhere.
@@ -120,6 +139,7 @@ struct Seen {
     kills: u64,
     refused: u64,
     is_full: Option<bool>,
+    faults: DiskFaults,
 }
 
 /// Holds back what was told a short while ago.
@@ -127,7 +147,7 @@ struct Seen {
 struct Bounds {
     told: Seen,
     /// When news of each kind were told last.
-    at: [Option<Instant>; 3],
+    at: [Option<Instant>; 4],
     /// When anything was.
     last: Option<Instant>,
     /// Whether there was ever anything to tell.
@@ -148,10 +168,12 @@ impl Bounds {
             kills: if due[0].is_some() { seen.kills } else { self.told.kills },
             refused: if due[1].is_some() { seen.refused } else { self.told.refused },
             is_full: if due[2].is_some() { seen.is_full } else { self.told.is_full },
+            faults: if due[3].is_some() { seen.faults } else { self.told.faults },
         };
-        self.was_hit |= self.told.kills > 0 || self.told.refused > 0 || self.told.is_full == Some(true);
+        let Seen { kills, refused, is_full, faults } = self.told;
+        self.was_hit |= kills > 0 || refused > 0 || is_full == Some(true) || faults != DiskFaults::default();
         let again = self.was_hit && is_over(self.last);
-        if due == [None; 3] && !again {
+        if due == [None; 4] && !again {
             return None;
         }
         self.last = Some(now);
@@ -159,14 +181,15 @@ impl Bounds {
     }
 
     /// Says which kinds have changed since they were told.
-    fn news(&self, seen: Seen) -> [Option<usize>; 3] {
+    fn news(&self, seen: Seen) -> [Option<usize>; 4] {
         let told = self.told;
         let changed = [
             seen.kills != told.kills,
             seen.refused != told.refused,
             seen.is_full.is_some() && seen.is_full != told.is_full,
+            seen.faults != told.faults,
         ];
-        [0, 1, 2].map(|kind| Some(kind).filter(|kind| changed[*kind]))
+        [0, 1, 2, 3].map(|kind| Some(kind).filter(|kind| changed[*kind]))
     }
 }
 
@@ -175,7 +198,7 @@ mod tests {
     use super::*;
 
     fn seen(kills: u64, refused: u64, is_full: Option<bool>) -> Seen {
-        Seen { kills, refused, is_full }
+        Seen { kills, refused, is_full, faults: DiskFaults::default() }
     }
 
     #[test]
