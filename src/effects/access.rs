@@ -99,6 +99,12 @@ pub trait Access: Send + Sync + 'static {
     /// anybody.
     fn unwritten(&self, containers: &[ContainerId]) -> u64;
 
+    /// Has these containers stand still at once, whatever is known of them elsewhere, and returns those that did not until now.
+    fn hold_still(&self, containers: &[ContainerId]) -> Vec<ContainerId>;
+
+    /// Lets those of these containers go on that stand still though their supervisors know of no reason.
+    fn let_go(&self, containers: &[ContainerId]);
+
     /// Kills what writes on in those of these containers that are to stand still, and returns the names of
     /// those programs.
     fn end_writers(&self, containers: &[ContainerId]) -> Vec<(ContainerId, Vec<String>)>;

@@ -21,10 +21,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::watch;
 
-/// The most that is taken to be written in a second: memory is filled faster than any disk.
-const BYTES_PER_SECOND: u64 = 2 << 30;
+/// The most that is taken to be written in a second: as fast as two processors fill memory.
+const BYTES_PER_SECOND: u64 = 16 << 30;
 /// The shortest and the longest time between two looks.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// The most that is kept free: what is written while containers are found, told and held still, many times over.
 const RESERVE_MAX: u64 = 1 << 30;
 /// How soon a container whose pause came to nothing is told again: each time is two events in a log that has little room.
@@ -59,6 +59,8 @@ struct Watch {
     told: BTreeMap<ContainerId, Told>,
     /// Whether those who stand still were let go on since.
     at_ease: bool,
+    /// When somebody who was held still had to be let go, since the word was refused.
+    refused: Option<Instant>,
 }
 
 /// Watches until the daemon ends.
@@ -68,7 +70,8 @@ pub(crate) async fn follow(
     access: Arc<dyn Access>,
     mut ending: watch::Receiver<bool>,
 ) {
-    let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false };
+    let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false, refused: None };
+    watch.let_go_of_held().await;
     loop {
         let Look { low, left } = watch.look().await;
         match left {
@@ -96,8 +99,8 @@ fn reserve(size: u64) -> u64 {
 
 /// Returns the time in which so many bytes cannot be written, within bounds.
 fn pause_until(bytes: u64) -> Duration {
-    let millis = bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
-    Duration::from_millis(millis).clamp(PAUSES.0, PAUSES.1)
+    let micros = bytes.saturating_mul(1_000) / (BYTES_PER_SECOND / 1_000);
+    Duration::from_micros(micros).clamp(PAUSES.0, PAUSES.1)
 }
 
 impl Watch {
@@ -122,24 +125,56 @@ impl Watch {
         self.ask(move |query| of_state(query, state)).await.unwrap_or_default()
     }
 
-    /// Has all that run stand still; says whether one of them was told just now.
+    /// Has all that run stand still; says whether one of them was told just now. They are held before it is recorded: the log
+    /// may take long where all write to its disk. It takes nothing from them, and what is not recorded is taken back.
     async fn stop_writers(&mut self, left: u64) -> bool {
         self.at_ease = false;
         let left = Size::from_bytes(left);
         let mut due = Vec::new();
         for row in self.of_state(ContainerState::Running).await {
-            if self.is_to_be_told(&row).await {
+            if row.operation.is_none() && self.is_to_be_told(&row).await {
                 due.push(row);
             }
         }
-        let told = self.tell_all(due, &Command::PauseForSpace { left }).await;
-        let told: Vec<_> = told.into_iter().filter(|(_, _, heard)| *heard).collect();
+        let held = self.hold(&due).await;
+        let (told, refused): (Vec<_>, Vec<_>) =
+            self.tell_all(due, &Command::PauseForSpace { left }).await.into_iter().partition(|(_, _, heard)| *heard);
+        self.let_go(refused.iter().map(|(row, _, _)| row.id).filter(|id| held.contains(id)).collect()).await;
         let is_any = !told.is_empty();
         for (row, operation, _) in told {
             tracing::warn!(container = %row.name, %left, "the container is to stand still: the host has no room for its disk");
             self.told.insert(row.id, Told { operation, since: Instant::now(), init: row.init });
         }
         is_any
+    }
+
+    /// Holds them still, and returns those that moved until now. Where a word was refused of late, the log may be of no use.
+    async fn hold(&self, due: &[ContainerRow]) -> Vec<ContainerId> {
+        if due.is_empty() || self.refused.is_some_and(|at| at.elapsed() < AGAIN) {
+            return vec![];
+        }
+        let (access, ids) = (Arc::clone(&self.access), due.iter().map(|row| row.id).collect::<Vec<_>>());
+        self.ask(move |_| access.hold_still(&ids)).await.unwrap_or_default()
+    }
+
+    async fn let_go(&mut self, held: Vec<ContainerId>) {
+        if held.is_empty() {
+            return;
+        }
+        self.refused = Some(Instant::now());
+        let access = Arc::clone(&self.access);
+        self.ask(move |_| access.let_go(&held)).await;
+    }
+
+    /// Lets those go whom an earlier daemon held and did not come to record.
+    async fn let_go_of_held(&self) {
+        let access = Arc::clone(&self.access);
+        self.ask(move |query| {
+            let running = of_state(query, ContainerState::Running);
+            let ids = running.iter().filter(|row| row.operation.is_none()).map(|row| row.id);
+            access.let_go(&ids.collect::<Vec<_>>());
+        })
+        .await;
     }
 
     async fn is_to_be_told(&self, row: &ContainerRow) -> bool {
@@ -197,7 +232,8 @@ impl Watch {
 fn left(query: &Query, access: &dyn Access, low: u64) -> Option<u64> {
     let free = access.disk_space()?;
     let at_least = free.saturating_sub(access.unwritten(&[]));
-    if at_least >= 2 * low {
+    let is_enough = at_least >= low && free < 2 * low; // neither is anybody to stand still, nor to go on
+    if at_least >= 2 * low || is_enough {
         return Some(at_least);
     }
     // Also of those that stand still: what they wrote already still comes.
@@ -260,7 +296,7 @@ mod tests {
     #[test]
     fn the_less_room_the_sooner_it_is_looked_at_again() {
         assert_eq!(pause_until(0), PAUSES.0);
-        assert_eq!(pause_until(1 << 30), Duration::from_millis(500));
+        assert_eq!(pause_until(1 << 30), Duration::from_micros(62_500));
         assert_eq!(pause_until(u64::MAX), PAUSES.1);
     }
 }

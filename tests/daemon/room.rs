@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub const TESTS: &[crate::harness::Test] = &[
     ("with --refuse-overcommit no disk is promised that there is no room for", refuse_overcommit),
     ("what ends and what frees works without a record, and is recorded later", unrecorded),
     ("stops without a record are all recorded, and each is told truly what became of it", recorded_meanwhile),
+    ("who writes stands still before that is recorded, and never without it", held_before_recorded),
     ("that writes to a disk were lost is told, with what mends it", lost_writes),
 ];
 
@@ -608,6 +610,78 @@ fn lost_writes() -> Outcome {
     check!(!found.contains("disk of "), "{found}");
     let row = node.container("c1")?;
     check!(row["hits"]["disk_faults"]["errors"] == 0, "{row:#}");
+    let finished = node.finish();
+    drop(mounted);
+    finished
+}
+
+/// Returns the group of a container that runs.
+fn group_of(node: &Node, name: &str) -> Result<PathBuf, Stop> {
+    let row = node.container(name)?;
+    let (id, pid) = (row["id"].as_str().unwrap_or_default(), row["init"]["pid"].to_string());
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/")).ok_or("no unified group")?;
+    // An init may have put itself into a group below.
+    let places = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| Path::new(root).join(path));
+    let found = places.iter().flat_map(|place| place.ancestors()).find(|place| place.ends_with(id) && place.exists());
+    Ok(found.ok_or("its group is nowhere")?.to_owned())
+}
+
+fn is_frozen(group: &Path) -> Result<bool, Stop> {
+    Ok(fs::read_to_string(group.join("cgroup.freeze"))?.trim() == "1")
+}
+
+fn becomes_frozen(group: &Path, wanted: bool) -> Outcome {
+    let begun = Instant::now();
+    while is_frozen(group)? != wanted {
+        check!(begun.elapsed() < Duration::from_secs(8), "frozen does not become {wanted}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The log takes nothing while its file system stands still; what is in memory grows all the same.
+fn held_before_recorded() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let mut node = Node::new("held-first")?;
+    let mounted = small_ext4(&node, "900M")?;
+    node.start()?;
+    node.template()?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk", "2G", "--start"])?;
+    let group = group_of(&node, "c1")?;
+    let root = PathBuf::from(format!("/proc/{}/root", node.container("c1")?["init"]["pid"]));
+    let line = "touch /run/go; while [ ! -s /run/go ]; do sleep 0.05; done; dd if=/dev/zero of=/big bs=1M count=100";
+    let mut writer = node.beside(&["exec", "c1", "--", "sh", "-c", line]).spawn()?;
+    leave(&node, 180 << 20)?;
+    let _ = run_within(&mut Command::new("sync"), PATIENCE)?;
+    std::thread::sleep(Duration::from_secs(1));
+    check!(!is_frozen(&group)?, "there is room yet");
+    let freeze = |how: &str| run_within(Command::new("fsfreeze").arg(how).arg(&mounted.0), PATIENCE);
+    check!(freeze("-f")?.code == 0, "the file system goes on");
+    // Its owner is nobody here: it can be written, and not be made.
+    let told = fs::File::options().write(true).open(root.join("run/go")).and_then(|mut go| go.write_all(b"go"));
+    let held = becomes_frozen(&group, true);
+    let goes_on = freeze("-u")?;
+    told?;
+    held?;
+    check!(goes_on.code == 0, "{goes_on:?}");
+    node.wait_for("c1", |row| row["rest"] == "paused")?;
+    fs::remove_file(node.state().join("filler"))?;
+    node.wait_for("c1", |row| row["rest"] == "running")?;
+    becomes_frozen(&group, false)?;
+    writer.wait()?;
+    // What a daemon held and never came to record goes on with the next one; what stands still by a word stays so.
+    for paused in [false, true] {
+        if paused {
+            node.must(&["container", "pause", "c1"])?;
+        }
+        node.stop()?;
+        fs::write(group.join("cgroup.freeze"), "1")?;
+        node.start()?;
+        becomes_frozen(&group, paused)?;
+        std::thread::sleep(Duration::from_millis(300));
+        check!(is_frozen(&group)? == paused, "a pause of {paused} did not stay");
+    }
     let finished = node.finish();
     drop(mounted);
     finished

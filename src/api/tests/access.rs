@@ -60,6 +60,12 @@ impl Access for Simulated {
         false
     }
 
+    fn hold_still(&self, _: &[ContainerId]) -> Vec<ContainerId> {
+        vec![]
+    }
+
+    fn let_go(&self, _: &[ContainerId]) {}
+
     fn end_writers(&self, _: &[ContainerId]) -> Vec<(ContainerId, Vec<String>)> {
         vec![]
     }

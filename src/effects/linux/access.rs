@@ -107,6 +107,23 @@ impl Access for LinuxHost {
         containers.iter().map(of).sum::<Option<u64>>().map_or(anybody, |sum| sum.min(anybody))
     }
 
+    fn hold_still(&self, containers: &[ContainerId]) -> Vec<ContainerId> {
+        let moved = |id: &&ContainerId| {
+            let group = self.cgroup(**id).ok().flatten().filter(|group| !group.is_told_to_freeze());
+            group.is_some_and(|group| group.tell_to_freeze().is_ok())
+        };
+        containers.iter().filter(moved).copied().collect()
+    }
+
+    fn let_go(&self, containers: &[ContainerId]) {
+        for id in containers {
+            let group = self.cgroup(*id).ok().flatten().filter(|group| group.exists() && group.is_told_to_freeze());
+            if let Some(group) = group {
+                self.settle_freeze(*id, &group);
+            }
+        }
+    }
+
     fn end_writers(&self, containers: &[ContainerId]) -> Vec<(ContainerId, Vec<String>)> {
         let groups: Vec<(ContainerId, Cgroup)> =
             containers.iter().filter_map(|id| Some((*id, self.cgroup(*id).ok()??))).collect();

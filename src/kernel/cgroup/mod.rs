@@ -257,6 +257,14 @@ impl Cgroup {
         Ok(true)
     }
 
+    /// Tells every process to stand still, and waits for none.
+    ///
+    /// # Errors
+    /// The group is gone.
+    pub fn tell_to_freeze(&self) -> Result<(), Failure> {
+        self.write_freeze("1")
+    }
+
     /// Lets every process go on.
     pub fn thaw(&self) -> Result<(), Failure> {
         self.write_freeze("0")

@@ -120,6 +120,21 @@ impl LinuxHost {
         }
     }
 
+    /// Brings a group in line with what its supervisor knows: a freeze that ends leaves it as it is to be. One that is silent
+    /// for long, or in which a process is in the kernel, is asked what it knows.
+    pub(in crate::effects::linux) fn settle_freeze(&self, container: ContainerId, group: &Cgroup) {
+        let directory = self.runtime_of(container);
+        let connect = || connect_for(&directory, ANSWER);
+        let settled = connect().and_then(|shim| {
+            let lease = shim.freeze(ANSWER)?;
+            shim.thaw(lease)
+        });
+        let is_held = || connect().and_then(|shim| shim.status()).is_ok_and(|status| status.frozen);
+        if settled.is_err() && !is_held() {
+            let _ = group.thaw();
+        }
+    }
+
     /// Returns the handle of a container's control group; none on a host without any.
     ///
     /// It is where the order for its supervisor says: this daemon may run in another group than the one that gave it.
