@@ -81,11 +81,12 @@ fn keep_going(going: &mut Going<'_>, report: &VerifyReport) -> Result<()> {
     if going(report) { Ok(()) } else { Err(Error::Cancelled) }
 }
 
-/// Returns what is wrong with something, if anything; a store that cannot be read at all is no finding.
+/// Returns what is wrong with something, if anything; a store that cannot be read at all, or not by this host now, is no
+/// finding.
 fn fault(medium: &dyn Medium, checked: Result<()>) -> Result<Option<String>> {
     match checked.map_err(|error| judge(medium, error)) {
         Ok(()) => Ok(None),
-        Err(error @ Error::Vanished { .. }) => Err(error),
+        Err(error @ (Error::Vanished { .. } | Error::Io { .. })) => Err(error),
         Err(error) => Ok(Some(error.to_string())),
     }
 }

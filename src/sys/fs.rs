@@ -343,6 +343,14 @@ pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOTCONN | libc::ENODEV | libc::ENXIO | libc::ESHUTDOWN))
 }
 
+/// Tells whether an error is what the place of a file says of the file: it cannot be read, or is not what it was. All other
+/// errors speak of who reads: there is no memory for it, there are too many files open, it may not.
+pub fn is_of_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, UnexpectedEof};
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN | libc::EBADMSG | libc::ELOOP))
+        || matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | NotFound | UnexpectedEof)
+}
+
 /// Tells whether an error means that another mount begins here (openat2(2), `RESOLVE_NO_XDEV`).
 pub fn is_mount_crossing(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EXDEV)

@@ -11,18 +11,19 @@ use super::*;
 type Asked = (String, Option<u64>);
 type Fails = dyn Fn(&str, u64) -> bool + Send + Sync;
 
-/// A place that says `EIO` to some who read, as a disk does, and knows what it was asked.
+/// A place that refuses some who read, with `EIO` as a disk does, and knows what it was asked.
 #[derive(Clone)]
 struct Dying {
     inner: Arc<Directory>,
     fails: Arc<Fails>,
+    says: i32,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Dying {
     fn new(bench: &Bench, fails: impl Fn(&str, u64) -> bool + Send + Sync + 'static) -> Self {
         let inner = Arc::new(Directory::open(&bench.path("store")).unwrap());
-        Self { inner, fails: Arc::new(fails), asked: Arc::default() }
+        Self { inner, fails: Arc::new(fails), says: 5, asked: Arc::default() }
     }
 
     fn opened(&self, bench: &Bench) -> Repository {
@@ -60,7 +61,7 @@ impl Medium for Dying {
     }
     fn read(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         self.asked.lock().unwrap().push((path.to_owned(), Some(offset)));
-        let failed = io::Error::from_raw_os_error(5);
+        let failed = io::Error::from_raw_os_error(self.says);
         if (self.fails)(path, offset) { Err(failed) } else { self.inner.read(path, offset, length) }
     }
     fn forget(&self, path: &str) -> io::Result<()> {
@@ -143,4 +144,46 @@ fn what_cannot_be_read_of_a_pack_is_damage_that_is_met_once_and_the_rest_is_ther
     std::fs::create_dir(bench.path("cache")).unwrap();
     drop(repository);
     assert!(place.opened(&bench).manifest(two).is_ok(), "a store with a pack that cannot be read is opened");
+}
+
+#[test]
+fn what_this_host_lacks_for_reading_is_no_damage_of_a_backup() {
+    const EACCES: i32 = 13;
+    const ENOMEM: i32 = 12;
+    const EMFILE: i32 = 24;
+    for says in [EACCES, ENOMEM, EMFILE] {
+        let bench = Bench::new();
+        drop(with_backup(&bench));
+        let id = BackupId::derived("one");
+        let short = Arc::new(AtomicBool::new(false));
+        let now = Arc::clone(&short);
+        let place = Dying::new(&bench, move |path, _| now.load(Ordering::Relaxed) && path.starts_with("packs/"));
+        let repository = Dying { says, ..place.clone() }.opened(&bench);
+        short.store(true, Ordering::Relaxed);
+        let words = repository.verify_backup(id, &mut |_, _| true).unwrap_err().to_string();
+        assert!(words.contains("cannot read packs/") && !words.contains("gone"), "{words}");
+        let whole = repository.verify(&mut |_| true);
+        assert!(matches!(whole, Err(Error::Io { .. })), "{whole:?}");
+        short.store(false, Ordering::Relaxed);
+        assert_eq!(repository.verify_backup(id, &mut |_, _| true).unwrap(), None, "nothing is held against it");
+    }
+}
+
+#[test]
+fn packs_that_are_empty_are_damaged_and_tell_that_their_store_is_there() {
+    let bench = Bench::new();
+    drop(with_backup(&bench));
+    let packs = files_below(&bench.path("store/packs"));
+    for pack in &packs {
+        std::fs::write(pack, "").unwrap();
+    }
+    let bad = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&bad);
+    let place = Dying::new(&bench, move |path, _| now.load(Ordering::Relaxed) && path.starts_with("manifests/"));
+    let repository = place.opened(&bench);
+    bad.store(true, Ordering::Relaxed);
+    let report = verify_without_key(repository.medium(), repository.store_bytes(), &mut |_| true).unwrap();
+    assert_eq!(report.damaged_packs.len(), packs.len());
+    let [finding] = &report.damaged_documents[..] else { panic!("{report:?}") };
+    assert!(finding.reason.contains("manifests/") && finding.reason.contains("is damaged"), "{finding:?}");
 }
