@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::ports::Ports;
 use super::problem::{self, ApiError, ApiResult};
 use super::resources::ListEnvelope;
-use crate::effects::patience::Looks;
+use crate::domain::{Refusal, RefusalClass};
+use crate::effects::patience::{Looks, Unheard};
 use crate::projections::query::{Moment, Query, QueryError};
 
 /// How long a path may take to answer.
@@ -97,17 +98,31 @@ pub(super) fn ports(request: &HttpRequest) -> ApiResult<web::Data<Ports>> {
     ports.ok_or_else(|| ApiError::Internal("the server has no ports".to_owned()))
 }
 
-/// Looks at a path, which may never answer, such as one on a server that is gone; nothing if it does not in time. Its thread is
+/// Looks at a path, which may never answer, such as one on a server that is gone. Its thread is
 /// left to itself then: nobody waits for it, not even the end of the daemon, and whoever asks meanwhile begins no other.
 pub async fn in_time<T: Clone + Send + 'static>(
     looks: &'static Looks<PathBuf, T>,
     path: &Path,
     look: impl FnOnce(&Path) -> T + Send + 'static,
-) -> ApiResult<Option<T>> {
+) -> ApiResult<Result<T, Unheard>> {
     let path = path.to_owned();
     block(move || {
         let own = path.clone();
         looks.begin(&path, &path, move || look(&own)).within(PATIENCE)
     })
     .await
+}
+
+/// Refuses what nothing is known of; `code` is for a path that does not answer.
+pub fn unheard(path: &str, code: &str, why: Unheard) -> ApiError {
+    match why {
+        Unheard::Silent => {
+            let message = format!("{path} does not answer; is its disk or its server reachable?");
+            Refusal::new(RefusalClass::Unsupported, code, message).into()
+        }
+        Unheard::Crowded => {
+            let message = format!("{path} was not looked at: too many others do not answer; try again later");
+            Refusal::new(RefusalClass::Conflict, "path.not-looked-at", message).into()
+        }
+    }
 }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::edge::Edge;
 use super::look::in_time;
 use super::problem::{ApiError, ApiResult};
-use crate::effects::patience::Looks;
+use crate::effects::patience::{AT_ONCE, Looks, Unheard};
 use crate::projections::query::Moment;
 use crate::types::Name;
 
@@ -37,8 +37,8 @@ impl Places {
         let own = edge.ports.node.directories.clone();
         let stores = edge.ask(|query| query.stores(false, Moment::Now)).await?;
         let named = own.iter().cloned().chain(stores.iter().map(|store| PathBuf::from(&store.path)));
-        let all =
-            try_join_all(named.map(async |path| Ok::<_, ApiError>(leads_to(&path).await?.unwrap_or(path)))).await?;
+        let led = named.map(async |path| Ok::<_, ApiError>(leads_to(&path).await?.unwrap_or(path)));
+        let all: Vec<_> = stream::iter(led).buffered(AT_ONCE).try_collect().await?;
         let (led, places) = all.split_at(own.len());
         let stores = stores.into_iter().map(|store| store.name).zip(places.iter().cloned()).collect();
         Ok(Self { own: own.into_iter().zip(led.iter().cloned()).collect(), stores })
@@ -54,8 +54,8 @@ impl Places {
     }
 }
 
-/// Returns where a path leads, if it answers.
-pub(super) async fn leads_to(path: &Path) -> ApiResult<Option<PathBuf>> {
+/// Returns where a path leads, if it answers. What hangs is kept by its path, and no more than are looked at at once.
+pub(super) async fn leads_to(path: &Path) -> ApiResult<Result<PathBuf, Unheard>> {
     static LOOKS: LazyLock<Looks<PathBuf, PathBuf>> = LazyLock::new(Looks::default);
     in_time(&LOOKS, path, real).await
 }

@@ -17,6 +17,17 @@ pub use crate::repository::occupied;
 
 /// How many may hang at once; each has a thread.
 const HANGING_MAX: usize = 64;
+/// How many whoever looks at many begins at once: of those that answer, each has its turn.
+pub const AT_ONCE: usize = 16;
+
+/// Says why nothing is known of what was to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    /// It has not answered yet.
+    Silent,
+    /// Too many others do not answer: nobody looked.
+    Crowded,
+}
 
 /// Is a look and what comes of it.
 struct Pending<T> {
@@ -42,17 +53,24 @@ pub struct Answer<T>(Option<Arc<Pending<T>>>);
 
 impl<T: Clone> Answer<T> {
     /// Waits for it until so long after the look began: who asks while it hangs hears so at once.
-    pub fn within(&self, patience: Duration) -> Option<T> {
-        self.0.as_ref().and_then(|pending| self.before(pending.begun + patience))
+    ///
+    /// # Errors
+    /// It is not there by then.
+    pub fn within(&self, patience: Duration) -> Result<T, Unheard> {
+        let pending = self.0.as_ref().ok_or(Unheard::Crowded)?;
+        self.before(pending.begun + patience)
     }
 
-    /// Waits for it until then; nothing if it is not there.
-    pub fn before(&self, until: Instant) -> Option<T> {
-        let Pending { answer, answered, .. } = &**self.0.as_ref()?;
+    /// Waits for it until then.
+    ///
+    /// # Errors
+    /// It is not there by then.
+    pub fn before(&self, until: Instant) -> Result<T, Unheard> {
+        let Pending { answer, answered, .. } = &**self.0.as_ref().ok_or(Unheard::Crowded)?;
         let held = lock(answer);
         let left = until.saturating_duration_since(Instant::now());
         let waited = answered.wait_timeout_while(held, left, |answer| answer.is_none());
-        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone().ok_or(Unheard::Silent)
     }
 }
 
@@ -136,14 +154,14 @@ mod tests {
             let _ = released.recv();
             1
         });
-        assert_eq!(first.within(SHORT), None);
+        assert_eq!(first.within(SHORT), Err(Unheard::Silent));
         let begun = Instant::now();
-        assert_eq!(looks.begin(&"silent", place, || 2).within(SHORT), None, "it joins the first");
+        assert_eq!(looks.begin(&"silent", place, || 2).within(SHORT), Err(Unheard::Silent), "it joins the first");
         assert!(begun.elapsed() < SHORT, "who asks later waits no longer");
-        assert_eq!(looks.begin(&"other", place, || 3).within(LONG), Some(3));
+        assert_eq!(looks.begin(&"other", place, || 3).within(LONG), Ok(3));
         release.send(()).unwrap();
-        assert_eq!(first.before(Instant::now() + LONG), Some(1));
-        assert_eq!(looks.begin(&"silent", place, || 4).within(LONG), Some(4), "it is looked at anew");
+        assert_eq!(first.before(Instant::now() + LONG), Ok(1));
+        assert_eq!(looks.begin(&"silent", place, || 4).within(LONG), Ok(4), "it is looked at anew");
     }
 
     #[test]
@@ -160,13 +178,13 @@ mod tests {
         };
         let first = hang((0, Some(1)));
         assert!(hang((0, Some(1))).0.is_some_and(|pending| Arc::ptr_eq(&pending, first.0.as_ref().unwrap())));
-        assert_eq!(looks.begin_on((0, Some(2)), || 2).within(LONG), Some(2), "another is mounted there");
+        assert_eq!(looks.begin_on((0, Some(2)), || 2).within(LONG), Ok(2), "another is mounted there");
         for key in 1..HANGING_MAX {
             assert!(hang((key, Some(1))).0.is_some());
         }
-        assert!(hang((HANGING_MAX, Some(1))).0.is_none());
+        assert_eq!(hang((HANGING_MAX, Some(1))).within(LONG), Err(Unheard::Crowded), "it is not called silent");
         drop(release);
-        assert_eq!(first.before(Instant::now() + LONG), Some(1));
+        assert_eq!(first.before(Instant::now() + LONG), Ok(1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use actix_web::web;
 use super::containers::{can_start, reach, read};
 use super::templates::absolute;
 use crate::api::edge::{Edge, Room, Subject, draw};
-use crate::api::look::Look;
+use crate::api::look::{Look, unheard};
 use crate::api::places::{Places, Taken, leads_to};
 use crate::api::problem::{ApiError, ApiResult};
 use crate::api::resources::{RestoreRequest, RestoreTo};
@@ -107,10 +107,7 @@ async fn target(edge: &Edge, wish: &RestoreRequest, backup: &BackupRow) -> ApiRe
 
 /// Refuses to write over what is Berth's own: its state, the disks of containers, the stores.
 async fn check_place(edge: &Edge, into: &str, paths: &[String]) -> ApiResult<()> {
-    let root = leads_to(Path::new(into)).await?.ok_or_else(|| {
-        let message = format!("{into} does not answer; is its disk or its server reachable?");
-        Refusal::new(RefusalClass::Unsupported, "path.silent", message)
-    })?;
+    let root = leads_to(Path::new(into)).await?.map_err(|why| unheard(into, "path.silent", why))?;
     let meant = paths.iter().flat_map(|path| readings(path.trim_start_matches('/')));
     let places = meant.map(|path| root.join(below_root(&path)));
     let known = Places::of(edge).await?;

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, web};
 use super::containers::{reach, read};
 use super::templates::{All, absolute};
 use crate::api::edge::{Edge, Room, Subject, draw};
-use crate::api::look::{Look, block, in_time};
+use crate::api::look::{Look, block, in_time, unheard};
 use crate::api::places::{Places, Taken, leads_to};
 use crate::api::problem::ApiResult;
 use crate::api::reading;
@@ -78,10 +78,7 @@ async fn create(edge: Edge) -> ApiResult {
 
 /// Refuses a directory that is a store of this node already, lies in one, or in what the daemon keeps for itself.
 async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
-    let wanted = leads_to(Path::new(path)).await?.ok_or_else(|| {
-        let message = format!("{path} does not answer; is its disk or its server reachable?");
-        Refusal::new(RefusalClass::Unsupported, "store.silent", message)
-    })?;
+    let wanted = leads_to(Path::new(path)).await?.map_err(|why| unheard(path, "store.silent", why))?;
     match Places::of(edge).await?.taken(&wanted) {
         None => require_room(path).await,
         Some(Taken::ByDaemon(directory)) => {
@@ -101,7 +98,7 @@ async fn check_path(edge: &Edge, path: &str) -> ApiResult<()> {
 /// Refuses a place that is something already, before anything is recorded: a dry run says it, too.
 async fn require_room(path: &str) -> ApiResult<()> {
     static LOOKS: LazyLock<Looks<PathBuf, Option<&'static str>>> = LazyLock::new(Looks::default);
-    match in_time(&LOOKS, Path::new(path), occupied).await?.flatten() {
+    match in_time(&LOOKS, Path::new(path), occupied).await?.map_err(|why| unheard(path, "store.silent", why))? {
         None => Ok(()),
         Some(wrong) => {
             let message = format!("{path} {wrong}; choose an empty directory");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::containers::read;
 use crate::api::edge::{Edge, Room, Subject, draw};
-use crate::api::look::{Look, in_time};
+use crate::api::look::{Look, in_time, unheard};
 use crate::api::problem::{ApiError, ApiResult};
 use crate::api::resources::ImportTemplate;
 use crate::domain::template::{Command, Template};
@@ -67,20 +67,16 @@ async fn require_source(source: &TemplateSource) -> ApiResult<()> {
     };
     absolute(path)?;
     let look = |path: &Path| std::fs::metadata(path).map(|found| found.is_dir()).map_err(|error| error.kind());
-    match in_time(&LOOKS, Path::new(path), look).await? {
-        None => {
-            let message = "the source does not answer; is its disk or its server reachable?";
-            Err(Refusal::new(RefusalClass::Unsupported, "path.silent", message).into())
-        }
-        Some(Err(ErrorKind::NotFound)) => {
+    match in_time(&LOOKS, Path::new(path), look).await?.map_err(|why| unheard(path, "path.silent", why))? {
+        Err(ErrorKind::NotFound) => {
             let message = format!("there is no {path} on the node");
             Err(Refusal::new(RefusalClass::NotFound, "path.not-found", message).into())
         }
-        Some(Ok(found)) if found != directory => {
+        Ok(found) if found != directory => {
             let wanted = if directory { "no directory" } else { "a directory, no archive" };
             Err(ApiError::invalid("path.kind", format!("{path} is {wanted}")))
         }
-        Some(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ use super::listing::known_entries;
 use super::paths::{ensure_directory, sync_directory};
 use crate::domain::RefusalClass;
 use crate::domain::effect::{Facts, Failure, FailureKind};
-use crate::effects::patience::Answer;
+use crate::effects::patience::{AT_ONCE, Answer, Unheard};
 use crate::effects::steps::StepName;
 use crate::repository::{self, Access, Directory, Purpose, Repository, WeakRepository};
 use crate::shim::record;
@@ -178,14 +178,19 @@ impl LinuxHost {
 
     fn store_is_there(&self, store: StoreId) -> Result<(), Failure> {
         let (look, path) = self.look_at(store)?;
-        look.before(Instant::now() + PATIENCE).unwrap_or_else(|| Err(silent(&path)))
+        look.before(Instant::now() + PATIENCE).unwrap_or_else(|why| Err(unheard(&path, why)))
     }
 
-    /// Looks whether what lies in the places of stores is them, and this node has its keys to them. All are looked at at
+    /// Looks whether what lies in the places of stores is them, and this node has its keys to them. Many are looked at at
     /// once, and one whose disk or server does not answer is not waited for: who asks while a look hangs hears so at once.
     pub(super) fn stores_are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
+        stores.chunks(AT_ONCE).flat_map(|some| self.are_there(some)).collect()
+    }
+
+    fn are_there(&self, stores: &[StoreId]) -> Vec<Result<(), Failure>> {
         let begun: Vec<Result<_, Failure>> = stores.iter().map(|store| self.look_at(*store)).collect();
-        let heard = |(look, path): (Answer<_>, PathBuf)| look.within(GLANCE).unwrap_or_else(|| Err(silent(&path)));
+        let heard =
+            |(look, path): (Answer<_>, PathBuf)| look.within(GLANCE).unwrap_or_else(|why| Err(unheard(&path, why)));
         let there = begun.into_iter().map(|look| look.and_then(heard));
         stores.iter().zip(there).map(|(store, there)| there.and_then(|()| self.has_key(*store))).collect()
     }
@@ -193,9 +198,13 @@ impl LinuxHost {
     /// Returns where the stores of this node lie that answer.
     pub(super) fn answering_stores(&self) -> Vec<PathBuf> {
         let id = |name: &OsStr| name.to_str()?.strip_suffix(".json")?.parse().ok();
-        let stores = known_entries(&self.stores()).into_iter().filter_map(|entry| id(&entry.file_name()));
-        let begun: Vec<_> = stores.filter_map(|store| self.look_at(store).ok()).collect();
-        begun.into_iter().filter_map(|(look, path)| look.within(GLANCE).map(|_| path)).collect()
+        let entries = known_entries(&self.stores());
+        let stores: Vec<StoreId> = entries.into_iter().filter_map(|entry| id(&entry.file_name())).collect();
+        let answering = |some: &[StoreId]| -> Vec<PathBuf> {
+            let begun: Vec<_> = some.iter().filter_map(|store| self.look_at(*store).ok()).collect();
+            begun.into_iter().filter_map(|(look, path)| look.within(GLANCE).ok().map(|_| path)).collect()
+        };
+        stores.chunks(AT_ONCE).flat_map(answering).collect()
     }
 
     fn has_key(&self, store: StoreId) -> Result<(), Failure> {
@@ -232,9 +241,12 @@ fn is_there(path: &Path, store: StoreId) -> Result<(), Failure> {
     Ok(())
 }
 
-fn silent(path: &Path) -> Failure {
-    let words = format!("the store in {} does not answer: is its disk or its server reachable?", path.display());
-    Failure::transient(words)
+fn unheard(path: &Path, why: Unheard) -> Failure {
+    let path = path.display();
+    Failure::transient(match why {
+        Unheard::Silent => format!("the store in {path} does not answer: is its disk or its server reachable?"),
+        Unheard::Crowded => format!("the store in {path} was not looked at: too many others do not answer"),
+    })
 }
 
 fn not_there(path: &Path) -> Failure {
