@@ -59,7 +59,7 @@ pub struct Receipt<E> {
 }
 
 /// Says why a command came to nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CommandError {
     /// The rules refuse.
     #[error(transparent)]

@@ -2,11 +2,11 @@
 //!
 //! A stop works without the log. Until it is recorded nobody may take its container for one that ended by itself: it comes
 //! before every other command to that container, and what the container's state owes waits for it. Several are recorded in
-//! the order in which they came, and whoever asked for each hears of it. The host keeps them for a later daemon, for as long as
-//! the boot lasts.
+//! the order in which they came, and whoever asked for each hears of it; of very many the last become one. The host keeps them
+//! for a later daemon, for as long as the boot lasts.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -61,10 +61,13 @@ impl UnrecordedStop {
 /// Is what became of a stop once it could be recorded.
 pub type Recorded = Result<Receipt<ContainerEvent>, CommandError>;
 
+/// How many stops of one container are recorded each for itself. The first may be under way to the log.
+const EACH_MAX: usize = 8;
+
 /// Is a stop that waits, and who is told.
 struct Waiting {
     stop: UnrecordedStop,
-    told: Option<oneshot::Sender<Recorded>>,
+    told: Vec<oneshot::Sender<Recorded>>,
 }
 
 /// Is what waits for one stream, the oldest first; never empty.
@@ -75,9 +78,27 @@ struct Queue {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
+impl Queue {
+    /// Takes a stop in behind the others. Where there are too many already, it is recorded in the place of the last, and grants
+    /// no longer grace than that one did.
+    fn take_in(&mut self, mut newest: Waiting) {
+        if self.waiting.len() >= EACH_MAX
+            && let Some(last) = self.waiting.pop_back()
+        {
+            newest.stop.grace = newest.stop.grace.min(last.stop.grace);
+            newest.told.extend(last.told.into_iter().filter(|told| !told.is_closed()));
+        }
+        self.waiting.push_back(newest);
+    }
+}
+
 /// Knows the streams that a stop is to be recorded in.
 #[derive(Default)]
-pub(super) struct Unrecorded(Mutex<HashMap<StreamName, Queue>>);
+pub(super) struct Unrecorded {
+    queues: Mutex<HashMap<StreamName, Queue>>,
+    /// Whoever writes down what waits has the turn. Every command asks for the queues, and waits for no disk.
+    writing: Mutex<()>,
+}
 
 impl Unrecorded {
     /// Says whether one waits to be recorded in this stream.
@@ -96,37 +117,60 @@ impl Unrecorded {
     /// Takes it in behind those that wait already; says whether there was none.
     fn add(&self, house: &House, waiting: Waiting) -> bool {
         let (container, stream) = (waiting.stop.container, waiting.stop.stream());
-        let mut queues = self.queues();
-        let queue = queues.entry(stream).or_default();
-        queue.waiting.push_back(waiting);
-        keep(house, container, &queue.waiting);
-        queue.waiting.len() == 1
+        let was_none = {
+            let mut queues = self.queues();
+            let queue = queues.entry(stream.clone()).or_default();
+            queue.take_in(waiting);
+            queue.waiting.len() == 1
+        };
+        self.keep(house, container, &stream);
+        was_none
     }
 
     /// Takes up what an earlier daemon kept of a container, in its order, and keeps nothing: it is kept already, and a part of it
     /// would stand for the whole if this daemon died.
     fn take_up(&self, stops: Vec<UnrecordedStop>) -> Option<StreamName> {
         let stream = stops.first()?.stream();
-        let waiting = stops.into_iter().map(|stop| Waiting { stop, told: None });
+        let waiting = stops.into_iter().map(|stop| Waiting { stop, told: vec![] });
         self.queues().entry(stream.clone()).or_default().waiting.extend(waiting);
         Some(stream)
     }
 
     /// Takes the first one out, unless that is another by now.
     fn remove_first(&self, house: &House, stream: &StreamName, operation: OperationId) -> Option<Waiting> {
-        let mut queues = self.queues();
-        let queue = queues.get_mut(stream)?;
-        queue.waiting.front().filter(|first| first.stop.operation == operation)?;
-        let first = queue.waiting.pop_front()?;
-        keep(house, first.stop.container, &queue.waiting);
-        if queue.waiting.is_empty() {
-            queues.remove(stream);
-        }
+        let first = self.take_first(stream, operation)?;
+        self.keep(house, first.stop.container, stream);
         Some(first)
     }
 
-    fn queues(&self) -> std::sync::MutexGuard<'_, HashMap<StreamName, Queue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take_first(&self, stream: &StreamName, operation: OperationId) -> Option<Waiting> {
+        let mut queues = self.queues();
+        let queue = queues.get_mut(stream)?;
+        queue.waiting.front().filter(|first| first.stop.operation == operation)?;
+        let first = queue.waiting.pop_front();
+        if queue.waiting.is_empty() {
+            queues.remove(stream);
+        }
+        first
+    }
+
+    /// Keeps what waits now to be recorded in a container's stream where a later daemon finds it.
+    fn keep(&self, house: &House, container: ContainerId, stream: &StreamName) {
+        let _turn = lock(&self.writing); // who has the last turn writes what is there last
+        let stops: Vec<UnrecordedStop> =
+            self.queues().get(stream).iter().flat_map(|queue| &queue.waiting).map(|one| one.stop.clone()).collect();
+        let deed = (!stops.is_empty()).then(|| serde_json::to_vec(&stops)).transpose();
+        let deed = deed.map_err(|error| error.to_string());
+        let kept = deed.and_then(|deed| {
+            house.host.keep_unrecorded(container, deed.as_deref()).map_err(|failure| failure.to_string())
+        });
+        if let Err(reason) = kept {
+            tracing::warn!(%container, reason, "a later daemon does not know which stops of it are still to be recorded");
+        }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, HashMap<StreamName, Queue>> {
+        lock(&self.queues)
     }
 }
 
@@ -135,7 +179,7 @@ impl Registry {
     pub fn owe_stop(self: &Arc<Self>, stop: UnrecordedStop) -> oneshot::Receiver<Recorded> {
         let (told, recorded) = oneshot::channel();
         let stream = stop.stream();
-        if self.unrecorded.add(self.house(), Waiting { stop, told: Some(told) }) {
+        if self.unrecorded.add(self.house(), Waiting { stop, told: vec![told] }) {
             self.record_in_time(stream);
         }
         recorded
@@ -190,8 +234,8 @@ impl Registry {
                 Err(_) => return recorded.map(drop),
             }
             let first = self.unrecorded.remove_first(self.house(), stream, stop.operation);
-            if let Some(told) = first.and_then(|first| first.told) {
-                let _ = told.send(recorded); // who asked may have gone
+            for told in first.into_iter().flat_map(|first| first.told) {
+                let _ = told.send(recorded.clone()); // who asked may have gone
             }
         }
         self.wake(stream);
@@ -199,13 +243,6 @@ impl Registry {
     }
 }
 
-/// Keeps what waits to be recorded in a container's stream where a later daemon finds it.
-fn keep(house: &House, container: ContainerId, waiting: &VecDeque<Waiting>) {
-    let stops: Vec<&UnrecordedStop> = waiting.iter().map(|waiting| &waiting.stop).collect();
-    let deed = (!stops.is_empty()).then(|| serde_json::to_vec(&stops)).transpose().map_err(|error| error.to_string());
-    let kept = deed
-        .and_then(|deed| house.host.keep_unrecorded(container, deed.as_deref()).map_err(|failure| failure.to_string()));
-    if let Err(reason) = kept {
-        tracing::warn!(%container, reason, "a later daemon does not know which stops of it are still to be recorded");
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -544,6 +544,30 @@ fn stops_that_were_made_without_a_record_are_recorded_in_their_order_and_each_is
     });
 }
 
+#[test]
+fn of_very_many_stops_without_a_record_few_are_kept_and_each_is_told() {
+    in_system(async {
+        let scene = Scene::new();
+        let daemon = founded(&scene, Faults::default()).await;
+        daemon.tell("web", START).await;
+        daemon.world().deaf.insert(id("web"));
+        daemon.shut_log(true);
+        let kept = || daemon.world().unrecorded.values().map(Vec::len).sum::<usize>();
+        let grace = |number: u64| Span::from_secs(if number == 20 { 0 } else { 60 });
+        let mut all = vec![owe(&daemon, "stop 0", grace(0))];
+        let one = kept();
+        all.extend((1..40).map(|number| owe(&daemon, &format!("stop {number}"), grace(number))));
+        assert!(kept() < 10 * one, "{} bytes, {one} for one", kept());
+        daemon.shut_log(false);
+        for told in all {
+            assert!(told.await.unwrap().is_ok());
+        }
+        assert_eq!(daemon.quiet().await, End::Quiet, "none of them waits out a grace that another had cut short");
+        assert!(!daemon.picture().running().contains(&id("web")) && daemon.world().unrecorded.is_empty());
+        daemon.crash();
+    });
+}
+
 /// One key for two different stops: the log takes the first.
 #[test]
 fn a_stop_that_can_never_be_recorded_keeps_no_other_from_it() {
