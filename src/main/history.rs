@@ -12,7 +12,7 @@ use berth::domain::{Aggregate, Given};
 use berth::effects::clock::SystemClock;
 use berth::events::{self, Context, NewEvent};
 use berth::projections;
-use berth::storage::{Commit, Divergence, Expected, Options, Purpose, SqliteStore, merkle};
+use berth::storage::{Commit, Divergence, Expected, KeyTrouble, Options, Purpose, SqliteStore, merkle};
 use berth::types::{Category, Clock, NodeId, OperationId, StreamName};
 
 use super::identity;
@@ -121,10 +121,9 @@ pub(crate) fn finding(found: Option<&Divergence>) -> DoctorFinding {
 }
 
 /// Says in the doctor's words whether the keys are those of the log.
-pub(crate) fn key_finding(trouble: Option<String>) -> DoctorFinding {
+pub(crate) fn key_finding(trouble: Option<&KeyTrouble>) -> DoctorFinding {
     let (feature, required, ok) = ("keys".to_owned(), true, trouble.is_none());
-    let fix = "stop the daemon, and start it with the directory that has them: berth daemon --key-dir DIR";
-    let fix = (!ok).then(|| fix.to_owned());
-    let reason = trouble.unwrap_or_else(|| "those that signed the log are there".to_owned());
+    let fix = trouble.map(KeyTrouble::cure);
+    let reason = trouble.map_or_else(|| "those that signed the log are there".to_owned(), KeyTrouble::to_string);
     DoctorFinding { feature, required, ok, reason, fix }
 }

@@ -171,9 +171,61 @@ pub enum OpenError {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// Whether the log's key is there cannot be told.
+    #[error("the key of this log cannot be read: {path}: {source}", path = .path.display())]
+    KeyUnreadable {
+        /// The key's file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The log is there and cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// Is what is wrong with the keys of a log that is open.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyTrouble {
+    /// They are not there any more.
+    #[error("the key that signs this log is not in {folder} any more", folder = .folder.display())]
+    Gone {
+        /// Where they were.
+        folder: PathBuf,
+    },
+    /// They may be there.
+    #[error("the key that signs this log cannot be read: {path}: {source}", path = .path.display())]
+    Unreadable {
+        /// The key's file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// None of them signed the log before.
+    #[error("{folder} has no key that signed this log before: {why}", folder = .folder.display())]
+    Strangers {
+        /// Where they are.
+        folder: PathBuf,
+        /// What that may mean.
+        why: &'static str,
+    },
+}
+
+impl KeyTrouble {
+    /// Returns what to do about it.
+    pub fn cure(&self) -> String {
+        match self {
+            Self::Unreadable { path, .. } => who_may_read(path),
+            Self::Gone { .. } | Self::Strangers { .. } => {
+                "stop the daemon, and start it with the directory that has them: berth daemon --key-dir DIR".to_owned()
+            }
+        }
+    }
+}
+
+/// Returns what tells who may read a file, and what is in its way.
+pub fn who_may_read(path: &Path) -> String {
+    format!("see what is in the way: namei -l {}", path.display())
 }
 
 impl ReadError {

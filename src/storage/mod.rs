@@ -36,7 +36,7 @@ use tokio::sync::oneshot;
 
 pub use database::LOG_FILE;
 pub use derived::compare;
-pub use error::{AppendError, OpenError, ReadError};
+pub use error::{AppendError, KeyTrouble, OpenError, ReadError, who_may_read};
 pub use mend::rebuild;
 pub use projection::{InlineProjection, ProjectionStatus, UNIFORM_SCHEMA, fold_events, table_of};
 pub use proof::history::{Divergence, RECORD_FILE};

@@ -1,6 +1,7 @@
 //! The embedded log: a state directory, its lock, the writer thread, and readers.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::checkpoint::{KEY_FILE, SignedCheckpoint, Signer, VerifierKey, origin};
 use super::database::LOG_FILE;
-use super::error::{AppendError, OpenError, ReadError};
+use super::error::{AppendError, KeyTrouble, OpenError, ReadError};
 use super::history::{self, Divergence, STRANGERS};
 use super::keys::Keys;
 use super::ledger::Ledger;
@@ -197,13 +198,15 @@ impl SqliteStore {
         self.shared.divergence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says what is wrong with the keys: they are not those that signed this log, or are not there any more.
-    pub fn key_trouble(&self) -> Option<String> {
-        let folder = self.key_folder.display();
-        if !self.key_folder.join(KEY_FILE).exists() {
-            return Some(format!("the key that signs this log is not in {folder} any more"));
+    /// Says what is wrong with the keys: they are not those that signed this log, are not there any more, or cannot be read.
+    /// Looks at their directory, which may take its time.
+    pub fn key_trouble(&self) -> Option<KeyTrouble> {
+        let (folder, path) = (self.key_folder.clone(), self.key_folder.join(KEY_FILE));
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(KeyTrouble::Gone { folder }),
+            Err(source) => Some(KeyTrouble::Unreadable { path, source }),
+            Ok(_) => self.strangers.then_some(KeyTrouble::Strangers { folder, why: STRANGERS }),
         }
-        self.strangers.then(|| format!("{folder} has no key that signed this log before: {STRANGERS}"))
     }
 
     /// Keeps what was signed beside the keys, before another history takes its place; returns where.

@@ -40,7 +40,8 @@ async fn status(look: Look) -> ApiResult {
     status.version = Some(ports.node.version.clone());
     status.space = Some((ports.log.level)().as_str().to_owned());
     status.read_only = (ports.log.read_only)();
-    status.key_trouble = (ports.log.key_trouble)();
+    let key_trouble = ports.log.key_trouble.clone();
+    status.key_trouble = block(move || key_trouble()).await?;
     if look.is_now() {
         let watch = &ports.registry.house().watch;
         trust_word(watch.trust()).clone_into(&mut status.clock.trust);

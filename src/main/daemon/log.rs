@@ -48,6 +48,7 @@ pub(super) fn open_log(setup: &Setup, new_keys: bool) -> Result<Arc<SqliteStore>
         let (hint, code) = match error {
             OpenError::InUse { .. } => (Some("another daemon runs on it: berth node status".to_owned()), 6),
             OpenError::KeyGone { .. } => (Some(where_keys_were(setup)), 1),
+            OpenError::KeyUnreadable { ref path, .. } => (Some(berth::storage::who_may_read(path)), 1),
             _ => (None, 1),
         };
         Refused { reason: error.to_string(), hint, code }

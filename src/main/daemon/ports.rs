@@ -35,14 +35,14 @@ pub(super) fn ports(parts: &Parts, findings: DoctorReport, shutdown: watch::Rece
             let mut report = doctor::report(&state);
             report.findings.push(clock::finding(&watch, &recorded));
             report.findings.push(history::finding(telling.divergence().as_ref()));
-            report.findings.push(history::key_finding(telling.key_trouble()));
+            report.findings.push(history::key_finding(telling.key_trouble().as_ref()));
             report
         }),
         clock: Arc::clone(&setup.clock),
         log: LogPorts {
             level: Arc::new(move || level.level()),
             read_only: Arc::new(move || read_only.read_only()),
-            key_trouble: Arc::new(move || keys.key_trouble()),
+            key_trouble: Arc::new(move || keys.key_trouble().map(|trouble| trouble.to_string())),
             redact: Arc::new(move |positions| redacting.redact(positions)),
             checkpoint: Arc::new(move || sealing.seal()),
             rebuild: Arc::new(move || audit::rebuild_live(&rebuilding, &actors)),

@@ -198,7 +198,8 @@ impl Signer {
     pub fn open(key_dir: &Path, log: LogId, make: bool) -> Result<Self, OpenError> {
         let directory = key_dir.join(log.to_string());
         let path = directory.join(KEY_FILE);
-        if !path.exists() {
+        let is_there = path.try_exists().map_err(|source| OpenError::KeyUnreadable { path: path.clone(), source })?;
+        if !is_there {
             if !make {
                 return Err(OpenError::KeyGone { folder: directory });
             }

@@ -468,7 +468,7 @@ fn keys_that_are_lost_are_not_replaced_in_silence_and_new_ones_are_told() {
     let home = Home::new();
     let store = home.open();
     fill(&store, 3);
-    assert_eq!(store.key_trouble(), None);
+    assert!(store.key_trouble().is_none());
     drop(store);
     let (keys, kept) = (home.options().key_dir, home.state().join("kept-keys"));
     fs::rename(&keys, &kept).unwrap();
@@ -476,13 +476,28 @@ fn keys_that_are_lost_are_not_replaced_in_silence_and_new_ones_are_told() {
     assert!(matches!(refused, OpenError::KeyGone { .. }), "{refused}");
     assert!(!keys.exists(), "a refusal made keys");
     let store = rekeyed(&home);
-    assert!(store.key_trouble().unwrap().contains("no key that signed this log before"));
+    assert!(store.key_trouble().unwrap().to_string().contains("no key that signed this log before"));
     append(&store, commit("d", 0, &["x"])).unwrap();
     drop(store);
-    assert_eq!(home.open().key_trouble(), None, "it has signed the log since");
+    assert!(home.open().key_trouble().is_none(), "it has signed the log since");
     let store = home.open();
     fs::remove_file(keys.join(home_log(&home)).join("checkpoint.key")).unwrap();
-    assert!(store.key_trouble().unwrap().contains("any more"));
+    assert!(store.key_trouble().unwrap().to_string().contains("any more"));
+}
+
+#[test]
+fn a_key_that_cannot_be_looked_at_is_not_called_gone() {
+    let home = Home::new();
+    let store = home.open();
+    fill(&store, 3);
+    let folder = home.options().key_dir.join(home_log(&home));
+    fs::rename(&folder, home.state().join("kept-keys")).unwrap();
+    std::os::unix::fs::symlink(&folder, &folder).unwrap(); // it leads to itself
+    let trouble = store.key_trouble().unwrap();
+    assert!(trouble.to_string().contains("cannot be read") && trouble.cure().contains("namei -l"), "{trouble}");
+    drop(store);
+    let refused = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    assert!(matches!(refused, OpenError::KeyUnreadable { .. }), "{refused}");
 }
 
 #[test]
