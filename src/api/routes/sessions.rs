@@ -45,9 +45,7 @@ async fn list(look: Look, reference: web::Path<String>) -> ApiResult {
 async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
     edge.check_room(Room::None)?;
     let request: SessionRequest = edge.body()?;
-    if request.argv.is_empty() {
-        return Err(ApiError::invalid("session.argv", "there is no command to run"));
-    }
+    check_words(&reference, &request)?;
     let (container, _) = find(&edge, reference).await?;
     if container.rest == ContainerState::Deleted {
         let since = container.deleted_at.unwrap_or(container.change.since);
@@ -91,6 +89,26 @@ async fn open(mut edge: Edge, reference: web::Path<String>) -> ApiResult {
             Err(error)
         }
     }
+}
+
+/// Refuses what names nothing: the kernel would only say that it is not there.
+fn check_words(name: &str, request: &SessionRequest) -> ApiResult<()> {
+    let (code, message, hint) = if request.argv.first().is_none_or(String::is_empty) {
+        let message = match request.argv.first() {
+            None => "there is no command to run",
+            Some(_) => "the command \"\" names no program",
+        };
+        ("session.argv", message, format!("berth exec {name} -- COMMAND"))
+    } else if request.directory.as_deref() == Some("") {
+        let message = "the directory \"\" to run it in names none; without one it is the user's own";
+        ("session.directory", message, format!("berth exec {name} --dir DIR -- COMMAND"))
+    } else if request.user.as_deref() == Some("") {
+        let message = "the user \"\" to run it as names nobody; without one it is root";
+        ("session.user", message, format!("berth exec {name} --user USER -- COMMAND"))
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(RefusalClass::Invalid, code, message).hinted(hint).into())
 }
 
 /// Returns the first words of a command, as many as the record keeps, and how many more there are.

@@ -35,6 +35,26 @@ fn sessions_are_recorded_before_the_door_opens() {
 }
 
 #[test]
+fn what_names_nothing_is_refused_by_what_it_is() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/containers/web/start", json!({})).await;
+        for (argv, field, code, hint) in [
+            (json!([]), "user", "session.argv", "berth exec web -- COMMAND"),
+            (json!(["", "-l"]), "user", "session.argv", "berth exec web -- COMMAND"),
+            (json!(["sh"]), "directory", "session.directory", "berth exec web --dir DIR -- COMMAND"),
+            (json!(["sh"]), "user", "session.user", "berth exec web --user USER -- COMMAND"),
+        ] {
+            let mut wish = json!({"argv": argv, "environment": [], "user": null, "directory": null, "terminal": null});
+            wish[field] = json!("");
+            let (status, problem) = daemon.post("/v1/containers/web/sessions", wish).await;
+            assert_eq!((status, &problem["code"], &problem["hint"]), (400, &json!(code), &json!(hint)), "{problem}");
+        }
+        assert_eq!(daemon.get("/v1/containers/web/sessions").await.1["items"], json!([]), "nothing of it is recorded");
+    });
+}
+
+#[test]
 fn the_console_log_is_followed() {
     run(async |daemon| {
         daemon.with_container().await;
