@@ -285,3 +285,35 @@ fn forward(session: &Session, number: i32) {
         session.signal(number)
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn after_the_end_no_more_is_passed_on_than_lay_there() {
+        let (from, mut endless) = io::pipe().unwrap();
+        let (mut read, to) = io::pipe().unwrap();
+        let printing = std::thread::spawn(move || while endless.write_all(&[b'x'; 4096]).is_ok() {});
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            read.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        let mut way = Way::new(End::Session(from.into()), End::Process(to.as_fd()));
+        way.take_no_more();
+        let most = way.left;
+        assert!(most <= 1 << 20, "{most}");
+        let begun = Instant::now();
+        while way.interest().is_some() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it goes on for ever");
+            way.go_on();
+        }
+        drop(way);
+        drop(to);
+        assert_eq!(reading.join().unwrap(), most);
+        printing.join().unwrap();
+    }
+}
