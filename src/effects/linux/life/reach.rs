@@ -59,10 +59,7 @@ impl Drop for Reached {
         if let Ok(null) = std::fs::File::open("/dev/null") {
             self.disk = null.into();
         }
-        let gone = dismiss(&directory).and_then(|()| remove_folder(&directory));
-        if let Err(failure) = gone {
-            tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
-        }
+        tell_left(&directory, let_go(&directory));
         // It has ended, or hangs in the unmounting of a disk that does not answer: nobody waits for that.
         if let Some(child) = self.child.take() {
             reap(child);
@@ -100,30 +97,33 @@ impl LinuxHost {
         ensure_directory(&folder)?;
         let name = crate::sys::random::bytes().map_err(cannot("draw", "a name"))?;
         let directory = folder.join(crate::types::RunId::from_bytes(name).short());
-        let spec = self.disk_specification(container, &directory);
-        prepare_runtime_directory(&directory, &spec).map_err(cannot("prepare", directory.display()))?;
-        let Supervisor { client, child } = self.supervisor(&directory)?;
+        let reached = self.reach_by(container, &directory);
+        if reached.is_err() {
+            let _ = let_go(&directory); // the next daemon tries again
+        }
+        reached
+    }
+
+    fn reach_by(&self, container: ContainerId, directory: &Path) -> Result<Reached, Failure> {
+        let spec = self.disk_specification(container, directory);
+        prepare_runtime_directory(directory, &spec).map_err(cannot("prepare", directory.display()))?;
+        let Supervisor { client, child } = self.supervisor(directory)?;
         self.ready.refill();
         let disk = disk_of(&client);
         drop(client);
         match disk {
-            Ok(disk) => Ok(Reached { disk, temporary: Some(directory), child: Some(child) }),
+            Ok(disk) => Ok(Reached { disk, temporary: Some(directory.to_owned()), child: Some(child) }),
             Err(failure) => {
-                let _ = dismiss(&directory).and_then(|()| remove_folder(&directory));
                 reap(child);
                 Err(failure)
             }
         }
     }
 
-    /// Lets go of what an earlier daemon reached when it died: nobody has a use for it any more.
+    /// Lets go of what an earlier daemon reached when it died: nobody has a use for it any more. Of all at once: one that hangs
+    /// keeps this daemon from its work, and all together no longer than one.
     pub(in crate::effects::linux) fn dismiss_reached(&self) {
-        let left = known_entries(&self.options.paths.runtime().join(DISKS));
-        for directory in left.iter().map(std::fs::DirEntry::path) {
-            if let Err(failure) = dismiss(&directory).and_then(|()| remove_folder(&directory)) {
-                tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
-            }
-        }
+        let_go_of_all(&self.options.paths.runtime().join(DISKS));
     }
 
     fn disk_specification(&self, container: ContainerId, directory: &Path) -> Spec {
@@ -143,6 +143,26 @@ impl LinuxHost {
     }
 }
 
+/// Ends the supervisor of a folder and removes the folder.
+fn let_go(directory: &Path) -> Result<(), Failure> {
+    dismiss(directory).and_then(|()| remove_folder(directory))
+}
+
+fn let_go_of_all(folder: &Path) {
+    let left: Vec<PathBuf> = known_entries(folder).iter().map(std::fs::DirEntry::path).collect();
+    std::thread::scope(|scope| {
+        for directory in &left {
+            scope.spawn(|| tell_left(directory, let_go(directory)));
+        }
+    });
+}
+
+fn tell_left(directory: &Path, gone: Result<(), Failure>) {
+    if let Err(failure) = gone {
+        tracing::warn!(%failure, directory = %directory.display(), "a disk supervisor was left behind");
+    }
+}
+
 fn disk_of(client: &Client) -> Result<OwnedFd, Failure> {
     let opened = client.open_disk().map_err(shim_failure)?;
     let disk = opened.into_iter().find(|(directory, _)| *directory == Directory::Disk);
@@ -152,9 +172,64 @@ fn disk_of(client: &Client) -> Result<OwnedFd, Failure> {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::effects::clock::SystemClock;
+    use crate::effects::linux::HostOptions;
+    use crate::effects::linux::life::supervisor::ANSWER;
+    use crate::effects::linux::paths::StatePaths;
+    use crate::effects::steps::Immortal;
+    use crate::kernel::identity::ProcessIdentity;
+    use crate::shim::record::{self, ShimRecord};
+    use crate::sys::socket;
+    use crate::types::NodeId;
+
+    #[test]
+    fn supervisors_that_do_not_answer_are_waited_for_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        let hanging: Vec<_> = ["one", "two", "three"]
+            .iter()
+            .map(|name| {
+                let directory = place.path().join(name);
+                std::fs::create_dir(&directory).unwrap();
+                let child = Command::new("sleep").arg("600").spawn().unwrap();
+                let shim = ShimRecord { process: ProcessIdentity::of(child.id() as i32).unwrap(), version: VERSION };
+                record::write(&directory, record::SHIM, &shim).unwrap();
+                (socket::listen(&control_socket(&directory)).unwrap(), child)
+            })
+            .collect();
+        let begun = Instant::now();
+        let_go_of_all(place.path());
+        assert!(begun.elapsed() < 2 * ANSWER, "{:?}", begun.elapsed());
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        for (_, mut child) in hanging {
+            assert!(!child.wait().unwrap().success(), "it was ended");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_reached_leaves_no_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let host = LinuxHost::open(HostOptions {
+            group: None,
+            paths: StatePaths::with_runtime(place.path().join("state"), place.path().join("run")),
+            instance: "0a1b2c3d".to_owned(),
+            key_dir: place.path().join("keys"),
+            node: NodeId::derived("node"),
+            executable: place.path().join("no-such-program"),
+            cgroup_parent: None,
+            clock: Arc::new(SystemClock),
+            crash: Arc::new(Immortal),
+        });
+        let (host, container) = (host.unwrap(), ContainerId::derived("web"));
+        let image = host.options.paths.disk_image(container);
+        ensure_directory(image.parent().unwrap()).unwrap();
+        std::fs::write(image, "no disk").unwrap();
+        assert!(host.reach(container).is_err());
+        assert_eq!(std::fs::read_dir(place.path().join("run").join(DISKS)).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_supervisor_that_hangs_holds_nobody_who_lets_go_of_its_disk() {
