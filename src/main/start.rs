@@ -194,26 +194,13 @@ async fn close_sessions(registry: &Arc<Registry>, query: &Query, access: &Arc<dy
 
 /// Frees what the dead left claimed, before anybody alive goes on.
 pub(crate) async fn sweep(registry: &Arc<Registry>, query: &Query) -> Result<(), QueryError> {
-    let swept = sweep::sweep(registry, &owners(registry, query)?, open_operations(query)?).await;
+    let owners = query.owners(registry.house().node)?;
+    let swept = sweep::sweep(registry, &owners, open_operations(query)?).await;
     if !swept.left.is_empty() || !swept.unread.is_empty() {
         let (left, unread) = (swept.left.len(), swept.unread.len());
         tracing::warn!(left, unread, "not every claim of the dead is released");
     }
     Ok(())
-}
-
-/// Lists the streams that others have claims on.
-fn owners(registry: &Registry, query: &Query) -> Result<Vec<StreamName>, QueryError> {
-    let named = [Category::Container, Category::Template, Category::Network, Category::Store, Category::Schedule];
-    let mut owners: Vec<StreamName> = named
-        .into_iter()
-        .map(|kind| StreamName::new(Category::Directory, kind))
-        .chain([own_stream(registry)])
-        .collect();
-    owners.extend(query.templates(false, Moment::Now)?.iter().map(|row| StreamName::new(Category::Template, row.id)));
-    owners.extend(query.networks(false, Moment::Now)?.iter().map(|row| StreamName::new(Category::Network, row.id)));
-    owners.extend(query.stores(false, Moment::Now)?.iter().map(|row| StreamName::new(Category::Store, row.id)));
-    Ok(owners)
 }
 
 fn open_operations(query: &Query) -> Result<BTreeSet<OperationId>, QueryError> {

@@ -5,6 +5,7 @@
 
 mod backups;
 mod batches;
+mod claims;
 mod clock;
 mod containers;
 mod facts;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Box<dyn InlineProjection>> {
         Box::new(Inline::<stores::Stores>::new()),
         Box::new(Inline::<backups::Backups>::new()),
         Box::new(Inline::<restores::Restores>::new()),
+        Box::new(Inline::<claims::Claims>::new()),
         Box::new(Inline::<maintenance::Maintenance>::new()),
         Box::new(Inline::<batches::Batches>::new()),
         Box::new(Inline::<schedules::Schedules>::new()),

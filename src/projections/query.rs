@@ -14,6 +14,7 @@ mod networks;
 mod node;
 mod notes;
 mod operations;
+mod owners;
 mod resolve;
 mod runs;
 mod schedules;

@@ -5,6 +5,7 @@
 
 mod backup;
 mod batch;
+mod claim;
 mod clock;
 mod container;
 mod coverage;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backup::{BackupRow, LastBackup};
 pub use batch::{BatchMemberRow, BatchRow};
+pub use claim::{ClaimRow, ClaimedRow};
 pub use clock::{ClockRow, StepRow};
 pub use container::{ContainerRow, ContainerState, HoldRow, LimitHits};
 pub use coverage::{CoverageRow, CoverageWarning, Kept};

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth::actors::sweep::{Claim, Holder, Living, Swept, What, dead};
+use berth::domain::backup_group::{self, BackupGroup};
+use berth::domain::backup_job::BackupJob;
 use berth::domain::container::{Command, Container};
 use berth::domain::directory::{self, Directory};
 use berth::domain::network::{self, Network};
@@ -11,10 +13,10 @@ use berth::domain::store::{self, Store};
 use berth::domain::template::{self, Template};
 use berth::events::{Closing, HoldKind};
 use berth::storage::EventStore as _;
-use berth::types::{Category, OperationId, StreamName};
+use berth::types::{BackupId, Category, OperationId, StoreId, StreamName};
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system, node};
-use crate::plans::{container, create, define, import, network, store, template};
+use crate::plans::{container, create, define, id, import, network, store, template};
 use crate::shell::foreign;
 
 fn names() -> StreamName {
@@ -131,6 +133,15 @@ async fn claims_of_the_dead(daemon: &Daemon) {
     daemon.order::<Network>(&network("lan"), lease, "d").await.unwrap();
     let operation = OperationId::derived("long over");
     daemon.order::<Store>(&store("local"), store::Command::OpenWriter { operation }, "e").await.unwrap();
+    let (stream, command) = crate::plans::backup("web", "first");
+    daemon.tell("web", create("web")).await;
+    daemon.order::<BackupJob>(&stream, command, "first").await.unwrap();
+    assert_eq!(daemon.quiet().await, End::Quiet);
+    let group = backup_group::stream(StoreId::derived("local"), id("web"));
+    let admit = backup_group::Command::Admit { operation };
+    daemon.order::<BackupGroup>(&group, admit, "f").await.unwrap();
+    let pin = backup_group::Command::Pin { backup: BackupId::derived("first"), operation };
+    daemon.order::<BackupGroup>(&group, pin, "g").await.unwrap();
     let by = StreamName::new(Category::RestoreJob, "gone");
     daemon.tell("held", create("held")).await;
     for kind in [HoldKind::Writing, HoldKind::Exchanging] {
@@ -150,15 +161,16 @@ fn a_dead_claimants_claims_are_released_and_nobody_elses() {
         let before = daemon.picture();
         let dead: BTreeSet<_> = daemon.dead_claims().into_iter().map(|claim| claim.what).collect();
         let owned = [What::Name, What::IdRange, What::Template, What::Address];
-        let worked_on = [What::Writer, What::Hold, What::OldFiles];
+        let pin = What::Pin(BackupId::derived("first"));
+        let worked_on = [What::Writer, What::Hold, What::OldFiles, What::Expected, pin];
         assert_eq!(dead, owned.into_iter().chain(worked_on).collect());
-        assert_eq!(daemon.sweep().await.released, 7);
+        assert_eq!(daemon.sweep().await.released, 9);
         assert_eq!(daemon.dead_claims(), []);
         assert_eq!(daemon.sweep().await, Swept::default(), "what is swept is swept once");
         let picture = daemon.picture();
         let names_left = picture.get::<Directory>(&names()).unwrap().holders().count();
-        assert_eq!(names_left, 2, "the living keep their names");
-        assert_eq!(picture.get::<Network>(&network("lan")).unwrap().holders().count(), 2);
+        assert_eq!(names_left, 3, "the living keep their names");
+        assert_eq!(picture.get::<Network>(&network("lan")).unwrap().holders().count(), 3);
         assert_eq!(before.running(), picture.running());
         daemon.tell("held", Command::Start { parent: None }).await;
         daemon.crash();
@@ -179,7 +191,7 @@ fn an_owner_that_cannot_be_read_or_lets_nothing_go_keeps_its_own_claims_and_no_o
         let daemon = Daemon::start(&scene, faults);
         let swept = daemon.sweep().await;
         let left = Claim { owner: reluctant, holder: Holder::Stream(container("ghost")), what: What::Template };
-        assert_eq!(swept, Swept { released: 5, left: vec![left.clone()], unread: vec![unread] });
+        assert_eq!(swept, Swept { released: 7, left: vec![left.clone()], unread: vec![unread] });
         assert_eq!(daemon.dead_claims(), [left]);
         daemon.crash();
     });

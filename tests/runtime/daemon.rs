@@ -17,6 +17,7 @@ use berth::effects::clock::SystemClock;
 use berth::effects::sim::{Fault, SimulatedHost, World};
 use berth::effects::{Change, EffectContext, Host, Observation};
 use berth::events::Envelope;
+use berth::projections::query::Query;
 use berth::storage::{
     AppendError, Commit, Committed, EventStore, Head, OpenError, Options, ReadError, Snapshot, SqliteStore,
     Subscription,
@@ -73,6 +74,7 @@ impl Scene {
             let mut options =
                 Options::new(Arc::new(SystemClock), self.home.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
             options.reserve = 0;
+            options.projections = berth::projections::all();
             match SqliteStore::open(&self.state(), options) {
                 Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(2));
@@ -402,14 +404,13 @@ impl Daemon {
         known
     }
 
-    /// Frees what the dead left.
+    /// Frees what the dead left, as a start does.
     pub async fn sweep(&self) -> Swept {
-        let picture = self.picture();
-        let owners: Vec<_> = picture.streams().cloned().collect();
-        sweep::sweep(&self.registry, &owners, picture.open()).await
+        let owners = Query::new(self.store.reader()).owners(node()).unwrap();
+        sweep::sweep(&self.registry, &owners, self.picture().open()).await
     }
 
-    /// Lists what the dead left.
+    /// Lists what the dead left, of whatever stream.
     pub fn dead_claims(&self) -> Vec<Claim> {
         let picture = self.picture();
         let owners: Vec<_> = picture.streams().cloned().collect();
