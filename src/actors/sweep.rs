@@ -314,7 +314,8 @@ fn having(log: &dyn EventStore, stream: &StreamName) -> Result<Option<Told>, Rea
             _ => Turn::Nothing,
         }),
         Category::RestoreJob => Told::read(log, stream, |event| match event {
-            RestoreEvent::TargetHeldStill => Turn::Gets(What::OldFiles),
+            // The container is told at once to stand still; what it answers may never be heard.
+            RestoreEvent::FilesRestored { .. } => Turn::Gets(What::OldFiles),
             RestoreEvent::RestoreFailed { .. }
             | RestoreEvent::RestoreCancelled
             | RestoreEvent::RestoreConfirmed

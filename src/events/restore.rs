@@ -99,6 +99,11 @@ pub enum RestoreEvent {
     },
     /// Others may touch the target.
     TargetUnheld,
+    /// The target could not be told that it is let go.
+    TargetStillHeld {
+        /// Why.
+        reason: String,
+    },
     /// There is no new container, or none any more.
     TargetRemoved,
     /// The container runs again.
@@ -171,7 +176,7 @@ pub enum RestoreEvent {
 
 impl DomainEvent for RestoreEvent {
     const CATEGORY: Category = Category::RestoreJob;
-    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetAsked, TargetStartFailed, RestoreCancelRequested, RestoreCompletedWithExceptions, RollBackRequested,
+    const KINDS: &'static [&'static str] = kinds!(RestoreEvent: RestoreRequested, BackupPinned, TargetAsked, TargetStartFailed, TargetStillHeld, RestoreCancelRequested, RestoreCompletedWithExceptions, RollBackRequested,
         RollBackHeld, RootReverted, RollBackFailing, RestoreRolledBack,
         RestoreRolledBackWithExceptions, RollBackFailed, TargetCreated,
         TargetStopped, TargetHeld, TargetHeldStill, TargetSettled, TargetLeftStopped, FilesRestored, RootExchanged, RestoreFailing, FilesRemoved, TargetUnheld,
@@ -215,6 +220,7 @@ impl DomainEvent for RestoreEvent {
             | Self::TargetHeldStill
             | Self::TargetSettled
             | Self::TargetLeftStopped
+            | Self::TargetStillHeld { .. }
             | Self::BackupUnpinned => Mark::Fact,
         }
     }
@@ -250,6 +256,7 @@ impl DomainEvent for RestoreEvent {
             Self::RestoreFailing { reason } => format!("failing: {reason}"),
             Self::FilesRemoved => "unfinished files removed".to_owned(),
             Self::TargetUnheld => "container no longer held".to_owned(),
+            Self::TargetStillHeld { reason } => format!("container could not be let go: {reason}"),
             Self::TargetRemoved => "no new container is left".to_owned(),
             Self::FilesLeft { reason } => format!("unfinished files are left: {reason}"),
             Self::TargetStarted => "container started".to_owned(),

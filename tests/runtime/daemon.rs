@@ -120,6 +120,8 @@ pub enum LogFault {
     Refuse(u64),
     /// It is written, and the daemon is told that it was not.
     Deny(u64),
+    /// It is written, and the daemon is told when the test says so.
+    Hold(u64),
 }
 
 /// Says what is to go wrong.
@@ -146,6 +148,8 @@ struct MortalLog {
     of: Option<StreamName>,
     appends: AtomicU64,
     shut: AtomicBool,
+    /// Whether an answer is kept back.
+    keeps: Arc<AtomicBool>,
     dead: Arc<AtomicBool>,
 }
 
@@ -176,6 +180,7 @@ impl EventStore for MortalLog {
                 self.write(commit);
                 unanswered()
             }
+            Some(LogFault::Hold(at)) if at == number => self.hold(commit),
             _ => self.inner.append(commit),
         }
     }
@@ -210,6 +215,21 @@ impl EventStore for MortalLog {
 }
 
 impl MortalLog {
+    /// Writes and keeps the answer back until it is asked for.
+    fn hold(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
+        let (written, (told, heard)) = (self.inner.append(commit), oneshot::channel());
+        let (keeps, dead) = (Arc::clone(&self.keeps), Arc::clone(&self.dead));
+        std::thread::spawn(move || {
+            let result = written.blocking_recv().unwrap();
+            keeps.store(true, Ordering::Release);
+            while keeps.load(Ordering::Acquire) && !dead.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = told.send(result); // a daemon that died listens no more
+        });
+        heard
+    }
+
     fn write(&self, commit: Commit) {
         let answer = self.inner.append(commit);
         std::thread::spawn(move || answer.blocking_recv().unwrap().unwrap()).join().unwrap();
@@ -316,6 +336,7 @@ impl Daemon {
             of: faults.of.clone(),
             appends: AtomicU64::new(0),
             shut: AtomicBool::new(false),
+            keeps: Arc::default(),
             dead: Arc::clone(&dead),
         });
         let host = Arc::new(MortalHost {
@@ -357,6 +378,16 @@ impl Daemon {
     /// Lets the log take nothing from now on, or everything again.
     pub fn shut_log(&self, shut: bool) {
         self.log.shut.store(shut, Ordering::Release);
+    }
+
+    /// Says whether the log keeps an answer back.
+    pub fn keeps_answer(&self) -> bool {
+        self.log.keeps.load(Ordering::Acquire)
+    }
+
+    /// Gives the answer that was kept back.
+    pub fn answer(&self) {
+        self.log.keeps.store(false, Ordering::Release);
     }
 
     /// Looks at the world.

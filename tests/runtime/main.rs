@@ -9,11 +9,13 @@
 //! * `claims` – races for what exists once, and the sweep of what the dead left;
 //! * `standing` – a container that a restore stops for a while, and others who want something of it meanwhile;
 //! * `gone` – what is gone already is taken away with success;
+//! * `cancels` – calling off at each step of every plan;
 //! * `operations` – which operation may start while which runs: the table in `docs/operations.md`.
 
 // Locks of the world are let go before anything is awaited that takes them: these are tests of one thread each.
 #![allow(clippy::unwrap_used, clippy::await_holding_lock, clippy::needless_for_each, clippy::format_push_string)]
 
+mod cancels;
 mod claims;
 mod daemon;
 mod gone;

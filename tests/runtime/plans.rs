@@ -450,6 +450,36 @@ impl Plan {
         }
     }
 
+    /// Calls it off.
+    pub async fn cancel(self, daemon: &Daemon, operation: &str) -> Result<(), CommandError> {
+        let (stream, name) = (self.subject(), "cancel");
+        let operation = OperationId::derived(operation);
+        match stream.category() {
+            Category::Template => {
+                daemon.order::<Template>(&stream, template::Command::Cancel { operation }, name).await.map(drop)
+            }
+            Category::Network => {
+                daemon.order::<Network>(&stream, network::Command::Cancel { operation }, name).await.map(drop)
+            }
+            Category::Store => {
+                daemon.order::<Store>(&stream, store::Command::Cancel { operation }, name).await.map(drop)
+            }
+            Category::BackupJob => {
+                daemon.order::<BackupJob>(&stream, backup_job::Command::Cancel { operation }, name).await.map(drop)
+            }
+            Category::RestoreJob => {
+                daemon.order::<RestoreJob>(&stream, restore_job::Command::Cancel { operation }, name).await.map(drop)
+            }
+            Category::Maintenance => {
+                daemon.order::<Maintenance>(&stream, maintenance::Command::Cancel { operation }, name).await.map(drop)
+            }
+            Category::Batch => {
+                daemon.order::<Batch>(&stream, batch::Command::Cancel { operation }, name).await.map(drop)
+            }
+            _ => daemon.order::<Container>(&stream, container::Command::Cancel { operation }, name).await.map(drop),
+        }
+    }
+
     /// Gives the order that gets out of a plan which is stuck.
     pub async fn unstick(self, daemon: &Daemon) -> Result<(), CommandError> {
         let operation = "unstick";

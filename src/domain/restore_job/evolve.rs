@@ -74,12 +74,25 @@ fn progress(progress: &mut Progress, event: &RestoreEvent) {
             (progress.settled, progress.start_failed) = (true, true);
             progress.exception = Some(not_started(reason));
         }
+        // Nothing starts it now, whoever asks.
+        RestoreEvent::TargetStillHeld { reason } => {
+            (progress.settled, progress.start_failed) = (true, true);
+            progress.exception = Some(still_held(reason));
+        }
         _ => {}
     }
 }
 
 fn not_started(why: &str) -> String {
     format!("the container could not be started: {why}")
+}
+
+/// The sweep of the next start lets it go.
+fn still_held(why: &str) -> String {
+    format!(
+        "the container could not be let go, and nothing starts or deletes it: {why}; when that is mended: systemctl restart \
+         berth, and start it if it is to run"
+    )
 }
 
 fn rolling_back(back: &mut RollBack, event: &RestoreEvent) {
@@ -92,6 +105,9 @@ fn rolling_back(back: &mut RollBack, event: &RestoreEvent) {
         RestoreEvent::TargetLeftStopped => (back.settled, back.left_stopped) = (true, true),
         RestoreEvent::TargetStartFailed { reason } => {
             (back.settled, back.exception) = (true, Some(not_started(reason)));
+        }
+        RestoreEvent::TargetStillHeld { reason } => {
+            (back.settled, back.exception) = (true, Some(still_held(reason)));
         }
         RestoreEvent::RollBackFailing { reason } => back.failing = Some(reason.clone()),
         _ => {}

@@ -21,7 +21,9 @@
 //! changed places the way is only forward, and a container that does not start is no failed restore.
 //!
 //! From hold-still on the container knows who keeps its files of before, and takes no other restore in place until they are
-//! back, or discarded.
+//! back, or discarded. A way back gives up whatever may have been claimed: what came of an ask that was under way when it began is
+//! not known. A container that cannot be
+//! told that it is let go stays held; the next start of Berth frees it.
 //!
 //! A restore proves nothing of its backup: it reads the container's own files, and takes those of the template from this machine.
 

@@ -131,7 +131,8 @@ impl Steps<'_> {
             let work = HostEffect::RevertRoot { run: self.request.id, container };
             return self.host(REVERT, work).undoing();
         }
-        if progress.held_still && progress.left.is_none() && !self.made_for_it() {
+        // Whether it was told to stand still is known only if its answer came before the way back began.
+        if progress.files && progress.left.is_none() && !self.made_for_it() {
             return if progress.settled { self.unpin() } else { self.carry_on(CARRY_ON, container, false) };
         }
         if !progress.unheld {
@@ -296,7 +297,8 @@ fn done(step: Step, facts: &Facts) -> Vec<RestoreEvent> {
 
 fn failed(state: &RestoreJob, step: Step, reason: String) -> Vec<RestoreEvent> {
     vec![match step {
-        CARRY_ON | START | CARRY_ON_AGAIN => RestoreEvent::TargetStartFailed { reason },
+        CARRY_ON | CARRY_ON_AGAIN => RestoreEvent::TargetStillHeld { reason },
+        START => RestoreEvent::TargetStartFailed { reason },
         REVERT => RestoreEvent::FilesLeft { reason },
         UNHOLD | REMOVE => stuck(state, &reason),
         REMOVE_AGAIN => RestoreEvent::RollBackFailed { reason },

@@ -1,7 +1,7 @@
 //! The rules of a restore, as given, when, then.
 
 use super::{Command, Request, RestoreJob};
-use crate::domain::effect::{Answer, Facts, Failure, Outcome};
+use crate::domain::effect::{Action, Answer, Ask, Facts, Failure, Outcome};
 use crate::domain::testing::{Decided, answers_everything, configuration, given, operation, report};
 use crate::domain::{Refusal, RefusalClass};
 use crate::events::{Closing, RestoreEvent, RestoreTarget};
@@ -309,7 +309,6 @@ fn it_should_be_complete_though_the_container_does_not_start() {
         reason: format!("the container could not be started: {why}"),
     };
     let not_started = |reason: &str| RestoreEvent::TargetStartFailed { reason: reason.to_owned() };
-    when(before_in_place("carry-on"), refused("carry-on")).then([not_started("why")]).owing(Some("unpin"));
     when(before(new(), new_way(), "start"), refused("start")).then([not_started("why")]).owing(Some("unpin"));
     let waiting = after(before_in_place("carry-on"), [RestoreEvent::TargetAsked]);
     when(waiting, ended("carry-on", Closing::Failed { reason: "why".to_owned() })).then([not_started("failed: why")]);
@@ -416,6 +415,42 @@ fn it_should_wait_for_the_container_before_it_turns_back() {
     let history = after(waiting, [RestoreEvent::RestoreCancelRequested]);
     when(history, ended("stop", Closing::Done)).then([RestoreEvent::TargetStopped]).owing(Some("revert"));
     when(before_in_place("hold-still"), Command::Cancel { operation: operation() }).owing(Some("revert"));
+}
+
+/// The container may have taken the hold, and the files of before with it, though its answer came too late.
+#[test]
+fn it_should_give_up_what_it_may_have_claimed_when_it_is_called_off() {
+    let back = [RestoreEvent::RestoreCancelRequested, RestoreEvent::FilesRemoved];
+    let history = after(before_in_place("hold-still"), back);
+    when(history.clone(), held("hold-still")).then_nothing();
+    let owed = given::<RestoreJob>(history.clone()).owes().unwrap();
+    assert!(matches!(owed.action, Action::Ask(_, Ask::CarryOn { keeping: false, .. })), "{owed:?}");
+    let way = [
+        ("carry-on", already("carry-on"), vec![RestoreEvent::TargetSettled]),
+        ("unpin", accepted("unpin"), vec![RestoreEvent::BackupUnpinned, RestoreEvent::RestoreCancelled]),
+    ];
+    walk(history, &way);
+}
+
+/// Nothing but the end of a start says that it was let go.
+#[test]
+fn it_should_say_that_the_container_could_not_be_let_go() {
+    let still = || RestoreEvent::TargetStillHeld { reason: "why".to_owned() };
+    let words = "the container could not be let go, and nothing starts or deletes it: why; when that is mended: systemctl \
+                 restart berth, and start it if it is to run";
+    let wished = before(Request { start: true, ..in_place() }, in_place_way(), "carry-on");
+    when(wished.clone(), failed("carry-on")).then([still()]).owing(Some("unpin"));
+    let over = RestoreEvent::RestoreCompletedWithExceptions { reason: words.to_owned() };
+    when(after(wished, [still()]), accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
+    let back = after(before_in_place("exchange"), [failing(), RestoreEvent::FilesRemoved]);
+    when(back.clone(), failed("carry-on")).then([still()]).owing(Some("unpin"));
+    let over = RestoreEvent::RestoreFailed { reason: format!("why; {words}") };
+    when(after(back, [still()]), accepted("unpin")).then([RestoreEvent::BackupUnpinned, over]);
+    let mut way = rolling_back_what_is_stopped();
+    way[3] = ("carry-on-again", failed("carry-on-again"), vec![still()]);
+    let over = RestoreEvent::RestoreRolledBackWithExceptions { reason: words.to_owned() };
+    way[4] = ("close", report("close", Outcome::Woken), vec![over]);
+    walk(after(completed(), [RestoreEvent::RollBackRequested]), &way);
 }
 
 #[test]
