@@ -126,6 +126,7 @@ fn kind_letter(kind: &str) -> char {
     match kind {
         "file" => '-',
         "symlink" => 'l',
+        "fifo" => 'p',
         other => other.chars().next().unwrap_or('?'),
     }
 }
@@ -144,6 +145,12 @@ fn permissions(mode: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_have_the_letters_of_ls() {
+        let kinds = ["file", "directory", "symlink", "character device", "block device", "fifo", "socket"];
+        assert_eq!(kinds.map(kind_letter), ['-', 'd', 'l', 'c', 'b', 'p', 's']);
+    }
 
     #[test]
     fn permissions_are_shown_as_by_ls() {
