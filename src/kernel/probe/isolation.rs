@@ -21,7 +21,9 @@ pub const PLACE_PREFIX: &str = "berth-probe-";
 const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user namespace"];
 /// More than the probe's folders take.
 const ROOM: usize = 1 << 20;
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a try may take. What is asked comes at once, but a busy machine may not, and what is taken for missing here is
+/// missing until the daemon begins anew.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(super) fn probe() -> Vec<Feature> {
     if !process::is_single_threaded() {
