@@ -13,7 +13,7 @@ pub struct Containers;
 
 impl Model for Containers {
     const NAME: &'static str = "containers";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     const INDEXES: &'static str =

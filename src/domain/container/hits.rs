@@ -102,7 +102,11 @@ fn judge(state: &Container, exit: Exit, hits: &Hits, given: Given) -> Exit {
         let limit = state.record.as_ref().and_then(|record| record.configuration.limits.memory);
         return Exit::OutOfMemory { limit: own_limit(hits.bound, limit), bound: hits.bound };
     }
-    if by_berth { Exit::Killed } else { exit }
+    match state.short_of_space {
+        _ if by_berth => Exit::Killed,
+        true => Exit::WroteOn,
+        false => exit,
+    }
 }
 
 #[cfg(test)]
@@ -247,6 +251,15 @@ mod tests {
         let by = |exit| Some(ContainerEvent::InitExited { exit });
         assert_eq!(exit(end_of(killing, kill, Hits { kills: 3, ..Hits::default() })), by(Exit::Killed));
         assert_eq!(exit(end_of(stopping, kill, Hits::default())), by(kill));
+    }
+
+    #[test]
+    fn it_should_say_that_berth_killed_what_wrote_on_without_room() {
+        let short = with([ContainerEvent::SpacePauseRequested { left: Size::from_mib(1) }]);
+        for kill in [Exit::Signal(9), Exit::CommandSignal(9)] {
+            let facts = end_of(short.clone(), kill, Hits::default());
+            assert_eq!(facts.last(), Some(&ContainerEvent::InitExited { exit: Exit::WroteOn }));
+        }
     }
 
     #[test]

@@ -313,7 +313,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 9;
+    const STATE_SCHEMA: u32 = 10;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;
