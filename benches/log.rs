@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use berth::events::Envelope;
 use berth::storage::{
-    Commit, EventStore, Evidence, Expected, InlineProjection, Options, Reader, SqliteStore, conformance, verify,
+    Commit, EventLog, Evidence, Expected, InlineProjection, Options, Reader, SqliteLog, conformance, verify,
 };
 use berth::types::{Clock, Position, Timestamp, Version};
 use rusqlite::{Connection, params};
@@ -49,11 +49,11 @@ impl InlineProjection for Current {
     }
 }
 
-fn open(directory: &Path) -> SqliteStore {
+fn open(directory: &Path) -> SqliteLog {
     let mut options = Options::new(Arc::new(Wall), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.projections = vec![Box::new(Current)];
     options.reserve = 0;
-    SqliteStore::open(&directory.join("state"), options).expect("the log opens")
+    SqliteLog::open(&directory.join("state"), options).expect("the log opens")
 }
 
 fn commit(key: &str, version: u64) -> Commit {
@@ -61,7 +61,7 @@ fn commit(key: &str, version: u64) -> Commit {
 }
 
 /// Appends from `appenders` tasks of one thread, as actors of one arbiter do, and returns events per second.
-fn append_round(store: &Arc<SqliteStore>, appenders: usize, round: usize) -> f64 {
+fn append_round(store: &Arc<SqliteLog>, appenders: usize, round: usize) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let started = Instant::now();
     let tasks = tokio::task::LocalSet::new();
@@ -75,7 +75,7 @@ fn append_round(store: &Arc<SqliteStore>, appenders: usize, round: usize) -> f64
     done as f64 / started.elapsed().as_secs_f64()
 }
 
-async fn append_in_turn(store: Arc<SqliteStore>, key: String, started: Instant) -> u64 {
+async fn append_in_turn(store: Arc<SqliteLog>, key: String, started: Instant) -> u64 {
     let mut version = 0;
     while started.elapsed() < ROUND {
         store.append(commit(&key, version)).await.expect("the writer lives").expect("the commit fits");
@@ -168,7 +168,7 @@ struct Appending {
 }
 
 impl Appending {
-    fn round(&mut self, store: &Arc<SqliteStore>, raw: &Connection, next: &mut u64, round: usize) {
+    fn round(&mut self, store: &Arc<SqliteLog>, raw: &Connection, next: &mut u64, round: usize) {
         self.raw.push(raw_round(raw, next, 1));
         for (index, appenders) in APPENDERS.into_iter().enumerate() {
             let (before, head) = (writer_cpu(), store.head().position.get());
@@ -224,7 +224,7 @@ fn appending() {
 }
 
 /// Fills a log with many large commits, without waiting for each.
-fn fill(store: &SqliteStore) {
+fn fill(store: &SqliteLog) {
     const EVENTS: u64 = 50;
     let bodies = [BODY; EVENTS as usize];
     let mut answers = std::collections::VecDeque::new();

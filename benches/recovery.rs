@@ -17,17 +17,17 @@ use berth::domain::{Given, testing};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::{SimulatedHost, World};
 use berth::events::{ContainerEvent, Exit, InitKind, NewEvent, ProcessIdentity, StopReason, encode};
-use berth::storage::{Commit, EventStore, Expected, Options, SqliteStore, conformance};
+use berth::storage::{Commit, EventLog, Expected, Options, SqliteLog, conformance};
 use berth::types::{
     Category, Clock, ContainerId, NodeId, OperationId, Position, Principal, Span, StreamName, Timestamp, Version,
 };
 
 type Error = Box<dyn std::error::Error>;
 
-fn open(directory: &Path) -> Result<SqliteStore, Error> {
+fn open(directory: &Path) -> Result<SqliteLog, Error> {
     let mut options = Options::new(Arc::new(SystemClock), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.reserve = 0;
-    Ok(SqliteStore::open(&directory.join("state"), options)?)
+    Ok(SqliteLog::open(&directory.join("state"), options)?)
 }
 
 fn id(number: u64) -> ContainerId {
@@ -61,7 +61,7 @@ fn facts(number: u64, cycles: u64) -> Result<Vec<NewEvent>, Error> {
 }
 
 /// Writes the history of every container, of different lengths.
-fn fill(store: &SqliteStore, actors: u64, events: u64) -> Result<u64, Error> {
+fn fill(store: &SqliteLog, actors: u64, events: u64) -> Result<u64, Error> {
     let mut answers = Vec::new();
     for number in 0..actors {
         let cycles = events / actors / 4 + number % 8 - number % 8 / 4 * 4; // so that tails differ
@@ -85,7 +85,7 @@ fn fill(store: &SqliteStore, actors: u64, events: u64) -> Result<u64, Error> {
 }
 
 /// Makes every state by one scan over the log.
-fn scan(store: &SqliteStore) -> Result<HashMap<StreamName, Replica<Container>>, Error> {
+fn scan(store: &SqliteLog) -> Result<HashMap<StreamName, Replica<Container>>, Error> {
     let mut replicas: HashMap<StreamName, Replica<Container>> = HashMap::new();
     let mut failed = None;
     store.reader().for_each(Position::default(), Position::new(u64::MAX), |event| {
@@ -95,12 +95,12 @@ fn scan(store: &SqliteStore) -> Result<HashMap<StreamName, Replica<Container>>, 
     failed.map_or(Ok(replicas), |error| Err(error.into()))
 }
 
-fn read_all(store: &SqliteStore, actors: u64) -> Result<Vec<Replica<Container>>, Error> {
+fn read_all(store: &SqliteLog, actors: u64) -> Result<Vec<Replica<Container>>, Error> {
     (0..actors).map(|number| Ok(Replica::read(store, &stream(number))?)).collect()
 }
 
 /// Keeps the snapshots that an actor would have kept on its way, or in the end.
-fn snapshot_all(store: &SqliteStore, actors: u64, at_the_end: bool) -> Result<(), Error> {
+fn snapshot_all(store: &SqliteLog, actors: u64, at_the_end: bool) -> Result<(), Error> {
     for number in 0..actors {
         let name = stream(number);
         let mut replica = if at_the_end { Replica::read(store, &name)? } else { Replica::<Container>::default() };
@@ -123,7 +123,7 @@ fn snapshot_all(store: &SqliteStore, actors: u64, at_the_end: bool) -> Result<()
 }
 
 /// Has every actor made, and answer a command that is only tried.
-fn wake_all(store: Arc<SqliteStore>, actors: u64) -> Result<(), Error> {
+fn wake_all(store: Arc<SqliteLog>, actors: u64) -> Result<(), Error> {
     System::new().block_on(async move {
         let host = Arc::new(SimulatedHost::new(Arc::new(Mutex::new(World::default())), vec![]));
         let (clock, boot) = (Arc::new(SystemClock), "boot".to_owned());

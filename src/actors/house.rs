@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
 use crate::effects::{Host, ProgressSink, ProgressUpdate};
-use crate::storage::EventStore;
+use crate::storage::EventLog;
 use crate::types::{Clock, ClockWatch, NodeId, StreamName};
 
 /// How many progress updates a slow watcher may fall behind before it misses some.
@@ -57,7 +57,7 @@ impl RetryPolicy {
 /// Is what all actors share.
 pub struct House {
     /// The log.
-    pub store: Arc<dyn EventStore>,
+    pub log: Arc<dyn EventLog>,
     /// The seam to the world.
     pub host: Arc<dyn Host>,
     /// The time.
@@ -77,7 +77,7 @@ pub struct House {
 impl House {
     /// Puts the parts together.
     pub fn new(
-        store: Arc<dyn EventStore>,
+        log: Arc<dyn EventLog>,
         host: Arc<dyn Host>,
         clock: Arc<dyn Clock>,
         node: NodeId,
@@ -86,7 +86,7 @@ impl House {
     ) -> Self {
         let (progress, _) = broadcast::channel(PROGRESS_QUEUE);
         let watch = Arc::new(ClockWatch::new(Arc::clone(&clock)));
-        Self { store, host, clock, watch, node, boot, retry, progress, lanes: Mutex::default() }
+        Self { log, host, clock, watch, node, boot, retry, progress, lanes: Mutex::default() }
     }
 
     /// Shares the watch of the log's own clock.

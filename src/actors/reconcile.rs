@@ -48,7 +48,7 @@ pub async fn settle(registry: &Arc<Registry>, running: &[ContainerId]) {
 /// Returns the init that the log says is running.
 fn recorded_init(registry: &Arc<Registry>, container: ContainerId) -> Option<ProcessIdentity> {
     let stream = StreamName::new(Category::Container, container);
-    sweep::fold::<Container>(&*registry.house().store, &stream).ok()?.init().cloned()
+    sweep::fold::<Container>(&*registry.house().log, &stream).ok()?.init().cloned()
 }
 
 /// Starts the containers that start with the node; those that cannot say why in the log.
@@ -92,7 +92,7 @@ async fn report(registry: &Arc<Registry>, change: Change) {
 /// already changes nothing.
 pub async fn close_session(registry: &Arc<Registry>, session: SessionId, code: Option<i32>, reason: Option<String>) {
     let stream = StreamName::new(Category::Session, session);
-    let read = registry.house().store.read_stream(&stream, Version::default(), 1);
+    let read = registry.house().log.read_stream(&stream, Version::default(), 1);
     let Some(opened) = read.ok().and_then(|page| page.into_iter().next()) else {
         return tracing::warn!(%session, "a session ended that was never opened");
     };

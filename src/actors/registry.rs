@@ -80,7 +80,7 @@ impl Registry {
 
     /// Says whether actors may act on what the log says.
     fn goes_on(&self) -> bool {
-        !self.is_closing() && self.house.store.refuses().is_none()
+        !self.is_closing() && self.house.log.refuses().is_none()
     }
 
     /// Gives an order to the aggregate of a stream.
@@ -92,7 +92,7 @@ impl Registry {
         stream: &StreamName,
         order: Order<A::Command>,
     ) -> Result<Receipt<A::Event>, CommandError> {
-        if let Some(error) = self.house.store.refuses() {
+        if let Some(error) = self.house.log.refuses() {
             return Err(CommandError::Log(error)); // an actor would go on with what this history says is open
         }
         self.make_up(stream).await?;

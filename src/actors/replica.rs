@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Aggregate, Given};
 use crate::events::{self, AttemptFailed, DecodeError, DomainEvent as _, Envelope, Mark};
-use crate::storage::{EventStore, ReadError, Reader, Snapshot};
+use crate::storage::{EventLog, ReadError, Reader, Snapshot};
 use crate::types::{OperationId, Position, Principal, StreamName, Timestamp, Version};
 
 /// How many events are read at once.
@@ -97,7 +97,7 @@ impl<A: Aggregate> Replica<A> {
     ///
     /// # Errors
     /// The log cannot be read, or has facts that this version does not know.
-    pub fn read(log: &dyn EventStore, stream: &StreamName) -> Result<Self, ReplayError> {
+    pub fn read(log: &dyn EventLog, stream: &StreamName) -> Result<Self, ReplayError> {
         let snapshot = log.snapshot(stream).unwrap_or_else(|error| {
             tracing::warn!(%stream, %error, "the snapshot cannot be read; the stream is read from its beginning");
             None
@@ -111,7 +111,7 @@ impl<A: Aggregate> Replica<A> {
     ///
     /// # Errors
     /// The log cannot be read, or has facts that this version does not know.
-    pub fn read_whole(log: &dyn EventStore, stream: &StreamName) -> Result<Self, ReplayError> {
+    pub fn read_whole(log: &dyn EventLog, stream: &StreamName) -> Result<Self, ReplayError> {
         let mut replica = Self::default();
         replica.catch_up(log, stream)?;
         Ok(replica)
@@ -156,7 +156,7 @@ impl<A: Aggregate> Replica<A> {
     ///
     /// # Errors
     /// The log cannot be read, or has facts that this version does not know.
-    pub fn catch_up(&mut self, log: &dyn EventStore, stream: &StreamName) -> Result<(), ReplayError> {
+    pub fn catch_up(&mut self, log: &dyn EventLog, stream: &StreamName) -> Result<(), ReplayError> {
         loop {
             let page = log.read_stream(stream, self.version, PAGE)?;
             for envelope in &page {

@@ -69,7 +69,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     /// Rebuilds the state from the log. Facts this program does not know park the stream, not the daemon.
     fn replay(&mut self) {
-        match Replica::read(&*self.house().store, &self.stream) {
+        match Replica::read(&*self.house().log, &self.stream) {
             Ok(replica) => self.replica = replica,
             Err(error) => self.park_unread(&error),
         }
@@ -87,7 +87,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
             return;
         }
         if let Some(snapshot) = due(&mut self.replica, &self.stream) {
-            self.house().store.keep(snapshot);
+            self.house().log.keep(snapshot);
         }
     }
 
@@ -146,7 +146,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
 
     /// Appends and, once that is durable, folds, pays what is owed, and goes on with `then`.
     fn append(&self, commit: Commit, then: Continuation<A>) -> AtomicResponse<Self, ()> {
-        let receiver = self.house().store.append(commit);
+        let receiver = self.house().log.append(commit);
         let done = receiver.into_actor(self).map(|result, shell: &mut Self, ctx: &mut Context<Self>| {
             let result =
                 result.unwrap_or_else(|_| Err(AppendError::Unavailable { reason: "the log is closed".to_owned() }));
@@ -262,7 +262,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
     /// Answers a request that was carried out before with what was recorded then.
     fn recall(&self, idempotency: Option<&Idempotency>) -> Result<Option<Receipt<A::Event>>, CommandError> {
         let Some(Idempotency { key, request }) = idempotency else { return Ok(None) };
-        let Some(committed) = self.house().store.recall(key, *request)? else { return Ok(None) };
+        let Some(committed) = self.house().log.recall(key, *request)? else { return Ok(None) };
         let decoded =
             committed.events.iter().map(|envelope| events::decode(&envelope.kind, envelope.schema, &envelope.body));
         let events = decoded.collect::<Result<Vec<_>, _>>();
@@ -313,7 +313,7 @@ impl<A: Aggregate + Unpin> Shell<A> {
     fn asked(&self, asked: &Asked, causation: Option<EventReference>) -> Result<Option<Commit>, CommandError> {
         self.understood()?;
         let key = asked.key();
-        if self.house().store.recall(&key, [0; 32])?.is_some() {
+        if self.house().log.recall(&key, [0; 32])?.is_some() {
             return Ok(None);
         }
         let given = Given { operation: asked.operation, at: asked.at };
@@ -347,7 +347,7 @@ impl<A: Aggregate + Unpin> Handler<ReadOn> for Shell<A> {
         if self.understood().is_err() {
             return;
         }
-        if let Err(error) = self.replica.catch_up(&*self.registry.house().store, &self.stream) {
+        if let Err(error) = self.replica.catch_up(&*self.registry.house().log, &self.stream) {
             self.park(&error);
         }
         self.pump(ctx);
@@ -370,7 +370,7 @@ impl<A: Aggregate + Unpin> Handler<ReadAgain> for Shell<A> {
         if self.lost || self.parked.is_none() && !message.distrusted {
             return;
         }
-        match Replica::read_whole(&*self.house().store, &self.stream) {
+        match Replica::read_whole(&*self.house().log, &self.stream) {
             Ok(replica) => {
                 (self.replica, self.parked) = (replica, None);
                 self.pump(ctx);

@@ -27,7 +27,7 @@ use crate::events::{
     self, AttemptFailed, ContainerEvent, DecodeError, DomainEvent, Mark, NetworkEvent, RestoreEvent, ScheduleEvent,
     StoreEvent, TemplateEvent,
 };
-use crate::storage::{EventStore, ReadError};
+use crate::storage::{EventLog, ReadError};
 use crate::types::{BackupId, Category, OperationId, Principal, StreamName, Version};
 
 /// How many events are read at once.
@@ -139,7 +139,7 @@ pub fn dead(claims: Vec<Claim>, living: &Living) -> Vec<Claim> {
 /// `owners` are the streams that may have claims of others, `open` every operation under way; both are read from the
 /// projections.
 pub async fn sweep(registry: &Arc<Registry>, owners: &[StreamName], open: BTreeSet<OperationId>) -> Swept {
-    let Found { dead, unread } = look(&*registry.house().store, owners, open);
+    let Found { dead, unread } = look(&*registry.house().log, owners, open);
     let mut swept = Swept { unread, ..Swept::default() };
     for claim in dead {
         let Claim { owner, holder, what } = &claim;
@@ -158,7 +158,7 @@ pub async fn sweep(registry: &Arc<Registry>, owners: &[StreamName], open: BTreeS
 }
 
 /// Finds the dead claims; changes nothing.
-pub fn look(log: &dyn EventStore, owners: &[StreamName], open: BTreeSet<OperationId>) -> Found {
+pub fn look(log: &dyn EventLog, owners: &[StreamName], open: BTreeSet<OperationId>) -> Found {
     let (mut claims, mut unread) = (vec![], vec![]);
     for owner in owners {
         match claims_of(log, owner) {
@@ -189,12 +189,12 @@ pub fn look(log: &dyn EventStore, owners: &[StreamName], open: BTreeSet<Operatio
 ///
 /// # Errors
 /// The log cannot be read, or has facts that this version does not know.
-pub(super) fn fold<A: Aggregate>(log: &dyn EventStore, stream: &StreamName) -> Result<A, ReadingError> {
+pub(super) fn fold<A: Aggregate>(log: &dyn EventLog, stream: &StreamName) -> Result<A, ReadingError> {
     Ok(Replica::read(log, stream)?.state)
 }
 
 fn each<E: DomainEvent>(
-    log: &dyn EventStore,
+    log: &dyn EventLog,
     stream: &StreamName,
     mut take: impl FnMut(E, Given),
 ) -> Result<(), ReadingError> {
@@ -215,7 +215,7 @@ fn each<E: DomainEvent>(
     }
 }
 
-fn claims_of(log: &dyn EventStore, owner: &StreamName) -> Result<Vec<Claim>, ReadingError> {
+fn claims_of(log: &dyn EventLog, owner: &StreamName) -> Result<Vec<Claim>, ReadingError> {
     let streams = |what: What, holders: Vec<String>| {
         let parsed = holders.into_iter().filter_map(|holder| holder.parse().ok());
         parsed.map(|stream| (Holder::Stream(stream), what)).collect::<Vec<_>>()
@@ -265,7 +265,7 @@ enum Turn {
 
 impl Told {
     fn read<E: DomainEvent>(
-        log: &dyn EventStore,
+        log: &dyn EventLog,
         stream: &StreamName,
         turn: impl Fn(&E) -> Turn,
     ) -> Result<Option<Self>, ReadingError> {
@@ -288,7 +288,7 @@ impl Told {
 }
 
 /// Reads what a holder has from its own stream; nothing for a kind of stream that holds nothing.
-fn having(log: &dyn EventStore, stream: &StreamName) -> Result<Option<Told>, ReadingError> {
+fn having(log: &dyn EventLog, stream: &StreamName) -> Result<Option<Told>, ReadingError> {
     match stream.category() {
         Category::Container => Told::read(log, stream, turn_of_container),
         Category::Template => Told::read(log, stream, |event| match event {

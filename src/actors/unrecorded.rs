@@ -203,7 +203,7 @@ impl Registry {
             loop {
                 tokio::time::sleep(pause).await;
                 let Some(registry) = registry.upgrade().filter(|registry| registry.still_owes(&stream)) else { return };
-                if registry.house().store.refuses().is_none() {
+                if registry.house().log.refuses().is_none() {
                     pause = (pause * 2).min(longest);
                     let _ = registry.make_up(&stream).await; // why it is not recorded yet is known since it was made
                 }

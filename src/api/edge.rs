@@ -146,7 +146,7 @@ impl Edge {
     /// Answers a request that was carried out before with what was recorded then, before anything is looked up again.
     async fn recall(&self) -> ApiResult<()> {
         let Some(key) = self.key.clone().filter(|_| self.mode == Mode::Commit) else { return Ok(()) };
-        let (store, request) = (self.ports.registry.house().store.clone(), self.request);
+        let (store, request) = (self.ports.registry.house().log.clone(), self.request);
         let Some(committed) = block(move || store.recall(&key, request)).await?? else { return Ok(()) };
         let Some(first) = committed.events.first() else { return Ok(()) };
         let subject = Subject { stream: first.stream.clone(), name: None };
@@ -180,7 +180,7 @@ impl Edge {
 
     /// Refuses what the log has no room for.
     pub fn check_room(&self, room: Room) -> ApiResult<()> {
-        if let Some(error) = self.ports.registry.house().store.refuses() {
+        if let Some(error) = self.ports.registry.house().log.refuses() {
             return Err(error.into());
         }
         let level = (self.ports.log.level)();
@@ -313,7 +313,7 @@ impl Edge {
 
     async fn dry_run<A: Aggregate>(&self, subject: &Subject, facts: Vec<A::Event>) -> ApiResult {
         let given = Given { operation: self.operation, at: self.at };
-        let (store, stream) = (self.ports.registry.house().store.clone(), subject.stream.clone());
+        let (store, stream) = (self.ports.registry.house().log.clone(), subject.stream.clone());
         let events = facts.iter().map(wished).collect::<Result<_, _>>();
         let events = events.map_err(|error| ApiError::Internal(error.to_string()))?;
         let expected = block(move || forecast::expected::<A>(&*store, &stream, &facts, given)).await?;

@@ -11,7 +11,7 @@ use crate::domain::{Aggregate, Given};
 use crate::events::{
     BackupOutcome, BackupSummary, InitKind, Lease, MaintenanceResult, ProcessIdentity, TemplateSummary,
 };
-use crate::storage::EventStore;
+use crate::storage::EventLog;
 use crate::types::{Ipv4Subnet, LeftOut, MacAddress, NetworkId, Size, Span, StreamName};
 
 /// The most steps that are foreseen.
@@ -19,7 +19,7 @@ const STEPS_MAX: usize = 40;
 
 /// Walks the plan of `stream` from what is recorded and `facts`, and names its steps.
 pub fn expected<A: Aggregate>(
-    store: &dyn EventStore,
+    store: &dyn EventLog,
     stream: &StreamName,
     facts: &[A::Event],
     given: Given,

@@ -9,7 +9,7 @@ use berth::cli::{AuditEvidence, AuditFailure, AuditReport};
 use berth::projections;
 use berth::storage::checkpoint::{SignedCheckpoint, VerifierKey};
 use berth::storage::{
-    self, Evidence, Finding, Kept, OpenError, ReadError, Reader, SqliteStore, VerifyReport, compare, merkle, verify,
+    self, Evidence, Finding, Kept, OpenError, ReadError, Reader, SqliteLog, VerifyReport, compare, merkle, verify,
 };
 use berth::types::StreamName;
 
@@ -89,7 +89,7 @@ fn told(report: &VerifyReport) -> Vec<AuditFinding> {
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(crate) fn look_through(store: &SqliteStore, keys: &Path) -> std::io::Result<()> {
+pub(crate) fn look_through(store: &SqliteLog, keys: &Path) -> std::io::Result<()> {
     let reader = store.reader();
     // What was signed last is known beside the keys, where whoever changes the log's file may not reach.
     let record = keys.join(reader.log().to_string()).join(storage::RECORD_FILE);
@@ -108,7 +108,7 @@ pub(crate) fn look_through(store: &SqliteStore, keys: &Path) -> std::io::Result<
 }
 
 /// Makes everything anew that follows from the log, through the daemon that is at work.
-pub(crate) fn rebuild_live(store: &SqliteStore, registry: &Arc<Registry>) -> Result<Rebuilt, String> {
+pub(crate) fn rebuild_live(store: &SqliteLog, registry: &Arc<Registry>) -> Result<Rebuilt, String> {
     let reader = store.reader();
     let before = look(&reader, &Evidence::default()).map_err(|error| error.to_string())?;
     let ids = before.condemned.iter().map(|(id, _)| *id).collect();

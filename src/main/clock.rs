@@ -68,7 +68,7 @@ pub(crate) async fn time_boot(registry: &Arc<Registry>) {
 /// Lets the watch know what is said of the clock, until the daemon ends: by people, or by a time service that has it now.
 pub(crate) async fn follow(registry: Arc<Registry>, mut ending: watch::Receiver<bool>) {
     let house = Arc::clone(registry.house());
-    let mut changes = house.store.subscribe(house.store.head().position);
+    let mut changes = house.log.subscribe(house.log.head().position);
     loop {
         if house.watch.trust() == Trust::Doubted && house.watch.is_synchronised() {
             registry.read_on(&stream(house.node));

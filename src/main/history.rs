@@ -12,7 +12,7 @@ use berth::domain::{Aggregate, Given};
 use berth::effects::clock::SystemClock;
 use berth::events::{self, Context, NewEvent};
 use berth::projections;
-use berth::storage::{Commit, Divergence, Expected, KeyTrouble, Options, Purpose, SqliteStore, merkle};
+use berth::storage::{Commit, Divergence, Expected, KeyTrouble, Options, Purpose, SqliteLog, merkle};
 use berth::types::{Category, Clock, NodeId, OperationId, StreamName};
 
 use super::identity;
@@ -33,7 +33,7 @@ fn accept_alone(arguments: &AcceptArguments) -> Result<Option<AcceptedHistory>, 
     let mut options = Options::new(Arc::clone(&clock), &keys, super::daemon::space_probe());
     options.projections = projections::all();
     options.purpose = if arguments.dry_run { Purpose::Look } else { Purpose::Amend };
-    let store = SqliteStore::open(&arguments.state, options)?;
+    let store = SqliteLog::open(&arguments.state, options)?;
     let reason = arguments.reason.as_deref().map(|reason| serde_json::to_vec(&serde_json::json!({ "reason": reason })));
     let word = Acceptance {
         principal: own_principal(),
@@ -51,7 +51,7 @@ fn accept_alone(arguments: &AcceptArguments) -> Result<Option<AcceptedHistory>, 
 /// # Errors
 /// The key directory, or the log, does not take it.
 pub(crate) fn accept_in(
-    store: &SqliteStore,
+    store: &SqliteLog,
     node: NodeId,
     clock: &dyn Clock,
     word: &Acceptance,
@@ -79,7 +79,7 @@ fn told(found: &Divergence) -> AcceptedHistory {
 }
 
 fn commit(
-    store: &SqliteStore,
+    store: &SqliteLog,
     node: NodeId,
     clock: &dyn Clock,
     found: &Divergence,

@@ -13,7 +13,7 @@ use berth::effects::access::Access;
 use berth::effects::linux::network::Networks;
 use berth::projections::query::{ContainerFilter, Moment, OperationFilter, Query, QueryError};
 use berth::projections::rows::{ContainerState, ThingState};
-use berth::storage::SqliteStore;
+use berth::storage::SqliteLog;
 use berth::types::{Category, ContainerId, NetworkId, OperationId, Principal, StreamName, Version};
 use tokio::sync::watch;
 
@@ -86,7 +86,7 @@ pub(crate) async fn end_unknown(registry: &Arc<Registry>) {
     });
     for container in observed {
         let stream = StreamName::new(Category::Container, container);
-        if !house.store.read_stream(&stream, Version::default(), 1).is_ok_and(|events| events.is_empty()) {
+        if !house.log.read_stream(&stream, Version::default(), 1).is_ok_and(|events| events.is_empty()) {
             continue;
         }
         tracing::error!(%container, "the log knows nothing of a container that is there: what runs of it is ended");
@@ -112,7 +112,7 @@ fn foreign_ranges(subuid: &str) -> Vec<(u32, u32)> {
 /// Removes what was to be redacted when a daemon died. As long as somebody who reads the log, or a full disk, keeps the text in
 /// its files, that is tried again.
 pub(crate) async fn finish_redactions(
-    store: &Arc<SqliteStore>,
+    store: &Arc<SqliteLog>,
     registry: &Arc<Registry>,
     mut ending: watch::Receiver<bool>,
 ) {
@@ -131,7 +131,7 @@ pub(crate) async fn finish_redactions(
     });
 }
 
-async fn redact_again(store: &SqliteStore, registry: &Registry) -> bool {
+async fn redact_again(store: &SqliteLog, registry: &Registry) -> bool {
     let redacted = match Replica::<node::Node>::read(store, &own_stream(registry)) {
         Ok(replica) => store.redact(replica.state.redacted().collect()).await,
         Err(error) => {

@@ -21,7 +21,7 @@ use crate::events::{
 use crate::projections;
 use crate::projections::query::{Moment, Query};
 use crate::projections::rows::{OperationState, ScheduleRow, SlotFate};
-use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore, Timekeeper};
+use crate::storage::{Commit, EventLog, Expected, Options, SqliteLog, Timekeeper};
 use crate::types::{
     CatchUp, Category, Clock, ClockWatch, ContainerId, NodeId, OperationId, Position, Principal, Reading, ScheduleId,
     Span, Step, StoreId, StreamName, TemplateId, Timestamp, Trust,
@@ -83,7 +83,7 @@ struct Home {
     _folder: tempfile::TempDir,
     registry: Arc<Registry>,
     query: Query,
-    store: Arc<SqliteStore>,
+    store: Arc<SqliteLog>,
     clock: Arc<Wall>,
 }
 
@@ -98,7 +98,7 @@ impl Home {
         let watch = Arc::new(ClockWatch::new(clock.clone()));
         let step = |step: &Step| told(&ClockEvent::from(*step));
         options.timekeeper = Some(Timekeeper { watch: watch.clone(), told: Box::new(step) });
-        let store = Arc::new(SqliteStore::open(&folder.path().join("state"), options).unwrap());
+        let store = Arc::new(SqliteLog::open(&folder.path().join("state"), options).unwrap());
         let host = Arc::new(SimulatedHost::new(Arc::new(Mutex::new(World::default())), vec![]));
         let node = NodeId::derived("node");
         let house = House::new(store.clone(), host, clock.clone(), node, "boot".to_owned(), RetryPolicy::default());

@@ -59,7 +59,7 @@ impl Ticker {
 
     /// Ticks until the daemon ends or the log is closed.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
-        let store = Arc::clone(&self.registry.house().store);
+        let store = Arc::clone(&self.registry.house().log);
         let mut changes = store.subscribe(store.head().position);
         self.resume().await;
         loop {

@@ -10,8 +10,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, ffi};
 
 use super::error::{OpenError, ReadError, foreign};
+use super::log::LOCK_FILE;
 use super::reserve::{Reserve, SPARE, index_of};
-use super::store::LOCK_FILE;
 use crate::sys::fs::lock::try_exclusive;
 use crate::sys::fs::{free_bytes, open_root};
 use crate::types::LogId;

@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::projection::{InlineProjection, Slot};
 use super::reserve::Reserve;
 use super::row::{self, Words};
-use super::{file, format, store};
+use super::{file, format, log};
 use crate::types::Position;
 
 /// The tables that hold the log; whatever else there is is made from them.
@@ -34,7 +34,7 @@ pub fn rebuild(
     projections: Vec<Box<dyn InlineProjection>>,
     condemned: &[i64],
 ) -> Result<Position, OpenError> {
-    let _lock = store::lock(state)?;
+    let _lock = log::lock(state)?;
     format::read(state)?;
     let path = state.join(LOG_FILE);
     let mut slots: Vec<Slot> = projections.into_iter().map(Slot::new).collect();

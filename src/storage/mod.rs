@@ -1,6 +1,6 @@
 //! L3: the event log: one SQLite file, one writer thread, any number of readers.
 //!
-//! Everything above sees the log through [`EventStore`]; another engine only has to pass [`conformance`]. The log
+//! Everything above sees the log through [`EventLog`]; another engine only has to pass [`conformance`]. The log
 //! knows nothing of rules: events are names and bytes to it, projections are folds that it is handed. It keeps what
 //! it was told for ever, in order, and can prove it: see `docs/formats/log.md` for every byte.
 
@@ -12,6 +12,7 @@ pub mod format;
 mod intern;
 mod keys;
 mod ledger;
+mod log;
 mod mend;
 mod projection;
 mod proof;
@@ -20,7 +21,6 @@ mod reserve;
 mod row;
 mod segment;
 mod snapshot;
-mod store;
 mod subscription;
 mod upkeep;
 mod watermark;
@@ -37,6 +37,7 @@ use tokio::sync::oneshot;
 pub use database::LOG_FILE;
 pub use derived::compare;
 pub use error::{AppendError, KeyTrouble, OpenError, ReadError, who_may_read};
+pub use log::{CHECKPOINT_FILE, Options, Purpose, SqliteLog};
 pub use mend::rebuild;
 pub use projection::{InlineProjection, ProjectionStatus, UNIFORM_SCHEMA, fold_events, table_of};
 pub use proof::history::{Divergence, RECORD_FILE};
@@ -46,7 +47,6 @@ pub use proof::{checkpoint, leaf, merkle};
 use proof::{history, report};
 pub use reader::{PAGE, Reader};
 pub use snapshot::{Kept, Snapshot};
-pub use store::{CHECKPOINT_FILE, Options, Purpose, SqliteStore};
 pub use subscription::{Pages, Subscription, SubscriptionError};
 pub use watermark::{Level, SpaceProbe, Watermarks};
 
@@ -127,7 +127,7 @@ pub struct MerkleProof {
 }
 
 /// Keeps events; one implementation per engine.
-pub trait EventStore: Send + Sync + 'static {
+pub trait EventLog: Send + Sync + 'static {
     /// Appends a commit; the answer comes once it is durable. Never blocks: a full queue answers [`AppendError::Busy`].
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>>;
     /// Returns what a key's commit appended, so that a repeated request is answered before anything is decided again.

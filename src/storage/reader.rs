@@ -125,7 +125,7 @@ impl Reader {
         self.with(|session| row::select(session, filter, params![after.stored(), page]))
     }
 
-    /// Returns what the commit with an idempotency key appended: see [`super::EventStore::recall`].
+    /// Returns what the commit with an idempotency key appended: see [`super::EventLog::recall`].
     pub(super) fn recall(
         &self,
         key: &str,

@@ -12,7 +12,7 @@ use berth::domain::node::{self, Node};
 use berth::domain::store::{self, Store};
 use berth::domain::template::{self, Template};
 use berth::events::{Closing, HoldKind};
-use berth::storage::EventStore as _;
+use berth::storage::EventLog as _;
 use berth::types::{BackupId, Category, OperationId, StoreId, StreamName};
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system, node};

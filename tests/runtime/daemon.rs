@@ -19,8 +19,7 @@ use berth::effects::{Change, EffectContext, Host, Observation};
 use berth::events::Envelope;
 use berth::projections::query::Query;
 use berth::storage::{
-    AppendError, Commit, Committed, EventStore, Head, OpenError, Options, ReadError, Snapshot, SqliteStore,
-    Subscription,
+    AppendError, Commit, Committed, EventLog, Head, OpenError, Options, ReadError, Snapshot, SqliteLog, Subscription,
 };
 use berth::types::{Clock, ContainerId, NodeId, OperationId, Position, Principal, Span, StreamName, Version};
 use tempfile::TempDir;
@@ -68,14 +67,14 @@ impl Scene {
     }
 
     /// Opens the log; the one before may need a moment to let go of it.
-    fn open(&self) -> SqliteStore {
+    fn open(&self) -> SqliteLog {
         let begun = Instant::now();
         loop {
             let mut options =
                 Options::new(Arc::new(SystemClock), self.home.path().join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
             options.reserve = 0;
             options.projections = berth::projections::all();
-            match SqliteStore::open(&self.state(), options) {
+            match SqliteLog::open(&self.state(), options) {
                 Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(2));
                 }
@@ -143,7 +142,7 @@ pub struct Faults {
 
 /// Is the log of a daemon that may die.
 struct MortalLog {
-    inner: Arc<SqliteStore>,
+    inner: Arc<SqliteLog>,
     fault: Option<LogFault>,
     of: Option<StreamName>,
     appends: AtomicU64,
@@ -153,7 +152,7 @@ struct MortalLog {
     dead: Arc<AtomicBool>,
 }
 
-impl EventStore for MortalLog {
+impl EventLog for MortalLog {
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
         if self.dead.load(Ordering::Acquire) {
             return unanswered();
@@ -317,7 +316,7 @@ pub enum End {
 /// Is a living daemon on a scene.
 pub struct Daemon {
     pub registry: Arc<Registry>,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<SqliteLog>,
     pub host: Arc<MortalHost>,
     log: Arc<MortalLog>,
     arbiter: Arbiter,

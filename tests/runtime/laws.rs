@@ -11,7 +11,7 @@ use berth::domain::container::{Command, Container};
 use berth::effects::sim::Fault;
 use berth::effects::steps::steps_of;
 use berth::events::Closing;
-use berth::storage::{EventStore as _, PAGE};
+use berth::storage::{EventLog as _, PAGE};
 use berth::types::{Category, Position, StreamName};
 
 use crate::daemon::{Daemon, End, Faults, LogFault, Scene, in_system};

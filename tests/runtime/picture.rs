@@ -21,7 +21,7 @@ use berth::domain::template::Template;
 use berth::domain::{Action, Aggregate, Effect, Given};
 use berth::effects::sim::World;
 use berth::events::{self, Closing, DomainEvent, Envelope, Mark};
-use berth::storage::EventStore;
+use berth::storage::EventLog;
 use berth::types::{Category, ContainerId, OperationId, Position, StreamName};
 
 /// Is the state of one stream, whatever its aggregate.
@@ -84,7 +84,7 @@ pub struct Picture {
 
 impl Picture {
     /// Folds what came since.
-    pub fn catch_up(&mut self, store: &dyn EventStore) {
+    pub fn catch_up(&mut self, store: &dyn EventLog) {
         loop {
             let page = store.read_all(self.seen, 1_000).unwrap();
             let Some(last) = page.last() else { return };
@@ -121,7 +121,7 @@ impl Picture {
     }
 
     /// Returns every ask that was owed at any time, with who owed it.
-    pub fn asks(store: &dyn EventStore) -> Vec<(StreamName, Effect)> {
+    pub fn asks(store: &dyn EventLog) -> Vec<(StreamName, Effect)> {
         let (mut picture, mut asks) = (Self::default(), vec![]);
         for envelope in store.read_all(Position::default(), 100_000).unwrap() {
             picture.fold(&envelope);

@@ -14,7 +14,7 @@ use berth::domain::session::{self, Session};
 use berth::effects::clock::SystemClock;
 use berth::effects::sim::Fault;
 use berth::events::{AttemptFailed, BatchAction, BatchMember, Closing, ContainerEvent, Exit, NewEvent, RestartPolicy};
-use berth::storage::{AppendError, Commit, EventStore, Expected};
+use berth::storage::{AppendError, Commit, EventLog, Expected};
 use berth::types::{
     BackupId, Category, Clock, ContainerId, OperationId, Principal, RefusalClass, RunId, SessionId, Span, StreamName,
     Version,

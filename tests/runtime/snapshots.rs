@@ -4,7 +4,7 @@ use berth::actors::{CommandError, Replica, differs};
 use berth::domain::Aggregate;
 use berth::domain::directory::{self, Directory};
 use berth::events::DirectoryEvent;
-use berth::storage::{EventStore, Snapshot};
+use berth::storage::{EventLog, Snapshot};
 use berth::types::{Category, StreamName, Version};
 
 use crate::daemon::{Daemon, Faults, Scene, in_system};

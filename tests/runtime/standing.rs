@@ -6,7 +6,7 @@ use berth::domain::backup_job::BackupJob;
 use berth::domain::container::{Command, Container};
 use berth::domain::restore_job::{self, RestoreJob};
 use berth::events::{Closing, RestoreTarget};
-use berth::storage::EventStore as _;
+use berth::storage::EventLog as _;
 use berth::types::{Category, Position, Span};
 
 use crate::daemon::{Daemon, End, Faults, Scene, in_system};

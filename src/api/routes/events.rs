@@ -70,7 +70,7 @@ async fn show(look: Look, position: web::Path<String>) -> ApiResult {
 async fn follow(look: Look, request: HttpRequest, wanted: web::Query<Wanted>) -> ApiResult {
     let wanted = wanted.into_inner();
     let now = look.ports.clock.now();
-    let store = look.ports.registry.house().store.clone();
+    let store = look.ports.registry.house().log.clone();
     let after = sse::last_event(&request)?.or(wanted.after).map_or_else(|| store.head().position, Position::new);
     let filter = look.ask(move |query, moment| {
         let filter = wanted.filter(query, moment, now)?;
@@ -117,7 +117,7 @@ impl Sieve {
 }
 
 async fn feed(ports: web::Data<Ports>, frames: Frames, mut sieve: Sieve, after: Position) {
-    let mut subscription = ports.registry.house().store.subscribe(after);
+    let mut subscription = ports.registry.house().log.subscribe(after);
     let mut shutdown = ports.shutdown.clone();
     loop {
         let sent = tokio::select! {

@@ -114,9 +114,9 @@ async fn wait(look: Look, request: HttpRequest, reference: web::Path<String>) ->
 async fn watch(ports: web::Data<Ports>, frames: Frames, operation: OperationId, after: Position) {
     let house = ports.registry.house();
     let mut progress = house.watch_progress();
-    let mut subscription = house.store.subscribe(after);
+    let mut subscription = house.log.subscribe(after);
     let mut shutdown = ports.shutdown.clone();
-    let head = house.store.head().position;
+    let head = house.log.head().position;
     let Ok(mut row) = current(&ports, operation).await else { return };
     loop {
         // What is over is told once everything before has been told.

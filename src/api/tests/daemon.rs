@@ -21,7 +21,7 @@ use crate::effects::clock::SystemClock;
 use crate::effects::sim::{SimulatedHost, World};
 use crate::projections;
 use crate::projections::query::Query;
-use crate::storage::{Level, Options, SqliteStore};
+use crate::storage::{Level, Options, SqliteLog};
 use crate::types::{Category, Clock, NodeId, OperationId, Principal, StreamName};
 
 /// Is a daemon in a temporary directory.
@@ -33,15 +33,15 @@ pub(crate) struct Daemon {
     served: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
     pub(super) query: Query,
     host: Arc<SimulatedHost>,
-    pub(super) log: Arc<SqliteStore>,
+    pub(super) log: Arc<SqliteLog>,
 }
 
-fn store(folder: &Path) -> Arc<SqliteStore> {
+fn store(folder: &Path) -> Arc<SqliteLog> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut options = Options::new(clock, folder.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.projections = projections::all();
     options.reserve = 0;
-    Arc::new(SqliteStore::open(&folder.join("state"), options).unwrap())
+    Arc::new(SqliteLog::open(&folder.join("state"), options).unwrap())
 }
 
 impl Daemon {

@@ -23,7 +23,7 @@ const NAMES: [&str; 3] = ["namespaces", "birth in a cgroup", "overlay in a user 
 const ROOM: usize = 1 << 20;
 /// How long a try may take. What is asked comes at once, but a busy machine may not, and what is taken for missing here is
 /// missing until the daemon begins anew.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 pub(super) fn probe() -> Vec<Feature> {
     if !process::is_single_threaded() {

@@ -8,7 +8,7 @@ use berth::actors::{Registry, reconcile, recover};
 use berth::effects::access::Access;
 use berth::effects::linux::LinuxHost;
 use berth::projections::query::Query;
-use berth::storage::SqliteStore;
+use berth::storage::SqliteLog;
 use tokio::sync::watch;
 
 use super::super::{clock, neighbours, networks, space, start};
@@ -20,7 +20,7 @@ const LOG_PAUSE: Duration = Duration::from_millis(500);
 /// Is what has to be true before anything is changed, and what is watched from then on.
 pub(super) struct Beginning {
     pub(super) setup: Arc<Setup>,
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) log: Arc<SqliteLog>,
     pub(super) registry: Arc<Registry>,
     pub(super) query: Query,
     pub(super) host: Arc<LinuxHost>,
@@ -40,7 +40,7 @@ impl Beginning {
         self.hold_entry()?;
         clock::time_boot(registry).await;
         start::sweep(registry, query).await?;
-        start::finish_redactions(&self.store, registry, ending.clone()).await;
+        start::finish_redactions(&self.log, registry, ending.clone()).await;
         start::forget_commands(query, &**host);
         recover(registry, &query.owing_streams()?);
         let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(host);
@@ -82,7 +82,7 @@ impl Beginning {
 }
 
 /// Begins late, where the log could not be written when the daemon was started: until then it only answers questions.
-pub(super) async fn begin_once_written(log: Arc<SqliteStore>, beginning: Beginning) {
+pub(super) async fn begin_once_written(log: Arc<SqliteLog>, beginning: Beginning) {
     let mut ending = beginning.ending.clone();
     while log.read_only().is_some() {
         if tokio::time::timeout(LOG_PAUSE, ending.changed()).await.is_ok() {

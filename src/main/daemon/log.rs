@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth::api::client::Started;
 use berth::cli::shell_quoted;
 use berth::projections::query::{Moment, Query};
-use berth::storage::{OpenError, Options, Purpose, Reader, SpaceProbe, SqliteStore};
+use berth::storage::{OpenError, Options, Purpose, Reader, SpaceProbe, SqliteLog};
 
 use super::super::{clock, identity};
 use super::{Refused, Setup};
@@ -35,12 +35,12 @@ pub(super) fn belongs_here(setup: &Setup, query: &Query) -> Result<(), Refused> 
     }
 }
 
-pub(super) fn open_log(setup: &Setup, new_keys: bool) -> Result<Arc<SqliteStore>, Refused> {
+pub(super) fn open_log(setup: &Setup, new_keys: bool) -> Result<Arc<SqliteLog>, Refused> {
     let mut options = Options::new(Arc::clone(&setup.clock), &setup.keys, space_probe());
     options.projections = berth::projections::all();
     options.purpose = if new_keys { Purpose::Rekey } else { Purpose::Work };
     options.timekeeper = Some(clock::timekeeper(&setup.watch, setup.identity.node, &setup.boot));
-    let opened = SqliteStore::open(&setup.state, options);
+    let opened = SqliteLog::open(&setup.state, options);
     if let (Err(OpenError::KeyGone { .. }), Ok(reader)) = (&opened, Reader::open(&setup.state)) {
         belongs_here(setup, &Query::new(reader))?; // that would be why
     }

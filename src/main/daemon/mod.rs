@@ -23,7 +23,7 @@ use berth::effects::steps::Immortal;
 use berth::kernel::cgroup::{Cgroup, Layout};
 use berth::projections::query::Query;
 use berth::scheduler::ticker::Ticker;
-use berth::storage::{Divergence, EventStore, Level, SqliteStore};
+use berth::storage::{Divergence, EventLog, Level, SqliteLog};
 use berth::types::{Clock, ClockWatch, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -102,12 +102,12 @@ fn begin(arguments: &DaemonArguments) -> Result<(), Refused> {
         clock: wall,
         refuse_overcommit: arguments.refuse_overcommit,
     };
-    let store = open_log(&setup, arguments.new_keys)?;
-    belongs_here(&setup, &Query::new(store.reader()))?;
+    let log = open_log(&setup, arguments.new_keys)?;
+    belongs_here(&setup, &Query::new(log.reader()))?;
     if let Err(error) = started.keep(&setup.state) {
         tracing::warn!(%error, "how the daemon was started cannot be written into the state directory");
     }
-    clock::judge(&setup.watch, &Query::new(store.reader()), &setup.boot)?;
+    clock::judge(&setup.watch, &Query::new(log.reader()), &setup.boot)?;
     // What the host makes needs the log's own place for keys, so the log comes first.
     let parent = Layout::detect().ok().and_then(|layout| match Cgroup::make_room(&layout, "daemon") {
         Ok(parent) => parent,
@@ -119,7 +119,7 @@ fn begin(arguments: &DaemonArguments) -> Result<(), Refused> {
     let host = LinuxHost::open(HostOptions {
         paths: StatePaths::with_runtime(&setup.state, &setup.run),
         instance: setup.identity.instance.clone(),
-        key_dir: setup.keys.join(store.head().log.to_string()),
+        key_dir: setup.keys.join(log.head().log.to_string()),
         node: setup.identity.node,
         executable: std::env::current_exe()?,
         cgroup_parent: parent,
@@ -127,7 +127,7 @@ fn begin(arguments: &DaemonArguments) -> Result<(), Refused> {
         clock: Arc::clone(&setup.clock),
         crash: Arc::new(Immortal),
     })?;
-    System::new().block_on(serve(setup, store, host))
+    System::new().block_on(serve(setup, log, host))
 }
 
 /// Returns what has to be said again at the next start.
@@ -166,7 +166,7 @@ fn tell_divergence(found: &Divergence) {
 /// Is what works together while the daemon runs.
 struct Parts {
     setup: Arc<Setup>,
-    store: Arc<SqliteStore>,
+    log: Arc<SqliteLog>,
     host: Arc<LinuxHost>,
     registry: Arc<Registry>,
     query: Query,
@@ -174,22 +174,22 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> Self {
-        let log: Arc<dyn EventStore> = Arc::<SqliteStore>::clone(&store);
+    fn new(setup: Setup, log: Arc<SqliteLog>, host: Arc<LinuxHost>) -> Self {
+        let shared: Arc<dyn EventLog> = Arc::<SqliteLog>::clone(&log);
         let world: Arc<dyn Host> = Arc::<LinuxHost>::clone(&host);
         let (clock, boot) = (Arc::clone(&setup.clock), setup.boot.clone());
-        let house = House::new(log, world, clock, setup.identity.node, boot, RetryPolicy::default())
+        let house = House::new(shared, world, clock, setup.identity.node, boot, RetryPolicy::default())
             .watched_by(Arc::clone(&setup.watch));
         let arbiter = Arbiter::new();
         let registry = Registry::new(Arc::new(house), arbiter.handle());
-        let query = Query::new(store.reader());
-        Self { setup: Arc::new(setup), store, host, registry, query, arbiter }
+        let query = Query::new(log.reader());
+        Self { setup: Arc::new(setup), log, host, registry, query, arbiter }
     }
 
     fn beginning(&self, can_start: bool, ending: watch::Receiver<bool>) -> Beginning {
         Beginning {
             setup: Arc::clone(&self.setup),
-            store: Arc::clone(&self.store),
+            log: Arc::clone(&self.log),
             registry: Arc::clone(&self.registry),
             query: self.query.clone(),
             host: Arc::clone(&self.host),
@@ -200,16 +200,16 @@ impl Parts {
     }
 
     fn ticker(&self) -> Ticker {
-        let log = Arc::clone(&self.store);
+        let log = Arc::clone(&self.log);
         let room = Arc::new(move || log.level() < Level::Tight && log.read_only().is_none());
         Ticker::new(Arc::clone(&self.registry), self.query.clone(), room)
     }
 
     fn tell_trouble(&self) {
-        if let Some(found) = self.store.divergence() {
+        if let Some(found) = self.log.divergence() {
             tell_divergence(&found);
         }
-        if let Some(trouble) = self.store.key_trouble() {
+        if let Some(trouble) = self.log.key_trouble() {
             tracing::error!("{trouble}");
         }
     }
@@ -218,25 +218,25 @@ impl Parts {
     async fn end(self) -> Result<(), Refused> {
         start::take_leave(&self.registry).await;
         // What a history says that nobody accepted is no reason to give anything up.
-        let empty = self.store.divergence().is_none() && start::is_empty(&self.query);
+        let empty = self.log.divergence().is_none() && start::is_empty(&self.query);
         self.host.close();
         self.registry.close().await;
         self.arbiter.stop();
         let _ = fs::remove_file(self.setup.state.join(INSTANCE_FILE));
         let _ = fs::remove_file(signpost(&self.setup.state));
         leave_no_marks(&self.setup, empty);
-        Ok(tokio::task::spawn_blocking(move || self.store.close()).await?)
+        Ok(tokio::task::spawn_blocking(move || self.log.close()).await?)
     }
 }
 
-async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> Result<(), Refused> {
-    let parts = Parts::new(setup, store, host);
+async fn serve(setup: Setup, log: Arc<SqliteLog>, host: Arc<LinuxHost>) -> Result<(), Refused> {
+    let parts = Parts::new(setup, log, host);
     parts.registry.take_up_unrecorded();
     let findings = doctor::report(&parts.setup.state);
     let (end, ending) = watch::channel(false);
     let beginning = parts.beginning(doctor::can_start(&findings), ending.clone());
     parts.tell_trouble();
-    let begun = parts.store.read_only().is_none();
+    let begun = parts.log.read_only().is_none();
     let rebooted = begun && beginning.all().await?;
     if !begun {
         beginning.put_off();
@@ -257,11 +257,11 @@ async fn serve(setup: Setup, store: Arc<SqliteStore>, host: Arc<LinuxHost>) -> R
         "READY=1\nSTATUS=Nothing can be recorded: berth node status"
     })?;
     tracing::info!(socket = %socket.display(), "the daemon is ready");
-    audit::look_through(&parts.store, &parts.setup.keys)?;
+    audit::look_through(&parts.log, &parts.setup.keys)?;
     if begun {
         beginning.autostart(rebooted);
     } else {
-        actix::spawn(begin_once_written(Arc::clone(&parts.store), beginning));
+        actix::spawn(begin_once_written(Arc::clone(&parts.log), beginning));
     }
     let served = serving.await;
 

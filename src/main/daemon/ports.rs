@@ -16,11 +16,11 @@ use super::super::{audit, capacity, clock, doctor, history};
 use super::{Parts, Setup};
 
 pub(super) fn ports(parts: &Parts, findings: DoctorReport, shutdown: watch::Receiver<bool>) -> Ports {
-    let Parts { setup, store, host, registry, query, .. } = parts;
-    let (level, read_only, sealing) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
-    let redacting = Arc::clone(store);
-    let (rebuilding, actors) = (Arc::clone(store), Arc::clone(registry));
-    let (accepting, telling, keys) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let Parts { setup, log, host, registry, query, .. } = parts;
+    let (level, read_only, sealing) = (Arc::clone(log), Arc::clone(log), Arc::clone(log));
+    let redacting = Arc::clone(log);
+    let (rebuilding, actors) = (Arc::clone(log), Arc::clone(registry));
+    let (accepting, telling, keys) = (Arc::clone(log), Arc::clone(log), Arc::clone(log));
     let (node, wall) = (setup.identity.node, Arc::clone(&setup.clock));
     let networks = Networks::new(&setup.identity.instance, &setup.run);
     let disks = setup.state.clone();

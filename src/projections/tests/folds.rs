@@ -10,7 +10,7 @@ use crate::projections::all;
 use crate::projections::query::{EventFilter, Moment, OperationFilter, Query};
 use crate::projections::rows::{ContainerState, OperationState};
 
-fn tables(store: &SqliteStore) -> BTreeMap<&'static str, Vec<(String, Value)>> {
+fn tables(store: &SqliteLog) -> BTreeMap<&'static str, Vec<(String, Value)>> {
     all().iter().map(|model| (model.name(), store.reader().rows(model.name(), "", 1_000).unwrap())).collect()
 }
 
@@ -270,7 +270,7 @@ fn a_row_tells_the_same_end_of_a_grave_as_the_rule_after_it_could_not_be_taken_b
 }
 
 /// Appends a schedule to the log, by its request.
-fn schedule(store: &SqliteStore, key: &str) {
+fn schedule(store: &SqliteLog, key: &str) {
     let definition = ScheduleDefinition {
         cron: "0 * * * *".parse().unwrap(),
         zone: "UTC".parse().unwrap(),

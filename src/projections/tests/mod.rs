@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::events::{self, *};
-use crate::storage::{Commit, EventStore, Expected, Options, SqliteStore};
+use crate::storage::{Commit, EventLog, Expected, Options, SqliteLog};
 use crate::types::*;
 
 /// Is a clock that goes on by a second with every look.
@@ -20,19 +20,19 @@ impl Clock for Steady {
     }
 }
 
-fn open(folder: &Path, projections: Vec<Box<dyn crate::storage::InlineProjection>>) -> SqliteStore {
+fn open(folder: &Path, projections: Vec<Box<dyn crate::storage::InlineProjection>>) -> SqliteLog {
     let clock: Arc<dyn Clock> = Arc::new(Steady(1_800_000_000_000_000.into()));
     let mut options = Options::new(clock, folder.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.projections = projections;
     options.reserve = 0;
-    SqliteStore::open(&folder.join("state"), options).unwrap()
+    SqliteLog::open(&folder.join("state"), options).unwrap()
 }
 
-fn append<E: DomainEvent>(store: &SqliteStore, key: &str, operation: &str, event: &E) -> Position {
+fn append<E: DomainEvent>(store: &SqliteLog, key: &str, operation: &str, event: &E) -> Position {
     append_written(store, StreamName::new(E::CATEGORY, key), operation, events::encode(event, None).unwrap())
 }
 
-fn append_written(store: &SqliteStore, stream: StreamName, operation: &str, event: NewEvent) -> Position {
+fn append_written(store: &SqliteLog, stream: StreamName, operation: &str, event: NewEvent) -> Position {
     let commit = Commit {
         stream,
         expected: Expected::Any,
@@ -77,7 +77,7 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn create(store: &SqliteStore, id: &str, text: &str) -> ContainerId {
+fn create(store: &SqliteLog, id: &str, text: &str) -> ContainerId {
     let container = ContainerId::derived(id);
     let wish = ContainerEvent::CreateRequested {
         id: container,
@@ -91,7 +91,7 @@ fn create(store: &SqliteStore, id: &str, text: &str) -> ContainerId {
 }
 
 /// Appends one event of each kind of stream that a history needs.
-fn others(store: &SqliteStore, step: usize) {
+fn others(store: &SqliteLog, step: usize) {
     let (run, backup, container) = (RunId::derived("run"), BackupId::derived("b"), ContainerId::derived("c"));
     let (key, reason) = (run.to_string(), "no".to_owned());
     let member = BatchMember { container, run, operation: OperationId::derived("m"), backup };

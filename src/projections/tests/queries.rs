@@ -5,7 +5,7 @@ use crate::projections::all;
 use crate::projections::query::{ContainerFilter, MaintenanceFilter, Moment, Query, QueryError};
 
 /// Appends a backup of the container `c`, kept in the store `s`.
-fn back_up(store: &SqliteStore, id: &str, second: i64) {
+fn back_up(store: &SqliteLog, id: &str, second: i64) {
     let summary = BackupSummary {
         backup: BackupId::derived(id),
         run: RunId::derived(id),
@@ -28,7 +28,7 @@ fn back_up(store: &SqliteStore, id: &str, second: i64) {
 }
 
 /// Appends all that a container's row tells of other things: names, backups of which the newest is damaged, a restore.
-fn neighbours(store: &SqliteStore) {
+fn neighbours(store: &SqliteLog) {
     let (template, id) = (TemplateId::derived("t"), StoreId::derived("s"));
     let import =
         TemplateEvent::TemplateImportRequested { id: template, name: name("tiny"), source: TemplateSource::Host };

@@ -14,7 +14,7 @@ use super::checkpoint::{Checkpoint, SignedCheckpoint, Signer, VerifierKey, origi
 use super::merkle::{Frontier, Hash};
 use crate::storage::error::OpenError;
 use crate::storage::ledger::Ledger;
-use crate::storage::store::CHECKPOINT_FILE;
+use crate::storage::log::CHECKPOINT_FILE;
 use crate::storage::{Head, file, row};
 
 /// Is the name of the newest checkpoint's file beside the keys.

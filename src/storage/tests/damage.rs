@@ -12,16 +12,16 @@ const EVENTS: u64 = 60;
 /// Makes a log of sixty events with a seal after thirty and one at the end; returns the evidence kept elsewhere.
 fn sealed() -> (Home, Evidence) {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 10);
-    wait(store.seal()).unwrap();
+    let log = home.open();
+    fill(&log, 10);
+    wait(log.seal()).unwrap();
     for step in 10..20 {
         for key in ["a", "b", "c"] {
-            append(&store, commit(key, step, &["x"])).unwrap();
+            append(&log, commit(key, step, &["x"])).unwrap();
         }
     }
-    let checkpoint = wait(store.seal()).unwrap();
-    let key = Some(store.key().clone());
+    let checkpoint = wait(log.seal()).unwrap();
+    let key = Some(log.key().clone());
     (home, Evidence { checkpoint, key })
 }
 
@@ -238,13 +238,13 @@ fn a_cut_or_flipped_file_is_refused_and_left_as_it_is() {
     let cuts = [0, 10, 100, 4_096, whole.len() / 2, whole.len() - 1];
     for bytes in cuts.into_iter().map(|length| whole[..length].to_vec()).chain([flipped]) {
         fs::write(home.log(), &bytes).unwrap();
-        let error = SqliteStore::open(&home.state(), home.options()).err().expect("a damaged log is not opened");
+        let error = SqliteLog::open(&home.state(), home.options()).err().expect("a damaged log is not opened");
         let damaged = matches!(&error, OpenError::Read(ReadError::Damaged { .. }));
         assert!(damaged && error.to_string().contains("nothing was changed"), "{} bytes: {error}", bytes.len());
         assert_eq!(fs::read(home.log()).unwrap(), bytes, "a damaged file is kept as it was found");
     }
     fs::remove_file(home.log()).unwrap();
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    let error = SqliteLog::open(&home.state(), home.options()).err().unwrap();
     assert!(error.to_string().contains("the log is missing"), "{error}");
     assert!(!home.log().exists(), "no empty log takes its place");
     fs::write(home.log(), &whole).unwrap();
@@ -286,9 +286,9 @@ fn a_damaged_frontier_is_made_again_from_the_leaves() {
     for column in ["frontier", "root"] {
         let flipped = format!("UPDATE checkpoints SET {column} = zeroblob(length({column}))");
         tampered_in_place(&home, &flipped);
-        let store = home.open();
-        assert_eq!(store.head().root, root, "{column}");
-        drop(store);
+        let log = home.open();
+        assert_eq!(log.head().root, root, "{column}");
+        drop(log);
         assert_eq!(home.open().head().root, root, "after a clean end with a damaged {column}");
     }
 }
@@ -297,7 +297,7 @@ fn a_damaged_frontier_is_made_again_from_the_leaves() {
 fn a_log_that_took_another_id_is_refused_before_it_gets_keys() {
     let (home, _) = sealed();
     tampered_in_place(&home, "UPDATE log SET id = x'00112233445566778899aabbccddeeff'");
-    let error = SqliteStore::open(&home.state(), home.options()).err().unwrap().to_string();
+    let error = SqliteLog::open(&home.state(), home.options()).err().unwrap().to_string();
     assert!(error.contains("but") && error.contains("seals berth-log/"), "{error}");
     assert_eq!(fs::read_dir(home.options().key_dir).unwrap().count(), 1, "only the keys of the log that was");
 }
@@ -305,13 +305,13 @@ fn a_log_that_took_another_id_is_refused_before_it_gets_keys() {
 #[test]
 fn an_older_copy_put_back_is_noticed_at_the_start() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    drop(log);
     let older = fs::read(home.log()).unwrap();
-    let store = home.open();
-    append(&store, commit("a", 3, &["x"])).unwrap();
-    drop(store);
+    let log = home.open();
+    append(&log, commit("a", 3, &["x"])).unwrap();
+    drop(log);
     fs::write(home.log(), older).unwrap();
     assert!(differs(&home).contains("it ends at event 9, but event 10 was sealed"), "{}", differs(&home));
     // The file beside the log was put back along with it: the key directory was not.
@@ -321,22 +321,22 @@ fn an_older_copy_put_back_is_noticed_at_the_start() {
         "{}",
         differs(&home)
     );
-    let store = home.open();
-    let found = store.divergence().unwrap();
+    let log = home.open();
+    let found = log.divergence().unwrap();
     assert_eq!((found.recorded.size, found.head.position.get()), (10, 9));
     // Whatever comes, it records and signs nothing.
-    assert!(matches!(append(&store, commit("b", 3, &["no"])), Err(AppendError::Unaccepted { .. })));
-    assert!(matches!(wait(store.seal()), Err(AppendError::Unaccepted { .. })));
-    assert!(matches!(wait(store.rebuild(vec![])), Err(AppendError::Unaccepted { .. })));
-    assert!(store.read_only().unwrap().contains("it ends at event 9"));
-    drop(store);
-    let store = home.open();
-    assert_eq!((store.head().position, store.divergence()), (found.head.position, Some(found.clone())));
-    let kept = store.set_aside(&found).unwrap();
-    wait(store.accept(commit("b", 3, &["accepted"]))).unwrap();
-    assert_eq!((store.divergence(), store.read_only()), (None, None));
-    append(&store, commit("b", 4, &["it goes on"])).unwrap();
-    drop(store);
+    assert!(matches!(append(&log, commit("b", 3, &["no"])), Err(AppendError::Unaccepted { .. })));
+    assert!(matches!(wait(log.seal()), Err(AppendError::Unaccepted { .. })));
+    assert!(matches!(wait(log.rebuild(vec![])), Err(AppendError::Unaccepted { .. })));
+    assert!(log.read_only().unwrap().contains("it ends at event 9"));
+    drop(log);
+    let log = home.open();
+    assert_eq!((log.head().position, log.divergence()), (found.head.position, Some(found.clone())));
+    let kept = log.set_aside(&found).unwrap();
+    wait(log.accept(commit("b", 3, &["accepted"]))).unwrap();
+    assert_eq!((log.divergence(), log.read_only()), (None, None));
+    append(&log, commit("b", 4, &["it goes on"])).unwrap();
+    drop(log);
     let given_up = fs::read_to_string(kept).unwrap();
     assert_eq!(checkpoint::SignedCheckpoint::parse(&given_up).unwrap().checkpoint, found.recorded);
     assert!(home.open().divergence().is_none(), "what was accepted goes on");
@@ -351,20 +351,20 @@ fn differs(home: &Home) -> String {
 fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
     let (older, mut both) = (tempfile::tempdir().unwrap(), Vec::new());
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    drop(log);
     fs::copy(home.log(), older.path().join("log.db")).unwrap();
     let keys = home.options().key_dir;
     for more in [1, 4] {
         fs::copy(older.path().join("log.db"), home.log()).unwrap();
         fs::remove_dir_all(&keys).unwrap();
         fs::remove_file(home.state().join(CHECKPOINT_FILE)).unwrap();
-        let store = rekeyed(&home);
-        (0..more).for_each(|step| drop(append(&store, commit("d", step, &[&more.to_string()])).unwrap()));
-        let log = store.head().log.to_string();
-        drop(store);
-        both.push((fs::read(home.log()).unwrap(), fs::read(keys.join(log).join(RECORD_FILE)).unwrap()));
+        let log = rekeyed(&home);
+        (0..more).for_each(|step| drop(append(&log, commit("d", step, &[&more.to_string()])).unwrap()));
+        let name = log.head().log.to_string();
+        drop(log);
+        both.push((fs::read(home.log()).unwrap(), fs::read(keys.join(name).join(RECORD_FILE)).unwrap()));
     }
     let record = keys.join(home_log(&home)).join(RECORD_FILE);
     // The first history's record is signed by a key of which only the second's is left: both are put under one key.
@@ -386,12 +386,12 @@ fn a_log_that_went_on_otherwise_is_another_history_whatever_its_length() {
 #[test]
 fn a_tree_that_does_not_follow_from_what_was_signed_is_not_gone_on_with() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 2);
-    wait(store.seal()).unwrap();
+    let log = home.open();
+    fill(&log, 2);
+    wait(log.seal()).unwrap();
     let note = fs::read_to_string(home.state().join(CHECKPOINT_FILE)).unwrap();
-    append(&store, commit("a", 2, &["x"])).unwrap();
-    drop(store);
+    append(&log, commit("a", 2, &["x"])).unwrap();
+    drop(log);
     // The record beside the keys lags: a daemon died before it wrote it. The newest note is the key's own; what the tree
     // goes on from is another one, consistent with itself.
     fs::write(home.options().key_dir.join(home_log(&home)).join(RECORD_FILE), &note).unwrap();
@@ -414,13 +414,13 @@ fn a_tree_that_does_not_follow_from_what_was_signed_is_not_gone_on_with() {
 #[test]
 fn who_only_looks_signs_nothing_and_makes_no_key() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    drop(log);
     tampered_in_place(&home, "DROP TRIGGER checkpoints_delete; DELETE FROM checkpoints");
     let look = |keys: &std::path::Path, purpose| {
         let options = Options { purpose, key_dir: keys.to_owned(), ..home.options() };
-        SqliteStore::open(&home.state(), options).map(|store| store.divergence())
+        SqliteLog::open(&home.state(), options).map(|log| log.divergence())
     };
     let elsewhere = tempfile::tempdir().unwrap();
     for purpose in [Purpose::Look, Purpose::Amend] {
@@ -441,16 +441,16 @@ fn home_log(home: &Home) -> String {
 }
 
 /// Opens the log with a new key.
-fn rekeyed(home: &Home) -> SqliteStore {
-    SqliteStore::open(&home.state(), Options { purpose: Purpose::Rekey, ..home.options() }).unwrap()
+fn rekeyed(home: &Home) -> SqliteLog {
+    SqliteLog::open(&home.state(), Options { purpose: Purpose::Rekey, ..home.options() }).unwrap()
 }
 
 #[test]
 fn a_record_that_is_unreadable_or_cannot_be_replaced_keeps_nothing_from_starting() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    drop(log);
     let folder = home.options().key_dir.join(home_log(&home));
     fs::write(folder.join(RECORD_FILE), "no checkpoint").unwrap();
     append(&home.open(), commit("d", 0, &["x"])).unwrap();
@@ -466,47 +466,47 @@ fn a_record_that_is_unreadable_or_cannot_be_replaced_keeps_nothing_from_starting
 #[test]
 fn keys_that_are_lost_are_not_replaced_in_silence_and_new_ones_are_told() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    assert!(store.key_trouble().is_none());
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    assert!(log.key_trouble().is_none());
+    drop(log);
     let (keys, kept) = (home.options().key_dir, home.state().join("kept-keys"));
     fs::rename(&keys, &kept).unwrap();
-    let refused = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    let refused = SqliteLog::open(&home.state(), home.options()).err().unwrap();
     assert!(matches!(refused, OpenError::KeyGone { .. }), "{refused}");
     assert!(!keys.exists(), "a refusal made keys");
-    let store = rekeyed(&home);
-    assert!(store.key_trouble().unwrap().to_string().contains("no key that signed this log before"));
-    append(&store, commit("d", 0, &["x"])).unwrap();
-    drop(store);
+    let log = rekeyed(&home);
+    assert!(log.key_trouble().unwrap().to_string().contains("no key that signed this log before"));
+    append(&log, commit("d", 0, &["x"])).unwrap();
+    drop(log);
     assert!(home.open().key_trouble().is_none(), "it has signed the log since");
-    let store = home.open();
+    let log = home.open();
     fs::remove_file(keys.join(home_log(&home)).join("checkpoint.key")).unwrap();
-    assert!(store.key_trouble().unwrap().to_string().contains("any more"));
+    assert!(log.key_trouble().unwrap().to_string().contains("any more"));
 }
 
 #[test]
 fn a_key_that_cannot_be_looked_at_is_not_called_gone() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
+    let log = home.open();
+    fill(&log, 3);
     let folder = home.options().key_dir.join(home_log(&home));
     fs::rename(&folder, home.state().join("kept-keys")).unwrap();
     std::os::unix::fs::symlink(&folder, &folder).unwrap(); // it leads to itself
-    let trouble = store.key_trouble().unwrap();
+    let trouble = log.key_trouble().unwrap();
     assert!(trouble.to_string().contains("cannot be read") && trouble.cure().contains("namei -l"), "{trouble}");
-    drop(store);
-    let refused = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    drop(log);
+    let refused = SqliteLog::open(&home.state(), home.options()).err().unwrap();
     assert!(matches!(refused, OpenError::KeyUnreadable { .. }), "{refused}");
 }
 
 #[test]
 fn old_keys_put_back_over_newer_ones_are_told_as_that_and_what_is_accepted_verifies() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    let own = store.key().clone();
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    let own = log.key().clone();
+    drop(log);
     let (keys, kept) = (home.options().key_dir, tempfile::tempdir().unwrap());
     let folder = |place: &std::path::Path| place.join(home_log(&home));
     fs::rename(folder(&keys), folder(kept.path())).unwrap();
@@ -514,10 +514,10 @@ fn old_keys_put_back_over_newer_ones_are_told_as_that_and_what_is_accepted_verif
     let interim = fs::read(folder(&keys).join("checkpoint.vkey")).unwrap();
     fs::remove_dir_all(folder(&keys)).unwrap();
     fs::rename(folder(kept.path()), folder(&keys)).unwrap();
-    let store = home.open();
-    let found = store.divergence().unwrap();
+    let log = home.open();
+    let found = log.divergence().unwrap();
     assert!(found.strange && found.cure().contains("checkpoint-other.vkey"), "{found}");
-    drop(store);
+    drop(log);
     // As it says: their public half is enough.
     let other = folder(&keys).join("checkpoint-other.vkey");
     fs::write(&other, interim).unwrap();
@@ -528,9 +528,9 @@ fn old_keys_put_back_over_newer_ones_are_told_as_that_and_what_is_accepted_verif
     };
     let before = verified(&own);
     assert!(!before.is_intact(), "the newest is none of this key's: {before}");
-    let store = home.open();
-    append(&store, commit("d", 1, &["goes on"])).unwrap();
-    drop(store);
+    let log = home.open();
+    append(&log, commit("d", 1, &["goes on"])).unwrap();
+    drop(log);
     let after = verified(&own);
     assert!(after.is_intact() && after.strange == 1, "{after}");
     assert!(after.to_string().contains("signed with another key"), "{after}");

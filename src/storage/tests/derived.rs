@@ -41,22 +41,22 @@ fn models() -> Vec<Box<dyn InlineProjection>> {
     vec![Box::new(Counter)]
 }
 
-fn open(home: &Home) -> SqliteStore {
-    SqliteStore::open(&home.state(), Options { projections: models(), ..home.options() }).unwrap()
+fn open(home: &Home) -> SqliteLog {
+    SqliteLog::open(&home.state(), Options { projections: models(), ..home.options() }).unwrap()
 }
 
 /// Makes a log of sixty events of three streams, with a snapshot and keys, and closes it.
 fn whole() -> Home {
     let home = Home::new();
-    let store = open(&home);
-    fill(&store, 20);
+    let log = open(&home);
+    fill(&log, 20);
     for step in 20..24 {
-        append(&store, Commit { key: Some(format!("key {step}")), ..commit("k", step - 20, &["x"]) }).unwrap();
+        append(&log, Commit { key: Some(format!("key {step}")), ..commit("k", step - 20, &["x"]) }).unwrap();
     }
     let (stream, version) = (commit("a", 0, &["x"]).stream, Version::new(8));
-    store.keep(Snapshot { stream, version, state_schema: 1, state: b"state".to_vec() });
-    wait(store.seal()).unwrap();
-    drop(store);
+    log.keep(Snapshot { stream, version, state_schema: 1, state: b"state".to_vec() });
+    wait(log.seal()).unwrap();
+    drop(log);
     home
 }
 
@@ -133,12 +133,12 @@ fn whatever_follows_from_the_log_and_was_changed_is_named_and_made_anew() {
 #[test]
 fn what_is_made_anew_through_the_log_at_work_is_followed_by_what_comes() {
     let home = whole();
-    let store = open(&home);
+    let log = open(&home);
     change(&home, "DELETE FROM projection_counter WHERE key = 'a'; DROP TRIGGER events_delete");
     assert_eq!(told(&home).len(), 2);
-    wait(store.rebuild(vec![])).unwrap();
-    append(&store, commit("a", 20, &["x"])).unwrap();
-    assert_eq!(store.reader().row("counter", "a").unwrap().unwrap()["count"], 21);
+    wait(log.rebuild(vec![])).unwrap();
+    append(&log, commit("a", 20, &["x"])).unwrap();
+    assert_eq!(log.reader().row("counter", "a").unwrap().unwrap()["count"], 21);
     assert_eq!(told(&home), [""; 0]);
 }
 
@@ -223,8 +223,8 @@ fn a_start_finds_what_is_not_true_by_a_count_and_a_few_rows_and_makes_it_anew() 
         let home = whole();
         change(&home, sql);
         assert!(!told(&home).is_empty(), "{sql}");
-        let store = open(&home);
+        let log = open(&home);
         assert_eq!(told(&home), [""; 0], "{sql}");
-        assert!(store.recall("key 22", [0; 32]).unwrap().is_some(), "{sql}");
+        assert!(log.recall("key 22", [0; 32]).unwrap().is_some(), "{sql}");
     }
 }

@@ -19,15 +19,15 @@ fn the_process_that_is_killed() {
     let mut options = Options::new(Arc::new(Hand::default()), directory.join("keys"), Arc::new(|_: &Path| Ok(1 << 40)));
     options.reserve = 0;
     options.seal_events = 50;
-    let store = SqliteStore::open(&directory.join("state"), options).unwrap();
+    let log = SqliteLog::open(&directory.join("state"), options).unwrap();
     std::thread::scope(|scope| {
         for appender in 0..APPENDERS {
-            let store = &store;
+            let log = &log;
             scope.spawn(move || {
                 let key = format!("s{appender}");
-                let mut version = store.reader().version(&commit(&key, 0, &[]).stream).unwrap().get();
+                let mut version = log.reader().version(&commit(&key, 0, &[]).stream).unwrap().get();
                 loop {
-                    append(store, commit(&key, version, &["one", "two"])).unwrap();
+                    append(log, commit(&key, version, &["one", "two"])).unwrap();
                     version += 2;
                     println!("\nACK {key} {version}");
                 }
@@ -67,24 +67,24 @@ fn what_was_acknowledged_survives_kill_9() {
 #[test]
 fn a_batch_that_fails_is_answered_and_the_log_goes_on() {
     let home = Home::new();
-    let store = home.open();
-    append(&store, commit("a", 0, &["x"])).unwrap();
+    let log = home.open();
+    append(&log, commit("a", 0, &["x"])).unwrap();
     let intruder = rusqlite::Connection::open(home.log()).unwrap();
     intruder.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = append(&store, commit("a", 1, &["while the file is locked"])).unwrap_err();
+    let error = append(&log, commit("a", 1, &["while the file is locked"])).unwrap_err();
     assert!(matches!(error, AppendError::Unavailable { .. }), "{error}");
     intruder.execute_batch("INSERT INTO streams (name) VALUES ('container/b'); COMMIT").unwrap();
-    append(&store, commit("a", 1, &["y"])).unwrap();
-    append(&store, commit("b", 0, &["y"])).unwrap();
-    assert_eq!((store.head().position.get(), store.read_only()), (3, None));
-    assert_eq!(store.reader().head().unwrap(), store.head());
+    append(&log, commit("a", 1, &["y"])).unwrap();
+    append(&log, commit("b", 0, &["y"])).unwrap();
+    assert_eq!((log.head().position.get(), log.read_only()), (3, None));
+    assert_eq!(log.reader().head().unwrap(), log.head());
 }
 
 #[test]
 fn what_is_refused_of_one_commit_does_not_touch_the_others_of_its_batch() {
     let home = Home::new();
-    let store = home.open();
-    append(&store, commit("a", 0, &["x"])).unwrap();
+    let log = home.open();
+    append(&log, commit("a", 0, &["x"])).unwrap();
     let intruder = rusqlite::Connection::open(home.log()).unwrap();
     let poison = "CREATE TRIGGER poison BEFORE INSERT ON events WHEN CAST(NEW.body AS TEXT) LIKE '%poison%'
                   BEGIN SELECT raise(ABORT, 'poison'); END";
@@ -92,18 +92,18 @@ fn what_is_refused_of_one_commit_does_not_touch_the_others_of_its_batch() {
     let keyed =
         |number: u64, body| Commit { key: Some(number.to_string()), ..commit(&number.to_string(), 0, &["x", body]) };
     let bad = |number: u64| number % 40 == 7;
-    let send = |number| store.append(keyed(number, if bad(number) { "poison" } else { "y" }));
+    let send = |number| log.append(keyed(number, if bad(number) { "poison" } else { "y" }));
     let answers: Vec<_> = (0..200).map(send).collect();
     for (number, answer) in (0..200).zip(answers) {
         assert_eq!(wait(answer).is_err(), bad(number), "{number}");
     }
-    assert_eq!(store.head().position, Position::new(1 + 195 * 2), "no position is left out");
-    assert_eq!(store.reader().head().unwrap(), store.head());
-    assert_eq!((store.recall("7", [0; 32]), store.read_only()), (Ok(None), None), "what was refused left no key");
+    assert_eq!(log.head().position, Position::new(1 + 195 * 2), "no position is left out");
+    assert_eq!(log.reader().head().unwrap(), log.head());
+    assert_eq!((log.recall("7", [0; 32]), log.read_only()), (Ok(None), None), "what was refused left no key");
     intruder.execute_batch("DROP TRIGGER poison").unwrap();
-    assert!(!append(&store, keyed(7, "y")).unwrap().repeated);
-    assert!(append(&store, keyed(8, "y")).unwrap().repeated);
-    assert!(verify(&store.reader(), &Evidence::default()).unwrap().is_intact());
+    assert!(!append(&log, keyed(7, "y")).unwrap().repeated);
+    assert!(append(&log, keyed(8, "y")).unwrap().repeated);
+    assert!(verify(&log.reader(), &Evidence::default()).unwrap().is_intact());
 }
 
 /// Reads `ACK s<appender> <version>`; a line that the kill cut short is none.
@@ -113,12 +113,12 @@ fn acknowledgement(line: &str) -> Option<(usize, u64)> {
 }
 
 fn check(home: &Home, acknowledged: &[u64]) {
-    let store = home.open();
+    let log = home.open();
     for (appender, version) in acknowledged.iter().enumerate() {
-        let found = store.reader().version(&commit(&format!("s{appender}"), 0, &[]).stream).unwrap().get();
+        let found = log.reader().version(&commit(&format!("s{appender}"), 0, &[]).stream).unwrap().get();
         assert!(found >= *version, "s{appender}: {version} was acknowledged, {found} is there");
         assert!(found.is_multiple_of(2), "a commit is there whole or not at all");
     }
-    let report = verify(&store.reader(), &Evidence::default()).unwrap();
+    let report = verify(&log.reader(), &Evidence::default()).unwrap();
     assert!(report.is_intact(), "{report}");
 }

@@ -44,7 +44,7 @@ impl Kept {
         Self { home: Home::new(), watch: Arc::new(ClockWatch::new(wall.clone())), wall }
     }
 
-    fn open(&self) -> SqliteStore {
+    fn open(&self) -> SqliteLog {
         let told = |step: &Step| {
             let mut commit = commit("clock", 0, &[&format!("{}", step.micros() / 1_000_000)]);
             commit.expected = Expected::Any;
@@ -53,13 +53,13 @@ impl Kept {
         let mut options = self.home.options();
         options.clock = self.wall.clone();
         options.timekeeper = Some(Timekeeper { watch: Arc::clone(&self.watch), told: Box::new(told) });
-        SqliteStore::open(&self.home.state(), options).unwrap()
+        SqliteLog::open(&self.home.state(), options).unwrap()
     }
 }
 
 /// Returns the stream and the second of each event.
-fn told(store: &SqliteStore) -> Vec<(String, i64)> {
-    let events = store.read_all(Position::default(), 100).unwrap();
+fn told(log: &SqliteLog) -> Vec<(String, i64)> {
+    let events = log.read_all(Position::default(), 100).unwrap();
     events
         .iter()
         .map(|event| (event.stream.key().to_owned(), event.recorded_at.as_micros() / 1_000_000 - START))
@@ -73,16 +73,16 @@ fn row(stream: &str, second: i64) -> (String, i64) {
 #[test]
 fn a_step_is_told_in_front_of_whatever_comes_at_the_new_time() {
     let kept = Kept::new();
-    let store = kept.open();
-    append(&store, commit("a", 0, &["x"])).unwrap();
+    let log = kept.open();
+    append(&log, commit("a", 0, &["x"])).unwrap();
     kept.wall.turn(5, 5);
-    append(&store, commit("a", 1, &["x"])).unwrap();
+    append(&log, commit("a", 1, &["x"])).unwrap();
     kept.wall.turn(94_608_000, 1);
-    append(&store, commit("a", 2, &["x", "y"])).unwrap();
+    append(&log, commit("a", 2, &["x", "y"])).unwrap();
     kept.wall.turn(-94_607_999, 1);
-    append(&store, commit("a", 4, &["x"])).unwrap();
+    append(&log, commit("a", 4, &["x"])).unwrap();
     kept.wall.turn(-1, 0);
-    append(&store, commit("a", 5, &["x"])).unwrap();
+    append(&log, commit("a", 5, &["x"])).unwrap();
     let ahead = 94_608_005;
     let expected = [
         row("a", 0),
@@ -94,37 +94,37 @@ fn a_step_is_told_in_front_of_whatever_comes_at_the_new_time() {
         row("a", 6),
         row("a", 6),
     ];
-    assert_eq!(told(&store), expected);
+    assert_eq!(told(&log), expected);
     assert_eq!(kept.watch.trust(), Trust::Doubted);
     assert_eq!(kept.watch.moved(at(5), Position::new(2)), at(4), "there and back, and the second that was lost");
-    assert!(verify(&store.reader(), &Evidence::default()).unwrap().is_intact(), "an epoch is no damage");
+    assert!(verify(&log.reader(), &Evidence::default()).unwrap().is_intact(), "an epoch is no damage");
 }
 
 #[test]
 fn a_step_is_told_though_nobody_has_anything_to_say() {
     let kept = Kept::new();
-    let store = kept.open();
-    append(&store, commit("a", 0, &["x"])).unwrap();
+    let log = kept.open();
+    append(&log, commit("a", 0, &["x"])).unwrap();
     kept.wall.turn(-1_800, 1);
     let begun = std::time::Instant::now();
-    while store.head().position.get() < 2 {
+    while log.head().position.get() < 2 {
         assert!(begun.elapsed() < std::time::Duration::from_mins(1), "the step is not told");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    assert_eq!(told(&store), [row("a", 0), row("clock", -1_800)]);
+    assert_eq!(told(&log), [row("a", 0), row("clock", -1_800)]);
 }
 
 #[test]
 fn a_log_that_is_ahead_of_the_clock_goes_back_with_a_word() {
     let kept = Kept::new();
-    let store = kept.open();
-    append(&store, commit("a", 0, &["x"])).unwrap();
-    store.close();
-    drop(store);
+    let log = kept.open();
+    append(&log, commit("a", 0, &["x"])).unwrap();
+    log.close();
+    drop(log);
     kept.wall.turn(-94_608_000, 0);
     let later = Kept { watch: Arc::new(ClockWatch::new(kept.wall.clone())), ..kept };
-    let store = later.open();
-    append(&store, commit("a", 1, &["x"])).unwrap();
-    assert_eq!(told(&store), [row("a", 0), row("clock", -94_608_000), row("a", -94_608_000)]);
+    let log = later.open();
+    append(&log, commit("a", 1, &["x"])).unwrap();
+    assert_eq!(told(&log), [row("a", 0), row("clock", -94_608_000), row("a", -94_608_000)]);
     assert_eq!(later.watch.epoch(), Some(at(-94_608_000)));
 }

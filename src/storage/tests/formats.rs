@@ -90,14 +90,14 @@ fn a_reader_written_from_the_document_reads_a_real_log() {
         return;
     }
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 30);
-    wait(store.seal()).unwrap();
-    wait(store.archive(Position::new(20))).unwrap();
-    wait(store.redact((1..=30).map(Position::new).collect())).unwrap();
-    append(&store, commit("d", 0, &["tail"])).unwrap();
-    let head = store.head();
-    drop(store);
+    let log = home.open();
+    fill(&log, 30);
+    wait(log.seal()).unwrap();
+    wait(log.archive(Position::new(20))).unwrap();
+    wait(log.redact((1..=30).map(Position::new).collect())).unwrap();
+    append(&log, commit("d", 0, &["tail"])).unwrap();
+    let head = log.head();
+    drop(log);
     let read = || {
         let output = Command::new("python3")
             .arg(project("tests/formats/read_log.py"))

@@ -62,9 +62,9 @@ impl Small {
         assert!(status.success());
     }
 
-    fn open(&self, home: &Home, reserve: u64) -> SqliteStore {
+    fn open(&self, home: &Home, reserve: u64) -> SqliteLog {
         let options = Options { reserve, space: Arc::new(free), ..home.options() };
-        SqliteStore::open(&self.place().join("state"), options).unwrap()
+        SqliteLog::open(&self.place().join("state"), options).unwrap()
     }
 }
 
@@ -80,42 +80,42 @@ fn free(path: &Path) -> std::io::Result<u64> {
 }
 
 /// Appends commits of one event to a stream, each durable before the next, and returns its new version.
-fn append_many(store: &SqliteStore, from: u64, count: u64) -> u64 {
+fn append_many(log: &SqliteLog, from: u64, count: u64) -> u64 {
     for version in from..from + count {
-        append(store, commit("a", version, &["what is recorded of a stop takes no more than this"])).unwrap();
+        append(log, commit("a", version, &["what is recorded of a stop takes no more than this"])).unwrap();
     }
     from + count
 }
 
-fn is_whole(store: &SqliteStore, events: u64) {
-    let report = verify(&store.reader(), &Evidence::default()).unwrap();
+fn is_whole(log: &SqliteLog, events: u64) {
+    let report = verify(&log.reader(), &Evidence::default()).unwrap();
     assert!(report.is_intact() && report.events == events, "{report}");
     let check = |c: &rusqlite::Connection| c.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
-    assert_eq!(store.reader().query(check).unwrap(), "ok");
+    assert_eq!(log.reader().query(check).unwrap(), "ok");
 }
 
 fn thousands_go_through(small: &Small) {
     let home = Home::new();
-    let store = small.open(&home, 8 << 20);
-    let mut version = append_many(&store, 0, 50);
+    let log = small.open(&home, 8 << 20);
+    let mut version = append_many(&log, 0, 50);
     small.fill();
-    version = append_many(&store, version, 3_000);
-    drop(store);
+    version = append_many(&log, version, 3_000);
+    drop(log);
     small.fill();
     for _ in 0..3 {
-        let store = small.open(&home, 8 << 20);
-        assert_eq!(store.read_only(), None);
+        let log = small.open(&home, 8 << 20);
+        assert_eq!(log.read_only(), None);
         small.fill();
-        version = append_many(&store, version, 1_000);
-        assert_eq!(store.level(), Level::Critical);
-        is_whole(&store, version);
+        version = append_many(&log, version, 1_000);
+        assert_eq!(log.level(), Level::Critical);
+        is_whole(&log, version);
     }
     let log = fs::metadata(small.place().join("state").join(LOG_FILE)).unwrap();
     assert!(log.blocks() * 512 >= log.len(), "the log has its blocks: {} of {}", log.blocks() * 512, log.len());
     small.empty();
-    let store = small.open(&home, 8 << 20);
-    version = append_many(&store, version, 1);
-    is_whole(&store, version);
+    let log = small.open(&home, 8 << 20);
+    version = append_many(&log, version, 1);
+    is_whole(&log, version);
 }
 
 #[test]
@@ -136,22 +136,22 @@ fn thousands_of_commits_go_through_a_full_xfs() {
 fn when_its_own_room_is_used_up_nothing_is_lost_and_it_goes_on_once_there_is_room() {
     let Some(small) = Small::make("tmpfs", "140m") else { return };
     let home = Home::new();
-    let store = small.open(&home, 4 << 20);
+    let log = small.open(&home, 4 << 20);
     let big = "x".repeat(100_000);
-    append(&store, commit("a", 0, &[&big])).unwrap();
+    append(&log, commit("a", 0, &[&big])).unwrap();
     small.fill();
     let mut version = 1;
-    while append(&store, commit("a", version, &[&big])).map_err(|error| error.to_string()).is_ok() {
+    while append(&log, commit("a", version, &[&big])).map_err(|error| error.to_string()).is_ok() {
         version += 1;
         assert!(version < 10_000, "the disk never filled");
     }
     assert!(version > 100, "its own room took {version} of them");
-    let error = append(&store, commit("a", version, &[&big])).unwrap_err();
+    let error = append(&log, commit("a", version, &[&big])).unwrap_err();
     assert!(matches!(error, AppendError::NoSpace { .. }), "{error}");
-    assert_eq!(store.reader().position().unwrap().get(), version, "what was acknowledged is there, and no more");
+    assert_eq!(log.reader().position().unwrap().get(), version, "what was acknowledged is there, and no more");
     small.empty();
-    append(&store, commit("a", version, &[&big])).unwrap();
-    drop(store);
+    append(&log, commit("a", version, &[&big])).unwrap();
+    drop(log);
     is_whole(&small.open(&home, 4 << 20), version + 1);
 }
 
@@ -161,14 +161,14 @@ fn a_log_that_keeps_no_room_is_read_when_the_disk_is_full_at_its_start() {
     let home = Home::new();
     let version = append_many(&small.open(&home, 0), 0, 20);
     small.fill();
-    let store = small.open(&home, 0);
-    assert_eq!(store.head().position.get(), version);
-    assert_eq!(store.read_all(Position::default(), 100).unwrap().len() as u64, version);
-    let refused = append(&store, commit("a", version, &[&"x".repeat(1 << 20)])).unwrap_err();
+    let log = small.open(&home, 0);
+    assert_eq!(log.head().position.get(), version);
+    assert_eq!(log.read_all(Position::default(), 100).unwrap().len() as u64, version);
+    let refused = append(&log, commit("a", version, &[&"x".repeat(1 << 20)])).unwrap_err();
     assert!(matches!(refused, AppendError::NoSpace { .. } | AppendError::ReadOnly { .. }), "{refused}");
     small.empty();
-    append_many(&store, version, 1);
-    assert_eq!(store.read_only(), None);
+    append_many(&log, version, 1);
+    assert_eq!(log.read_only(), None);
 }
 
 #[test]
@@ -177,31 +177,31 @@ fn a_log_on_a_read_only_file_system_is_read_and_written_once_it_can_be() {
     let home = Home::new();
     let version = append_many(&small.open(&home, 8 << 20), 0, 20);
     small.remount("ro");
-    let store = small.open(&home, 8 << 20);
-    assert!(store.read_only().is_some_and(|why| why.contains("log.db")), "{:?}", store.read_only());
-    assert_eq!(store.read_all(Position::default(), 100).unwrap().len() as u64, version);
-    append(&store, commit("a", version, &["x"])).unwrap_err();
+    let log = small.open(&home, 8 << 20);
+    assert!(log.read_only().is_some_and(|why| why.contains("log.db")), "{:?}", log.read_only());
+    assert_eq!(log.read_all(Position::default(), 100).unwrap().len() as u64, version);
+    append(&log, commit("a", version, &["x"])).unwrap_err();
     small.remount("rw");
     let begun = Instant::now();
-    while store.read_only().is_some() {
+    while log.read_only().is_some() {
         assert!(begun.elapsed() < Duration::from_secs(10), "it never noticed");
         std::thread::sleep(Duration::from_millis(20));
     }
-    append_many(&store, version, 1);
-    is_whole(&store, version + 1);
+    append_many(&log, version, 1);
+    is_whole(&log, version + 1);
 }
 
 #[test]
 fn a_log_is_read_with_no_daemon_however_little_room_there_is() {
     let Some(small) = Small::make("ext4", "200m") else { return };
     let home = Home::new();
-    let store = small.open(&home, 1 << 20);
-    let version = append_many(&store, 0, 300);
+    let log = small.open(&home, 1 << 20);
+    let version = append_many(&log, 0, 300);
     // Its daemon was killed: the write-ahead log has what the database has not.
     let (ended, killed) = (small.place().join("state"), small.place().join("killed"));
     let copied = Command::new("cp").arg("-a").arg(&ended).arg(&killed).status().unwrap();
     assert!(copied.success());
-    drop(store);
+    drop(log);
     for state in [&ended, &killed] {
         let _ = fs::remove_file(state.join("log.db-shm")); // its blocks would be room
     }

@@ -59,13 +59,13 @@ impl Home {
         options
     }
 
-    pub(super) fn open(&self) -> SqliteStore {
-        SqliteStore::open(&self.state(), self.options()).unwrap()
+    pub(super) fn open(&self) -> SqliteLog {
+        SqliteLog::open(&self.state(), self.options()).unwrap()
     }
 }
 
-pub(super) fn append(store: &SqliteStore, commit: Commit) -> Result<Committed, AppendError> {
-    store.append(commit).blocking_recv().unwrap()
+pub(super) fn append(log: &SqliteLog, commit: Commit) -> Result<Committed, AppendError> {
+    log.append(commit).blocking_recv().unwrap()
 }
 
 pub(super) fn wait<T>(answer: oneshot::Receiver<Result<T, AppendError>>) -> Result<T, AppendError> {
@@ -73,12 +73,12 @@ pub(super) fn wait<T>(answer: oneshot::Receiver<Result<T, AppendError>>) -> Resu
 }
 
 /// Appends `count` commits of one event to each of three streams in turn.
-pub(super) fn fill(store: &SqliteStore, count: u64) {
+pub(super) fn fill(log: &SqliteLog, count: u64) {
     for step in 0..count {
         for key in ["a", "b", "c"] {
             let mut commit = commit(key, step, &[&format!("{key}{step}")]);
             commit.events[0].annex = (key == "b").then(|| format!("secret of {step}").into_bytes());
-            append(store, commit).unwrap();
+            append(log, commit).unwrap();
         }
     }
 }
@@ -88,57 +88,57 @@ fn the_embedded_log_is_a_log() {
     let homes = std::sync::Mutex::new(Vec::new());
     conformance::conformance(|| {
         let home = Home::new();
-        let store = Arc::new(home.open());
+        let log = Arc::new(home.open());
         homes.lock().unwrap().push(home);
-        store
+        log
     });
 }
 
 #[test]
 fn a_full_queue_answers_at_once() {
     let home = Home::new();
-    let store = SqliteStore::open(&home.state(), Options { queue: 1, ..home.options() }).unwrap();
-    let answers: Vec<_> = (0..2_000).map(|n| store.append(commit(&format!("s{n}"), 0, &["x"]))).collect();
+    let log = SqliteLog::open(&home.state(), Options { queue: 1, ..home.options() }).unwrap();
+    let answers: Vec<_> = (0..2_000).map(|n| log.append(commit(&format!("s{n}"), 0, &["x"]))).collect();
     let outcomes: Vec<_> = answers.into_iter().map(wait).collect();
     assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(AppendError::Busy { waiting: 1 }))));
     let appended = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    assert_eq!(store.reader().position().unwrap().get(), appended as u64, "what was refused is not in the log");
+    assert_eq!(log.reader().position().unwrap().get(), appended as u64, "what was refused is not in the log");
 }
 
 #[test]
 fn the_recorded_time_never_runs_backwards_and_finds_positions() {
     let home = Home::new();
-    let store = home.open();
+    let log = home.open();
     for (step, micros) in [10, 30, 20, 50].into_iter().enumerate() {
         home.clock.set(micros);
-        append(&store, commit("a", step as u64, &["x"])).unwrap();
+        append(&log, commit("a", step as u64, &["x"])).unwrap();
     }
     home.clock.set(0);
     let base = home.clock.now().as_micros();
     let recorded = |event: Envelope| event.recorded_at.as_micros() - base;
-    let times: Vec<_> = store.read_all(Position::default(), 10).unwrap().into_iter().map(recorded).collect();
+    let times: Vec<_> = log.read_all(Position::default(), 10).unwrap().into_iter().map(recorded).collect();
     assert_eq!(times, [10, 30, 30, 50]);
-    let (first, last) = (Position::new(1), store.head().position);
-    let at = |micros| store.reader().position_at(Timestamp::from_micros(base + micros), first, last).unwrap().get();
+    let (first, last) = (Position::new(1), log.head().position);
+    let at = |micros| log.reader().position_at(Timestamp::from_micros(base + micros), first, last).unwrap().get();
     assert_eq!([9, 10, 29, 30, 49, 50, 99].map(at), [0, 1, 1, 3, 3, 4, 4]);
 }
 
 #[test]
 fn an_event_too_large_is_refused_alone() {
     let home = Home::new();
-    let store = home.open();
+    let log = home.open();
     let mut large = commit("a", 0, &["x"]);
     large.events[0].body = vec![b'x'; CONTENT_LIMIT + 1];
-    assert!(matches!(append(&store, large), Err(AppendError::TooLarge { .. })));
-    assert!(append(&store, commit("a", 0, &["x"])).is_ok());
+    assert!(matches!(append(&log, large), Err(AppendError::TooLarge { .. })));
+    assert!(append(&log, commit("a", 0, &["x"])).is_ok());
 }
 
 #[tokio::test]
 async fn a_subscription_can_be_awaited() {
     let home = Home::new();
-    let store = Arc::new(home.open());
-    let mut subscription = store.subscribe(Position::default());
-    let writer = Arc::clone(&store);
+    let log = Arc::new(home.open());
+    let mut subscription = log.subscribe(Position::default());
+    let writer = Arc::clone(&log);
     let appending = tokio::spawn(async move {
         for step in 0..100 {
             writer.append(commit("a", step, &["x"])).await.unwrap().unwrap();
@@ -148,21 +148,21 @@ async fn a_subscription_can_be_awaited() {
         assert_eq!(subscription.next().await.unwrap().position.get(), position);
     }
     appending.await.unwrap();
-    store.close();
+    log.close();
     assert!(matches!(subscription.next().await, Err(SubscriptionError::Closed)));
-    let refused = store.append(commit("a", 100, &["x"])).await.unwrap();
+    let refused = log.append(commit("a", 100, &["x"])).await.unwrap();
     assert!(matches!(refused, Err(AppendError::Unavailable { .. })));
 }
 
 #[test]
 fn a_slow_subscription_falls_back_to_the_disk() {
     let home = Home::new();
-    let store = home.open();
-    let mut slow = store.subscribe(Position::default());
-    append(&store, commit("a", 0, &["x"])).unwrap();
+    let log = home.open();
+    let mut slow = log.subscribe(Position::default());
+    append(&log, commit("a", 0, &["x"])).unwrap();
     assert_eq!(slow.try_next().unwrap().unwrap().position.get(), 1);
     for step in 1..300 {
-        append(&store, commit("a", step, &["x"])).unwrap();
+        append(&log, commit("a", step, &["x"])).unwrap();
     }
     for position in 2..=300 {
         assert_eq!(slow.try_next().unwrap().unwrap().position.get(), position);

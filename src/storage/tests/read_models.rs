@@ -45,9 +45,9 @@ impl InlineProjection for Counter {
     }
 }
 
-fn open(home: &Home, version: u32, strict: bool) -> SqliteStore {
+fn open(home: &Home, version: u32, strict: bool) -> SqliteLog {
     let projections: Vec<Box<dyn InlineProjection>> = vec![Box::new(Counter { version, strict })];
-    SqliteStore::open(&home.state(), Options { projections, ..home.options() }).unwrap()
+    SqliteLog::open(&home.state(), Options { projections, ..home.options() }).unwrap()
 }
 
 fn kind(name: &str, commit: Commit) -> Commit {
@@ -56,39 +56,39 @@ fn kind(name: &str, commit: Commit) -> Commit {
     commit
 }
 
-fn rows(store: &SqliteStore) -> Vec<(String, Value)> {
-    store.reader().rows("counter", "", 100).unwrap()
+fn rows(log: &SqliteLog) -> Vec<(String, Value)> {
+    log.reader().rows("counter", "", 100).unwrap()
 }
 
 #[test]
 fn rebuilt_rows_equal_live_rows_and_every_moment_can_be_folded_again() {
     let home = Home::new();
-    let store = open(&home, 1, true);
-    let mut history = vec![rows(&store)];
+    let log = open(&home, 1, true);
+    let mut history = vec![rows(&log)];
     for step in 0..8 {
         for key in ["a", "b"] {
             let name = if step == 4 && key == "b" { "Gone" } else { "Noted" };
-            append(&store, kind(name, commit(key, step, &["x"]))).unwrap();
-            history.push(rows(&store));
+            append(&log, kind(name, commit(key, step, &["x"]))).unwrap();
+            history.push(rows(&log));
         }
     }
     let counter = Counter { version: 1, strict: true };
     for (position, wanted) in history.iter().enumerate() {
         let at = Position::new(position as u64);
-        assert_eq!(store.reader().rows_at(&counter, at).unwrap().into_iter().collect::<Vec<_>>(), *wanted);
+        assert_eq!(log.reader().rows_at(&counter, at).unwrap().into_iter().collect::<Vec<_>>(), *wanted);
         for key in ["container/a", "container/b", "all"] {
             let row = wanted.iter().find(|(name, _)| name == key).map(|(_, row)| row.clone());
-            assert_eq!(store.reader().row_at(&counter, key, at).unwrap(), row);
+            assert_eq!(log.reader().row_at(&counter, key, at).unwrap(), row);
         }
     }
-    let live = rows(&store);
-    drop(store);
+    let live = rows(&log);
+    drop(log);
     assert_eq!(rows(&open(&home, 1, true)), live, "opening again changes nothing");
     home.open().close();
     append(&home.open(), commit("a", 8, &["while it was not registered"])).unwrap();
-    let store = open(&home, 1, true);
-    assert_eq!(rows(&store)[0].1["count"], 17, "a projection that was away catches up");
-    drop(store);
+    let log = open(&home, 1, true);
+    assert_eq!(rows(&log)[0].1["count"], 17, "a projection that was away catches up");
+    drop(log);
     let doubled = open(&home, 2, true);
     assert_eq!(rows(&doubled)[0].1["count"], 34, "another version is rebuilt");
     let status = doubled.reader().projections().unwrap();
@@ -132,28 +132,28 @@ fn a_projection_without_a_table_stops_nothing() {
     let home = Home::new();
     let projections: Vec<Box<dyn InlineProjection>> =
         vec![Box::new(Shapeless), Box::new(Counter { version: 1, strict: true })];
-    let store = SqliteStore::open(&home.state(), Options { projections, ..home.options() }).unwrap();
-    append(&store, commit("a", 0, &["x"])).unwrap();
-    let status = store.reader().projections().unwrap();
+    let log = SqliteLog::open(&home.state(), Options { projections, ..home.options() }).unwrap();
+    append(&log, commit("a", 0, &["x"])).unwrap();
+    let status = log.reader().projections().unwrap();
     assert_eq!(status.iter().map(|one| one.error.is_some()).collect::<Vec<_>>(), [false, true], "{status:?}");
-    assert_eq!(rows(&store).len(), 2);
+    assert_eq!(rows(&log).len(), 2);
 }
 
 #[test]
 fn a_projection_that_fails_is_parked_and_the_log_goes_on() {
     for (name, said) in [("Bad", "a fold that breaks"), ("Huge", "CHECK constraint failed")] {
         let home = Home::new();
-        let store = open(&home, 1, true);
-        append(&store, commit("a", 0, &["x"])).unwrap();
-        let before = rows(&store);
-        append(&store, kind(name, commit("a", 1, &["x"]))).unwrap();
-        append(&store, commit("a", 2, &["x"])).unwrap();
-        let status = store.reader().projections().unwrap().remove(0);
+        let log = open(&home, 1, true);
+        append(&log, commit("a", 0, &["x"])).unwrap();
+        let before = rows(&log);
+        append(&log, kind(name, commit("a", 1, &["x"]))).unwrap();
+        append(&log, commit("a", 2, &["x"])).unwrap();
+        let status = log.reader().projections().unwrap().remove(0);
         assert!(status.error.as_deref().is_some_and(|error| error.contains(said)), "{status:?}");
-        assert_eq!((status.position.get(), rows(&store)), (1, before), "its rows stay as of then");
-        drop(store);
-        let store = open(&home, 1, name == "Huge");
-        let status = store.reader().projections().unwrap().remove(0);
+        assert_eq!((status.position.get(), rows(&log)), (1, before), "its rows stay as of then");
+        drop(log);
+        let log = open(&home, 1, name == "Huge");
+        let status = log.reader().projections().unwrap().remove(0);
         assert_eq!(status.error.is_none(), name == "Bad", "a mended projection is rebuilt at the next start");
     }
 }

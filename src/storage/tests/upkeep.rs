@@ -10,13 +10,13 @@ use rusqlite::Connection;
 #[test]
 fn a_checkpoint_comes_every_so_many_events_and_at_the_end() {
     let home = Home::new();
-    let store = SqliteStore::open(&home.state(), Options { seal_events: 10, ..home.options() }).unwrap();
-    fill(&store, 12);
-    let notes = store.reader().checkpoints().unwrap();
+    let log = SqliteLog::open(&home.state(), Options { seal_events: 10, ..home.options() }).unwrap();
+    fill(&log, 12);
+    let notes = log.reader().checkpoints().unwrap();
     assert!(notes.len() >= 3, "{} checkpoints", notes.len());
-    append(&store, commit("z", 0, &["last"])).unwrap();
-    let (head, key) = (store.head(), store.key().clone());
-    drop(store);
+    append(&log, commit("z", 0, &["last"])).unwrap();
+    let (head, key) = (log.head(), log.key().clone());
+    drop(log);
     let reader = Reader::open(&home.state()).unwrap();
     let note = reader.latest_checkpoint().unwrap().unwrap();
     let signed = SignedCheckpoint::parse(&note).unwrap();
@@ -30,73 +30,73 @@ fn a_checkpoint_comes_every_so_many_events_and_at_the_end() {
 #[test]
 fn every_event_can_be_proved_against_a_checkpoint() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 7);
-    let head = store.head();
+    let log = home.open();
+    fill(&log, 7);
+    let head = log.head();
     for position in 1..=head.position.get() {
-        let proof = store.reader().prove(Position::new(position), head.position).unwrap().unwrap();
+        let proof = log.reader().prove(Position::new(position), head.position).unwrap().unwrap();
         assert_eq!(proof.root, head.root);
         assert!(merkle::verify_inclusion(&proof.leaf, proof.index, proof.size, &proof.hashes, &head.root));
     }
-    assert_eq!(store.reader().prove(Position::new(0), head.position).unwrap(), None);
-    assert_eq!(store.reader().prove(head.position.next(), head.position).unwrap(), None);
+    assert_eq!(log.reader().prove(Position::new(0), head.position).unwrap(), None);
+    assert_eq!(log.reader().prove(head.position.next(), head.position).unwrap(), None);
 }
 
 #[test]
 fn redaction_takes_the_bytes_and_leaves_the_proof() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 20);
-    let root = store.head().root;
+    let log = home.open();
+    fill(&log, 20);
+    let root = log.head().root;
     assert!(bytes_of(&home).windows(9).any(|window| window == b"secret of"));
     let all: Vec<_> = (1..=60).map(Position::new).collect();
-    assert_eq!(wait(store.redact(all)).unwrap(), 20);
-    let events = store.read_all(Position::default(), 100).unwrap();
+    assert_eq!(wait(log.redact(all)).unwrap(), 20);
+    let events = log.read_all(Position::default(), 100).unwrap();
     assert!(events.iter().all(|event| event.annex.is_none()));
-    assert_eq!(store.reader().head().unwrap().root, root);
-    let report = verify(&store.reader(), &Evidence::default()).unwrap();
+    assert_eq!(log.reader().head().unwrap().root, root);
+    let report = verify(&log.reader(), &Evidence::default()).unwrap();
     assert!(report.is_intact() && report.redacted == 20, "{report}");
-    drop(store);
+    drop(log);
     assert!(!bytes_of(&home).windows(9).any(|window| window == b"secret of"), "no copy of the bytes is left");
 }
 
 #[test]
 fn redaction_leaves_no_hash_of_the_request_to_guess_from() {
     let home = Home::new();
-    let store = home.open();
+    let log = home.open();
     let hash = [7; 32];
     for (stream, key) in [("a", "k"), ("b", "k#second")] {
         let mut commit = commit(stream, 0, &["x"]);
         commit.events[0].annex = Some(b"secret".to_vec());
-        append(&store, Commit { key: Some(key.to_owned()), request_hash: hash, ..commit }).unwrap();
+        append(&log, Commit { key: Some(key.to_owned()), request_hash: hash, ..commit }).unwrap();
     }
-    append(&store, Commit { key: Some("other".to_owned()), request_hash: [8; 32], ..commit("c", 0, &["x"]) }).unwrap();
-    append(&store, Commit { key: Some("none".to_owned()), request_hash: [0; 32], ..commit("d", 0, &["x"]) }).unwrap();
+    append(&log, Commit { key: Some("other".to_owned()), request_hash: [8; 32], ..commit("c", 0, &["x"]) }).unwrap();
+    append(&log, Commit { key: Some("none".to_owned()), request_hash: [0; 32], ..commit("d", 0, &["x"]) }).unwrap();
     // Once more, as at each start, and after what has no hash.
     for position in [4, 1, 1] {
-        wait(store.redact(vec![Position::new(position)])).unwrap();
+        wait(log.redact(vec![Position::new(position)])).unwrap();
     }
-    assert!(store.recall("other", [8; 32]).unwrap().is_some(), "another request is still known");
-    assert!(matches!(store.recall("k", hash), Err(AppendError::KeyReused { .. })), "it is not carried out twice");
-    drop(store);
+    assert!(log.recall("other", [8; 32]).unwrap().is_some(), "another request is still known");
+    assert!(matches!(log.recall("k", hash), Err(AppendError::KeyReused { .. })), "it is not carried out twice");
+    drop(log);
     assert!(!bytes_of(&home).windows(32).any(|window| window == hash), "of no part of the request");
 }
 
 #[test]
 fn a_redaction_that_a_reader_keeps_from_the_files_says_so_and_is_finished_later() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 20);
+    let log = home.open();
+    fill(&log, 20);
     let has_secret = || bytes_of(&home).windows(9).any(|window| window == b"secret of");
     let reader = rusqlite::Connection::open(home.log()).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
     let all = || (1..=60).map(Position::new).collect();
-    let error = wait(store.redact(all())).unwrap_err().to_string();
+    let error = wait(log.redact(all())).unwrap_err().to_string();
     assert!(error.contains("somebody reads the log") && has_secret(), "{error}");
     drop(reader);
-    assert_eq!(wait(store.redact(all())).unwrap(), 0);
+    assert_eq!(wait(log.redact(all())).unwrap(), 0);
     assert!(!has_secret(), "the second time finishes the first");
-    append(&store, commit("a", 20, &["it goes on"])).unwrap();
+    append(&log, commit("a", 20, &["it goes on"])).unwrap();
 }
 
 /// Reads every file of the log, the write-ahead log too.
@@ -108,15 +108,15 @@ fn bytes_of(home: &Home) -> Vec<u8> {
 #[test]
 fn archived_bodies_read_as_before() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 50);
-    let before = store.read_all(Position::default(), 1_000).unwrap();
-    assert_eq!(wait(store.archive(Position::new(100))).unwrap(), 100);
-    assert_eq!(wait(store.archive(Position::new(100))).unwrap(), 0);
-    assert_eq!(wait(store.archive(Position::new(120))).unwrap(), 20);
-    assert_eq!(store.read_all(Position::default(), 1_000).unwrap(), before);
-    append(&store, commit("a", 50, &["after"])).unwrap();
-    drop(store);
+    let log = home.open();
+    fill(&log, 50);
+    let before = log.read_all(Position::default(), 1_000).unwrap();
+    assert_eq!(wait(log.archive(Position::new(100))).unwrap(), 100);
+    assert_eq!(wait(log.archive(Position::new(100))).unwrap(), 0);
+    assert_eq!(wait(log.archive(Position::new(120))).unwrap(), 20);
+    assert_eq!(log.read_all(Position::default(), 1_000).unwrap(), before);
+    append(&log, commit("a", 50, &["after"])).unwrap();
+    drop(log);
     let report = verify(&Reader::open(&home.state()).unwrap(), &Evidence::default()).unwrap();
     assert!(report.is_intact() && report.archived == 120, "{report}");
 }
@@ -131,27 +131,27 @@ fn snapshot(key: &str, version: u64) -> Snapshot {
 }
 
 /// Keeps snapshots and returns once the writer is through with them.
-fn keep(store: &SqliteStore, snapshots: impl IntoIterator<Item = Snapshot>) {
+fn keep(log: &SqliteLog, snapshots: impl IntoIterator<Item = Snapshot>) {
     for snapshot in snapshots {
-        store.keep(snapshot);
+        log.keep(snapshot);
     }
-    wait(store.seal()).unwrap();
+    wait(log.seal()).unwrap();
 }
 
 #[test]
 fn snapshots_are_kept_one_per_stream_and_only_of_what_is_in_the_log() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    let before = store.head();
-    keep(&store, [snapshot("a", 1), snapshot("b", 1), snapshot("nobody", 1), snapshot("c", 4)]);
-    keep(&store, [snapshot("a", 3)]);
-    let kept = |key: &str| store.snapshot(&snapshot(key, 0).stream).unwrap();
+    let log = home.open();
+    fill(&log, 3);
+    let before = log.head();
+    keep(&log, [snapshot("a", 1), snapshot("b", 1), snapshot("nobody", 1), snapshot("c", 4)]);
+    keep(&log, [snapshot("a", 3)]);
+    let kept = |key: &str| log.snapshot(&snapshot(key, 0).stream).unwrap();
     assert_eq!([kept("a"), kept("b")], [Some(snapshot("a", 3)), Some(snapshot("b", 1))]);
     assert_eq!([kept("nobody"), kept("c")], [None, None], "no event stands there");
-    assert_eq!(store.head(), before);
-    assert!(verify(&store.reader(), &Evidence::default()).unwrap().is_intact());
-    drop(store);
+    assert_eq!(log.head(), before);
+    assert!(verify(&log.reader(), &Evidence::default()).unwrap().is_intact());
+    drop(log);
     assert_eq!(
         home.open().snapshot(&snapshot("a", 3).stream).unwrap(),
         Some(snapshot("a", 3)),
@@ -162,8 +162,8 @@ fn snapshots_are_kept_one_per_stream_and_only_of_what_is_in_the_log() {
 #[test]
 fn a_snapshot_that_is_damaged_or_of_another_place_is_as_none() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
+    let log = home.open();
+    fill(&log, 3);
     for damage in [
         "UPDATE snapshots SET state = zeroblob(3)",
         "UPDATE snapshots SET state = CAST(replace(CAST(state AS TEXT), 'state', 'stats') AS BLOB)",
@@ -171,11 +171,11 @@ fn a_snapshot_that_is_damaged_or_of_another_place_is_as_none() {
         "UPDATE snapshots SET stream = (SELECT id FROM streams WHERE name = 'container/b')",
         "UPDATE snapshots SET state_schema = 5",
     ] {
-        keep(&store, [snapshot("a", 3)]);
+        keep(&log, [snapshot("a", 3)]);
         let hand = Connection::open(home.log()).unwrap();
         hand.execute_batch(damage).unwrap();
         for key in ["a", "b"] {
-            assert_eq!(store.snapshot(&snapshot(key, 0).stream).unwrap(), None, "{damage}");
+            assert_eq!(log.snapshot(&snapshot(key, 0).stream).unwrap(), None, "{damage}");
         }
         hand.execute_batch("DELETE FROM snapshots").unwrap();
     }
@@ -184,14 +184,14 @@ fn a_snapshot_that_is_damaged_or_of_another_place_is_as_none() {
 #[test]
 fn a_copy_can_be_verified_by_a_stranger() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 10);
-    let note = wait(store.seal()).unwrap().unwrap();
-    append(&store, commit("a", 10, &["tail"])).unwrap();
+    let log = home.open();
+    fill(&log, 10);
+    let note = wait(log.seal()).unwrap().unwrap();
+    append(&log, commit("a", 10, &["tail"])).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("copy.db");
-    store.reader().copy_to(&copy).unwrap();
-    let evidence = Evidence { checkpoint: Some(note), key: Some(store.key().clone()) };
+    log.reader().copy_to(&copy).unwrap();
+    let evidence = Evidence { checkpoint: Some(note), key: Some(log.key().clone()) };
     let report = verify(&Reader::open_file(&copy).unwrap(), &evidence).unwrap();
     let text = report.to_string();
     assert!(report.is_intact() && report.events == 31, "{text}");
@@ -204,19 +204,19 @@ fn a_copy_can_be_verified_by_a_stranger() {
 #[test]
 fn one_process_writes_a_state_directory() {
     let home = Home::new();
-    let store = home.open();
-    let second = SqliteStore::open(&home.state(), home.options()).err().unwrap();
+    let log = home.open();
+    let second = SqliteLog::open(&home.state(), home.options()).err().unwrap();
     assert!(matches!(second, OpenError::InUse { .. }), "{second}");
-    drop(store);
+    drop(log);
     home.open();
 }
 
 #[test]
 fn the_triggers_allow_redaction_and_archiving_and_nothing_else() {
     let home = Home::new();
-    let store = home.open();
-    fill(&store, 3);
-    drop(store);
+    let log = home.open();
+    fill(&log, 3);
+    drop(log);
     let log = Connection::open(home.log()).unwrap();
     let columns = "stream version kind schema recorded_at wall_clock boot principal operation cause_stream \
                    cause_version node body_salt body segment body_commitment annex_commitment leaf";

@@ -25,7 +25,7 @@ use super::reserve::{Reserve, SPARE};
 use super::subscription::{Batch, Subscription};
 use super::watermark::{self, Level, Room, SpaceProbe, Watermarks};
 use super::writer::{Request, Time, Writer};
-use super::{Commit, Committed, EventStore, Head, Snapshot, Timekeeper, file, format};
+use super::{Commit, Committed, EventLog, Head, Snapshot, Timekeeper, file, format};
 use crate::events::Envelope;
 use crate::sys::fs::lock::exclusive;
 use crate::types::{Clock, Position, StreamName, Version};
@@ -108,7 +108,7 @@ pub(super) struct Shared {
 }
 
 /// Keeps events in an SQLite file.
-pub struct SqliteStore {
+pub struct SqliteLog {
     requests: SyncSender<Request>,
     queue: usize,
     shared: Arc<Shared>,
@@ -123,7 +123,7 @@ pub struct SqliteStore {
     _lock: File,
 }
 
-impl SqliteStore {
+impl SqliteLog {
     /// Opens the log of a state directory, or makes one in a directory that has none.
     ///
     /// # Errors
@@ -291,7 +291,7 @@ impl SqliteStore {
     }
 }
 
-impl EventStore for SqliteStore {
+impl EventLog for SqliteLog {
     fn append(&self, commit: Commit) -> oneshot::Receiver<Result<Committed, AppendError>> {
         self.send(|reply| Request::Append(Box::new(commit), reply))
     }
@@ -336,7 +336,7 @@ impl EventStore for SqliteStore {
     }
 }
 
-impl Drop for SqliteStore {
+impl Drop for SqliteLog {
     fn drop(&mut self) {
         self.close();
     }
