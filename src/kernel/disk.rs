@@ -15,6 +15,9 @@ pub const DISK: &str = "disk";
 /// The overlay's upper layer on the disk.
 pub const UPPER: &str = "upper";
 
+/// More than the overlay needs for its own directories and trials.
+const SPARE_FILES: usize = 16;
+
 /// What holds the container's own files: the overlay's upper and work directories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -77,6 +80,23 @@ pub fn mount_disk(disk: &Disk) -> Result<(), Failure> {
 fn mount_shared(image: &Path, target: &Path, filesystem: &str, flags: MountFlags, options: &str) -> bool {
     let attached = loop_device::Backing::of(image).and_then(loop_device::attached_to).unwrap_or_default();
     attached.iter().any(|device| mount::mount(&device.to_string_lossy(), target, filesystem, flags, options).is_ok())
+}
+
+/// Gives up the files that are kept in reserve: to mount the overlay takes a few, and the container may have made as many as
+/// its disk has inodes.
+pub fn give_spare() {
+    let _ = fs::remove_dir_all(spare()); // a disk of an earlier time has none
+}
+
+/// Keeps a few files in reserve, before the container can take the last ones.
+pub fn keep_spare() {
+    let kept = fs::create_dir_all(spare());
+    let files = || (0..SPARE_FILES).try_for_each(|number| fs::write(spare().join(number.to_string()), ""));
+    let _ = kept.and_then(|()| files()); // on a disk that is full from an earlier time there are fewer
+}
+
+fn spare() -> PathBuf {
+    Path::new(DISK).join("spare")
 }
 
 /// Unmounts the disk. Where somebody still holds a descriptor on it, it is only taken out of the tree, and `false`

@@ -124,10 +124,12 @@ impl Supervisor {
         };
         self.ensure_disk()?;
         cgroup.ensure()?;
+        disk::give_spare();
         let created = cgroup
             .restrict_devices(container.is_host())
             .and_then(|()| cgroup.set_limits(&self.spec.limits))
             .and_then(|()| launch::create(&container, &cgroup));
+        disk::keep_spare();
         let created = match created {
             Ok(created) => created,
             Err(failure) => {

@@ -12,7 +12,10 @@ use crate::check;
 use crate::fixture::{Node, PATIENCE, run_within};
 use crate::harness::{Outcome, Stop, need};
 
-pub const TESTS: &[crate::harness::Test] = &[("without space nothing is lost and what frees space still works", full)];
+pub const TESTS: &[crate::harness::Test] = &[
+    ("without space nothing is lost and what frees space still works", full),
+    ("a container that made as many files as its disk takes starts again", files),
+];
 
 /// A small file system of its own; unmounted when dropped.
 pub struct Small(pub std::path::PathBuf);
@@ -42,6 +45,26 @@ pub fn small_ext4(node: &Node, size: &str) -> Result<Small, Stop> {
     fs::remove_file(&image)?; // its blocks are given back when it is mounted no more
     fs::set_permissions(&mounted.0, fs::Permissions::from_mode(0o700))?;
     Ok(mounted)
+}
+
+fn files() -> Outcome {
+    need(&["start-containers", "loop devices", "mkfs.ext4"])?;
+    let node = Node::begin("files")?;
+    node.template()?;
+    node.must(&["container", "create", "c1", "--template", "bb", "--disk", "32M", "--start"])?;
+    let most = "mkdir /m && i=0 && while : >/m/$i; do i=$((i + 1)); done";
+    let filled = node.berth(&["exec", "c1", "--", "sh", "-c", most])?;
+    check!(filled.err.contains("No space left"), "{filled:?}");
+    for _ in 0..2 {
+        node.must(&["container", "restart", "c1"])?;
+        let more = node.berth(&["exec", "c1", "--", "sh", "-c", "for i in 1 2 3 4; do : >/n$i; done"])?;
+        check!(more.code != 0, "it took files of the reserve: {more:?}");
+    }
+    node.must(&["store", "create", "main", &node.place.join("store").to_string_lossy()])?;
+    node.must(&["backup", "run", "c1"])?;
+    node.must(&["backup", "restore", "c1@latest", "--to", "c2", "--start"])?;
+    node.must(&["exec", "c1", "--", "rm", "-r", "/m"])?;
+    node.finish()
 }
 
 fn full() -> Outcome {

@@ -6,6 +6,7 @@
 //! /proc and /sys is visible. What lies in the root is not trusted: mount points are opened without following links.
 
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -76,13 +77,20 @@ pub fn mount_overlay(layers: Vec<OwnedFd>) -> Result<(), Failure> {
         ("upperdir", &format!("{UPPER_DISK}/{UPPER}")),
         ("workdir", &format!("{UPPER_DISK}/{WORK}")),
     ];
-    let overlay = mount::new_file_system("overlay", &options, Safety::Plain).step("mount the overlay")?;
+    let overlay = mount::new_file_system("overlay", &options, Safety::Plain);
+    let overlay = overlay.map_err(|error| no_file_left(&error).unwrap_or(error)).step("mount the overlay")?;
     mount::attach(overlay, ROOT.as_ref()).step("attach the overlay")
+}
+
+/// Says what a disk lacks that has room for bytes: what the container has made itself, nobody can remove but from inside.
+fn no_file_left(error: &io::Error) -> Option<io::Error> {
+    let words = "its disk takes no other file (inode); a larger disk has more: berth container set NAME --disk SIZE";
+    crate::sys::fs::is_full(error).then(|| io::Error::other(words))
 }
 
 fn make_directory(path: &str) -> Result<(), Failure> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(error).step(&format!("make the directory {path}"))
         }
         _ => Ok(()),
