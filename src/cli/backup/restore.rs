@@ -122,5 +122,5 @@ fn left_out(row: &serde_json::Value) -> Option<String> {
     ];
     let told = told.iter().filter(|(left_out, _)| !left_out.is_empty());
     let lines: Vec<_> = told.map(|(left_out, option)| format!("Left out: {left_out}. {option}")).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    (!lines.is_empty()).then(|| lines.join(" "))
 }

@@ -133,7 +133,12 @@ impl<'a> Round<'a> {
         let exit = change.exit_of(outcome);
         self.ends.push(exit);
         self.keep(change, accepted, Some(outcome));
-        let reason = outcome.reason.as_deref().unwrap_or("no reason was recorded");
+        let unsaid = if outcome.state == super::OperationState::Cancelled {
+            "it was called off"
+        } else {
+            "no reason was recorded"
+        };
+        let reason = outcome.reason.as_deref().unwrap_or(unsaid);
         wait::tell_members(context, outcome)?;
         if exit != Exit::Done && exit != Exit::Partly {
             let code = outcome.cause.as_ref().and_then(|cause| cause.code.clone());

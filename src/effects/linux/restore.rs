@@ -6,13 +6,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::backup::Watchdog;
 use super::failure::cannot;
 use super::host::LinuxHost;
+use super::listing::known_entries;
 use super::paths::RUN;
 use super::stores::repository_failure;
 use crate::domain::RefusalClass;
@@ -72,14 +73,18 @@ impl LinuxHost {
         repository.view(&manifest).map_err(repository_failure)
     }
 
-    /// Lists what is Berth's own on this host: its state, what of it lies elsewhere behind links, its keys, and the stores.
-    /// One that does not answer is left out: nobody writes there now.
-    fn own_directories(&self) -> Vec<Inode> {
-        let paths = &self.options.paths;
-        let [root, run] = [paths.root(), paths.runtime()].map(Path::to_owned);
-        let keys = self.options.key_dir.parent().map(Path::to_owned); // of other logs, too
-        let own = [root.join("containers"), paths.templates(), Path::new(RUN).to_owned(), root, run];
-        own.into_iter().chain(keys).chain(self.answering_stores()).filter_map(|own| inode(&own).ok()).collect()
+    /// Lists what is Berth's own on this host: its state and what is in it, also behind links and where it may be mounted a
+    /// second time, its keys, and the stores.
+    ///
+    /// # Errors
+    /// A store below `into` does not answer: it may when files come there.
+    fn own_directories(&self, into: &Path) -> Result<Vec<Inode>, Failure> {
+        let (root, run) = (self.options.paths.root(), self.options.paths.runtime());
+        let keys = self.options.key_dir.parent().unwrap_or(&self.options.key_dir); // with those of other logs
+        let within = known_entries(root).into_iter().map(|entry| entry.path());
+        let own = [root, run, keys, Path::new(RUN)].map(Path::to_owned).into_iter().chain(within);
+        let stores = self.places_of_stores(&into.canonicalize().unwrap_or_else(|_| into.to_owned()))?;
+        Ok(own.chain(stores).filter_map(|own| inode(&own).ok()).collect())
     }
 
     fn restore_files(
@@ -126,12 +131,10 @@ impl LinuxHost {
         }
         self.files_fit(Path::new(into), &view, patterns.clone())?;
         let aside = format!(".berth-restored-{run}").into_bytes();
-        let target = private_directory(Path::new(into), &aside, outward.owner).map_err(cannot("make", into))?;
-        let options = RestoreOptions { closed: self.own_directories(), ..options(Some(aside)) };
-        if let Some(own) = lies_in(target.as_fd(), &options.closed).map_err(cannot("look at", into))? {
-            let words = format!("{into} lies in {}, which Berth keeps for itself", own.display());
-            return Err(Failure::permanent(words).classed(RefusalClass::Conflict));
-        }
+        let closed = self.own_directories(Path::new(into))?;
+        let target =
+            private_directory(Path::new(into), &aside, outward.owner, &closed).map_err(cannot("make", into))?;
+        let options = RestoreOptions { closed, ..options(Some(aside)) };
         let guard = Watchdog::begin(context, &options.cancelled);
         let report = view.extract(patterns, target.as_fd(), outward, &options, &mut |counters| {
             context.report("restoring", counters.entries, None);
@@ -151,25 +154,31 @@ fn inode(directory: &Path) -> io::Result<Inode> {
     Ok((found.inode, found.device))
 }
 
-/// Returns which of these directories is the one that is open, or lies above it: by what they are, not by their names, which
-/// may have changed since somebody looked at them.
-fn lies_in(open: BorrowedFd<'_>, closed: &[Inode]) -> io::Result<Option<PathBuf>> {
+/// Refuses a directory that is one of these or lies in one: by what they are, not by their names, which may have changed since
+/// somebody looked at them.
+fn require_free(open: BorrowedFd<'_>, closed: &[Inode]) -> io::Result<()> {
     let place = sysfs::path_of(open)?;
-    let own = |above: &&Path| inode(above).is_ok_and(|found| closed.contains(&found));
-    Ok(place.ancestors().find(own).map(Path::to_owned))
+    match place.ancestors().find(|above| inode(above).is_ok_and(|found| closed.contains(&found))) {
+        None => Ok(()),
+        Some(own) => Err(io::Error::other(format!("Berth keeps {} for itself", own.display()))),
+    }
 }
 
 /// Opens a directory of the host; what is missing on the way is made, for its owner alone and with nothing inherited. Each is
 /// made under the name `aside` first, which nobody else has: one that has its own name is whole, whenever this was cut off.
-fn private_directory(path: &Path, aside: &[u8], owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+fn private_directory(path: &Path, aside: &[u8], owner: Option<(u32, u32)>, closed: &[Inode]) -> io::Result<OwnedFd> {
     match sysfs::open_root(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened,
+        opened => {
+            let opened = opened?;
+            require_free(opened.as_fd(), closed)?; // before anything is made there
+            return Ok(opened);
+        }
     }
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::NotFound.into());
     };
-    let above = private_directory(above, aside, owner)?;
+    let above = private_directory(above, aside, owner, closed)?;
     let _ = sysfs::unlink_directory(above.as_fd(), aside); // of an earlier try
     sysfs::make_directory(above.as_fd(), aside, 0o700)?;
     let made = sysfs::open_beneath(above.as_fd(), aside, Access::Directory)?;

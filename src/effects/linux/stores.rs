@@ -195,16 +195,27 @@ impl LinuxHost {
         stores.iter().zip(there).map(|(store, there)| there.and_then(|()| self.has_key(*store))).collect()
     }
 
-    /// Returns where the stores of this node lie that answer.
-    pub(super) fn answering_stores(&self) -> Vec<PathBuf> {
+    /// Returns where the stores of this node lie. One elsewhere that does not answer is left out.
+    ///
+    /// # Errors
+    /// One below this place does not answer.
+    pub(super) fn places_of_stores(&self, below: &Path) -> Result<Vec<PathBuf>, Failure> {
         let id = |name: &OsStr| name.to_str()?.strip_suffix(".json")?.parse().ok();
         let entries = known_entries(&self.stores());
         let stores: Vec<StoreId> = entries.into_iter().filter_map(|entry| id(&entry.file_name())).collect();
-        let answering = |some: &[StoreId]| -> Vec<PathBuf> {
+        let mut places = Vec::new();
+        for some in stores.chunks(AT_ONCE) {
             let begun: Vec<_> = some.iter().filter_map(|store| self.look_at(*store).ok()).collect();
-            begun.into_iter().filter_map(|(look, path)| look.within(GLANCE).ok().map(|_| path)).collect()
-        };
-        stores.chunks(AT_ONCE).flat_map(answering).collect()
+            let until = Instant::now() + PATIENCE;
+            for (look, path) in begun {
+                match look.before(until) {
+                    Ok(_) => places.push(path),
+                    Err(why) if path.starts_with(below) => return Err(unheard(&path, why)),
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(places)
     }
 
     fn has_key(&self, store: StoreId) -> Result<(), Failure> {

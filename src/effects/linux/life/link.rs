@@ -90,8 +90,15 @@ impl LinuxHost {
     ) -> Result<Vec<String>, Failure> {
         let running = |container| matches!(self.look(container), Observation::Running { .. });
         let links = self.links_of(network, bridge, subnet)?.into_iter().filter(|(container, _)| running(*container));
-        let ports: Vec<String> = links.map(|(_, link)| link.port).collect();
-        self.networks.missing(network, bridge, subnet, &ports, rules)
+        let (containers, ports): (Vec<ContainerId>, Vec<String>) =
+            links.map(|(container, link)| (container, link.port)).unzip();
+        let missing = self.networks.missing(network, bridge, subnet, &ports, rules)?;
+        // A port goes with its container, which may have ended since.
+        let ended = |thing: &String| {
+            let port = ports.iter().position(|port| thing.ends_with(port.as_str()));
+            port.is_some_and(|index| !running(containers[index]))
+        };
+        Ok(missing.into_iter().filter(|thing| !ended(thing)).collect())
     }
 
     /// Says what of the host stands in the way of a network, each with what helps.
