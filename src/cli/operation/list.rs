@@ -8,6 +8,7 @@ use crate::api::client::Target;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::output::operations::can_be_called_off;
 use crate::cli::read::{self, ReadOptions};
 use crate::projections::rows::{OperationRow, RestoreRow};
 
@@ -35,8 +36,11 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
             0 => Some("No operations.".to_owned()),
             _ => None,
         };
-        let open = rows.iter().find(|row| !row.state.is_over()).map(|row| row.id.short());
-        let open = open.map(|id| format!("Under way: berth operation wait {id}, or: berth operation cancel {id}"));
+        let open = rows.iter().find(|row| !row.state.is_over()).map(|row| {
+            let id = row.id.short();
+            let or = if can_be_called_off(row) { format!(", or: berth operation cancel {id}") } else { String::new() };
+            format!("Under way: berth operation wait {id}{or}")
+        });
         none.into_iter().chain(open).chain(unconfirmed).collect::<Vec<_>>().join("\n")
     })
 }

@@ -55,12 +55,18 @@ fn next(row: &OperationRow) -> Vec<(&'static str, Cell)> {
         OperationState::Stuck if row.stream.category() == Category::RestoreJob => {
             vec![("to take it back", Cell::from(format!("berth backup roll-back {id}")))]
         }
-        state if !state.is_over() => vec![
-            ("to wait for it", Cell::from(format!("berth operation wait {id}"))),
-            ("to call it off", Cell::from(format!("berth operation cancel {id}"))),
-        ],
+        state if !state.is_over() => {
+            let call_off = ("to call it off", Cell::from(format!("berth operation cancel {id}")));
+            let wait = ("to wait for it", Cell::from(format!("berth operation wait {id}")));
+            [wait].into_iter().chain(Some(call_off).filter(|_| can_be_called_off(row))).collect()
+        }
         _ => vec![],
     }
+}
+
+/// Says whether an operation under way may still be called off: what is being killed is not.
+pub fn can_be_called_off(row: &OperationRow) -> bool {
+    row.phase.as_deref() != Some("killing")
 }
 
 /// Returns the heading and the details of an operation.
