@@ -135,7 +135,9 @@ fn disks(state: &Path) -> Vec<DoctorFinding> {
         let image = images.iter().find(|image| Backing::of(image).is_ok_and(|own| own == backing))?;
         let container = image.parent()?.file_name()?.to_string_lossy().into_owned();
         let reason = format!("writes to it failed, and may be lost: {}", DiskFaults { errors, warnings }.words());
-        let check = format!("e2fsck -fp {}", image.display());
+        // A backup may have the disk mounted though the container is stopped: a disk in use is locked.
+        let image = image.display();
+        let check = format!("flock --verbose -w 60 {image} e2fsck -fp {image}");
         let fix = format!(
             "see that the host has room, then: berth container stop {container}; {check}; \
              berth container start {container}; what it had at its last backup: \

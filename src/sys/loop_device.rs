@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode};
 
 use super::check;
+use super::fs::lock;
 
 const LOOP_SET_CAPACITY: libc::c_ulong = 0x4C07;
 const LOOP_SET_DIRECT_IO: libc::c_ulong = 0x4C08;
@@ -151,12 +152,17 @@ pub fn control_answers() -> io::Result<()> {
 
 /// Attaches a file to a free device; the device lets go when its last user is gone (`LO_FLAGS_AUTOCLEAR`).
 ///
-/// Direct I/O is tried first and left away where the file system refuses it.
+/// Direct I/O is tried first and left away where the file system refuses it. For as long as the device has the file, it holds
+/// the shared lock on it (flock(2)): the kernel keeps the opened file itself, and the lock ends with that.
 ///
 /// # Errors
-/// `NotFound` where the host has no loop control device; `EBUSY` when every free device was taken by others first.
+/// `NotFound` where the host has no loop control device; `EBUSY` when every free device was taken by others first;
+/// `WouldBlock` while a program that works on the file has the exclusive lock.
 pub fn attach_until_closed(image: &Path, read_only: bool) -> io::Result<LoopDevice> {
     let backing = OpenOptions::new().read(true).write(!read_only).custom_flags(libc::O_CLOEXEC).open(image)?;
+    if !lock::shared(backing.as_fd())? {
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, "a program that works on the image has locked it"));
+    }
     let control = open_control()?;
     for _ in 0..ATTEMPTS {
         let number = simple(&control, LOOP_CTL_GET_FREE, 0)?;

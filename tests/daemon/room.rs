@@ -597,12 +597,13 @@ fn lost_writes() -> Outcome {
     let image = node.state().join("containers").join(id).join("disk.img");
     let found = node.berth(&["doctor"])?.out;
     check!(found.contains(&format!("disk of {id}")), "{found}");
-    check!(found.contains(&format!("e2fsck -fp {}", image.display())), "{found}");
+    let check = format!("flock --verbose -w 60 {0} e2fsck -fp {0}", image.display());
+    check!(found.contains(&check), "{found}");
     // As it was told.
     fs::remove_file(&filler)?;
     space_becomes(&node, "warn")?;
     node.must(&["container", "stop", "c1", "--grace", "5s"])?;
-    let mended = run_within(Command::new("e2fsck").arg("-fp").arg(&image), PATIENCE)?;
+    let mended = run_within(Command::new("sh").args(["-c", &check]), PATIENCE)?;
     check!(mended.code <= 1, "{mended:?}");
     node.must(&["container", "start", "c1"])?;
     node.must(&["exec", "c1", "--", "sh", "-c", "echo new >/new && sync"])?;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crate::domain::effect::Failure;
 use crate::events::DiskKind;
 use crate::sys::ext4;
-use crate::sys::fs::lock::try_exclusive;
+use crate::sys::fs::lock::exclusive;
 use crate::sys::fs::{Access, open_beneath, open_root, remove_tree};
 use crate::sys::loop_device::{self, Backing, LoopDevice};
 use crate::sys::mount::{self, Safety};
@@ -81,12 +81,12 @@ fn ensure_image(image: &Path, size: Size) -> Result<(), Failure> {
 /// Takes the lock of an image for the programs that are about to write to it.
 ///
 /// They outlive a daemon that is killed, and two of them would spoil the image. So each has the lock's descriptor (see
-/// [`tool`]), and the lock ends with the last who has it (flock(2)).
+/// [`tool`]), and the lock ends with the last who has it (flock(2)). A device that has the image holds it too.
 fn alone(file: &File, path: &Path) -> Result<(), Failure> {
-    if try_exclusive(file.as_fd()).map_err(cannot("lock", path.display()))? {
+    if exclusive(file.as_fd()).map_err(cannot("lock", path.display()))? {
         return Ok(());
     }
-    Err(Failure::transient(format!("a program of an earlier daemon still works on {}", path.display())))
+    Err(Failure::transient(format!("another program still works on {}", path.display())))
 }
 
 /// Runs a program of e2fsprogs on the image that `locked` is; exit codes up to `accepted` count as success.

@@ -18,8 +18,20 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// # Errors
 /// What flock(2) says.
 pub fn exclusive(file: BorrowedFd<'_>) -> io::Result<bool> {
+    patiently(|| try_exclusive(file))
+}
+
+/// Takes the shared lock as patiently, which any number may hold; `false` if another holds the exclusive one still.
+///
+/// # Errors
+/// What flock(2) says.
+pub fn shared(file: BorrowedFd<'_>) -> io::Result<bool> {
+    patiently(|| attempt(file, FlockOperation::NonBlockingLockShared))
+}
+
+fn patiently(mut attempt: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     let begun = Instant::now();
-    while !try_exclusive(file)? {
+    while !attempt()? {
         if begun.elapsed() >= PATIENCE {
             return Ok(false);
         }
@@ -33,7 +45,11 @@ pub fn exclusive(file: BorrowedFd<'_>) -> io::Result<bool> {
 /// # Errors
 /// What flock(2) says.
 pub fn try_exclusive(file: BorrowedFd<'_>) -> io::Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+    attempt(file, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn attempt(file: BorrowedFd<'_>, operation: FlockOperation) -> io::Result<bool> {
+    match rustix::fs::flock(file, operation) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),

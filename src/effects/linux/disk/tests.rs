@@ -112,6 +112,29 @@ fn who_keeps_a_disk_in_use_is_named() {
     .unwrap();
 }
 
+#[test]
+fn nobody_checks_a_disk_that_is_mounted_or_mounts_one_that_is_checked() {
+    let Some(fixture) = fixture() else { return };
+    fixture.ensure(64);
+    let image = fixture.image();
+    let path = image.to_string_lossy();
+    // As people are told to type it, but without the wait.
+    let check = || Command::new("flock").args(["-n", &path, "e2fsck", "-fp", &path]).output().unwrap().status.code();
+    mounted_apart(&image, |_| {
+        assert_eq!(check(), Some(1), "flock got no lock");
+        Ok(())
+    })
+    .unwrap();
+    assert!(attached_for_long(&image).unwrap().is_none());
+    let file = File::open(&image).unwrap();
+    alone(&file, &image).unwrap();
+    let failure = mounted_apart(&image, |_| Ok(())).unwrap_err();
+    assert!(failure.reason.ends_with("a program that works on the image has locked it"), "{failure}");
+    drop(file);
+    assert_eq!(check(), Some(0));
+    mounted_apart(&image, |_| Ok(())).unwrap();
+}
+
 /// Writes two files in turns, so that the pieces of one lie between those of the other, and deletes one.
 fn fragment(root: BorrowedFd<'_>) {
     let names = [b"left".as_slice(), b"right"];
