@@ -123,7 +123,7 @@ Exit codes:
   10   finished, with findings
   130  detached by Ctrl-C; the work goes on
   exec, enter: what the command returned; 126 cannot be run, 127 not found,
-               128+N ended by signal N";
+               128+N ended by signal N; 141 also: nobody reads its terminal";
 
 /// Returns the same as a document: each number with its meaning.
 pub fn document() -> Value {

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("what is left behind and prints for ever keeps no client, and nothing of the command's is lost", left_behind),
     ("a command takes as many arguments as the kernel does", arguments),
     ("a terminal whose input is a file shows it once and ends with it", file_as_terminal),
+    ("when nobody reads any more, a client ends and what it ran does, with a terminal and without", unread),
     ("a command whose client is killed is hung up on, or its session goes on", killed),
     (
         "a client that is told to end does so: with its command if that can hear, else when it is told again",
@@ -199,6 +200,38 @@ fn wait_until(what: &str, is_so: &mut dyn FnMut() -> Result<bool, Stop>) -> Outc
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+fn unread() -> Outcome {
+    need(&["start-containers"])?;
+    let node = node("exec-unread")?;
+    let broken = 128 + signal::PIPE;
+    // Input without an end into a terminal, one that only prints, one that is deaf to the hang-up; then pipes.
+    let cases: [&[&str]; 5] = [
+        &["exec", "-t", "c1", "--", "sh"],
+        &["exec", "-t", "c1", "--", "yes"],
+        &["exec", "-t", "c1", "--", "sh", "-c", "trap '' HUP; yes"],
+        &["exec", "-T", "c1", "--", "yes"],
+        &["enter", "c1", "--shell", "/bin/sh"],
+    ];
+    for words in cases {
+        let mut command = Command::new(&node.program);
+        command.args(words).env("BERTH_STATE", node.state());
+        let mut typing = Command::new("yes").arg("echo hello").stdout(Stdio::piped()).spawn()?;
+        let typed = typing.stdout.take().ok_or("no input")?;
+        let mut child = command.stdin(typed).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        drop(command); // it holds the ends
+        let mut piece = [0; 100];
+        child.stdout.take().ok_or("no output")?.read_exact(&mut piece)?;
+        let code = end_of(child);
+        typing.kill()?;
+        typing.wait()?;
+        check!(matches!(code, Ok(code) if code == broken), "{words:?}: {code:?}");
+    }
+    node.berth(&["exec", "c1", "--", "pkill", "-9", "yes"])?;
+    wait_until("the ends are recorded", &mut || Ok(sessions(&node)?.iter().all(|row| !row["closed_at"].is_null())))?;
+    check!(sessions(&node)?.iter().any(|row| row["code"] == 129), "none was hung up on: {:?}", sessions(&node)?);
+    node.finish()
 }
 
 fn killed() -> Outcome {

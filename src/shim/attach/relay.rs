@@ -28,8 +28,13 @@ const STILL_AT_END: Duration = Duration::from_secs(1);
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// From when on it is the first one anew: who interrupts one query now and another later wants no end of both.
 const ASKED_ANEW: Duration = Duration::from_secs(10);
+/// The exit code where nobody reads what a terminal shows: as a shell says of a program that prints to nobody.
+const UNREAD: i32 = 128 + signal::PIPE;
 
 /// Passes input, output and signals on until the command ends, and returns its exit code.
+///
+/// Whoever prints into a pipe hears itself that nobody reads it any more. A terminal tells its programs nothing but that it is
+/// gone: so this ends then, which is the hang-up.
 ///
 /// Blocks the forwarded signals for the whole process: call it once, when nothing else is left to do.
 ///
@@ -72,11 +77,21 @@ struct Way<'a> {
     last: u8,
     /// How much may still be read.
     left: usize,
+    /// Whether the reader left before everything was read.
+    is_unread: bool,
 }
 
 impl<'a> Way<'a> {
     fn new(from: End<'a>, to: End<'a>) -> Self {
-        Self { from: Some(from), to: Some(to), end: None, waiting: Vec::new(), last: b'\n', left: usize::MAX }
+        Self {
+            from: Some(from),
+            to: Some(to),
+            end: None,
+            waiting: Vec::new(),
+            last: b'\n',
+            left: usize::MAX,
+            is_unread: false,
+        }
     }
 
     fn interest(&self) -> Option<Interest<'_>> {
@@ -128,7 +143,7 @@ impl<'a> Way<'a> {
             Ok(length) => drop(self.waiting.drain(..length)),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             // The reader left: the writer is to hear of it.
-            Err(_) => (self.from, self.to, self.waiting) = (None, None, Vec::new()),
+            Err(_) => (self.from, self.to, self.waiting, self.is_unread) = (None, None, Vec::new(), true),
         }
     }
 
@@ -206,6 +221,9 @@ impl<'a> Relay<'a> {
                 let _ = raw.map_or(Ok(()), RawMode::give_keys_back);
                 self.pass_rest()?;
                 return code;
+            }
+            if self.is_terminal && self.ways[1].as_ref().is_some_and(|output| output.is_unread) {
+                return Ok(UNREAD);
             }
             if let Some(input) = self.ways[0].as_mut().filter(|_| at_end && ready.is_nothing()) {
                 input.end();
