@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::check;
@@ -12,6 +12,7 @@ use crate::harness::{Outcome, Stop, Test, need, roots};
 pub const TESTS: &[Test] = &[
     ("a container that reboots for ever starts ever later, and stops at the first word", reboots),
     ("an init that is told to end before it listens ends all the same", early),
+    ("whoever waits for a stop hears that another one killed the container", hurried),
     ("a delete calls the creation off", delete_over_create),
     ("what a console printed outlives the run, three runs long", consoles),
 ];
@@ -73,6 +74,24 @@ fn early() -> Outcome {
     check!(begun.elapsed() >= Duration::from_secs(1), "it did not sleep");
     let row = node.container("c1")?;
     check!(row["last_exit"] == "power-off", "{row:#}");
+    node.finish()
+}
+
+fn hurried() -> Outcome {
+    need(&["start-containers"])?;
+    let node = Node::begin("hurried-stop")?;
+    template(&node, "deaf", "#!/bin/sh\ntrap '' TERM USR1 PWR\nwhile :; do sleep 0.1; done\n")?;
+    create(&node, "c1", "deaf", &[])?;
+    node.must(&["start", "c1"])?;
+    let mut first = Command::new(&node.program);
+    first.args(["stop", "c1", "--grace", "10m"]).env("BERTH_STATE", node.state());
+    let first = first.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    node.wait_for("c1", |row| !row["operation"].is_null())?;
+    node.must(&["stop", "c1", "--kill"])?;
+    let told = first.wait_with_output()?;
+    let words = String::from_utf8_lossy(&told.stderr);
+    check!(told.status.success(), "{told:?}");
+    check!(words.contains("c1: killed before its grace was over, as another stop asked"), "{told:?}");
     node.finish()
 }
 

@@ -313,7 +313,7 @@ impl Container {
 
 impl Aggregate for Container {
     const CATEGORY: Category = Category::Container;
-    const STATE_SCHEMA: u32 = 10;
+    const STATE_SCHEMA: u32 = 11;
     type Command = Command;
     type Event = ContainerEvent;
     type Rejection = Rejection;

@@ -433,7 +433,7 @@ fn it_should_join_the_stop_that_is_under_way() {
         ContainerEvent::StopAskedAgain { deadline, parent: None }
     };
     beside(told.clone(), stop(0))
-        .then([asked(1), ContainerEvent::GraceExpired { why: KillReason::Asked }])
+        .then([asked(1), ContainerEvent::GraceExpired { why: KillReason::AskedMeanwhile }])
         .owing(Some("clear"));
     for (grace, second) in [(9, 10), (900, 31)] {
         beside(told.clone(), stop(grace)).then([asked(second)]).owing(Some("wait-grace"));

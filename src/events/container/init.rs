@@ -132,6 +132,8 @@ pub enum StopReason {
 pub enum KillReason {
     /// Nobody wanted to wait.
     Asked,
+    /// Somebody else did not want to wait.
+    AskedMeanwhile,
     /// It had this long to end, and did not.
     Outlasted {
         /// How long.
@@ -146,6 +148,7 @@ impl KillReason {
     pub fn after(self, deed: &str) -> String {
         match self {
             Self::Asked => format!("{deed} as asked"),
+            Self::AskedMeanwhile => format!("{deed} before its grace was over, as another stop asked"),
             Self::Outlasted { grace } => format!("{deed}: init did not end within its grace of {grace}"),
             Self::Untold => format!("{deed}: init could not be told to end"),
         }

@@ -441,10 +441,6 @@ impl DomainEvent for ContainerEvent {
     }
 
     fn warnings(&self) -> Vec<String> {
-        match self {
-            Self::ContainerStarted { warnings, .. } => warnings.clone(),
-            Self::GraceExpired { why } if *why != KillReason::Asked => vec![why.after("killed")],
-            _ => vec![],
-        }
+        sentence::warnings(self)
     }
 }

@@ -1,7 +1,25 @@
 //! What each fact says, in words an operator could read aloud.
 
 use super::init::want_of_memory;
-use super::{ContainerEvent, HoldKind, StopReason};
+use super::{ContainerEvent, HoldKind, KillReason, StopReason};
+
+/// Returns what is not as it should be, though it was done.
+pub fn warnings(event: &ContainerEvent) -> Vec<String> {
+    match event {
+        ContainerEvent::ContainerStarted { warnings, .. } => warnings.clone(),
+        ContainerEvent::GraceExpired { why: why @ (KillReason::Outlasted { .. } | KillReason::Untold) } => {
+            vec![why.after("killed")]
+        }
+        // What was asked meanwhile is recorded for whoever asked; the end is for whoever waits.
+        ContainerEvent::ContainerStopped {
+            reason: StopReason::Killed { why: why @ KillReason::AskedMeanwhile },
+            ..
+        } => {
+            vec![why.after("killed")]
+        }
+        _ => vec![],
+    }
+}
 
 /// Returns a fact in words.
 pub fn of(event: &ContainerEvent) -> String {

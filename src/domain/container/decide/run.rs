@@ -125,7 +125,7 @@ fn stop_anew(state: &Container, requested: ContainerEvent, grace: Span, given: G
     }
     made(state)?;
     let runs = state.init().is_some() && state.ended.is_none();
-    let fresh = || if runs { with_haste(requested.clone(), grace) } else { vec![requested.clone()] };
+    let fresh = || if runs { with_haste(requested.clone(), grace, KillReason::Asked) } else { vec![requested.clone()] };
     let Some(open) = &state.open else {
         return Ok(if state.life == Life::Stopped { vec![] } else { fresh() });
     };
@@ -147,7 +147,11 @@ fn stop_anew(state: &Container, requested: ContainerEvent, grace: Span, given: G
 /// A second stop hurries the first, and whoever asks waits for that one.
 fn join(stopping: &Stopping, deadline: Timestamp, grace: Span) -> Vec<ContainerEvent> {
     let asked = ContainerEvent::StopAskedAgain { deadline: deadline.min(stopping.deadline), parent: None };
-    if stopping.phase == StopPhase::Clearing { vec![asked] } else { with_haste(asked, grace) }
+    if stopping.phase == StopPhase::Clearing {
+        vec![asked]
+    } else {
+        with_haste(asked, grace, KillReason::AskedMeanwhile)
+    }
 }
 
 pub(super) fn called_off(operation: OperationId, verb: &str, wish: &str) -> ContainerEvent {
@@ -160,12 +164,8 @@ fn is_stuck_with_disk(state: &Container) -> bool {
 }
 
 /// Skips the waiting where nobody wants to wait.
-fn with_haste(requested: ContainerEvent, grace: Span) -> Vec<ContainerEvent> {
-    if grace == Span::default() {
-        vec![requested, ContainerEvent::GraceExpired { why: KillReason::Asked }]
-    } else {
-        vec![requested]
-    }
+fn with_haste(requested: ContainerEvent, grace: Span, why: KillReason) -> Vec<ContainerEvent> {
+    if grace == Span::default() { vec![requested, ContainerEvent::GraceExpired { why }] } else { vec![requested] }
 }
 
 pub(super) fn restart(state: &Container, grace: Span, given: Given) -> Decision {
@@ -175,7 +175,7 @@ pub(super) fn restart(state: &Container, grace: Span, given: Given) -> Decision 
     match state.life {
         Life::Running(_) | Life::Paused(_) => {
             let requested = ContainerEvent::RestartRequested { deadline: given.at.after(grace), grace };
-            Ok(with_haste(requested, grace))
+            Ok(with_haste(requested, grace, KillReason::Asked))
         }
         _ => Err(Rejection::NotRunning),
     }

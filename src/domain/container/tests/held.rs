@@ -192,7 +192,8 @@ fn it_should_stay_stopped_when_somebody_stops_it_meanwhile() {
         parent: None,
     };
     beside(under_way.clone(), stop(9)).then([asked(10)]);
-    beside(under_way.clone(), stop(0)).then([asked(1), ContainerEvent::GraceExpired { why: KillReason::Asked }]);
+    beside(under_way.clone(), stop(0))
+        .then([asked(1), ContainerEvent::GraceExpired { why: KillReason::AskedMeanwhile }]);
     stays(with(under_way, [asked(10), ended()]));
     let before = with(running(), [held(HoldKind::Writing), stop_requested(10), ended()]);
     when(before.clone(), stop_for_a_while()).then_nothing();
