@@ -22,6 +22,17 @@ pub enum BatchAction {
     UpdateCheck,
 }
 
+impl BatchAction {
+    /// Returns what a member is with which it was done.
+    pub const fn deed(&self) -> &'static str {
+        match self {
+            Self::Backup { .. } => "backed up",
+            Self::Defragment => "defragmented",
+            Self::UpdateCheck => "asked for updates",
+        }
+    }
+}
+
 /// Is one container of the batch, with the ids that its run will have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchMember {

@@ -11,9 +11,10 @@ pub struct Batches;
 
 impl Model for Batches {
     const NAME: &'static str = "batches";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const CATEGORY: Category = Category::Batch;
-    const TABLE: &'static str = table!("state TEXT" => "$.state", "operation TEXT" => "$.operation");
+    const TABLE: &'static str = table!("by_hand INTEGER" => "$.by_hand");
+    const INDEXES: &'static str = "CREATE INDEX {table}_by_hand ON {table} (by_hand)";
     type Row = BatchRow;
 
     fn fold(_: &str, row: Option<BatchRow>, event: &Envelope) -> Option<BatchRow> {
@@ -55,7 +56,7 @@ fn member(row: &mut BatchRow, run: RunId) -> Option<&mut BatchMemberRow> {
 }
 
 fn begin(fact: &BatchEvent, event: &Envelope) -> Option<BatchRow> {
-    let BatchEvent::BatchRequested { id, action, members, schedule, parallel, .. } = fact else { return None };
+    let BatchEvent::BatchRequested { id, action, members, schedule, parallel, parent } = fact else { return None };
     let members = members.iter().map(|member| BatchMemberRow {
         container: member.container,
         run: member.run,
@@ -72,6 +73,7 @@ fn begin(fact: &BatchEvent, event: &Envelope) -> Option<BatchRow> {
         action: action.clone(),
         members: members.collect(),
         schedule: schedule.clone(),
+        by_hand: schedule.is_some() && parent.is_none(),
         parallel: *parallel,
         state: OperationState::Running,
         reason: None,

@@ -24,7 +24,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use backup::{BackupRow, LastBackup};
-pub use batch::{BatchMemberRow, BatchRow};
+pub use batch::{BatchMemberRow, BatchRow, counted};
 pub use claim::{ClaimRow, ClaimedRow};
 pub use clock::{ClockRow, StepRow};
 pub use container::{ContainerRow, ContainerState, HoldRow, LimitHits};
@@ -35,7 +35,7 @@ pub use network::{LeaseRow, NetworkRow};
 pub use node::NodeRow;
 pub use operation::{Cause, OpenOperation, OperationRow, OperationState};
 pub use restore::RestoreRow;
-pub use schedule::{ScheduleRow, ScheduleState, SlotFate, SlotRow};
+pub use schedule::{RunByHand, ScheduleRow, ScheduleState, SlotFate, SlotRow};
 pub use session::SessionRow;
 pub use store::StoreRow;
 pub use template::{DriftRow, TemplateRow};

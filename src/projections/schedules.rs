@@ -14,7 +14,7 @@ pub struct Schedules;
 
 impl Model for Schedules {
     const NAME: &'static str = "schedules";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
     const CATEGORY: Category = Category::Schedule;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = ScheduleRow;
@@ -56,6 +56,7 @@ fn begin(fact: &ScheduleEvent, event: &Envelope) -> Option<ScheduleRow> {
         created_at: event.recorded_at,
         created_by: event.context.principal.who.clone(),
         position: event.position,
+        by_hand: None,
         next: None,
         store_name: None,
     })

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::projections::rows::{Cause, OperationState};
+use crate::projections::rows::{Cause, OperationState, counted};
 use crate::types::{OperationId, Position, StreamName, Timestamp};
 
 /// Is the event `outcome` of `GET /v1/operations/{id}/wait`.
@@ -30,6 +30,14 @@ pub struct WaitOutcome {
     pub closed_at: Option<Timestamp>,
 }
 
+impl WaitOutcome {
+    /// Says how it went with how many, of an operation on many.
+    pub fn counted(&self) -> Option<String> {
+        let deed = &self.members.first()?.deed;
+        Some(counted(deed, self.members.iter().map(|member| member.state)))
+    }
+}
+
 /// Says how it went with one of many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberOutcome {
@@ -37,6 +45,9 @@ pub struct MemberOutcome {
     pub name: String,
     /// How its run ended.
     pub state: OperationState,
+    /// What it is where its run ended as asked: `backed up`.
+    #[serde(default)]
+    pub deed: String,
     /// Why it did not end as asked, if so.
     pub reason: Option<String>,
     /// What kind of answer that is, where it can be told.

@@ -191,14 +191,15 @@ async fn members(ports: &web::Data<Ports>, row: &OperationRow) -> ApiResult<Vec<
         return Ok(vec![]);
     };
     ask(ports, move |query| {
-        let members = query.batch(id, Moment::Now)?.map(|batch| batch.members).unwrap_or_default();
+        let Some(batch) = query.batch(id, Moment::Now)? else { return Ok(vec![]) };
+        let deed = batch.action.deed();
         let member = |member: BatchMemberRow| {
             let cause = query.operation_rows(&member.operation.to_string(), Moment::Now)?;
             let name = member.container_name.map_or_else(|| member.container.to_string(), |name| name.to_string());
             let cause = cause.into_iter().find_map(|row| row.cause);
-            Ok(MemberOutcome { name, state: member.state, reason: member.reason, cause })
+            Ok(MemberOutcome { name, state: member.state, deed: deed.to_owned(), reason: member.reason, cause })
         };
-        members.into_iter().map(member).collect()
+        batch.members.into_iter().map(member).collect()
     })
     .await
 }

@@ -48,6 +48,12 @@ fn schedules_networks_and_maintenance() {
         assert!(row["next"].as_str().is_some_and(|next| next.contains("T03:0")), "the next run is told: {row}");
         let (_, outcome) = daemon.done("/v1/schedules/tidy/run-now", json!({})).await;
         assert_eq!(outcome["state"], "done", "{outcome}");
+        assert_eq!(outcome["members"][0]["deed"], "defragmented", "{outcome}");
+        let (_, row) = daemon.get("/v1/schedules/tidy").await;
+        let run = &row["by_hand"];
+        assert_eq!((&run["state"], &run["told"]), (&json!("done"), &json!("1 defragmented")), "{row}");
+        assert_eq!((&run["operation"], &row["fired"]), (&outcome["operation"], &json!(0)), "{row}");
+        assert_eq!(daemon.get("/v1/schedules/late").await.1["by_hand"], json!(null), "the run of another");
         let (_, list) = daemon.get("/v1/maintenance?container=web&action=defragment").await;
         assert_eq!(
             (&list["items"][0]["state"], &list["items"][0]["result"]["result"]),

@@ -152,7 +152,9 @@ impl<'a> Round<'a> {
             return Ok(());
         }
         let exceptions = if exit == Exit::Partly { format!(", but for: {reason}") } else { String::new() };
-        context.screen.line(&format!("{}: {} in {}{exceptions}", change.subject, change.done, took(elapsed)))?;
+        let counted = outcome.counted().map_or(String::new(), |words| format!(": {words}"));
+        let done = format!("{} in {}{counted}{exceptions}", change.done, took(elapsed));
+        context.screen.line(&format!("{}: {done}", change.subject))?;
         for warning in &outcome.warnings {
             context.screen.note(&format!("warning: {}: {warning}", change.subject));
         }

@@ -3,7 +3,7 @@
 use super::look::why;
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::api::resources::{NextSlot, ScheduledAction, Selection};
-use crate::projections::rows::{ScheduleRow, SlotFate};
+use crate::projections::rows::{RunByHand, ScheduleRow, SlotFate, SlotRow};
 
 impl Tabular for ScheduleRow {
     const COLUMNS: &'static [Column] = &[
@@ -59,10 +59,20 @@ fn selection(selection: &Selection) -> String {
     }
 }
 
+/// Returns what came last, be it a slot or a run by hand.
 fn last(row: &ScheduleRow, look: Look) -> Cell {
-    let Some(slot) = row.slots.last() else {
-        return Cell::maybe(None::<String>);
-    };
+    let slot = row.slots.last();
+    match &row.by_hand {
+        Some(run) if slot.is_none_or(|slot| slot.recorded_at < run.requested_at) => by_hand(run, look),
+        _ => slot.map_or_else(|| Cell::maybe(None::<String>), |slot| last_slot(slot, look)),
+    }
+}
+
+fn by_hand(run: &RunByHand, look: Look) -> Cell {
+    Cell::toned(format!("by hand: {} {}", run.state, look.ago(run.requested_at)), tones::of_operation(run.state))
+}
+
+fn last_slot(slot: &SlotRow, look: Look) -> Cell {
     let when = look.ago(slot.recorded_at);
     match (slot.fate, &slot.outcome) {
         (SlotFate::Fired, Some(outcome)) if outcome.is_success() => Cell::from(format!("{} {when}", outcome.words())),
@@ -82,6 +92,7 @@ pub fn describe(row: &ScheduleRow, look: Look) -> (String, Vec<(&'static str, Ce
         ("for", Cell::from(selection(&definition.selection))),
         ("next", Cell::maybe(row.next.map(|moment| format!("{} ({})", look.time(moment), look.ahead(moment))))),
         ("last", last(row, look)),
+        ("last by hand", Cell::maybe(row.by_hand.as_ref().map(|run| described(run, look)))),
         ("catch-up", Cell::from(definition.catch_up.to_string())),
         ("jitter", Cell::from(definition.jitter.to_string())),
         ("window", Cell::maybe(definition.window)),
@@ -94,6 +105,12 @@ pub fn describe(row: &ScheduleRow, look: Look) -> (String, Vec<(&'static str, Ce
     }
     pairs.push(("last change", Cell::from(why(&row.change))));
     (heading, pairs)
+}
+
+fn described(run: &RunByHand, look: Look) -> String {
+    let reason = run.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let (when, operation) = (look.time(run.requested_at), run.operation.short());
+    format!("{}  {}{reason}; {}, by {}, operation {operation}", when, run.state, run.told, run.by)
 }
 
 impl Tabular for NextSlot {

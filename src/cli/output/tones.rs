@@ -42,13 +42,17 @@ pub fn schedule(state: ScheduleState) -> Cell {
 
 /// Returns the cell of an operation's state.
 pub fn operation(state: OperationState) -> Cell {
-    let tone = match state {
+    Cell::toned(state, of_operation(state))
+}
+
+/// Returns the tone of what is said of an operation in that state.
+pub const fn of_operation(state: OperationState) -> Tone {
+    match state {
         OperationState::Done => Tone::Good,
         OperationState::Failed | OperationState::Stuck => Tone::Bad,
         OperationState::Partly | OperationState::Waiting | OperationState::Running => Tone::Warn,
         OperationState::Skipped | OperationState::Cancelled => Tone::Faint,
-    };
-    Cell::toned(state, tone)
+    }
 }
 
 /// Returns the cell of something that ought to have happened once.

@@ -191,8 +191,7 @@ fn batch(state: &'static str, members: [(&'static str, &'static str); 2]) -> Ser
         if asked.line.starts_with("POST") {
             return accepted(false, &json!([{"kind": "BatchRequested", "sentence": "batch of 2 requested"}]));
         }
-        let member =
-            |name: &str, (state, reason): (&str, &str)| json!({"name": name, "state": state, "reason": reason});
+        let member = |name: &str, (state, reason): (&str, &str)| json!({"name": name, "state": state, "deed": "asked", "reason": reason});
         let outcome = json!({"operation": OPERATION, "state": state, "reason": "told below",
             "members": [member("web1", members[0]), member("web2", members[1])], "closed_at": "2026-11-23T12:00:00Z"});
         (200, "text/event-stream", format!("id: 9\nevent: outcome\ndata: {outcome}\n\n"))
@@ -208,6 +207,9 @@ fn of_an_operation_on_many_each_one_is_told_how_it_went() {
     assert!(said.ended(6) && said.out == told && said.err.contains("[operation.skipped]"), "{said:?}");
     let said = berth(batch("partly", [("failed", "full"), none]).path(), line);
     assert!(said.ended(3) && said.out.starts_with("web1: failed: full\nweb2: skipped: no"), "{said:?}");
+    assert!(said.out.contains("s: 1 failed, 1 skipped, but for: told below\n"), "{said:?}");
+    let said = berth(batch("done", [("done", ""), ("done", "")]).path(), line);
+    assert!(said.ended(0) && said.out.contains("s: 2 asked\n"), "{said:?}");
     let said = berth(batch("failed", [none, ("failed", "full")]).path(), line);
     assert!(said.ended(6), "what the first of them ended as: {said:?}");
     let said = berth(batch("skipped", [none, none]).path(), &format!("{line} -o json"));

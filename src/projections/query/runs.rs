@@ -1,6 +1,6 @@
 //! Runs: restores, maintenance, and batches of many.
 
-use super::{Moment, Query, QueryError};
+use super::{Moment, Query, QueryError, Where};
 use crate::projections::batches::Batches;
 use crate::projections::containers::Containers;
 use crate::projections::maintenance::Maintenance;
@@ -77,5 +77,13 @@ impl Query {
             member.container_name = names.of(member.container);
         }
         Ok(Some(row))
+    }
+
+    /// Returns the batches that did what a schedule does because somebody asked for it.
+    pub(super) fn batches_by_hand(&self, moment: Moment) -> Result<Vec<BatchRow>, QueryError> {
+        if moment == Moment::Now {
+            return self.select::<Batches>(&Where { sql: "by_hand = 1".to_owned(), values: vec![] });
+        }
+        Ok(self.all::<Batches>(moment)?.into_iter().filter(|batch| batch.by_hand).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Moment, Query, QueryError, present};
 use crate::events::ScheduledAction;
-use crate::projections::rows::ScheduleRow;
+use crate::projections::rows::{BatchRow, RunByHand, ScheduleRow, counted};
 use crate::projections::schedules::Schedules;
 use crate::projections::stores::Stores;
 use crate::types::ScheduleId;
@@ -48,11 +48,28 @@ impl Query {
 
     fn join_schedules(&self, rows: &mut [ScheduleRow], moment: Moment) -> Result<(), QueryError> {
         let stores = self.names::<Stores>(moment)?;
+        let by_hand = self.batches_by_hand(moment)?;
         for row in rows {
+            let of_it = |batch: &&BatchRow| {
+                batch.schedule.as_ref() == Some(&row.name) && batch.requested_at >= row.created_at // another had its name
+            };
+            row.by_hand = by_hand.iter().filter(of_it).max_by_key(|batch| batch.requested_at).map(run_by_hand);
             if let ScheduledAction::Backup { store, .. } = &row.definition.action {
                 row.store_name = stores.of(store);
             }
         }
         Ok(())
+    }
+}
+
+fn run_by_hand(batch: &BatchRow) -> RunByHand {
+    RunByHand {
+        requested_at: batch.requested_at,
+        by: batch.by.clone(),
+        operation: batch.operation,
+        state: batch.state,
+        reason: batch.reason.clone(),
+        told: counted(batch.action.deed(), batch.members.iter().map(|member| member.state)),
+        ended_at: batch.ended_at,
     }
 }

@@ -41,6 +41,8 @@ pub struct BatchRow {
     pub members: Vec<BatchMemberRow>,
     /// The schedule behind it.
     pub schedule: Option<Name>,
+    /// Whether somebody asked for what that schedule does, and none of its slots.
+    pub by_hand: bool,
     /// How many at the same time.
     pub parallel: u32,
     /// How it stands.
@@ -57,4 +59,19 @@ pub struct BatchRow {
     pub operation: OperationId,
     /// The last event in this row.
     pub position: Position,
+}
+
+/// Says how many of the members of a batch are how far: `2 backed up, 1 skipped`. The deed is its action's.
+pub fn counted(deed: &str, states: impl IntoIterator<Item = OperationState>) -> String {
+    let states: Vec<OperationState> = states.into_iter().collect();
+    let told = |state: OperationState| {
+        let count = states.iter().filter(|known| **known == state).count();
+        let words = match state {
+            OperationState::Done => deed.to_owned(),
+            OperationState::Partly => format!("{deed} in part"),
+            other => other.to_string(),
+        };
+        (count > 0).then(|| format!("{count} {words}"))
+    };
+    OperationState::ALL.iter().filter_map(|state| told(*state)).collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{Change, OpenOperation};
+use super::{Change, OpenOperation, OperationState};
 use crate::events::{Closing, ScheduleDefinition};
 use crate::types::{Gaps, Name, OperationId, Position, RunId, ScheduleId, Timestamp};
 
@@ -89,6 +89,25 @@ impl SlotRow {
     }
 }
 
+/// Is what a schedule does, done because somebody asked for it and no slot came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunByHand {
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// The operation.
+    pub operation: OperationId,
+    /// How it stands.
+    pub state: OperationState,
+    /// What did not work, if anything.
+    pub reason: Option<String>,
+    /// With how many containers it is how far: `2 backed up, 1 skipped`.
+    pub told: String,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+}
+
 /// Is one schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleRow {
@@ -133,6 +152,9 @@ pub struct ScheduleRow {
     pub created_by: String,
     /// The last event in this row.
     pub position: Position,
+    /// What came of it when somebody last asked for it beside its slots. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<RunByHand>,
     /// When it fires next, jitter included. *Joined*, by the API alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
