@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, Error};
+use clap::{Arg, Command, Error};
 
 use super::failure::Failure;
 use crate::types::{BytePath, suggest};
@@ -127,13 +127,26 @@ fn path_until(root: &Command, words: &[String], end: Option<&str>) -> String {
     let mut path = vec!["berth"];
     let mut command = root;
     let before = |word: &&String| *word != "--" && end != Some(word.as_str());
-    for word in words.iter().skip(1).take_while(before).filter(|word| !word.starts_with('-')) {
-        if let Some(next) = command.find_subcommand(word) {
+    let mut words = words.iter().skip(1).take_while(before);
+    while let Some(word) = words.next() {
+        if takes_next(command, root, word) {
+            words.next();
+        } else if let Some(next) = command.find_subcommand(word) {
             command = next;
             path.push(next.get_name());
         }
     }
     path.join(" ")
+}
+
+/// Says whether a word is an option whose value is the next word.
+fn takes_next(command: &Command, root: &Command, word: &str) -> bool {
+    let is_it = |option: &&Arg| match word.strip_prefix("--") {
+        Some(long) => option.get_long() == Some(long),
+        None => option.get_short().is_some_and(|short| word.strip_prefix('-') == Some(short.to_string().as_str())),
+    };
+    let option = command.get_arguments().chain(root.get_arguments()).find(is_it);
+    option.is_some_and(|option| option.get_action().takes_values())
 }
 
 /// Returns the short help of the command at that path.
@@ -276,6 +289,20 @@ mod tests {
             [("set", "stop"), ("--all", "--kill"), ("delete", "defragment"), ("list", "logs"), ("unstop", "stop")]
         {
             assert!(!is_near(typed, other), "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_no_command() {
+        let root = <crate::cli::root::Root as clap::CommandFactory>::command();
+        for (line, wanted) in [
+            ("berth --state start container list", "berth container list"),
+            ("berth container --state list show web1", "berth container show"),
+            ("berth -o list container start web1", "berth container start"),
+            ("berth --state=start container list", "berth container list"),
+            ("berth -v start web1", "berth start"),
+        ] {
+            assert_eq!(path(&root, &words(line)), wanted, "{line}");
         }
     }
 
