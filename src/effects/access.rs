@@ -9,6 +9,22 @@ use super::command_line::CommandLine;
 use crate::domain::effect::Failure;
 use crate::types::{BackupId, BytePath, ContainerId, Fingerprint, SessionId, StoreId, Timestamp, Usage};
 
+/// The least that is kept free where the disks lie: what the log calls critical (`storage::Watermarks`).
+pub const RESERVE_MIN: u64 = 128 << 20;
+/// The most: what is written while containers are found, told and held still, many times over.
+const RESERVE_MAX: u64 = 1 << 30;
+
+/// Returns how much is kept free of the file system where the disks lie, by its size: an eighth, within bounds.
+/// With less all containers stand still.
+pub fn reserve(size: u64) -> u64 {
+    (size / 8).clamp(RESERVE_MIN, RESERVE_MAX)
+}
+
+/// Returns how much has to be free, of a reserve, for those to go on that stand still.
+pub const fn enough(reserve: u64) -> u64 {
+    2 * reserve
+}
+
 /// Is what somebody wants to run inside a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRequest {
@@ -148,4 +164,14 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     /// The node does not hold it.
     fn recovery_key(&self, store: StoreId) -> Result<String, Failure>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_grows_with_the_disk_within_bounds() {
+        assert_eq!([0, 1 << 30, 4 << 30, 1 << 40].map(reserve), [128 << 20, 128 << 20, 512 << 20, 1 << 30]);
+    }
 }

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use berth::actors::{CommandError, Mode, Order, Registry};
 use berth::domain::Given;
 use berth::domain::container::{Command, Container};
-use berth::effects::access::Access;
+use berth::effects::access::{Access, enough, reserve};
 use berth::events::ProcessIdentity;
 use berth::projections::query::{ContainerFilter, Moment, Query};
 use berth::projections::rows::{ContainerRow, ContainerState, OperationState};
-use berth::storage::Watermarks;
 use berth::types::{Category, ContainerId, OperationId, Principal, Size, StreamName};
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -25,8 +24,6 @@ use tokio::sync::watch;
 const BYTES_PER_SECOND: u64 = 16 << 30;
 /// The shortest and the longest time between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// The most that is kept free: what is written while containers are found, told and held still, many times over.
-const RESERVE_MAX: u64 = 1 << 30;
 /// How soon a container whose pause came to nothing is told again: each time is two events in a log that has little room.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How many are told at once: the log takes what comes together in one go, and each who is told takes memory.
@@ -81,7 +78,7 @@ pub(crate) async fn follow(
                     watch.end_writers().await;
                 }
             }
-            Some(left) if left >= 2 * low && !watch.at_ease => watch.let_go_on().await,
+            Some(left) if left >= enough(low) && !watch.at_ease => watch.let_go_on().await,
             _ => {}
         }
         let pause = left.map_or(PAUSES.1, |left| pause_until(left.saturating_sub(low)));
@@ -89,12 +86,6 @@ pub(crate) async fn follow(
             return;
         }
     }
-}
-
-/// Returns how much is kept free of a file system: an eighth, at least what the log calls critical, and no more than
-/// [`RESERVE_MAX`].
-fn reserve(size: u64) -> u64 {
-    (size / 8).clamp(Watermarks::default().critical, RESERVE_MAX)
 }
 
 /// Returns the time in which so many bytes cannot be written, within bounds.
@@ -232,8 +223,8 @@ impl Watch {
 fn left(query: &Query, access: &dyn Access, low: u64) -> Option<u64> {
     let free = access.disk_space()?;
     let at_least = free.saturating_sub(access.unwritten(&[]));
-    let is_enough = at_least >= low && free < 2 * low; // neither is anybody to stand still, nor to go on
-    if at_least >= 2 * low || is_enough {
+    let is_enough = at_least >= low && free < enough(low); // neither is anybody to stand still, nor to go on
+    if at_least >= enough(low) || is_enough {
         return Some(at_least);
     }
     // Also of those that stand still: what they wrote already still comes.
@@ -286,11 +277,14 @@ fn of_state(query: &Query, state: ContainerState) -> Vec<ContainerRow> {
 
 #[cfg(test)]
 mod tests {
+    use berth::effects::access::RESERVE_MIN;
+    use berth::storage::Watermarks;
+
     use super::*;
 
     #[test]
-    fn the_reserve_grows_with_the_disk_within_bounds() {
-        assert_eq!([0, 1 << 30, 4 << 30, 1 << 40].map(reserve), [128 << 20, 128 << 20, 512 << 20, 1 << 30]);
+    fn containers_stand_still_no_later_than_the_log_is_in_need() {
+        assert_eq!(RESERVE_MIN, Watermarks::default().critical);
     }
 
     #[test]

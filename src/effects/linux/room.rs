@@ -10,6 +10,7 @@ use super::host::LinuxHost;
 use super::stores::repository_failure;
 use crate::domain::RefusalClass;
 use crate::domain::effect::Failure;
+use crate::effects::access::{enough, reserve};
 use crate::effects::linux::life::hits;
 use crate::effects::linux::life::reach::{Reached, UPPER};
 use crate::repository::catalogue::Entry;
@@ -18,8 +19,8 @@ use crate::sys::fs::{self as sysfs, Access, FileKind};
 use crate::sys::mount::{self, Room};
 use crate::types::{ContainerId, Size};
 
-/// As much as has to be free where the disks lie for containers to go on that stand still for want of it (`main/space.rs`).
-const KEPT_MAX: u64 = 256 << 20;
+/// The most that stays free of a disk that nobody else writes to.
+const OWN_KEPT_MAX: u64 = 256 << 20;
 
 /// Is what stays free beside what is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,7 +105,7 @@ fn is_empty(disk: BorrowedFd<'_>, name: &[u8]) -> bool {
 /// as much as lets those go on that stand still for want of it.
 fn kept(room: &Room, shared: bool) -> Kept {
     let (bytes, files) = hits::room_of(room);
-    Kept { bytes: if shared { KEPT_MAX } else { bytes.min(KEPT_MAX) }, files }
+    Kept { bytes: if shared { enough(reserve(room.bytes)) } else { bytes.min(OWN_KEPT_MAX) }, files }
 }
 
 fn fits(room: &Room, wanted: Footprint, kept: Kept, way_out: &str) -> Result<(), Failure> {
@@ -243,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn as_much_stays_free_as_a_disk_needs_and_no_more_than_containers_do() {
+    fn as_much_stays_free_as_a_disk_needs_or_where_all_write_as_lets_containers_go_on() {
         let of = |bytes, shared| kept(&Room { bytes, ..ROOM }, shared);
         assert_eq!(of(1 << 30, false), Kept { bytes: (1 << 30) / 50, files: 20 });
         assert_eq!(of(32 << 20, false).bytes, 2 << 20);
         assert_eq!(of(1 << 40, false).bytes, 256 << 20);
-        assert_eq!(of(32 << 20, true).bytes, 256 << 20);
+        assert_eq!([32 << 20, 8 << 30, 1 << 40].map(|bytes| of(bytes, true).bytes), [256 << 20, 2 << 30, 2 << 30]);
     }
 }
