@@ -18,7 +18,7 @@ use berth::projections::rows::{ContainerRow, ContainerState, OperationState};
 use berth::types::{Category, ContainerId, OperationId, Principal, Size, StreamName};
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// The most that is taken to be written in a second: as fast as two processors fill memory.
 const BYTES_PER_SECOND: u64 = 16 << 30;
@@ -57,19 +57,27 @@ struct Watch {
     /// Whether those who stand still were let go on since.
     at_ease: bool,
     /// When somebody who was held still had to be let go, since the word was refused.
-    refused: Option<Instant>,
+    refused: BTreeMap<ContainerId, Instant>,
 }
+
+/// Is what is held while containers may stand still of which nothing is recorded yet.
+pub(crate) type Round = Arc<Mutex<()>>;
 
 /// Watches until the daemon ends.
 pub(crate) async fn follow(
     registry: Arc<Registry>,
     query: Query,
     access: Arc<dyn Access>,
+    round: Round,
     mut ending: watch::Receiver<bool>,
 ) {
-    let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false, refused: None };
+    let mut watch = Watch { registry, query, access, told: BTreeMap::new(), at_ease: false, refused: BTreeMap::new() };
     watch.let_go_of_held().await;
     loop {
+        let held = round.lock().await;
+        if *ending.borrow() {
+            return;
+        }
         let Look { low, left } = watch.look().await;
         match left {
             Some(left) if left < low => {
@@ -81,11 +89,22 @@ pub(crate) async fn follow(
             Some(left) if left >= enough(low) && !watch.at_ease => watch.let_go_on().await,
             _ => {}
         }
+        drop(held);
         let pause = left.map_or(PAUSES.1, |left| pause_until(left.saturating_sub(low)));
         if tokio::time::timeout(pause, ending.changed()).await.is_ok() {
             return;
         }
     }
+}
+
+/// Lets those go whom a daemon held and did not come to record.
+pub(crate) async fn let_go_of_held(query: Query, access: Arc<dyn Access>) {
+    let let_go = move || {
+        let running = of_state(&query, ContainerState::Running);
+        let ids = running.iter().filter(|row| row.operation.is_none()).map(|row| row.id);
+        access.let_go(&ids.collect::<Vec<_>>());
+    };
+    let _ = tokio::task::spawn_blocking(let_go).await; // only a panic, which was told
 }
 
 /// Returns the time in which so many bytes cannot be written, within bounds.
@@ -139,12 +158,15 @@ impl Watch {
         is_any
     }
 
-    /// Holds them still, and returns those that moved until now. Where a word was refused of late, the log may be of no use.
+    /// Holds them still, and returns those that moved until now. Who had to be let go of late is not held before it is told:
+    /// the log may be of no use, or that container's own stream.
     async fn hold(&self, due: &[ContainerRow]) -> Vec<ContainerId> {
-        if due.is_empty() || self.refused.is_some_and(|at| at.elapsed() < AGAIN) {
+        let of_late = |id: &ContainerId| self.refused.get(id).is_some_and(|at| at.elapsed() < AGAIN);
+        let ids: Vec<_> = due.iter().map(|row| row.id).filter(|id| !of_late(id)).collect();
+        if ids.is_empty() {
             return vec![];
         }
-        let (access, ids) = (Arc::clone(&self.access), due.iter().map(|row| row.id).collect::<Vec<_>>());
+        let access = Arc::clone(&self.access);
         self.ask(move |_| access.hold_still(&ids)).await.unwrap_or_default()
     }
 
@@ -152,20 +174,13 @@ impl Watch {
         if held.is_empty() {
             return;
         }
-        self.refused = Some(Instant::now());
+        self.refused.extend(held.iter().map(|id| (*id, Instant::now())));
         let access = Arc::clone(&self.access);
         self.ask(move |_| access.let_go(&held)).await;
     }
 
-    /// Lets those go whom an earlier daemon held and did not come to record.
     async fn let_go_of_held(&self) {
-        let access = Arc::clone(&self.access);
-        self.ask(move |query| {
-            let running = of_state(query, ContainerState::Running);
-            let ids = running.iter().filter(|row| row.operation.is_none()).map(|row| row.id);
-            access.let_go(&ids.collect::<Vec<_>>());
-        })
-        .await;
+        let_go_of_held(self.query.clone(), Arc::clone(&self.access)).await;
     }
 
     async fn is_to_be_told(&self, row: &ContainerRow) -> bool {
@@ -198,12 +213,15 @@ impl Watch {
         }
     }
 
+    /// Lets go on who stands still: by its record, and, where its pause failed, without one.
     async fn let_go_on(&mut self) {
+        self.let_go_of_held().await;
         let still = self.of_state(ContainerState::Paused).await;
         let heard = self.tell_all(still, &Command::ResumeWithSpace).await;
         if heard.iter().all(|(_, _, heard)| *heard) {
             self.at_ease = true;
             self.told.clear();
+            self.refused.clear();
         }
     }
 

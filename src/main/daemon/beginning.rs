@@ -26,6 +26,7 @@ pub(super) struct Beginning {
     pub(super) host: Arc<LinuxHost>,
     pub(super) can_start: bool,
     pub(super) ending: watch::Receiver<bool>,
+    pub(super) round: space::Round,
     /// Says to whoever sweeps after the dead that this instance lives.
     pub(super) alive: Arc<OnceLock<fs::File>>,
 }
@@ -49,7 +50,8 @@ impl Beginning {
         reconcile::follow(Arc::clone(registry));
         actix::spawn(networks::follow(Arc::clone(registry), query.clone(), Arc::clone(host), ending.clone()));
         actix::spawn(clock::follow(Arc::clone(registry), ending.clone()));
-        actix::spawn(space::follow(Arc::clone(registry), query.clone(), access, ending.clone()));
+        let round = space::Round::clone(&self.round);
+        actix::spawn(space::follow(Arc::clone(registry), query.clone(), access, round, ending.clone()));
         Ok(rebooted)
     }
 
@@ -58,6 +60,8 @@ impl Beginning {
         if let Err(refused) = self.hold_entry() {
             tracing::warn!(reason = refused.reason, "others may take this daemon for dead");
         }
+        let access: Arc<dyn Access> = Arc::<LinuxHost>::clone(&self.host);
+        actix::spawn(space::let_go_of_held(self.query.clone(), access));
     }
 
     /// Says that this instance lives: without that its bridges and groups would pass for left ones; only root has any.

@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::{Arbiter, System};
 use berth::actors::{House, Registry, RetryPolicy};
@@ -29,7 +30,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::identity::{self, Identity};
-use super::{audit, clock, doctor, start};
+use super::{audit, clock, doctor, space, start};
 
 use beginning::{Beginning, begin_once_written};
 use log::{belongs_here, open_log};
@@ -38,6 +39,9 @@ use ports::ports;
 
 pub(crate) use log::space_probe;
 pub(crate) use ports::free_subnet;
+
+/// How long an orderly end waits until those are recorded who were held still, or go on.
+const ROUND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Is what the parts need to know before any of them is made.
 pub(crate) struct Setup {
@@ -171,6 +175,7 @@ struct Parts {
     registry: Arc<Registry>,
     query: Query,
     arbiter: Arbiter,
+    round: space::Round,
 }
 
 impl Parts {
@@ -183,7 +188,8 @@ impl Parts {
         let arbiter = Arbiter::new();
         let registry = Registry::new(Arc::new(house), arbiter.handle());
         let query = Query::new(log.reader());
-        Self { setup: Arc::new(setup), log, host, registry, query, arbiter }
+        let round = space::Round::default();
+        Self { setup: Arc::new(setup), log, host, registry, query, arbiter, round }
     }
 
     fn beginning(&self, can_start: bool, ending: watch::Receiver<bool>) -> Beginning {
@@ -195,6 +201,7 @@ impl Parts {
             host: Arc::clone(&self.host),
             can_start,
             ending,
+            round: space::Round::clone(&self.round),
             alive: Arc::new(OnceLock::new()),
         }
     }
@@ -216,6 +223,8 @@ impl Parts {
 
     /// Ends in order: nobody works on the log any more when it is closed.
     async fn end(self) -> Result<(), Refused> {
+        // Who is held still by now is recorded so, or goes on.
+        let _ = tokio::time::timeout(ROUND_PATIENCE, self.round.lock()).await;
         start::take_leave(&self.registry).await;
         // What a history says that nobody accepted is no reason to give anything up.
         let empty = self.log.divergence().is_none() && start::is_empty(&self.query);
