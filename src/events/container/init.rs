@@ -58,7 +58,7 @@ pub enum Exit {
     },
     /// Berth killed it: its time to stop was over, or nobody wanted to wait.
     Killed,
-    /// Berth killed it: it wrote on while it was to stand still for want of room on the host.
+    /// It was killed while it was to stand still for want of room on the host: by Berth, if it wrote on.
     WroteOn,
     /// The supervisor was gone too: nobody saw it.
     Unknown,
@@ -86,9 +86,7 @@ impl Exit {
                 format!("killed by the out-of-memory killer ({})", want_of_memory(bound, limit))
             }
             Self::Killed => "killed by Berth".to_owned(),
-            Self::WroteOn => {
-                "killed by Berth: it wrote on while it was to stand still for want of room on the host".to_owned()
-            }
+            Self::WroteOn => "killed while it was to stand still for want of room on the host".to_owned(),
             Self::Reboot => "reboot".to_owned(),
             Self::PowerOff => "power off".to_owned(),
             Self::Unknown => "exit unknown".to_owned(),
