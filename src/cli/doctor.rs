@@ -15,7 +15,7 @@ use crate::api::resources::{DoctorFinding, DoctorReport};
 /// Look at this host and say what is missing
 ///
 /// It asks the daemon; with none, or with --offline, it looks itself. What is optional is needed by something that can be
-/// asked for. The exit code is 10 if containers cannot start here.
+/// asked for. The exit code is 10 if containers cannot start here, or something was lost or spoilt.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  berth doctor\n  berth doctor --offline -o json")]
 pub struct Arguments {
@@ -28,8 +28,9 @@ pub struct Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let report = report(context, arguments.offline)?;
     let missing: Vec<&DoctorFinding> = report.findings.iter().filter(|finding| !finding.ok).collect();
+    let (damaged, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.damaged);
     let (required, optional): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.required);
-    let exit = if required.is_empty() { Exit::Done } else { Exit::Findings };
+    let exit = if required.is_empty() && damaged.is_empty() { Exit::Done } else { Exit::Findings };
     if told(context, &report)? {
         return Ok(exit);
     }
@@ -37,9 +38,13 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         tell(context, finding)?;
     }
     let can = if required.is_empty() { "Containers can start here" } else { "Containers cannot start here" };
-    let passed = report.findings.len() - required.len() - optional.len();
-    let counts =
-        format!("{passed} as they should be, {} required and {} optional missing", required.len(), optional.len());
+    let passed = report.findings.len() - damaged.len() - required.len() - optional.len();
+    let spoilt = if damaged.is_empty() { String::new() } else { format!(", {} damaged", damaged.len()) };
+    let counts = format!(
+        "{passed} as they should be, {} required and {} optional missing{spoilt}",
+        required.len(),
+        optional.len()
+    );
     context.screen.sentence("", &format!("{can}: {counts}."), 0)?;
     Ok(exit)
 }
@@ -56,8 +61,9 @@ fn told(context: &mut Context<'_>, report: &DoctorReport) -> Result<bool, Failur
 }
 
 fn tell(context: &mut Context<'_>, finding: &DoctorFinding) -> Result<(), Failure> {
-    let mark = if finding.ok || finding.required { mark(context, finding.ok) } else { optional_mark(context) };
-    let optional = if finding.ok || finding.required { "" } else { " (optional)" };
+    let is_optional = !(finding.ok || finding.required || finding.damaged);
+    let mark = if is_optional { optional_mark(context) } else { mark(context, finding.ok) };
+    let optional = if is_optional { " (optional)" } else { "" };
     let reason = if finding.reason.is_empty() { String::new() } else { format!(": {}", finding.reason) };
     context.screen.sentence(&format!("{mark} "), &format!("{}{optional}{reason}", finding.feature), 2)?;
     if let Some(fix) = finding.fix.as_ref().filter(|_| !finding.ok) {

@@ -29,12 +29,18 @@ fn doctor(_: &Path) -> DoctorReport {
     let finding = |feature: &str, required, ok| DoctorFinding {
         feature: feature.to_owned(),
         required,
+        damaged: false,
         ok,
         reason: "tried".to_owned(),
         fix: Some("mend it".to_owned()),
     };
     DoctorReport {
-        findings: vec![finding("overlay", true, true), finding("loop", true, false), finding("fuse", false, false)],
+        findings: vec![
+            finding("overlay", true, true),
+            finding("loop", true, false),
+            finding("fuse", false, false),
+            DoctorFinding { damaged: true, ..finding("disk", false, false) },
+        ],
     }
 }
 

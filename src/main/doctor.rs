@@ -9,6 +9,7 @@ use berth::effects::linux::network::Networks;
 use berth::kernel::probe::{Feature, PLACE_PREFIX, State, Weight};
 use berth::sys::ext4;
 use berth::sys::loop_device::{Backing, LoopDevice};
+use berth::sys::mount;
 use berth::types::DiskFaults;
 
 use super::{identity, leftovers};
@@ -111,7 +112,7 @@ fn reason_of(feature: &Feature) -> String {
 }
 
 fn finding(feature: &str, required: bool, ok: bool, reason: String, fix: Option<String>) -> DoctorFinding {
-    DoctorFinding { feature: feature.to_owned(), required, ok, reason, fix }
+    DoctorFinding { feature: feature.to_owned(), required, damaged: false, ok, reason, fix }
 }
 
 /// Asks what stands in the way of each network that this instance has on the host now.
@@ -130,7 +131,9 @@ fn networks(state: &Path) -> Vec<DoctorFinding> {
 fn disks(state: &Path) -> Vec<DoctorFinding> {
     let containers = fs::read_dir(state.join("containers")).into_iter().flatten().flatten();
     let images: Vec<PathBuf> = containers.map(|entry| entry.path().join("disk.img")).collect();
-    let found = ext4::failing().into_iter().filter_map(|(device, errors, warnings)| {
+    let has_room = mount::room(state).is_ok_and(|room| room.bytes_free >= DiskFaults::HOST_ROOM.as_bytes());
+    let failing = ext4::failing().into_iter().filter(|(_, errors, _)| *errors > 0 || !has_room);
+    let found = failing.filter_map(|(device, errors, warnings)| {
         let backing = LoopDevice::open(&Path::new("/dev").join(device)).and_then(|device| device.backing()).ok()?;
         let image = images.iter().find(|image| Backing::of(image).is_ok_and(|own| own == backing))?;
         let container = image.parent()?.file_name()?.to_string_lossy().into_owned();
@@ -143,7 +146,8 @@ fn disks(state: &Path) -> Vec<DoctorFinding> {
              berth container start {container}; what it had at its last backup: \
              berth backup restore {container}@latest --in-place"
         );
-        Some(finding(&format!("disk of {container}"), false, false, reason, Some(fix)))
+        let found = finding(&format!("disk of {container}"), false, false, reason, Some(fix));
+        Some(DoctorFinding { damaged: true, ..found })
     });
     found.collect()
 }

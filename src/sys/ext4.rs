@@ -118,7 +118,8 @@ pub fn name_of_device(mounted: &Path) -> io::Result<OsString> {
 }
 
 /// Returns how many errors and warnings the ext4 file system on a device counts (Documentation/ABI/testing/sysfs-fs-ext4);
-/// nothing if there is none mounted. A write that the device refuses is a warning; what makes it read-only is an error.
+/// nothing if there is none mounted. A write that the device refuses is a warning, as is a directory that is full; what makes it
+/// read-only is an error.
 pub fn failures(device: &OsStr) -> Option<(u64, u64)> {
     let counts = Path::new("/sys/fs/ext4").join(device);
     let count = |name: &str| fs::read_to_string(counts.join(name)).ok()?.trim().parse().ok();

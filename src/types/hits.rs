@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Size;
+
 /// The bound on memory that a process fell to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,11 +23,15 @@ pub enum MemoryBound {
 pub struct DiskFaults {
     /// Errors, ever since it was checked last (e2fsck(8)).
     pub errors: u64,
-    /// Warnings since it was mounted: one for each write that its device refused.
+    /// Warnings since it was mounted, as of when the host last had no room: each write that its device refuses is one.
     pub warnings: u64,
 }
 
 impl DiskFaults {
+    /// With less room than this on the host, a warning is taken for a write that was lost. At any other time it says nothing:
+    /// who may write to the disk can bring about some, as by filling the index of a directory.
+    pub const HOST_ROOM: Size = Size::from_mib(128);
+
     /// Says whether there are more than there were.
     pub const fn exceed(self, before: Self) -> bool {
         self.errors > before.errors || self.warnings > before.warnings

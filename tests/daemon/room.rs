@@ -597,8 +597,13 @@ fn lost_writes() -> Outcome {
     let history = node.must(&["container", "history", "c1"])?.out;
     check!(history.contains("writes to its disk failed"), "{history}");
     let image = node.state().join("containers").join(id).join("disk.img");
-    let found = node.berth(&["doctor"])?.out;
-    check!(found.contains(&format!("disk of {id}")), "{found}");
+    let told = node.berth(&["doctor"])?;
+    check!(told.code == 10, "{told:?}");
+    let found = told.out;
+    check!(
+        found.contains(&format!("✗ disk of {id}: writes to it failed")) && found.contains(", 1 damaged."),
+        "{found}"
+    );
     let check = format!("flock --verbose -w 60 {0} e2fsck -fp {0}", image.display());
     check!(found.contains(&check), "{found}");
     // As it was told.
@@ -650,8 +655,10 @@ fn held_before_recorded() -> Outcome {
     let mounted = small_ext4(&node, "900M")?;
     node.start()?;
     node.template()?;
-    node.must(&["container", "create", "c1", "--template", "bb", "--disk", "2G", "--start"])?;
-    let group = group_of(&node, "c1")?;
+    for name in ["c1", "c2"] {
+        node.must(&["container", "create", name, "--template", "bb", "--disk", "2G", "--start"])?;
+    }
+    let (group, other) = (group_of(&node, "c1")?, group_of(&node, "c2")?);
     let root = PathBuf::from(format!("/proc/{}/root", node.container("c1")?["init"]["pid"]));
     let line = "touch /run/go; while [ ! -s /run/go ]; do sleep 0.05; done; dd if=/dev/zero of=/big bs=1M count=100";
     let mut writer = node.beside(&["exec", "c1", "--", "sh", "-c", line]).spawn()?;
@@ -668,20 +675,33 @@ fn held_before_recorded() -> Outcome {
     told?;
     held?;
     check!(goes_on.code == 0, "{goes_on:?}");
-    node.wait_for("c1", |row| row["rest"] == "paused")?;
+    for name in ["c1", "c2"] {
+        node.wait_for(name, |row| row["rest"] == "paused" && row["operation"].is_null())?;
+    }
+    // As a pause leaves it that failed: it runs, and stands still.
+    node.must(&["container", "resume", "c2"])?;
+    fs::write(other.join("cgroup.freeze"), "1")?;
     fs::remove_file(node.state().join("filler"))?;
     node.wait_for("c1", |row| row["rest"] == "running")?;
     becomes_frozen(&group, false)?;
+    becomes_frozen(&other, false)?;
     writer.wait()?;
     // What a daemon held and never came to record goes on with the next one; what stands still by a word stays so.
-    for paused in [false, true] {
+    // The first finds a log that takes nothing.
+    for (paused, read_only) in [(false, true), (false, false), (true, false)] {
         if paused {
             node.must(&["container", "pause", "c1"])?;
         }
         node.stop()?;
         fs::write(group.join("cgroup.freeze"), "1")?;
-        node.start()?;
-        becomes_frozen(&group, paused)?;
+        if read_only {
+            lock_log(&node, "+i")?;
+        }
+        let found = node.start().and_then(|()| becomes_frozen(&group, paused));
+        if read_only {
+            lock_log(&node, "-i")?;
+        }
+        found?;
         std::thread::sleep(Duration::from_millis(300));
         check!(is_frozen(&group)? == paused, "a pause of {paused} did not stay");
     }

@@ -75,6 +75,9 @@ pub struct DoctorFinding {
     /// Whether containers cannot start without it.
     #[serde(default)]
     pub required: bool,
+    /// Whether something was lost or spoilt where it is not as it should be, rather than missing.
+    #[serde(default)]
+    pub damaged: bool,
     /// Whether it is as it should be.
     pub ok: bool,
     /// What is missing, or what is there.

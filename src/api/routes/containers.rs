@@ -370,7 +370,8 @@ mod tests {
     fn what_was_mended_while_the_daemon_runs_is_told() {
         let start = |ok, reason: &str| {
             let (feature, reason) = (FEATURE_START.to_owned(), reason.to_owned());
-            let refusal = cannot_start(vec![DoctorFinding { feature, required: true, ok, reason, fix: None }]);
+            let refusal =
+                cannot_start(vec![DoctorFinding { feature, required: true, damaged: false, ok, reason, fix: None }]);
             (refusal.message, refusal.hint.unwrap())
         };
         let (message, hint) = start(false, "no overlay");

@@ -183,7 +183,8 @@ fn hits(hits: &LimitHits, look: Look) -> Vec<(&'static str, String)> {
     }
     if hits.disk_faults != DiskFaults::default() {
         let (counts, last) = (hits.disk_faults.words(), ago(hits.disk_faulted_at));
-        let words = format!("{counts}{last}: what was written may be lost; how to mend it: berth doctor");
+        let mend = if hits.disk_faults.errors > 0 { "; how to mend it: berth doctor" } else { "" };
+        let words = format!("{counts}{last}: what was written may be lost{mend}");
         lines.push(("disk damaged", words));
     }
     lines

@@ -327,7 +327,8 @@ fn doctor_looks_itself_when_no_daemon_does_and_findings_are_an_exit_code() {
     let state = tempfile::tempdir().unwrap();
     let said = berth(state.path(), "doctor");
     let expected = "✓ overlay: tried\n✗ loop: tried\n  fix: mend it\n– fuse (optional): tried\n  fix: mend it\n\
-         Containers cannot start here: 1 as they should be, 1 required and 1 optional missing.\n";
+         ✗ disk: tried\n  fix: mend it\n\
+         Containers cannot start here: 1 as they should be, 1 required and 1 optional missing, 1 damaged.\n";
     assert!(said.ended(10) && said.out == expected, "{said:?}");
     let said = berth(state.path(), "audit verify");
     assert!(said.ended(0) && said.out == "3 events, root ab: whole\n", "{said:?}");
@@ -362,8 +363,8 @@ fn a_number_that_is_none_is_named() {
 fn every_finding_and_the_machine_itself_have_a_name() {
     let nobody = tempfile::tempdir().unwrap();
     let said = berth(nobody.path(), "doctor --offline -o name");
-    assert_eq!(said.out, "overlay\nloop\nfuse\n", "{said:?}");
-    assert_eq!(berth(nobody.path(), "doctor --offline -o jsonl").out.lines().count(), 3);
+    assert_eq!(said.out, "overlay\nloop\nfuse\ndisk\n", "{said:?}");
+    assert_eq!(berth(nobody.path(), "doctor --offline -o jsonl").out.lines().count(), 4);
     assert!(berth(nobody.path(), "doctor --offline -o csv").out.starts_with("feature,"), "a line for each finding");
     assert_eq!(berth(nobody.path(), "audit verify -o name").out, "ab\n");
 }

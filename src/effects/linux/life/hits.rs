@@ -3,6 +3,7 @@
 //! It counts for as long as the container's control group is there, whoever looks. So nothing is lost while no daemon runs:
 //! the next one compares what it finds with what the log last said, and what was counted at the end stands in the
 //! supervisor's record of it. A disk has no counter; one that is full and has room again between two looks is not noticed.
+//! Its file system counts warnings, of which only those tell of lost writes that came while the host had no room.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -32,7 +33,8 @@ pub(in crate::effects::linux) struct Watched {
     container: ContainerId,
     init: ProcessIdentity,
     group: Cgroup,
-    disk: Option<PathBuf>,
+    disk: Option<OwnDisk>,
+    warnings: Warnings,
     bounds: Bounds,
     next: Instant,
 }
@@ -47,8 +49,8 @@ impl Watched {
         let spec = Spec::load(directory).ok()?;
         let group = group_of(&spec)?;
         let disk = own_disk(&spec, directory);
-        let (bounds, next) = (Bounds::default(), Instant::now());
-        Some(Self { container, init, group, disk, bounds, next })
+        let (warnings, bounds, next) = (Warnings::default(), Bounds::default(), Instant::now());
+        Some(Self { container, init, group, disk, warnings, bounds, next })
     }
 
     /// Returns how long there is to wait until the next look.
@@ -63,9 +65,9 @@ impl Watched {
         }
         self.next = now + ROUND;
         let (kills, refused) = self.group.hits();
-        let is_full = self.disk.as_deref().and_then(fullness);
+        let is_full = self.disk.as_ref().and_then(|disk| fullness(&disk.mounted));
         let known = self.bounds.told; // what cannot be read now has not become less
-        let faults = self.disk.as_deref().and_then(faults_of).unwrap_or(known.faults);
+        let faults = self.disk.as_ref().and_then(|disk| disk.faults(&mut self.warnings)).unwrap_or(known.faults);
         let (kills, refused) = (kills.unwrap_or(known.kills), refused.unwrap_or(known.refused));
         let told = self.bounds.pass(Seen { kills, refused, is_full, faults }, now)?;
         let hits = hits_of(told, Some(&self.group), &self.init);
@@ -81,7 +83,7 @@ pub(in crate::effects::linux) fn at_the_end(directory: &Path, exit: &ExitRecord,
         kills: exit.statistics.oom_kills.unwrap_or(0),
         refused: exit.statistics.pids_refused.unwrap_or(0),
         is_full: None,
-        faults: disk.as_deref().and_then(faults_of).unwrap_or_default(),
+        faults: disk.and_then(|disk| disk.faults(&mut Warnings::default())).unwrap_or_default(),
     };
     hits_of(counted, spec.as_ref().and_then(group_of).as_ref(), init)
 }
@@ -99,17 +101,48 @@ fn hits_of(counted: Seen, group: Option<&Cgroup>, init: &ProcessIdentity) -> Hit
 }
 
 /// A disk that has a file system of its own.
-fn own_disk(spec: &Spec, directory: &Path) -> Option<PathBuf> {
-    match spec.disk {
-        Disk::Directory { .. } => None,
-        Disk::Image { .. } | Disk::Device { .. } => mounted_disk(directory),
+fn own_disk(spec: &Spec, directory: &Path) -> Option<OwnDisk> {
+    let path = match &spec.disk {
+        Disk::Directory { .. } => return None,
+        Disk::Image { path, .. } | Disk::Device { path, .. } => path.clone(),
+    };
+    Some(OwnDisk { path, mounted: mounted_disk(directory)? })
+}
+
+/// Is a disk that has a file system of its own.
+struct OwnDisk {
+    /// Where it lies.
+    path: PathBuf,
+    mounted: PathBuf,
+}
+
+impl OwnDisk {
+    /// Asks its file system what failed; nothing where that is not ext4.
+    fn faults(&self, known: &mut Warnings) -> Option<DiskFaults> {
+        let (errors, warnings) = ext4::failures(&ext4::name_of_device(&self.mounted).ok()?)?;
+        let has_room = mount::room(&self.path).is_ok_and(|room| room.bytes_free >= DiskFaults::HOST_ROOM.as_bytes());
+        Some(DiskFaults { errors, warnings: known.look(warnings, !has_room) })
     }
 }
 
-/// Asks its file system what failed; nothing where that is not ext4.
-fn faults_of(disk: &Path) -> Option<DiskFaults> {
-    let (errors, warnings) = ext4::failures(&ext4::name_of_device(disk).ok()?)?;
-    Some(DiskFaults { errors, warnings })
+/// Is what is known of a file system's warnings from one look to the next.
+#[derive(Default)]
+struct Warnings {
+    seen: u64,
+    was_short: bool,
+    /// How many there were when last some came while the host had no room.
+    lost: u64,
+}
+
+impl Warnings {
+    /// Returns how many are to be told. What came since the last look came without room if there was none then or is none now.
+    fn look(&mut self, count: u64, is_short: bool) -> u64 {
+        if count > self.seen && (is_short || self.was_short) {
+            self.lost = count;
+        }
+        (self.seen, self.was_short) = (count, is_short);
+        self.lost
+    }
 }
 
 /// The disk as the container's supervisor has it mounted: a path that nothing of the container can lead elsewhere.
@@ -226,6 +259,14 @@ mod tests {
         assert!((2..60).all(|second| pass(second, second % 2 == 0).is_none()));
         assert_eq!(pass(60, true).map(|told| told.is_full), Some(Some(true)));
         assert_eq!(pass(65, false).map(|told| told.is_full), Some(Some(false)));
+    }
+
+    #[test]
+    fn only_warnings_that_came_while_the_host_had_no_room_are_told() {
+        let mut known = Warnings::default();
+        let looks = [(2, false), (2, true), (5, true), (5, false), (9, false), (9, true), (11, false), (12, false)];
+        let told = looks.map(|(count, is_short)| known.look(count, is_short));
+        assert_eq!(told, [0, 0, 5, 5, 5, 5, 11, 11]);
     }
 
     #[test]
