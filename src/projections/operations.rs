@@ -41,7 +41,7 @@ pub struct Marker {
 
 impl Model for Operations {
     const NAME: &'static str = "operations";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const CATEGORY: Category = Category::Container;
     const TABLE: &'static str = table!(
         "id TEXT" => "$.id", "stream TEXT" => "$.stream", "target TEXT" => "$.target", "state TEXT" => "$.state",
@@ -156,6 +156,7 @@ fn open(verb: &str, container: Option<crate::types::ContainerId>, event: &Envelo
         opened: event.position,
         position: event.position,
         unconfirmed: false,
+        afterwards: None,
         target_name: None,
         note: None,
     }

@@ -11,7 +11,7 @@ pub struct Restores;
 
 impl Model for Restores {
     const NAME: &'static str = "restores";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const CATEGORY: Category = Category::RestoreJob;
     const TABLE: &'static str =
         table!("state TEXT" => "$.state", "source TEXT" => "$.source", "target TEXT" => "$.target.container");
@@ -72,6 +72,7 @@ fn begin(fact: &RestoreEvent, event: &Envelope) -> Option<RestoreRow> {
         operation: event.context.operation,
         position: event.position,
         source_name: None,
+        purged_at: None,
     })
 }
 

@@ -33,7 +33,7 @@ pub use event::{EventDetail, EventRow};
 pub use maintenance::MaintenanceRow;
 pub use network::{LeaseRow, NetworkRow};
 pub use node::NodeRow;
-pub use operation::{Cause, OpenOperation, OperationRow, OperationState};
+pub use operation::{Afterwards, Cause, OpenOperation, OperationRow, OperationState};
 pub use restore::RestoreRow;
 pub use schedule::{RunByHand, ScheduleRow, ScheduleState, SlotFate, SlotRow};
 pub use session::SessionRow;

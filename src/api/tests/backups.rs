@@ -42,6 +42,42 @@ fn a_restore_in_place_is_shown_until_it_is_confirmed() {
 }
 
 #[test]
+fn what_became_of_a_restore_in_place_is_said_with_it() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+        for (end, what) in [("confirm", "confirmed"), ("roll-back", "rolled-back"), ("", "purged")] {
+            let (restored, _) = daemon.done("/v1/backups/web@latest/restore", json!({"to": "in-place"})).await;
+            let id = restored["operation"].as_str().unwrap().to_owned();
+            let waiting = daemon.get(&format!("/v1/operations/{id}")).await.1;
+            assert_eq!((&waiting["unconfirmed"], &waiting["afterwards"]), (&json!(true), &json!(null)), "{waiting}");
+            if end.is_empty() {
+                daemon.done("/v1/containers/web/delete", json!({})).await;
+                assert_eq!(
+                    daemon.get(&format!("/v1/operations/{id}")).await.1["unconfirmed"],
+                    true,
+                    "undelete has them"
+                );
+                daemon.done("/v1/containers/web/purge", json!({})).await;
+            } else {
+                daemon.done(&format!("/v1/restores/{id}/{end}"), json!({})).await;
+            }
+            let over = daemon.get(&format!("/v1/operations/{id}")).await.1;
+            assert!(over["unconfirmed"].is_null() && over["afterwards"]["at"].is_string(), "{what}: {over}");
+            assert_eq!(over["afterwards"]["what"], what, "{over}");
+            let run = daemon.get(&format!("/v1/restores/{id}")).await.1;
+            assert_eq!(
+                (&run["old_files_kept"], run["purged_at"].is_string()),
+                (&json!(false), end.is_empty()),
+                "{run}"
+            );
+        }
+        assert!(daemon.get("/v1/containers/web").await.1["unconfirmed"].is_null());
+    });
+}
+
+#[test]
 fn stores_backups_restores_and_coverage() {
     run(async |daemon| {
         daemon.with_container().await;

@@ -2,7 +2,7 @@
 
 use super::look::{local, took, with_note};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
-use crate::projections::rows::{OperationRow, OperationState};
+use crate::projections::rows::{Afterwards, OperationRow, OperationState};
 use crate::types::Category;
 
 impl Tabular for OperationRow {
@@ -25,7 +25,7 @@ impl Tabular for OperationRow {
             Cell::from(&self.verb),
             Cell::from(target(self)),
             tones::operation(self.state),
-            Cell::maybe(self.phase.as_ref()),
+            Cell::maybe(phase(self)),
             Cell::from(&self.by),
             Cell::from(look.time(self.opened_at)),
             Cell::from(lasted(self, look)),
@@ -47,6 +47,7 @@ fn lasted(row: &OperationRow, look: Look) -> String {
 fn next(row: &OperationRow) -> Vec<(&'static str, Cell)> {
     let id = row.id.short();
     match row.state {
+        _ if row.afterwards.is_some() => vec![],
         _ if row.unconfirmed => vec![
             ("not confirmed", Cell::toned("the files of before are kept", Tone::Warn)),
             ("to keep it", Cell::from(format!("berth backup confirm {id}"))),
@@ -69,15 +70,32 @@ pub fn can_be_called_off(row: &OperationRow) -> bool {
     row.phase.as_deref() != Some("killing")
 }
 
+/// Says what became of a restore in place after it was done.
+fn afterwards(afterwards: Afterwards, look: Look) -> (&'static str, Cell) {
+    match afterwards {
+        Afterwards::Confirmed { at } => ("confirmed", Cell::from(look.full(at))),
+        Afterwards::RolledBack { at } => ("rolled back", Cell::from(look.full(at))),
+        Afterwards::Purged { at } => {
+            ("purged", Cell::from(format!("the container, the files of before with it, {}", look.full(at))))
+        }
+    }
+}
+
+/// Returns the phase that an operation is in, or did not get beyond.
+fn phase(row: &OperationRow) -> Option<&String> {
+    row.phase.as_ref().filter(|_| !row.is_success())
+}
+
 /// Returns the heading and the details of an operation.
 pub fn describe(row: &OperationRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let heading = format!("{} {}  {}  id {}", row.verb, target(row), row.state, row.id);
     let mut pairs = vec![
         ("by", Cell::from(with_note(row.by.clone(), row.note.as_deref()))),
         ("began", Cell::from(look.full(row.opened_at))),
-        ("phase", Cell::maybe(row.phase.as_ref())),
+        ("phase", Cell::maybe(phase(row))),
         ("took", Cell::from(lasted(row, look))),
     ];
+    pairs.extend(row.afterwards.map(|what| afterwards(what, look)));
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(local(reason), Tone::Bad))));
     pairs.extend(row.cause.as_ref().and_then(|cause| cause.code.as_ref()).map(|code| ("code", Cell::from(code))));
     pairs.extend(row.first_failure.as_ref().map(|words| ("first failure", Cell::toned(words, Tone::Warn))));

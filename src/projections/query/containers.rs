@@ -183,7 +183,8 @@ impl Query {
 
     /// Returns the restores in place of a container that wait for somebody to confirm them, or to roll them back.
     fn unconfirmed(&self, container: ContainerId, moment: Moment) -> Result<Vec<RunId>, QueryError> {
-        let runs = self.restores_in_place(container, moment)?;
+        let mut runs = self.restores_in_place(container, moment)?;
+        runs.iter_mut().try_for_each(|run| self.join_purge(run, moment))?;
         Ok(runs.into_iter().filter(RestoreRow::waits).map(|run| run.id).collect())
     }
 

@@ -170,7 +170,7 @@ impl Query {
                 _ => self.thing_name(&row.target)?,
             };
             row.note = self.note_behind(row.clone())?;
-            row.unconfirmed = self.is_unconfirmed(row, moment)?;
+            self.join_restore(row, moment)?;
             row.reason = row.reason.take().map(|reason| self.by_name(&reason));
             if let Some(cause) = &mut row.cause {
                 cause.reason = self.by_name(&cause.reason);
@@ -179,13 +179,17 @@ impl Query {
         Ok(())
     }
 
-    /// Says whether it is a restore in place that waits for somebody to confirm it or to roll it back.
-    fn is_unconfirmed(&self, row: &OperationRow, moment: Moment) -> Result<bool, QueryError> {
+    /// Says whether it is a restore in place that waits for somebody to confirm it or to roll it back, and what became of it
+    /// since.
+    fn join_restore(&self, row: &mut OperationRow, moment: Moment) -> Result<(), QueryError> {
         if row.stream.category() != Category::RestoreJob {
-            return Ok(false);
+            return Ok(());
         }
-        let run = self.one::<Restores>(row.stream.key(), moment)?;
-        Ok(run.is_some_and(|run| run.operation == row.id && run.waits()))
+        let Some(mut run) = self.one::<Restores>(row.stream.key(), moment)? else { return Ok(()) };
+        self.join_purge(&mut run, moment)?;
+        row.unconfirmed = run.operation == row.id && run.waits();
+        row.afterwards = run.afterwards().filter(|_| row.opened_at == run.requested_at);
+        Ok(())
     }
 
     /// Counts the operations under way.

@@ -1,11 +1,12 @@
 //! Runs: restores, maintenance, and batches of many.
 
 use super::{Moment, Query, QueryError, Where};
+use crate::events::RestoreTarget;
 use crate::projections::batches::Batches;
 use crate::projections::containers::Containers;
 use crate::projections::maintenance::Maintenance;
 use crate::projections::restores::Restores;
-use crate::projections::rows::{BatchRow, MaintenanceRow, RestoreRow};
+use crate::projections::rows::{BatchRow, ContainerState, MaintenanceRow, RestoreRow};
 use crate::types::{ContainerId, RunId};
 
 /// Says which runs of maintenance are wanted.
@@ -30,6 +31,7 @@ impl Query {
         let names = self.names::<Containers>(moment)?;
         for row in &mut rows {
             row.source_name = names.of(row.source);
+            self.join_purge(row, moment)?;
         }
         Ok(rows)
     }
@@ -39,7 +41,23 @@ impl Query {
     /// # Errors
     /// There is none, or several.
     pub fn restore(&self, reference: &str, moment: Moment) -> Result<RestoreRow, QueryError> {
-        self.find_run::<Restores>(reference, moment)
+        let mut row = self.find_run::<Restores>(reference, moment)?;
+        self.join_purge(&mut row, moment)?;
+        Ok(row)
+    }
+
+    /// Says that the files of before went with the container, if it was purged: the run itself is not told of that.
+    pub(super) fn join_purge(&self, row: &mut RestoreRow, moment: Moment) -> Result<(), QueryError> {
+        let RestoreTarget::InPlace { container } = &row.target else { return Ok(()) };
+        if !row.old_files_kept {
+            return Ok(());
+        }
+        let target = self.one::<Containers>(&container.to_string(), moment)?;
+        if let Some(purged) = target.filter(|target| target.rest == ContainerState::Purged) {
+            row.old_files_kept = false;
+            row.purged_at = Some(purged.change.since);
+        }
+        Ok(())
     }
 
     /// Lists runs of maintenance, newest first.

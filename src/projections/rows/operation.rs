@@ -66,6 +66,27 @@ impl Cause {
     }
 }
 
+/// Says what became of a restore in place after it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum Afterwards {
+    /// The files of before were removed.
+    Confirmed {
+        /// When.
+        at: Timestamp,
+    },
+    /// The files of before are the container's again.
+    RolledBack {
+        /// When.
+        at: Timestamp,
+    },
+    /// The files of before went with the container.
+    Purged {
+        /// When.
+        at: Timestamp,
+    },
+}
+
 /// Is the operation under way on a thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenOperation {
@@ -127,6 +148,9 @@ pub struct OperationRow {
     /// Whether it is a restore in place that waits to be confirmed or rolled back. *Joined.*
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unconfirmed: bool,
+    /// What became of it since, if it is a restore in place. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub afterwards: Option<Afterwards>,
     /// The name of the target. *Joined.*
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_name: Option<Name>,

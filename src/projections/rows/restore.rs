@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::OperationState;
+use super::{Afterwards, OperationState};
 use crate::events::RestoreTarget;
 use crate::types::{BackupId, ContainerId, LeftOut, Name, OperationId, Position, RunId, Size, StoreId, Timestamp};
 
@@ -54,11 +54,24 @@ pub struct RestoreRow {
     /// The name of the source. *Joined.*
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_name: Option<Name>,
+    /// When the container was purged, and the files of before with it. *Joined.*
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged_at: Option<Timestamp>,
 }
 
 impl RestoreRow {
     /// Says whether it waits for somebody to confirm it, or to roll it back.
     pub fn waits(&self) -> bool {
         self.old_files_kept && !matches!(self.state, OperationState::Waiting | OperationState::Running)
+    }
+
+    /// Returns what became of it after it was done, if something did.
+    pub fn afterwards(&self) -> Option<Afterwards> {
+        let at = self.ended_at.filter(|_| self.state.is_over());
+        match at {
+            Some(at) if self.confirmed => Some(Afterwards::Confirmed { at }),
+            Some(at) if self.rolled_back => Some(Afterwards::RolledBack { at }),
+            _ => self.purged_at.map(|at| Afterwards::Purged { at }),
+        }
     }
 }
