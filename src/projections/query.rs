@@ -60,6 +60,11 @@ impl QueryError {
             Self::NotFound { noun: "session" | "restore", .. } => Some("berth operation list".to_owned()),
             Self::NotFound { noun: "maintenance run", .. } => Some("berth maintenance list".to_owned()),
             Self::NotFound { noun, .. } => Some(format!("berth {noun} list")),
+            Self::Ambiguous { noun: "container", candidates, .. } => {
+                let id = candidates.first()?.split(' ').next()?;
+                Some(format!("name one by its id: berth backup list {id}"))
+            }
+            Self::Ambiguous { .. } => Some("name one by its id".to_owned()),
             Self::Purged { name, .. } => Some(format!("berth container history {name}")),
             Self::Future { .. } => Some("berth event list --limit 1".to_owned()),
             _ => None,

@@ -11,7 +11,7 @@ pub struct Templates;
 
 impl Model for Templates {
     const NAME: &'static str = "templates";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const CATEGORY: Category = Category::Template;
     const TABLE: &'static str = table!("name TEXT" => "$.name", "state TEXT" => "$.state");
     type Row = TemplateRow;
@@ -46,6 +46,7 @@ fn begin(fact: &TemplateEvent, event: &Envelope) -> Option<TemplateRow> {
         created_at: event.recorded_at,
         created_by: event.context.principal.who.clone(),
         position: event.position,
+        needed_by: 0,
     })
 }
 

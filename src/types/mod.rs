@@ -4,6 +4,7 @@
 
 mod address;
 mod byte_path;
+mod counted;
 mod cpus;
 mod fingerprint;
 mod hits;
@@ -26,6 +27,7 @@ mod usage;
 
 pub use address::{InvalidSubnet, Ipv4Subnet, Subnet};
 pub use byte_path::{BytePath, InvalidBytePath, readings};
+pub use counted::counted;
 pub use cpus::{Cpus, InvalidCpus};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use hits::{DiskFaults, Hits, MemoryBound};

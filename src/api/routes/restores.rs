@@ -16,9 +16,9 @@ use crate::api::resources::{RestoreRequest, RestoreTo};
 use crate::domain::restore_job::{Command, Request, RestoreJob};
 use crate::domain::{Refusal, RefusalClass};
 use crate::effects::access::Access;
-use crate::events::{Configuration, HoldKind, RestoreTarget};
+use crate::events::{Configuration, HoldKind, RestoreTarget, TemplateSource};
 use crate::projections::query::{Moment, Query, QueryError};
-use crate::projections::rows::BackupRow;
+use crate::projections::rows::{BackupRow, TemplateRow};
 use crate::sys::process::{effective_group, effective_user};
 use crate::types::{Category, ContainerId, Fingerprint, Name, RunId, StreamName, readings};
 
@@ -140,7 +140,8 @@ fn owner(caller: (u32, u32)) -> (u32, u32) {
 }
 
 /// Returns what the container was when it was backed up. A network that is gone by now is left out, and a fixed
-/// address, which its first owner may still have, becomes a free one. Without its template there is nothing to make it of.
+/// address, which its first owner may still have, becomes a free one. A template with the same files
+/// does as well as its own; without one there is nothing to make it of.
 async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configuration> {
     let run = backup.run;
     let found = edge.ask(move |query| {
@@ -153,13 +154,14 @@ async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configurati
                 Err(error) => return Err(error),
             }
         }
-        query.usable_template(&configuration.template.to_string())?;
+        let template = query.template_of_backup(configuration.template)?;
         configuration.address = crate::events::AddressRequest::Auto;
-        Ok(Some((had.is_some(), configuration)))
+        Ok(Some((had.is_some(), template, configuration)))
     });
     let message = "the log does not tell what the container was when it was backed up";
     let unknown = || Refusal::new(RefusalClass::NotFound, "backup.no-configuration", message);
-    let (had_network, configuration) = found.await?.ok_or_else(unknown)?;
+    let (had_network, template, mut configuration) = found.await?.ok_or_else(unknown)?;
+    configuration.template = template.map_err(|gone| no_template(&gone))?.id;
     if had_network && configuration.network.is_none() {
         edge.warn(["the network it was in is gone, so it has none".to_owned()]);
     }
@@ -167,6 +169,23 @@ async fn configuration(edge: &Edge, backup: &BackupRow) -> ApiResult<Configurati
         require_command(edge, command).await?;
     }
     Ok(configuration)
+}
+
+/// Says what a backup can become without the template of its container.
+fn no_template(gone: &TemplateRow) -> Refusal {
+    let name = &gone.name;
+    let digest = gone.summary.as_ref().map_or("unknown", |summary| &summary.digest);
+    let (from, again) = match &gone.source {
+        TemplateSource::Directory { path } => (&**path, format!("berth template create {name} --from-dir {path}")),
+        TemplateSource::Archive { path } => (&**path, format!("berth template create {name} --from-tar {path}")),
+        TemplateSource::Host => ("this host", format!("berth template create {name} --from-host")),
+    };
+    let message = format!(
+        "the template {name} of its container was deleted, and no other has the same files; restore its files with --into DIR, \
+         or make the template again from the same source ({from}), which gives the same digest ({digest}) if nothing changed \
+         there"
+    );
+    Refusal::new(RefusalClass::NotFound, "template.not-found", message).hinted(again)
 }
 
 /// Refuses a container that could never start, because its command line was redacted since.

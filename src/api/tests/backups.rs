@@ -78,6 +78,76 @@ fn what_became_of_a_restore_in_place_is_said_with_it() {
 }
 
 #[test]
+fn the_newest_backup_of_a_name_that_nobody_has_any_more_is_found_under_it() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        let mut made = vec![];
+        for round in 0..2 {
+            if round > 0 {
+                daemon.done("/v1/containers", json!({"name": "web", "template": "tiny"})).await;
+            }
+            daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+            made.push(daemon.get("/v1/backups/web@latest").await.1["id"].clone());
+            daemon.done("/v1/containers/web/delete", json!({})).await;
+            daemon.done("/v1/containers/web/purge", json!({})).await;
+        }
+        assert_ne!(made[0], made[1]);
+        assert_eq!(daemon.get("/v1/backups/web@latest").await.1["id"], made[1]);
+        assert_eq!(daemon.get("/v1/backups/web@1").await.1["id"], made[0]);
+        assert_eq!(daemon.get("/v1/backups/web@2").await.0, 404);
+        let (status, problem) = daemon.get("/v1/containers/web").await;
+        assert_eq!((status, &problem["code"]), (409, &json!("container.ambiguous")), "{problem}");
+        assert_eq!(problem["detail"].as_str().unwrap().matches("(web, purged 20").count(), 2, "{problem}");
+        assert!(problem["hint"].as_str().unwrap().contains("berth backup list "), "{problem}");
+        daemon.done("/v1/containers", json!({"name": "web", "template": "tiny"})).await;
+        assert_eq!(daemon.get("/v1/backups/web@latest").await.0, 404, "the one that lives has none");
+    });
+}
+
+#[test]
+fn a_backup_becomes_a_container_of_any_template_with_the_same_files() {
+    run(async |daemon| {
+        daemon.with_container().await;
+        daemon.done("/v1/stores", json!({"name": "vault", "path": "/srv/vault"})).await;
+        daemon.done("/v1/backups", json!({"containers": ["web"]})).await;
+        let path =
+            format!("/v1/backups/{}/restore", daemon.get("/v1/backups/web@latest").await.1["id"].as_str().unwrap());
+        let gone = async |name: &str| {
+            for verb in ["delete", "purge"] {
+                daemon.done(&format!("/v1/containers/{name}/{verb}"), json!({})).await;
+            }
+        };
+        let create =
+            async |name: &str| daemon.done("/v1/templates", json!({"name": name, "source": {"from": "host"}})).await;
+        let delete = async |name: &str| {
+            let (_, outcome) = daemon.done(&format!("/v1/templates/{name}/delete"), json!({})).await;
+            assert_eq!(outcome["state"], "done", "{outcome}");
+        };
+        let needed = async |name: &str| daemon.get(&format!("/v1/templates/{name}")).await.1["needed_by"].clone();
+        gone("web").await;
+        assert_eq!(needed("tiny").await, 1);
+        create("twin").await;
+        assert_eq!(needed("tiny").await, json!(null), "another has the same files");
+        delete("tiny").await;
+        assert_eq!(needed("twin").await, 1);
+        let (_, outcome) = daemon.done(&path, json!({"to": "new", "name": "again"})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+        assert_eq!(daemon.get("/v1/containers/again").await.1["template_name"], "twin");
+        gone("again").await;
+        delete("twin").await;
+        let (status, problem) = daemon.post(&path, json!({"to": "new", "name": "more"})).await;
+        assert_eq!((status, &problem["code"]), (404, &json!("template.not-found")), "{problem}");
+        let message = problem["detail"].as_str().unwrap();
+        assert!(message.contains("the template tiny ") && message.contains("--into DIR"), "{problem}");
+        assert_eq!(problem["hint"], "berth template create tiny --from-host");
+        create("anew").await;
+        let (_, outcome) = daemon.done(&path, json!({"to": "new", "name": "more"})).await;
+        assert_eq!(outcome["state"], "done", "{outcome}");
+    });
+}
+
+#[test]
 fn stores_backups_restores_and_coverage() {
     run(async |daemon| {
         daemon.with_container().await;

@@ -7,6 +7,7 @@ use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::api::resources::TemplateSource;
 use crate::events::{TakenOut, TemplateSummary};
 use crate::projections::rows::TemplateRow;
+use crate::types::counted;
 
 /// What a template means that no system can boot from.
 const NO_INIT: &str =
@@ -29,7 +30,7 @@ impl Tabular for TemplateRow {
     fn cells(&self, look: Look) -> Vec<Cell> {
         let summary = self.summary.as_ref();
         let verified = match &self.drift {
-            Some(drift) => Cell::toned(format!("{} paths differ", drift.count), Tone::Bad),
+            Some(drift) => Cell::toned(format!("{} differ", counted(drift.count, "path", "paths")), Tone::Bad),
             None => Cell::maybe(self.verified_at.map(|moment| look.ago(moment))),
         };
         vec![
@@ -82,6 +83,27 @@ fn summary(row: &Value) -> Option<TemplateSummary> {
     serde_json::from_value::<TemplateRow>(row.clone()).ok()?.summary
 }
 
+/// Says which backups need it to be restored as a container.
+fn needed_by(row: &TemplateRow) -> String {
+    format!("{} to be restored as a container", counted(row.needed_by, "backup", "backups"))
+}
+
+/// Says what its removal takes from backups, if any needs it, and what is left to do with them.
+pub fn needed(row: &TemplateRow) -> Option<String> {
+    let verb = if row.needed_by == 1 { "needs" } else { "need" };
+    let ways = "Without it they are restored with --into DIR, or as containers once a template of the same digest is made again";
+    (row.needed_by > 0).then(|| {
+        let (backups, digest) =
+            (counted(row.needed_by, "backup", "backups"), row.summary.iter().map(|summary| &summary.digest));
+        let digest: String = digest.flat_map(|digest| digest.chars().take(12)).collect();
+        format!(
+            "{backups} {verb} {} to be restored as a container. {ways} ({digest}, from {}).",
+            row.name,
+            source(&row.source)
+        )
+    })
+}
+
 /// Returns the heading and the details of a template.
 pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Cell)>) {
     let heading = format!("{}  {} since {}  id {}", row.name, row.state, look.time(row.change.since), row.id);
@@ -94,17 +116,26 @@ pub fn describe(row: &TemplateRow, look: Look) -> (String, Vec<(&'static str, Ce
                 Cell::toned("none: its containers run the command that they are created with", Tone::Warn),
             ));
         }
-        pairs.push(("size", Cell::from(format!("{} in {} entries", summary.size, summary.entries))));
+        pairs.push((
+            "size",
+            Cell::from(format!("{} in {}", summary.size, counted(summary.entries, "entry", "entries"))),
+        ));
         pairs.push(("digest", Cell::from(&summary.digest)));
     }
     let taken_out = row.summary.iter().flat_map(|summary| &summary.taken_out);
     pairs.extend(taken_out.map(|(kind, taken)| ("taken out", Cell::from(paths_of(kind, taken)))));
     pairs.extend(row.reason.as_ref().map(|reason| ("reason", Cell::toned(reason, Tone::Bad))));
     pairs.push(("users", Cell::from(row.users.len().to_string())));
+    if row.needed_by > 0 {
+        pairs.push(("needed by", Cell::from(needed_by(row))));
+    }
     pairs.push(("verified", Cell::maybe(row.verified_at.map(|moment| look.time(moment)))));
     if let Some(drift) = &row.drift {
         let paths = drift.paths.join(", ");
-        pairs.push(("drift", Cell::toned(format!("{} paths differ: {paths}", drift.count), Tone::Bad)));
+        pairs.push((
+            "drift",
+            Cell::toned(format!("{} differ: {paths}", counted(drift.count, "path", "paths")), Tone::Bad),
+        ));
     }
     pairs.push(("created", Cell::from(format!("{} by {}", look.time(row.created_at), row.created_by))));
     pairs.push(("last change", Cell::from(why(&row.change))));

@@ -192,6 +192,30 @@ fn several_that_are_deleted_come_back_by_pattern_and_what_is_final_has_no_undo()
 }
 
 #[test]
+fn whoever_deletes_a_template_hears_which_backups_need_it() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            well(&state, "store create vault /srv/vault");
+            well(&state, "backup run web1");
+            well(&state, "container stop web1");
+            well(&state, "container delete web1");
+            well(&state, "container purge web1 -y");
+            assert!(well(&state, "template show tiny").contains("1 backup to be restored as a container"));
+            for line in ["template delete tiny --dry-run", "template delete tiny -y"] {
+                let said = berth(&state, line);
+                assert!(said.ended(0) && said.err.contains("1 backup needs tiny"), "{line}: {said:?}");
+                assert!(said.err.contains("--into DIR"), "{line}: {said:?}");
+                if line.ends_with("--dry-run") {
+                    assert!(badly(&state, "template delete tiny", 2).err.contains("-y"), "nobody can be asked");
+                }
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
 fn with_the_daemon_down_the_record_is_read_and_says_so() {
     run(async |daemon| {
         beside(daemon, |state| {

@@ -3,7 +3,6 @@
 use super::{Moment, Query, QueryError, Where, resolve};
 use crate::events::{BackupJobEvent, Configuration};
 use crate::projections::backups::Backups;
-use crate::projections::containers::Containers;
 use crate::projections::model::decoded;
 use crate::projections::rows::BackupRow;
 use crate::projections::stores::Stores;
@@ -54,7 +53,8 @@ impl Query {
         Ok(rows)
     }
 
-    /// Finds one backup: by id or prefix, `NAME@latest`, or `NAME@N` for the one N before the latest.
+    /// Finds one backup: by id or prefix, `NAME@latest`, or `NAME@N` for the one N before the latest. A name that
+    /// no container has any more means those that had it.
     ///
     /// # Errors
     /// There is none, or several.
@@ -63,9 +63,13 @@ impl Query {
             || QueryError::NotFound { noun: "backup", reference: resolve::shown(reference), suggestion: None };
         if let Some((name, back)) = reference.rsplit_once('@') {
             let back = if back == "latest" { 0 } else { back.parse::<usize>().map_err(|_| not_found())? };
-            let container = Some(self.find::<Containers>(name, moment)?.id);
             let limit = Some(back.saturating_add(1));
-            let rows = self.backups(&BackupFilter { container, store: None, limit }, moment)?;
+            let mut rows = vec![];
+            for container in self.backed_up(name, moment)? {
+                let container = Some(container);
+                rows.extend(self.backups(&BackupFilter { container, store: None, limit }, moment)?);
+            }
+            rows.sort_by_key(|row| std::cmp::Reverse(row.committed));
             return rows.into_iter().nth(back).ok_or_else(not_found);
         }
         let end = format!("{reference}{{");

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{Moment, Query, QueryError, Where};
+use crate::projections::containers::Containers;
 use crate::projections::model::Model;
 use crate::projections::rows::{
     ContainerRow, ContainerState, MaintenanceRow, NetworkRow, RestoreRow, ScheduleRow, ScheduleState, SessionRow,
     StoreRow, TemplateRow, ThingState,
 };
-use crate::types::{Name, PREFIX_LENGTH_MIN, Position, suggest};
+use crate::types::{ContainerId, Name, PREFIX_LENGTH_MIN, Position, suggest};
 
 /// Is a thing that users refer to.
 pub trait Named {
@@ -23,10 +24,14 @@ pub trait Named {
     fn is_gone(&self) -> bool;
     /// Returns the last event in it.
     fn position(&self) -> Position;
+    /// Says what became of it, if it is only history.
+    fn end(&self) -> Option<String> {
+        None
+    }
 }
 
 macro_rules! named {
-    ($($row:ident, $noun:literal, $name:expr, $gone:expr;)*) => {$(
+    ($($row:ident, $noun:literal, $name:expr, $gone:expr $(, $end:expr)?;)*) => {$(
         impl Named for $row {
             const NOUN: &'static str = $noun;
 
@@ -47,13 +52,20 @@ macro_rules! named {
             fn position(&self) -> Position {
                 self.position
             }
+            $(
+                fn end(&self) -> Option<String> {
+                    let end: fn(&Self) -> String = $end;
+                    self.is_gone().then(|| end(self))
+                }
+            )?
         }
     )*};
 }
 
 named! {
     ContainerRow, "container", |row| Some(&row.name),
-        |row| matches!(row.rest, ContainerState::Deleted | ContainerState::Purged | ContainerState::Failed);
+        |row| matches!(row.rest, ContainerState::Deleted | ContainerState::Purged | ContainerState::Failed),
+        |row| format!("{} {}", row.state, row.change.since);
     TemplateRow, "template", |row| Some(&row.name),
         |row| matches!(row.state, ThingState::Deleted | ThingState::Failed);
     NetworkRow, "network", |row| Some(&row.name), |row| matches!(row.state, ThingState::Deleted | ThingState::Failed);
@@ -124,6 +136,26 @@ impl Query {
         self.one::<M>(&run, moment)?.ok_or_else(|| self.not_found::<M>(reference, moment))
     }
 
+    /// Returns the containers that a reference to backups by a name means: the one that it means, or all that had the name if
+    /// none lives that it could mean.
+    pub(super) fn backed_up(&self, reference: &str, moment: Moment) -> Result<Vec<ContainerId>, QueryError> {
+        let ambiguous = match self.find::<Containers>(reference, moment) {
+            Ok(row) => return Ok(vec![row.id]),
+            Err(error @ QueryError::Ambiguous { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        let rows = match moment {
+            Moment::Now => self.candidates::<Containers>(reference)?,
+            Moment::At(_) => self.all::<Containers>(moment)?,
+        };
+        let (named, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.name.as_str() == reference);
+        let alive = others.iter().any(|row| !row.is_gone() && row.id.to_string().starts_with(reference));
+        if named.is_empty() || alive {
+            return Err(ambiguous);
+        }
+        Ok(named.into_iter().map(|row| row.id).collect())
+    }
+
     /// Narrows down by the indexes; what is not found so is not there.
     pub(super) fn candidates<M: Model>(&self, reference: &str) -> Result<Vec<M::Row>, QueryError>
     where
@@ -177,10 +209,13 @@ fn choose<R: Named>(rows: Vec<R>, reference: &str) -> Result<Option<R>, QueryErr
 }
 
 fn ambiguous<R: Named>(rows: &[R], reference: &str) -> QueryError {
-    let candidate = |row: &R| match row.name() {
-        Some(name) => format!("{} ({name})", row.id()),
-        None => row.id(),
+    let candidate = |row: &R| match (row.name(), row.end()) {
+        (Some(name), Some(end)) => format!("{} ({name}, {end})", row.id()),
+        (Some(name), None) => format!("{} ({name})", row.id()),
+        (None, _) => row.id(),
     };
-    let candidates = rows.iter().take(10).map(candidate).collect();
+    let mut newest_first: Vec<&R> = rows.iter().collect();
+    newest_first.sort_by_key(|row| std::cmp::Reverse(row.position()));
+    let candidates = newest_first.into_iter().take(10).map(candidate).collect();
     QueryError::Ambiguous { noun: R::NOUN, reference: shown(reference), candidates }
 }

@@ -48,4 +48,13 @@ pub struct TemplateRow {
     pub created_by: String,
     /// The last event in this row.
     pub position: Position,
+    /// How many backups no container could be made of without it. *Joined, to a single one of now.*
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub needed_by: u64,
+}
+
+/// Says whether a count is nought; serde passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
