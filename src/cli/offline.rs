@@ -12,7 +12,8 @@ use super::read::Answer;
 use crate::api::client::{Target, node_status};
 use crate::api::resources::ListEnvelope;
 use crate::projections::query::{
-    BackupFilter, ContainerFilter, EventFilter, MaintenanceFilter, Moment, OperationFilter, Query, QueryError,
+    BackupFilter, ContainerFilter, EventFilter, MaintenanceFilter, Moment, OPERATION_PAGE, OperationFilter, Query,
+    QueryError,
 };
 use crate::types::{Label, Position, Timestamp};
 
@@ -88,7 +89,8 @@ impl Desk<'_> {
             ["v1", "backups", reference] => one(query.backup(reference, moment)),
             ["v1", "maintenance"] => self.list("maintenance", query.maintenance(&self.maintenance()?, moment)),
             ["v1", "operations"] => {
-                let filter = OperationFilter { open: self.is_set("open"), target: None, limit: self.limit()? };
+                let limit = Some(self.limit()?.unwrap_or(OPERATION_PAGE));
+                let filter = OperationFilter { open: self.is_set("open"), target: None, limit };
                 self.list("operation", query.operations(&filter, moment))
             }
             ["v1", "operations", reference] => one(query.operation(reference, moment)),

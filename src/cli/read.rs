@@ -1,5 +1,7 @@
 //! Reads: from the daemon, or from the recorded state where none runs.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 use serde_json::Value;
 
@@ -57,6 +59,12 @@ pub fn list<T: Tabular>(
     let listing = Listing { document: answer.value, recorded: answer.recorded };
     output::list(&mut context.screen, context.format, look, &listing, summary)?;
     note_moment(context, options, look)
+}
+
+/// Says below a list that it has no more rows because nobody named another limit.
+pub fn cut(shown: usize, most: usize, limit: Option<NonZeroU64>, more: &str) -> Option<String> {
+    let is_cut = limit.is_none() && shown >= most;
+    is_cut.then(|| format!("The newest {most} are shown, the most without --limit. More: {more} --limit {}", most * 10))
 }
 
 /// Adds the moment that is looked at to the question; ages are told as of then.

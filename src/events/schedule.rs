@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{BackupMode, Closing, DomainEvent, Mark, kinds};
 use crate::types::{
     CatchUp, Category, CronExpression, Name, OperationId, RunId, ScheduleId, Span, StoreId, Timestamp, Window, Zone,
+    counted,
 };
 
 /// Says what a schedule does.
@@ -193,7 +194,9 @@ impl DomainEvent for ScheduleEvent {
             Self::ScheduleCreateFailed { reason } => format!("schedule could not be made: {reason}"),
             Self::ScheduleEnabled { .. } => "enabled".to_owned(),
             Self::ScheduleDisabled => "disabled".to_owned(),
-            Self::SlotFired { slot, members, .. } => format!("slot {slot} fired for {} containers", members.len()),
+            Self::SlotFired { slot, members, .. } => {
+                format!("slot {slot} fired for {}", counted(members.len() as u64, "container", "containers"))
+            }
             Self::BatchStarted { batch } => format!("batch {} started", batch.short()),
             Self::BatchFinished { batch, outcome } => format!("batch {} finished: {}", batch.short(), outcome.words()),
             Self::SlotSkipped { slot, reason } => format!("slot {slot} skipped: {reason}"),

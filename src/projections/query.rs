@@ -32,7 +32,7 @@ pub use clock::doubt;
 pub use containers::{ContainerFilter, glob_matches};
 pub use coverage::selects;
 pub use events::{EVENT_PAGE, EVENT_PAGE_MAX, EventFilter, hexadecimal};
-pub use operations::OperationFilter;
+pub use operations::{OPERATION_PAGE, OperationFilter};
 pub use resolve::Named;
 pub use runs::MaintenanceFilter;
 

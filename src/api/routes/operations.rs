@@ -17,13 +17,10 @@ use crate::domain::{
     Refusal, RefusalClass, backup_job, batch, container, maintenance, network, restore_job, store, template,
 };
 use crate::events::{Envelope, Mark};
-use crate::projections::query::{Moment, OperationFilter};
+use crate::projections::query::{Moment, OPERATION_PAGE, OperationFilter};
 use crate::projections::rows::{BatchMemberRow, OperationRow};
 use crate::projections::told;
 use crate::types::{Category, OperationId, Position};
-
-/// How many operations a list has if nobody says.
-const LIMIT_DEFAULT: usize = 50;
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -47,7 +44,7 @@ async fn list(look: Look, wanted: web::Query<Wanted>) -> ApiResult {
     look.list("operation", move |query, moment| {
         let container = wanted.container.map(|reference| query.container(&reference, moment)).transpose()?;
         let target = container.map(|row| crate::types::StreamName::new(Category::Container, row.id));
-        let limit = wanted.limit.map_or(LIMIT_DEFAULT, NonZeroUsize::get);
+        let limit = wanted.limit.map_or(OPERATION_PAGE, NonZeroUsize::get);
         query.operations(&OperationFilter { open: wanted.open, target, limit: Some(limit) }, moment)
     })
     .await

@@ -147,6 +147,9 @@ impl Arguments {
 
 /// Runs the verb.
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    if let Some(pair) = arguments.targets.names.iter().find(|name| name.contains('=')) {
+        return Err(no_name(pair));
+    }
     let body = arguments.body();
     if body == SetLimits::default() {
         return Err(Failure::usage("usage.nothing", "nothing to set was named")
@@ -164,6 +167,17 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         changes.push(change_of(context, arguments, &body, &name));
     }
     change::apply_all(context, &arguments.options, changes)
+}
+
+/// Refuses what can be no name, since no name has an equals sign, and says how it is written if it is meant for an option.
+fn no_name(pair: &str) -> Failure {
+    let failure = Failure::usage("usage.name", format!("{pair:?} is no container name"));
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let key = key.trim_start_matches('-');
+    let is_option = Arguments::augment_args(clap::Command::new("set"))
+        .get_arguments()
+        .any(|known| known.get_long() == Some(key) && known.get_action().takes_values());
+    if is_option { failure.hinted(format!("Write it as an option:  --{key} {}", shell_quoted(value))) } else { failure }
 }
 
 /// What is now is only needed for the undo and for what comes next; whoever is not found is told of by the change itself.

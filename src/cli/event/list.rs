@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::read::{self, ReadOptions};
+use crate::projections::query::EVENT_PAGE;
 use crate::projections::rows::EventRow;
 
 /// List events, newest last
@@ -20,8 +21,7 @@ use crate::projections::rows::EventRow;
 pub struct Arguments {
     #[command(flatten)]
     filter: Filter,
-    /// At most so many
-    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help = format!("At most so many; without it {EVENT_PAGE}"))]
     limit: Option<NonZeroU64>,
     #[command(flatten)]
     options: ReadOptions,
@@ -33,6 +33,10 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
         arguments.filter.on(Target::new("/v1/events"), context.look().now()).query_if("limit", arguments.limit);
     read::list::<EventRow>(context, &arguments.options, target, |rows| match rows.len() {
         0 => "No events.".to_owned(),
-        _ => String::new(),
+        count if count >= EVENT_PAGE && arguments.limit.is_none() && arguments.filter.after.is_some() => {
+            let last = rows.last().map(|row| row.position).unwrap_or_default();
+            format!("The next {EVENT_PAGE} are shown, the most without --limit. More: --after {last}")
+        }
+        count => read::cut(count, EVENT_PAGE, arguments.limit, "berth event list").unwrap_or_default(),
     })
 }

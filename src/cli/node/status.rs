@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Look, Tone};
 use crate::cli::read::{self, ReadOptions};
 use crate::projections::query;
-use crate::types::Size;
+use crate::types::{Size, counted};
 
 /// Show this machine: version, log, read models, space
 #[derive(Debug, Args)]
@@ -41,10 +41,10 @@ fn describe(status: &NodeStatus, look: Look) -> (String, Vec<(&'static str, Cell
             .map(|moment| ("daemon", Cell::from(format!("started {}", look.ago(moment))))),
     );
     pairs.push(("containers", Cell::from(counts(&status.containers))));
-    pairs.push(("also", Cell::from(counts(&status.counts))));
-    pairs.push(("under way", Cell::from(format!("{} operations", status.open_operations))));
+    pairs.push(("also", Cell::from(things(&status.counts))));
+    pairs.push(("under way", Cell::from(counted(status.open_operations, "operation", "operations"))));
     let head = status.head.time.map_or(String::new(), |time| format!(", the last {}", look.ago(time)));
-    pairs.push(("log", Cell::from(format!("{} events{head}", status.head.position))));
+    pairs.push(("log", Cell::from(format!("{}{head}", counted(status.head.position.get(), "event", "events")))));
     pairs.push(("root", Cell::from(&status.root)));
     pairs.extend(status.read_only.as_ref().map(|why| ("read-only", Cell::toned(why, Tone::Bad))));
     pairs.extend(status.key_trouble.as_ref().map(|why| ("keys", Cell::toned(why, Tone::Bad))));
@@ -95,6 +95,12 @@ fn counts(counts: &std::collections::BTreeMap<String, u64>) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
+/// Counts things under the nouns of their kinds, which come in the plural.
+fn things(counts: &std::collections::BTreeMap<String, u64>) -> String {
+    let words = counts.iter().map(|(many, count)| counted(*count, many.strip_suffix('s').unwrap_or(many), many));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 fn models(status: &NodeStatus) -> Cell {
     let parked: Vec<&str> =
         status.projections.iter().filter(|model| model.error.is_some()).map(|model| model.name.as_str()).collect();
@@ -103,6 +109,6 @@ fn models(status: &NodeStatus) -> Cell {
     match (parked.is_empty(), behind) {
         (false, _) => Cell::toned(format!("parked: {}", parked.join(", ")), Tone::Bad),
         (true, 0) => Cell::toned("current", Tone::Good),
-        (true, behind) => Cell::toned(format!("{behind} events behind"), Tone::Warn),
+        (true, behind) => Cell::toned(format!("{} behind", counted(behind, "event", "events")), Tone::Warn),
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::operations::can_be_called_off;
 use crate::cli::read::{self, ReadOptions};
+use crate::projections::query::OPERATION_PAGE;
 use crate::projections::rows::{OperationRow, RestoreRow};
 
 /// List operations, newest first
@@ -19,8 +20,7 @@ pub struct Arguments {
     /// Only those under way
     #[arg(long)]
     open: bool,
-    /// At most so many
-    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help = format!("At most so many; without it {OPERATION_PAGE}"))]
     limit: Option<NonZeroU64>,
     #[command(flatten)]
     options: ReadOptions,
@@ -41,7 +41,9 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
             let or = if can_be_called_off(row) { format!(", or: berth operation cancel {id}") } else { String::new() };
             format!("Under way: berth operation wait {id}{or}")
         });
-        none.into_iter().chain(open).chain(unconfirmed).collect::<Vec<_>>().join("\n")
+        let more = if arguments.open { "berth operation list --open" } else { "berth operation list" };
+        let cut = read::cut(rows.len(), OPERATION_PAGE, arguments.limit, more);
+        none.into_iter().chain(cut).chain(open).chain(unconfirmed).collect::<Vec<_>>().join("\n")
     })
 }
 

@@ -1,6 +1,6 @@
 //! How containers look.
 
-use super::look::{used_of, why};
+use super::look::{nothing_of, used_of, why};
 use super::{Cell, Column, Look, Tabular, Tone, tones};
 use crate::projections::rows::{ContainerRow, CoverageRow, LimitHits};
 use crate::types::{DiskFaults, Managed, RunId, Size, Timestamp};
@@ -83,7 +83,8 @@ fn limits(row: &ContainerRow) -> Vec<(&'static str, Cell)> {
     let usage = row.usage.unwrap_or_default();
     let pids = match (usage.pids, limits.pids) {
         (Some(used), Some(most)) => Some(format!("{used} / {most}")),
-        (used, most) => used.or(most).map(|count| count.to_string()),
+        (Some(used), None) => Some(used.to_string()),
+        (None, most) => most.map(nothing_of),
     };
     vec![
         ("memory", used_of(usage.memory, limits.memory)),

@@ -141,13 +141,18 @@ pub fn took(span: Span) -> String {
 pub fn used_of(used: Option<u64>, limit: Option<Size>) -> Cell {
     match (used, limit) {
         (None, None) => Cell::maybe(None::<String>),
-        (None, Some(limit)) => Cell::from(format!("{NOTHING_USED} / {limit}")),
+        (None, Some(limit)) => Cell::from(nothing_of(limit)),
         (Some(used), None) => Cell::from(Size::from_bytes(used).to_string()),
         (Some(used), Some(limit)) => {
             let tight = used.saturating_mul(10) >= limit.as_bytes().saturating_mul(9);
             Cell::toned(in_one_unit(used, limit.as_bytes()), if tight { Tone::Warn } else { Tone::Plain })
         }
     }
+}
+
+/// Says that nothing is used of a limit.
+pub fn nothing_of(limit: impl std::fmt::Display) -> String {
+    format!("{NOTHING_USED} / {limit}")
 }
 
 const NOTHING_USED: &str = super::table::NOTHING;

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
 use super::{Said, berth};
 use crate::api::tests::{Daemon, run};
+use crate::cli::root::Root;
 
 /// Runs a test in a thread of its own, since the command line has a runtime of its own.
 async fn beside(daemon: &Daemon, test: impl FnOnce(PathBuf) + Send + 'static) {
@@ -210,6 +212,49 @@ fn whoever_deletes_a_template_hears_which_backups_need_it() {
                     assert!(badly(&state, "template delete tiny", 2).err.contains("-y"), "nobody can be asked");
                 }
             }
+        })
+        .await;
+    });
+}
+
+fn help_of_limit(list: &str) -> String {
+    let mut root = Root::command();
+    root.build();
+    let mut command = &root;
+    for word in list.split(' ') {
+        command = command.find_subcommand(word).unwrap();
+    }
+    let limit = command.get_arguments().find(|argument| argument.get_long() == Some("limit"));
+    limit.unwrap().get_help().unwrap().to_string()
+}
+
+#[test]
+fn what_is_cut_or_cannot_be_meant_is_said() {
+    run(async |daemon| {
+        beside(daemon, |state| {
+            populate(&state);
+            for number in 0..50 {
+                well(&state, &format!("container set web1 --memory {}M", 100 + number));
+            }
+            for (list, most) in [("operation list", 50), ("event list", 100)] {
+                let told = format!("The newest {most} are shown");
+                let more = format!("berth {list} --limit {}", most * 10);
+                assert!(well(&state, list).contains(&told) && well(&state, list).contains(&more), "{list}");
+                assert!(!well(&state, &format!("{list} --limit {most}")).contains(&told), "{list}: it was asked for");
+                assert!(!well(&state, &format!("{list} -o json")).contains(&told), "{list}");
+                assert!(help_of_limit(list).contains(&format!("without it {most}")), "{list}");
+            }
+            assert!(well(&state, "event list --after 0").contains("More: --after 100"));
+            let said = badly(&state, "container set web1 memory=1G", 2);
+            assert!(said.err.contains("\"memory=1G\" is no container name"), "{said:?}");
+            assert!(said.err.contains("Write it as an option:  --memory 1G"), "{said:?}");
+            assert!(!badly(&state, "container set web1 colour=red", 2).err.contains("--colour"));
+            well(&state, "container create idle --template tiny --pids 77");
+            let shown = well(&state, "container show idle");
+            assert!(
+                shown.lines().any(|line| line.trim_start().starts_with("processes") && line.ends_with("– / 77")),
+                "{shown}"
+            );
         })
         .await;
     });

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::BRIDGE_LENGTH_MAX;
 use crate::domain::refusal::{Refusal, RefusalClass};
-use crate::types::{OperationId, Subnet};
+use crate::types::{OperationId, Subnet, counted};
 
 /// How many holders a refusal names.
 const NAMED_MAX: usize = 3;
@@ -90,7 +90,7 @@ pub enum Rejection {
         address: IpAddr,
     },
     /// Somebody has an address.
-    #[error("{count} addresses are leased: {}", first.join(", "))]
+    #[error("{}: {}", leased(*count), first.join(", "))]
     Used {
         /// How many.
         count: usize,
@@ -115,6 +115,11 @@ impl Rejection {
     pub(super) fn used_by<'a>(holders: impl ExactSizeIterator<Item = &'a String>) -> Self {
         Self::Used { count: holders.len(), first: holders.take(NAMED_MAX).cloned().collect() }
     }
+}
+
+fn leased(count: usize) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{} {verb} leased", counted(count as u64, "address", "addresses"))
 }
 
 impl From<Rejection> for Refusal {

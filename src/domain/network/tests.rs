@@ -136,6 +136,9 @@ fn it_should_lease_the_lowest_free_address_after_the_gateway() {
     when(leased(&["a"]), lease("a")).then_nothing();
     when(leased(&["a", "b", "c", "d", "e"]), lease("f")).then_refused("network.full");
     let released = NetworkEvent::AddressReleased { holder: "container/a".to_owned() };
+    let used = |count: usize| super::Rejection::used_by(vec!["container/a".to_owned(); count].iter()).to_string();
+    assert_eq!(used(1), "1 address is leased: container/a");
+    assert!(used(2).starts_with("2 addresses are leased: "));
     when(leased(&["a", "b"]), Command::Release { holder: holder("a") }).then([released.clone()]);
     when(there(), Command::Release { holder: holder("a") }).then_nothing();
     when(after(leased(&["a", "b"]), [released]), fixed("c", "10.1.0.2")).owing(None);

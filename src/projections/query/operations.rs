@@ -14,6 +14,9 @@ use crate::projections::schedules::Schedules;
 use crate::storage::table_of;
 use crate::types::{Category, OperationId, PREFIX_LENGTH_MIN, StreamName};
 
+/// How many operations a list has if nobody says.
+pub const OPERATION_PAGE: usize = 50;
+
 /// The kinds of streams that are one run of something.
 const RUNS: [Category; 5] =
     [Category::BackupJob, Category::RestoreJob, Category::Maintenance, Category::Batch, Category::Session];

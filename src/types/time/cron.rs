@@ -18,6 +18,7 @@ use std::sync::Arc;
 use ::cron::Schedule;
 use serde::{Deserialize, Serialize};
 
+use crate::types::counted;
 use field::{DAY_OF_MONTH, DAY_OF_WEEK, Field, HOUR, MINUTE, MONTH};
 
 /// The shorthands of crontab(5) and what they stand for.
@@ -52,8 +53,9 @@ pub struct CronExpression {
 pub enum InvalidCron {
     /// Not five fields.
     #[error(
-        "the cron expression {text:?} has {count} fields; five are wanted: minute hour day-of-month month day-of-week, \
-         such as \"30 2 * * mon-fri\", or a shorthand such as @daily"
+        "the cron expression {text:?} has {}; five are wanted: minute hour day-of-month month day-of-week, \
+         such as \"30 2 * * mon-fri\", or a shorthand such as @daily",
+        counted(*count as u64, "field", "fields")
     )]
     FieldCount {
         /// What was given.
