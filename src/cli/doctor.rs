@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
     let report = report(context, arguments.offline)?;
     let missing: Vec<&DoctorFinding> = report.findings.iter().filter(|finding| !finding.ok).collect();
-    let (damaged, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.damaged);
+    let (damaged, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.spoilt);
     let (required, optional): (Vec<_>, Vec<_>) = missing.into_iter().partition(|finding| finding.required);
     let exit = if required.is_empty() && damaged.is_empty() { Exit::Done } else { Exit::Findings };
     if told(context, &report)? {
@@ -61,7 +61,7 @@ fn told(context: &mut Context<'_>, report: &DoctorReport) -> Result<bool, Failur
 }
 
 fn tell(context: &mut Context<'_>, finding: &DoctorFinding) -> Result<(), Failure> {
-    let is_optional = !(finding.ok || finding.required || finding.damaged);
+    let is_optional = !(finding.ok || finding.required || finding.spoilt);
     let mark = if is_optional { optional_mark(context) } else { mark(context, finding.ok) };
     let optional = if is_optional { " (optional)" } else { "" };
     let reason = if finding.reason.is_empty() { String::new() } else { format!(": {}", finding.reason) };

@@ -29,7 +29,7 @@ fn doctor(_: &Path) -> DoctorReport {
     let finding = |feature: &str, required, ok| DoctorFinding {
         feature: feature.to_owned(),
         required,
-        damaged: false,
+        spoilt: false,
         ok,
         reason: "tried".to_owned(),
         fix: Some("mend it".to_owned()),
@@ -39,7 +39,7 @@ fn doctor(_: &Path) -> DoctorReport {
             finding("overlay", true, true),
             finding("loop", true, false),
             finding("fuse", false, false),
-            DoctorFinding { damaged: true, ..finding("disk", false, false) },
+            DoctorFinding { spoilt: true, ..finding("disk", false, false) },
         ],
     }
 }

@@ -116,5 +116,5 @@ pub(crate) fn finding(watch: &ClockWatch, query: &Query) -> DoctorFinding {
     let ok = trust == Trust::Sure;
     let fix = (trust == Trust::Doubted)
         .then(|| "look at it (date), put it right if need be, then: berth node confirm-clock".to_owned());
-    DoctorFinding { feature: "clock".to_owned(), required: false, damaged: false, ok, reason, fix }
+    DoctorFinding { feature: "clock".to_owned(), required: false, spoilt: false, ok, reason, fix }
 }

@@ -112,7 +112,7 @@ fn reason_of(feature: &Feature) -> String {
 }
 
 fn finding(feature: &str, required: bool, ok: bool, reason: String, fix: Option<String>) -> DoctorFinding {
-    DoctorFinding { feature: feature.to_owned(), required, damaged: false, ok, reason, fix }
+    DoctorFinding { feature: feature.to_owned(), required, spoilt: false, ok, reason, fix }
 }
 
 /// Asks what stands in the way of each network that this instance has on the host now.
@@ -147,7 +147,7 @@ fn disks(state: &Path) -> Vec<DoctorFinding> {
              berth backup restore {container}@latest --in-place"
         );
         let found = finding(&format!("disk of {container}"), false, false, reason, Some(fix));
-        Some(DoctorFinding { damaged: true, ..found })
+        Some(DoctorFinding { spoilt: true, ..found })
     });
     found.collect()
 }

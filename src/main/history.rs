@@ -117,7 +117,7 @@ pub(crate) fn finding(found: Option<&Divergence>) -> DoctorFinding {
     let (feature, required, ok) = ("history".to_owned(), true, found.is_none());
     let reason = found.map_or_else(|| "the log is the one that was signed".to_owned(), Divergence::to_string);
     let fix = found.map(|found| found.cure().to_owned());
-    DoctorFinding { feature, required, damaged: false, ok, reason, fix }
+    DoctorFinding { feature, required, spoilt: false, ok, reason, fix }
 }
 
 /// Says in the doctor's words whether the keys are those of the log.
@@ -125,5 +125,5 @@ pub(crate) fn key_finding(trouble: Option<&KeyTrouble>) -> DoctorFinding {
     let (feature, required, ok) = ("keys".to_owned(), true, trouble.is_none());
     let fix = trouble.map(KeyTrouble::cure);
     let reason = trouble.map_or_else(|| "those that signed the log are there".to_owned(), KeyTrouble::to_string);
-    DoctorFinding { feature, required, damaged: false, ok, reason, fix }
+    DoctorFinding { feature, required, spoilt: false, ok, reason, fix }
 }

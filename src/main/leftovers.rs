@@ -74,7 +74,7 @@ pub(crate) fn finding(own: &Path) -> DoctorFinding {
     DoctorFinding {
         feature: "leftovers".to_owned(),
         required: false,
-        damaged: false,
+        spoilt: false,
         ok: left.is_empty(),
         reason: sentence(&left),
         fix: (!left.is_empty()).then(|| "berth node sweep-leftovers --dry-run".to_owned()),

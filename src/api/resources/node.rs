@@ -77,7 +77,7 @@ pub struct DoctorFinding {
     pub required: bool,
     /// Whether something was lost or spoilt where it is not as it should be, rather than missing.
     #[serde(default)]
-    pub damaged: bool,
+    pub spoilt: bool,
     /// Whether it is as it should be.
     pub ok: bool,
     /// What is missing, or what is there.

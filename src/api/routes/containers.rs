@@ -371,7 +371,7 @@ mod tests {
         let start = |ok, reason: &str| {
             let (feature, reason) = (FEATURE_START.to_owned(), reason.to_owned());
             let refusal =
-                cannot_start(vec![DoctorFinding { feature, required: true, damaged: false, ok, reason, fix: None }]);
+                cannot_start(vec![DoctorFinding { feature, required: true, spoilt: false, ok, reason, fix: None }]);
             (refusal.message, refusal.hint.unwrap())
         };
         let (message, hint) = start(false, "no overlay");
