@@ -62,9 +62,11 @@ pub fn list<T: Tabular>(
 }
 
 /// Says below a list that it has no more rows because nobody named another limit.
-pub fn cut(shown: usize, most: usize, limit: Option<NonZeroU64>, more: &str) -> Option<String> {
+pub fn cut(shown: usize, most: usize, limit: Option<NonZeroU64>) -> Option<String> {
     let is_cut = limit.is_none() && shown >= most;
-    is_cut.then(|| format!("The newest {most} are shown, the most without --limit. More: {more} --limit {}", most * 10))
+    is_cut.then(|| {
+        format!("The newest {most} are shown, the most without --limit. More: the same with --limit {}", most * 10)
+    })
 }
 
 /// Adds the moment that is looked at to the question; ages are told as of then.

@@ -218,7 +218,9 @@ impl Watch {
         self.let_go_of_held().await;
         let still = self.of_state(ContainerState::Paused).await;
         let heard = self.tell_all(still, &Command::ResumeWithSpace).await;
-        if heard.iter().all(|(_, _, heard)| *heard) {
+        // One whose pause is under way stands still only after this.
+        let is_any_to_come = self.of_state(ContainerState::Running).await.iter().any(ContainerRow::is_short_of_room);
+        if !is_any_to_come && heard.iter().all(|(_, _, heard)| *heard) {
             self.at_ease = true;
             self.told.clear();
             self.refused.clear();

@@ -60,7 +60,8 @@ impl QueryError {
             Self::NotFound { noun: "session" | "restore", .. } => Some("berth operation list".to_owned()),
             Self::NotFound { noun: "maintenance run", .. } => Some("berth maintenance list".to_owned()),
             Self::NotFound { noun, .. } => Some(format!("berth {noun} list")),
-            Self::Ambiguous { noun: "container", candidates, .. } => {
+            // Of those that are gone for good there is nothing but backups.
+            Self::Ambiguous { candidates, .. } if candidates.iter().all(|one| one.contains(", purged ")) => {
                 let id = candidates.first()?.split(' ').next()?;
                 Some(format!("name one by its id: berth backup list {id}"))
             }

@@ -176,9 +176,9 @@ fn no_template(gone: &TemplateRow) -> Refusal {
     let name = &gone.name;
     let digest = gone.summary.as_ref().map_or("unknown", |summary| &summary.digest);
     let (from, again) = match &gone.source {
-        TemplateSource::Directory { path } => (&**path, format!("berth template create {name} --from-dir {path}")),
-        TemplateSource::Archive { path } => (&**path, format!("berth template create {name} --from-tar {path}")),
-        TemplateSource::Host => ("this host", format!("berth template create {name} --from-host")),
+        TemplateSource::Directory { path } => (&**path, format!("berth template create NAME --from-dir {path}")),
+        TemplateSource::Archive { path } => (&**path, format!("berth template create NAME --from-tar {path}")),
+        TemplateSource::Host => ("this host", "berth template create NAME --from-host".to_owned()),
     };
     let message = format!(
         "the template {name} of its container was deleted, and no other has the same files; restore its files with --into DIR, \

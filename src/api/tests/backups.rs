@@ -140,7 +140,7 @@ fn a_backup_becomes_a_container_of_any_template_with_the_same_files() {
         assert_eq!((status, &problem["code"]), (404, &json!("template.not-found")), "{problem}");
         let message = problem["detail"].as_str().unwrap();
         assert!(message.contains("the template tiny ") && message.contains("--into DIR"), "{problem}");
-        assert_eq!(problem["hint"], "berth template create tiny --from-host");
+        assert_eq!(problem["hint"], "berth template create NAME --from-host");
         create("anew").await;
         let (_, outcome) = daemon.done(&path, json!({"to": "new", "name": "more"})).await;
         assert_eq!(outcome["state"], "done", "{outcome}");

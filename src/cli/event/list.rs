@@ -37,6 +37,6 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
             let last = rows.last().map(|row| row.position).unwrap_or_default();
             format!("The next {EVENT_PAGE} are shown, the most without --limit. More: --after {last}")
         }
-        count => read::cut(count, EVENT_PAGE, arguments.limit, "berth event list").unwrap_or_default(),
+        count => read::cut(count, EVENT_PAGE, arguments.limit).unwrap_or_default(),
     })
 }

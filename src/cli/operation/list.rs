@@ -41,8 +41,7 @@ pub fn run(context: &mut Context<'_>, arguments: &Arguments) -> Result<Exit, Fai
             let or = if can_be_called_off(row) { format!(", or: berth operation cancel {id}") } else { String::new() };
             format!("Under way: berth operation wait {id}{or}")
         });
-        let more = if arguments.open { "berth operation list --open" } else { "berth operation list" };
-        let cut = read::cut(rows.len(), OPERATION_PAGE, arguments.limit, more);
+        let cut = read::cut(rows.len(), OPERATION_PAGE, arguments.limit);
         none.into_iter().chain(cut).chain(open).chain(unconfirmed).collect::<Vec<_>>().join("\n")
     })
 }

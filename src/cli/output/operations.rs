@@ -65,9 +65,13 @@ fn next(row: &OperationRow) -> Vec<(&'static str, Cell)> {
     }
 }
 
+/// What can be called off of what is done to a container.
+const CAN_BE_CALLED_OFF: &[&str] = &["create", "start", "restart", "stop", "set"];
+
 /// Says whether an operation under way may still be called off: what is being killed is not.
 pub fn can_be_called_off(row: &OperationRow) -> bool {
-    row.phase.as_deref() != Some("killing")
+    let is_of_container = row.stream.category() == Category::Container;
+    row.phase.as_deref() != Some("killing") && (!is_of_container || CAN_BE_CALLED_OFF.contains(&row.verb.as_str()))
 }
 
 /// Says what became of a restore in place after it was done.

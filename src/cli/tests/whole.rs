@@ -238,7 +238,7 @@ fn what_is_cut_or_cannot_be_meant_is_said() {
             }
             for (list, most) in [("operation list", 50), ("event list", 100)] {
                 let told = format!("The newest {most} are shown");
-                let more = format!("berth {list} --limit {}", most * 10);
+                let more = format!("More: the same with --limit {}", most * 10);
                 assert!(well(&state, list).contains(&told) && well(&state, list).contains(&more), "{list}");
                 assert!(!well(&state, &format!("{list} --limit {most}")).contains(&told), "{list}: it was asked for");
                 assert!(!well(&state, &format!("{list} -o json")).contains(&told), "{list}");

@@ -34,6 +34,8 @@ pub(super) type Repositories = Each<StoreId, Option<WeakRepository>>;
 #[derive(Serialize, Deserialize)]
 struct Place {
     path: PathBuf,
+    /// Where that led when the store was made: of one that does not answer nobody can find it out.
+    real: Option<PathBuf>,
 }
 
 /// Turns what a repository says into a failure; a place that is busy may become free.
@@ -103,7 +105,8 @@ impl LinuxHost {
             return Ok(Facts::None);
         }
         ensure_directory(&self.stores())?;
-        let place = serde_json::to_vec(&Place { path: path.to_owned() }).map_err(std::io::Error::from);
+        let place = serde_json::to_vec(&Place { path: path.to_owned(), real: path.canonicalize().ok() })
+            .map_err(std::io::Error::from);
         let written = place
             .and_then(|place| crate::sys::fs::durable::replace(&self.stores().join(format!("{store}.json")), &place));
         written.map_err(cannot("write the place of store", store))?;
@@ -205,12 +208,13 @@ impl LinuxHost {
         let stores: Vec<StoreId> = entries.into_iter().filter_map(|entry| id(&entry.file_name())).collect();
         let mut places = Vec::new();
         for some in stores.chunks(AT_ONCE) {
-            let begun: Vec<_> = some.iter().filter_map(|store| self.look_at(*store).ok()).collect();
+            let begin = |store: &StoreId| Some((self.look_at(*store).ok()?, self.place(*store).ok()?.real));
+            let begun: Vec<_> = some.iter().filter_map(begin).collect();
             let until = Instant::now() + PATIENCE;
-            for (look, path) in begun {
+            for ((look, path), real) in begun {
                 match look.before(until) {
                     Ok(_) => places.push(path),
-                    Err(why) if path.starts_with(below) => return Err(unheard(&path, why)),
+                    Err(why) if real.as_ref().unwrap_or(&path).starts_with(below) => return Err(unheard(&path, why)),
                     Err(_) => {}
                 }
             }
@@ -229,9 +233,13 @@ impl LinuxHost {
     }
 
     fn place_of(&self, store: StoreId) -> Result<PathBuf, Failure> {
+        self.place(store).map(|place| place.path)
+    }
+
+    fn place(&self, store: StoreId) -> Result<Place, Failure> {
         let place = record::read::<Place>(&self.stores(), &format!("{store}.json"));
         let place = place.map_err(cannot("read the place of store", store))?;
-        place.map(|place| place.path).ok_or_else(|| Failure::permanent(format!("this node has no store {store}")))
+        place.ok_or_else(|| Failure::permanent(format!("this node has no store {store}")))
     }
 
     pub(super) fn recovery_text(&self, store: StoreId) -> Result<String, Failure> {
