@@ -176,6 +176,8 @@ struct Parts {
     query: Query,
     arbiter: Arbiter,
     round: space::Round,
+    /// Says to whoever sweeps after the dead that this instance lives, until it ends.
+    alive: Arc<OnceLock<fs::File>>,
 }
 
 impl Parts {
@@ -189,7 +191,7 @@ impl Parts {
         let registry = Registry::new(Arc::new(house), arbiter.handle());
         let query = Query::new(log.reader());
         let round = space::Round::default();
-        Self { setup: Arc::new(setup), log, host, registry, query, arbiter, round }
+        Self { setup: Arc::new(setup), log, host, registry, query, arbiter, round, alive: Arc::default() }
     }
 
     fn beginning(&self, can_start: bool, ending: watch::Receiver<bool>) -> Beginning {
@@ -202,7 +204,7 @@ impl Parts {
             can_start,
             ending,
             round: space::Round::clone(&self.round),
-            alive: Arc::new(OnceLock::new()),
+            alive: Arc::clone(&self.alive),
         }
     }
 
