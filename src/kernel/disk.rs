@@ -82,8 +82,8 @@ fn mount_shared(image: &Path, target: &Path, filesystem: &str, flags: MountFlags
     attached.iter().any(|device| mount::mount(&device.to_string_lossy(), target, filesystem, flags, options).is_ok())
 }
 
-/// Gives up the files that are kept in reserve: to mount the overlay takes a few, and the container may have made as many as
-/// its disk has inodes.
+/// Gives up the files that are kept in reserve, with a block each: to assemble a root takes a few, and the container may have
+/// taken all inodes and blocks of its disk.
 pub fn give_spare() {
     let _ = fs::remove_dir_all(spare()); // a disk of an earlier time has none
 }
@@ -91,7 +91,7 @@ pub fn give_spare() {
 /// Keeps a few files in reserve, before the container can take the last ones.
 pub fn keep_spare() {
     let kept = fs::create_dir_all(spare());
-    let files = || (0..SPARE_FILES).try_for_each(|number| fs::write(spare().join(number.to_string()), ""));
+    let files = || (0..SPARE_FILES).try_for_each(|number| fs::write(spare().join(number.to_string()), "x"));
     let _ = kept.and_then(|()| files()); // on a disk that is full from an earlier time there are fewer
 }
 

@@ -77,13 +77,15 @@ pub fn place_beneath(root: impl AsFd, path: &str) -> io::Result<(OwnedFd, Option
     Ok((open()?, aside))
 }
 
-/// How many names are tried for what is moved aside.
-const ASIDE_MAX: u32 = 1000;
+/// How many names that are short are tried for what is moved aside.
+const ASIDE_MAX: u32 = 10;
 
-/// Gives an entry of a directory a new name that nothing has.
+/// Gives an entry of a directory a new name that nothing has: in the end one that nobody can have foreseen and taken.
 fn move_aside(root: BorrowedFd<'_>, name: &str) -> io::Result<String> {
-    for number in 1..ASIDE_MAX {
-        let aside = format!("{name}.aside-{number}");
+    let chance = u128::from_ne_bytes(super::random::bytes()?);
+    let short = (1..ASIDE_MAX).map(|number| number.to_string());
+    for end in short.chain([format!("{chance:032x}")]) {
+        let aside = format!("{name}.aside-{end}");
         match rustix::fs::renameat_with(root, name, root, &aside, RenameFlags::NOREPLACE) {
             Err(rustix::io::Errno::EXIST) => {}
             moved => return Ok(moved.map(|()| aside)?),
@@ -210,7 +212,10 @@ pub fn replace_untrusted_file(
         return Ok(());
     }
     let temporary = format!(".{name}.berth");
-    let _ = rustix::fs::unlinkat(&place, &temporary, rustix::fs::AtFlags::empty());
+    let removed = rustix::fs::unlinkat(&place, &temporary, rustix::fs::AtFlags::empty());
+    if removed == Err(rustix::io::Errno::ISDIR) {
+        move_aside(place.as_fd(), &temporary)?;
+    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(&place, &temporary, flags, Mode::from_raw_mode(0o644))?);
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;

@@ -252,10 +252,14 @@ const ODD_ROOTS: &[(&str, &str)] = &[
     ("rm /etc/hosts; mkfifo /etc/hosts; ln -sf /proc/self/fd/5 /etc/hostname", ""),
     ("ln -sf /dev/zero /etc/hostname; truncate -s 1T /etc/hosts", ""),
     ("rm /etc/resolv.conf; mkfifo /etc/resolv.conf", ""),
-    ("mkdir -p /etc/.hosts.berth/x; rm /etc/hosts", "/etc/hosts was not written"),
+    ("mkdir -p /etc/.hosts.berth/x; rm /etc/hosts", ""),
     ("umount -l /run; rm -rf /run; echo > /run", "/run was no directory; what stood there is now /run.aside-1"),
     ("umount -l /sys; rm -rf /sys; ln -s proc /sys; : > /sys.aside-1", "what stood there is now /sys.aside-2"),
     ("umount -l /proc; rm -rf /proc; mkfifo /proc", "/proc was no directory"),
+    (
+        "for n in $(seq 1 1000); do ln /etc/passwd /run.aside-$n; done; umount -l /run; rm -rf /run; ln -s tmp /run",
+        "what stood there is now /run.aside-",
+    ),
 ];
 
 fn odd_root() -> Outcome {

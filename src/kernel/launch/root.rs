@@ -78,13 +78,14 @@ pub fn mount_overlay(layers: Vec<OwnedFd>) -> Result<(), Failure> {
         ("workdir", &format!("{UPPER_DISK}/{WORK}")),
     ];
     let overlay = mount::new_file_system("overlay", &options, Safety::Plain);
-    let overlay = overlay.map_err(|error| no_file_left(&error).unwrap_or(error)).step("mount the overlay")?;
+    let overlay = overlay.map_err(|error| no_room_left(&error).unwrap_or(error)).step("mount the overlay")?;
     mount::attach(overlay, ROOT.as_ref()).step("attach the overlay")
 }
 
-/// Says what a disk lacks that has room for bytes: what the container has made itself, nobody can remove but from inside.
-fn no_file_left(error: &io::Error) -> Option<io::Error> {
-    let words = "its disk takes no other file (inode); a larger disk has more: berth container set NAME --disk SIZE";
+/// Says what helps where a disk has no room for what a root needs: what the container has made itself, nobody can remove but
+/// from inside.
+fn no_room_left(error: &io::Error) -> Option<io::Error> {
+    let words = "its disk has no room (bytes or inodes); it can be made larger: berth container set NAME --disk SIZE";
     crate::sys::fs::is_full(error).then(|| io::Error::other(words))
 }
 
@@ -108,7 +109,8 @@ impl Place<'_> {
     /// anything else there; that must not keep it from starting.
     fn mount(&mut self, target: &str, kind: &str, options: &[(&str, &str)], safety: Safety) -> Result<(), Failure> {
         let step = format!("mount {kind} at /{target}");
-        let (place, aside) = descriptor::place_beneath(self.root, target).step(&step)?;
+        let place = descriptor::place_beneath(self.root, target);
+        let (place, aside) = place.map_err(|error| no_room_left(&error).unwrap_or(error)).step(&step)?;
         self.warnings.extend(aside.map(|name| format!("/{target} was no directory; what stood there is now /{name}")));
         let tree = mount::new_file_system(kind, options, safety).step(&step)?;
         mount::attach_at(tree, place).step(&step)

@@ -4,9 +4,10 @@ use std::io;
 
 use rustix::fs::{Dir, FileType, Mode, OFlags};
 
+use super::super::random;
 use super::{
     Access, AsFd, BorrowedFd, FLAG_APPEND, FLAG_IMMUTABLE, FileKind, OwnedFd, flags, names, open_beneath,
-    open_same_mount, rename, set_flags, stat, stat_at, unlink, unlink_directory,
+    open_same_mount, rename_new, set_flags, stat, stat_at, unlink, unlink_directory,
 };
 
 /// How many directories of one path are open at once: well below the usual limit of 1,024 descriptors.
@@ -149,8 +150,7 @@ pub fn remove_tree(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(found) if found.kind == FileKind::Directory => {
             let top = open_same_mount(directory, name, Access::Directory)?;
-            let mut moved = 0;
-            while empty(&top, top.as_fd(), 0, &mut moved)? {}
+            while empty(&top, top.as_fd(), 0)? {}
             drop(top);
             removing(directory, name, unlink_directory)
         }
@@ -158,20 +158,20 @@ pub fn remove_tree(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Empties `here`; what lies too deep is moved to `top`, and `true` says that `top` must be looked at again.
-fn empty(top: &OwnedFd, here: BorrowedFd<'_>, depth: usize, moved: &mut u64) -> io::Result<bool> {
+/// Empties `here`; what lies too deep is moved to `top`, and `true` says that `top` must be looked at again. Its new name is one
+/// that nobody foresees: whoever made the tree may have made others to stand in its way.
+fn empty(top: &OwnedFd, here: BorrowedFd<'_>, depth: usize) -> io::Result<bool> {
     let mut again = false;
     for name in names(here)? {
         if stat_at(here, &name)?.kind != FileKind::Directory {
             removing(here, &name, unlink)?;
         } else if depth >= DEPTH_MAX {
-            *moved += 1;
-            let new = format!(".berth-removed-{}-{moved}", std::process::id());
-            rename(here, &name, top.as_fd(), new.as_bytes())?;
+            let new = format!(".berth-removed-{:032x}", u128::from_ne_bytes(random::bytes()?));
+            rename_new(here, &name, top.as_fd(), new.as_bytes())?;
             again = true;
         } else {
             let child = open_same_mount(here, &name, Access::Directory)?;
-            again |= empty(top, child.as_fd(), depth + 1, moved)?;
+            again |= empty(top, child.as_fd(), depth + 1)?;
             drop(child);
             removing(here, &name, unlink_directory)?;
         }
@@ -225,6 +225,21 @@ mod tests {
         while stack.depth() > 0 {
             stack.pop();
             assert_eq!(names(stack.top().unwrap()).unwrap(), [b"deeper".to_vec()]);
+        }
+        remove_tree(root.as_fd(), b"top").unwrap();
+        assert_eq!(names(root.as_fd()).unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn what_is_moved_up_gets_a_name_that_nobody_can_have_taken() {
+        let place = tempfile::tempdir().unwrap();
+        let root = open_root(place.path()).unwrap();
+        make_directory(root.as_fd(), b"top", 0o755).unwrap();
+        let top = open_beneath(root.as_fd(), b"top", Access::Directory).unwrap();
+        drop(dig(top.as_fd(), 70));
+        for number in 0..9 {
+            let taken = format!(".berth-removed-{}-{number}", std::process::id());
+            std::fs::write(place.path().join("top").join(taken), "").unwrap();
         }
         remove_tree(root.as_fd(), b"top").unwrap();
         assert_eq!(names(root.as_fd()).unwrap(), Vec::<Vec<u8>>::new());
