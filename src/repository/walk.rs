@@ -45,6 +45,10 @@ pub enum Step {
     },
 }
 
+/// The longest path of a directory that is entered, in bytes. Each entry has its whole path, so that a tree takes the square of
+/// its depth; what people keep is no deeper than PATH_MAX (limits.h), an eighth of this.
+const PATH_MAX: usize = 32 << 10;
+
 /// Walks one tree.
 pub struct Walk {
     stack: DirectoryStack,
@@ -133,6 +137,9 @@ impl Walk {
     }
 
     fn enter(&mut self, name: &[u8]) -> io::Result<()> {
+        if self.prefix.len() + name.len() > PATH_MAX {
+            return Err(io::Error::other("its path is so long that what lies in it is left out (32 KiB)"));
+        }
         if !name.is_empty() {
             self.stack.push(name)?;
         }

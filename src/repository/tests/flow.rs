@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::sys::fs::{DirectoryStack, make_directory};
 
 #[test]
 fn a_backup_can_be_taken_on_any_thread() {
@@ -279,6 +280,24 @@ fn memory_probe() {
     let backup = peak();
     bench.restored(&repository, manifest.id, "out", IdMap::IDENTITY);
     println!("peak MiB {backup} {}", peak());
+}
+
+#[test]
+fn what_lies_deeper_than_anybody_keeps_anything_is_left_out_and_said() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("tree").join("beside"), "x").unwrap();
+    let tree = bench.dir("tree");
+    let (name, mut stack) = ([b'n'; 250], DirectoryStack::new(tree.as_fd(), false).unwrap());
+    for _ in 0..400 {
+        make_directory(stack.top().unwrap(), &name, 0o755).unwrap();
+        stack.push(&name).unwrap();
+    }
+    let (repository, _) = bench.create();
+    let manifest = back_up(&repository, &tree, options(), "one").unwrap();
+    let [left_out] = &manifest.exceptions[..] else { panic!("{:?}", manifest.exceptions.len()) };
+    assert!(left_out.reason.contains("so long"), "{}", left_out.reason);
+    let report = bench.restored(&repository, manifest.id, "out", IdMap::IDENTITY);
+    assert!(report.exceptions.is_empty() && report.counters.entries > 100, "{report:?}");
 }
 
 #[test]
