@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step as _};
 use crate::sys::loop_device;
-use crate::sys::mount::{self, MountFlags};
+use crate::sys::mount::{self, MountFlags, Room};
 
 /// Where the disk is mounted, from the staging place.
 pub const DISK: &str = "disk";
@@ -17,6 +17,9 @@ pub const UPPER: &str = "upper";
 
 /// More than the overlay needs for its own directories and trials.
 const SPARE_FILES: usize = 16;
+/// With less than this the files in reserve are given up for a start; with more it needs none of them.
+const SHORT_BYTES: u64 = 1 << 20;
+const SHORT_FILES: u64 = 64;
 
 /// What holds the container's own files: the overlay's upper and work directories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,16 +85,23 @@ fn mount_shared(image: &Path, target: &Path, filesystem: &str, flags: MountFlags
     attached.iter().any(|device| mount::mount(&device.to_string_lossy(), target, filesystem, flags, options).is_ok())
 }
 
-/// Gives up the files that are kept in reserve, with a block each: to assemble a root takes a few, and the container may have
-/// taken all inodes and blocks of its disk.
+/// Gives up the files that are kept in reserve, with a block each, where the disk is short of room: to assemble a root takes a
+/// few, and the container may have taken all inodes and blocks.
 pub fn give_spare() {
-    let _ = fs::remove_dir_all(spare()); // a disk of an earlier time has none
+    let is_short = |room: Room| room.bytes_free < SHORT_BYTES || (room.files > 0 && room.files_free < SHORT_FILES);
+    if mount::room(Path::new(DISK)).map_or(true, is_short) {
+        let _ = fs::remove_dir_all(spare()); // a disk of an earlier time has none
+    }
 }
 
 /// Keeps a few files in reserve, before the container can take the last ones.
 pub fn keep_spare() {
+    let file = |number: usize| spare().join(number.to_string());
+    if file(SPARE_FILES - 1).exists() {
+        return;
+    }
     let kept = fs::create_dir_all(spare());
-    let files = || (0..SPARE_FILES).try_for_each(|number| fs::write(spare().join(number.to_string()), "x"));
+    let files = || (0..SPARE_FILES).try_for_each(|number| fs::write(file(number), "x"));
     let _ = kept.and_then(|()| files()); // on a disk that is full from an earlier time there are fewer
 }
 
